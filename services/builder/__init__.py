@@ -1,0 +1,1 @@
+"""Builder: looks into failed automations and plans new ones."""

@@ -1,0 +1,1 @@
+"""Chief of Staff: plans the day and briefs the owner."""

@@ -1,0 +1,37 @@
+"""Chief of Staff's rules: what kind of day it is. Pure: no I/O, no clock, no framework."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+AGENTS = ("closer", "voice", "controller", "steward", "people-ops", "operator", "builder")
+
+
+def day_facts(day: date) -> dict[str, Any]:
+    """Weekday, and whether reports for the week or the month are due."""
+    return {
+        "day": day.isoformat(),
+        "weekday": day.strftime("%A"),
+        "week_report": day.weekday() == 0,
+        "month_report": day.day == 1,
+    }
+
+
+def mentioned(text: str) -> list[str]:
+    """Colleagues a task names."""
+    words = text.lower().replace("_", "-")
+    return [agent for agent in AGENTS if agent in words or agent.replace("-", " ") in words]
+
+
+def facts(trigger: dict[str, Any]) -> str | None:
+    """The note the Chief of Staff's rules put before the model, as one line of JSON."""
+    data = trigger["data"]
+    if trigger["type"] == "viox.briefing.due":
+        try:
+            return json.dumps(day_facts(date.fromisoformat(str(data.get("day")))))
+        except ValueError:
+            return json.dumps({"problem": f"{data.get('day')!r} is not a date"})
+    named = mentioned(str(data.get("instruction", "")))
+    return json.dumps({"colleagues": named}) if named else None

@@ -1,0 +1,24 @@
+"""Chief of Staff's flow: gather (deterministic) → think → (act → wait → think)* → conclude."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.graph import StateGraph
+from langgraph.runtime import Runtime
+
+from services.chief_of_staff import domain
+from shared.runtime.nodes import AgentState, RunContext, add_loop, last_trigger, note
+
+
+def gather(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
+    """Put what the rules say about the trigger before the model."""
+    trigger = last_trigger(state)
+    found = domain.facts(trigger) if trigger else None
+    return note(state, runtime, found) if found else {"steps": state.get("steps", [])}
+
+
+def graph() -> StateGraph[Any, Any, Any, Any]:
+    flow = StateGraph(AgentState, context_schema=RunContext)
+    flow.add_node("gather", gather)
+    return add_loop(flow, entry="gather")

@@ -1,0 +1,119 @@
+"""Closer's rules: what a lead is worth, how it is named, when to follow up. Pure: no I/O, no clock, no framework."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+STOP_WORDS = {"stop", "stopall", "unsubscribe", "cancel", "end", "quit"}
+YES_WORDS = ("yes", "sure", "sounds good", "call me", "please do", "interested", "ok")
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """Somebody who may buy. Amounts in cents; phone in E.164."""
+
+    email: str
+    first_name: str = ""
+    last_name: str = ""
+    phone: str | None = None
+    company: str | None = None
+    interest: str | None = None
+    amount_cents: int | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.first_name} {self.last_name}".strip() or self.email.split("@")[0]
+
+
+def lead_of(data: dict[str, Any]) -> Lead:
+    """The lead in the data of a viox.lead.created event."""
+    known: dict[str, Any] = {field: data.get(field) for field in Lead.__dataclass_fields__ if data.get(field) is not None}
+    return Lead(**(known | {"email": str(data["email"]).lower()}))
+
+
+def lead_in_text(text: str) -> Lead | None:
+    """A lead described in plain words, when it has at least an e-mail address."""
+    email = re.search(r"[\w.+-]+@[\w-]+\.[\w.-]*\w", text)
+    if not email:
+        return None
+    phone = re.search(r"\+\d[\d ()-]{6,}\d", text)
+    amount = re.search(r"(?:\$|USD\s?|EUR\s?|€)\s?([\d,]+(?:\.\d{2})?)\s?(k\b)?", text, re.IGNORECASE)
+    name = re.search(r"\b([A-Z][a-zà-ž]+)\s+([A-Z][a-zà-ž]+)\b", text)
+    return Lead(
+        email=email.group().lower(),
+        first_name=name.group(1) if name else "",
+        last_name=name.group(2) if name else "",
+        phone="+" + re.sub(r"\D", "", phone.group()) if phone else None,
+        interest=text.strip()[:500],
+        amount_cents=_cents(amount) if amount else None,
+    )
+
+
+def _cents(amount: re.Match[str]) -> int:
+    value = float(amount.group(1).replace(",", ""))
+    return round(value * (1000 if amount.group(2) else 1) * 100)
+
+
+def follow_up_at(at: datetime) -> datetime:
+    """Ten in the morning (UTC) of the next working day."""
+    day = at.astimezone(UTC).replace(hour=10, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    while day.weekday() >= 5:
+        day += timedelta(days=1)
+    return day
+
+
+def priority(amount_cents: int | None) -> str:
+    """HubSpot's task priorities."""
+    if amount_cents is None:
+        return "MEDIUM"
+    return "HIGH" if amount_cents >= 500_000 else "MEDIUM" if amount_cents >= 50_000 else "LOW"
+
+
+def plan_for(lead: Lead, at: datetime) -> dict[str, Any]:
+    """Everything the CRM entries of a new lead need, ready to be used as it is."""
+    subject = lead.interest or "your request"
+    return {
+        "lead": asdict(lead),
+        "name": lead.name,
+        "deal_name": f"{lead.company or lead.name}: {_short(subject)}",
+        "amount": f"{lead.amount_cents / 100:.2f}" if lead.amount_cents is not None else None,
+        "priority": priority(lead.amount_cents),
+        "noted_at": at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "follow_up_at": follow_up_at(at).isoformat().replace("+00:00", "Z"),
+        "sms": f"Hi {lead.first_name or 'there'}, thanks for asking about {_short(subject)}. "
+        "When is a good time for a short call?",
+    }
+
+
+def reply_facts(text: str) -> dict[str, Any]:
+    """What an incoming text message means."""
+    words = text.strip().lower()
+    return {
+        "wants_to_stop": words.rstrip(".! ") in STOP_WORDS,
+        "positive": any(word in words for word in YES_WORDS),
+    }
+
+
+def facts(trigger: dict[str, Any]) -> str | None:
+    """The note Closer's rules put before the model, as one line of JSON. None when they have nothing to say."""
+    at = datetime.fromisoformat(trigger["time"])
+    data = trigger["data"]
+    match trigger["type"]:
+        case "viox.lead.created":
+            return json.dumps({"lead_plan": plan_for(lead_of(data), at)}, sort_keys=True)
+        case "com.twilio.message.received":
+            return json.dumps({"reply": reply_facts(str(data.get("Body", "")))}, sort_keys=True)
+        case "viox.task.requested":
+            lead = lead_in_text(data["instruction"])
+            return json.dumps({"lead_plan": plan_for(lead, at)}, sort_keys=True) if lead else None
+        case _:
+            return None
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else line[:57] + "..."

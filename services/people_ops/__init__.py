@@ -1,0 +1,1 @@
+"""People Ops: receives applications and prepares the first screening."""

@@ -1,0 +1,1 @@
+"""Steward: takes customers' tickets, judges their urgency and drafts what to do."""

@@ -1,0 +1,20 @@
+"""What Steward listens to and which conversation an event belongs to.
+
+Events: viox.ticket.created, com.hubspot.ticket.creation.
+"""
+
+from __future__ import annotations
+
+from services.steward.graph import graph
+from services.steward.offline import policy
+from services.steward.prompts import SYSTEM
+from shared.bus.envelope import Message
+from shared.runtime.agent import AgentSpec
+
+
+def conversation(event: Message) -> str:
+    """One conversation per ticket."""
+    return f"ticket:{event.data.get('ticket_id') or event.data.get('objectId') or event.id}"
+
+
+STEWARD = AgentSpec("steward", "care", SYSTEM, conversation, graph, policy)

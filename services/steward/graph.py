@@ -1,0 +1,24 @@
+"""Steward's flow: triage (deterministic) → think → (act → wait → think)* → conclude."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.graph import StateGraph
+from langgraph.runtime import Runtime
+
+from services.steward import domain
+from shared.runtime.nodes import AgentState, RunContext, add_loop, last_trigger, note
+
+
+def triage(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
+    """Put what the rules say about the trigger before the model."""
+    trigger = last_trigger(state)
+    found = domain.facts(trigger) if trigger else None
+    return note(state, runtime, found) if found else {"steps": state.get("steps", [])}
+
+
+def graph() -> StateGraph[Any, Any, Any, Any]:
+    flow = StateGraph(AgentState, context_schema=RunContext)
+    flow.add_node("triage", triage)
+    return add_loop(flow, entry="triage")

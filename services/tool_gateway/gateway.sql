@@ -1,0 +1,162 @@
+-- name: standing    What forbids calls before they begin: a twin whose effect is unknown, a run that ended, a pause.
+select u.call_id,
+       exists (select from tool_calls c where c.state = 'unknown' and c.thread_id = u.thread_id and c.tool = u.tool
+               and c.arguments_sha256 = u.sha256 and c.call_id <> u.call_id) as twin_unknown,
+       exists (select from runs r where r.run_id = u.run_id and r.status in ('cancelled', 'blocked')) as run_over,
+       exists (select from pauses p where p.scope in ('all', 'tool:' || u.tool, 'agent:' || u.agent)) as paused
+from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[])
+    as u(call_id, thread_id, tool, sha256, run_id, agent)
+
+-- name: intake    Calls with their first ledger entry and, where they end at once, their answer. Repeats drop out here.
+with given as (
+    select * from unnest($1::text[], $2::uuid[], $3::int[], $4::int[], $5::text[], $6::uuid[], $7::text[], $8::text[],
+                         $9::text[], $10::text[], $11::text[], $12::json[], $13::text[], $14::text[], $15::float8[],
+                         $16::timestamptz[], $17::json[], $18::text[], $19::text[], $20::json[])
+        as u(call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state, arguments,
+             sha256, lease_owner, lease_seconds, not_before, error, traceparent, phase, checks)
+), fresh as (
+    insert into tool_calls (call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state,
+                            arguments, arguments_sha256, attempt, lease_owner, lease_until, not_before, error,
+                            traceparent, closed_at)
+    select call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state, arguments, sha256,
+           case when state = 'executing' then 1 else 0 end, lease_owner,
+           case when lease_seconds > 0 then now() + lease_seconds * interval '1 second' end, not_before, error,
+           traceparent, case when state = 'denied' then now() end
+    from given on conflict do nothing
+    returning call_id
+), entries as (
+    insert into ledger_entries (call_id, attempt, phase, checks, method, url, request_headers, request_body, request_sha256)
+    select g.call_id, case when g.phase = 'intent' then 1 else 0 end, g.phase, g.checks, r.method, r.url, r.headers, r.body, r.sha256
+    from given g join fresh using (call_id)
+    left join unnest($21::text[], $22::text[], $23::text[], $24::json[], $25::bytea[], $26::text[])
+        as r(call_id, method, url, headers, body, sha256) using (call_id)
+), owned as (
+    insert into addresses (channel, address, agent, conversation_id)
+    select distinct on (a.channel, a.address) a.channel, a.address, g.agent, g.conversation_id
+    from unnest($27::text[], $28::text[], $29::text[]) as a(call_id, channel, address)
+    join given g using (call_id) join fresh using (call_id)
+    on conflict (channel, address) do update
+    set agent = excluded.agent, conversation_id = excluded.conversation_id, updated_at = now()
+), answers as (
+    insert into outbox (outbox_id, owner, topic, key, value, headers, source, message_id, receivers)
+    select u.outbox_id, 'gateway', u.topic, u.key, u.value, u.headers, u.source, u.message_id, string_to_array(u.receivers, ',')
+    from unnest($30::uuid[], $31::text[], $32::bytea[], $33::bytea[], $34::json[], $35::text[], $36::text[], $37::text[])
+        as u(outbox_id, topic, key, value, headers, source, message_id, receivers)
+    join fresh on fresh.call_id = u.message_id
+)
+select call_id from fresh
+
+-- name: known_calls
+select call_id, agent, tool, arguments_sha256, state from tool_calls where call_id = any($1::text[])
+
+-- name: take_rates    Reserve n places under each key; returns when each may go. The row lock makes replicas agree.
+select * from take_rates($1::text[], $2::float8[], $3::int[], $4::int[])
+
+-- name: hold_rate    The vendor said "not now": nobody goes before this.
+insert into rate_limits (key, tat) values ($1, now() + $2 * interval '1 second')
+on conflict (key) do update set tat = greatest(rate_limits.tat, excluded.tat)
+
+-- name: close    Outcomes of attempts, written only while the attempt is still the call's own. What is late drops out.
+with given as (
+    select * from unnest($1::text[], $2::int[], $3::text[], $4::int[], $5::real[], $6::json[], $7::json[],
+                         $8::timestamptz[])
+        as u(call_id, attempt, state, http_status, latency_ms, result, error, not_before)
+), closed as (
+    update tool_calls c
+    set state = g.state, http_status = g.http_status, latency_ms = g.latency_ms, result = g.result, error = g.error,
+        not_before = g.not_before, lease_owner = null,
+        lease_until = case when g.state = 'unknown' then c.lease_until end,
+        unknown_since = case when g.state = 'unknown' then clock_timestamp() end,
+        closed_at = case when g.state in ('succeeded', 'failed') then clock_timestamp() end
+    from given g
+    where c.call_id = g.call_id and c.attempt = g.attempt and c.state = 'executing' and c.lease_owner = $9
+    returning c.call_id
+), answers as (
+    insert into outbox (outbox_id, owner, topic, key, value, headers, source, message_id, receivers)
+    select u.outbox_id, 'gateway', u.topic, u.key, u.value, u.headers, u.source, u.message_id, string_to_array(u.receivers, ',')
+    from unnest($10::uuid[], $11::text[], $12::bytea[], $13::bytea[], $14::json[], $15::text[], $16::text[], $17::text[])
+        as u(outbox_id, topic, key, value, headers, source, message_id, receivers)
+    join closed on closed.call_id = u.message_id
+), entries as (
+    insert into ledger_entries (call_id, attempt, phase, status, response_headers, response_body, response_sha256, detail)
+    select u.call_id, u.attempt, case when closed.call_id is null then 'incident' else 'outcome' end, u.status, u.headers,
+           u.body, u.sha256, u.detail
+    from unnest($18::text[], $19::int[], $20::int[], $21::json[], $22::bytea[], $23::text[], $24::json[])
+        as u(call_id, attempt, status, headers, body, sha256, detail)
+    left join closed using (call_id)
+    on conflict (call_id, attempt, phase) do nothing
+)
+select call_id from closed
+
+-- name: claim_due    Calls whose time has come, and repeatable ones whose executor died or overran its lease.
+update tool_calls c
+set state = 'executing', attempt = c.attempt + 1, lease_owner = $1, lease_until = now() + $2 * interval '1 second',
+    not_before = null
+where c.call_id in (
+    select call_id from tool_calls d
+    where ((d.state = 'requested' and (d.not_before is null or d.not_before <= now()))
+           or (d.state = 'executing' and d.effect in ('read', 'idempotent', 'keyed')
+               and (d.lease_until < now() or not owner_alive(d.lease_owner))))
+      and not exists (select from pauses p where p.scope in ('all', 'tool:' || d.tool, 'agent:' || d.agent))
+    order by d.not_before nulls first, d.step, d.idx limit $3 for update skip locked)
+returning c.*
+
+-- name: claim_lost    Single-effect calls whose executor died or overran its lease: nobody can say what happened.
+select d.* from tool_calls d
+where d.state = 'executing' and d.effect = 'once' and (d.lease_until < now() or not owner_alive(d.lease_owner))
+limit $1 for update skip locked
+
+-- name: mark_unknown
+update tool_calls set state = 'unknown', unknown_since = clock_timestamp(), lease_owner = null, error = $2, not_before = now()
+where call_id = any($1::text[]) returning call_id
+
+-- name: fail    A claimed call that cannot be sent at all.
+update tool_calls set state = 'failed', error = $2, closed_at = clock_timestamp(), lease_owner = null where call_id = $1
+
+-- name: intents    What is about to be sent, before it is.
+insert into ledger_entries (call_id, attempt, phase, checks, method, url, request_headers, request_body, request_sha256)
+select * from unnest($1::text[], $2::int[], array_fill('intent'::text, array[cardinality($1)]), $3::json[], $4::text[],
+                     $5::text[], $6::json[], $7::bytea[], $8::text[])
+on conflict (call_id, attempt, phase) do nothing
+
+-- name: stored_request    The bytes of the first attempt, for vendors that recognise a repeat by its key and body.
+select method, url, request_headers, request_body from ledger_entries
+where call_id = $1 and phase = 'intent' order by attempt limit 1
+
+-- name: claim_unknown    Unknown calls due for a look-up; each is looked at by one replica at a time.
+update tool_calls set not_before = now() + $2 * interval '1 second', look_ups = look_ups + 1
+where call_id in (select call_id from tool_calls where state = 'unknown' and (not_before is null or not_before <= now())
+                  order by not_before limit $1 for update skip locked)
+returning *, (select min(at) from ledger_entries l where l.call_id = tool_calls.call_id and l.phase = 'intent') as intended_at
+
+-- name: taken_items    Which of these vendor-side ids already belong to another call of the tool.
+select result->>$2 as id from tool_calls where tool = $1 and state = 'succeeded' and result->>$2 = any($3::text[])
+
+-- name: settle    An unknown call gets its end. Conditional on it still being unknown: look-up, person and late answer race.
+update tool_calls set state = $2, result = $3, error = $4, closed_at = clock_timestamp(), unknown_since = null, not_before = null
+where call_id = $1 and state = 'unknown' returning *
+
+-- name: try_again    Proven that nothing happened: the call goes back to be sent, as if it had never left.
+update tool_calls set state = 'requested', error = null, unknown_since = null, not_before = now()
+where call_id = $1 and state = 'unknown' returning call_id
+
+-- name: enter
+insert into ledger_entries (call_id, attempt, phase, method, url, request_headers, request_body, request_sha256, status,
+                            response_headers, response_body, response_sha256, detail)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) on conflict (call_id, attempt, phase) do nothing
+
+-- name: publish_tool
+insert into catalogue (tool, vendor, method, path, effect, risk, description, input_schema, granted_to)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+on conflict (tool) do update set vendor = excluded.vendor, method = excluded.method, path = excluded.path,
+    effect = excluded.effect, risk = excluded.risk, description = excluded.description,
+    input_schema = excluded.input_schema, granted_to = excluded.granted_to, published_at = now()
+
+-- name: withdraw_tools
+delete from catalogue where tool <> all($1::text[])
+
+-- name: runs_seen
+select * from run_overview where run_id = any($1::uuid[])
+
+-- name: count_unknown
+select count(*) from tool_calls where state = 'unknown'

@@ -1,0 +1,212 @@
+"""From Kafka record to judged call with its intent on record: one batch, one commit.
+
+After the commit, calls that may go at once are handed to the executor; those that must wait for their rate are claimed
+later by the sweep. A repeat of a known call changes nothing; the same identity with other arguments is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from services.tool_gateway.catalogue import Catalogue, Rate, Tool
+from services.tool_gateway.encode import Prepared, Secrets, prepare
+from services.tool_gateway.judge import Verdict, judge
+from services.tool_gateway.store import Admitted, GatewayStore, Requested
+from shared.bus import topics
+from shared.bus.envelope import Message, parse_record
+from shared.bus.kafka import Record
+from shared.bus.messages import CALL_REQUESTED, ToolCallRequested, call_closed
+from shared.bus.outbox import Outbox, outgoing
+from shared.errors import BadInput, Conflict, VioxError
+from shared.ids import CallId, RunId, parse_call_id, thread_id
+from shared.runtime.store import write_dead_letter
+from shared.telemetry import metrics
+from shared.telemetry.hold import reached
+
+log = logging.getLogger(__name__)
+LEASE_MARGIN_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A call whose intent is committed and whose lease is ours until `lease_ends` (monotonic clock)."""
+
+    call: Requested
+    tool: Tool
+    prepared: Prepared
+    attempt: int
+    lease_ends: float
+    requested_at: float
+
+
+class Intake:
+    """Takes in what agents ask for."""
+
+    def __init__(
+        self, catalogue: Catalogue, secrets: Secrets, store: GatewayStore, outbox: Outbox,
+        execute: Callable[[Ready], None], wait_until: Callable[[datetime], None], pool: Any,
+    ) -> None:  # fmt: skip
+        self._catalogue = catalogue
+        self._secrets = secrets
+        self._store = store
+        self._outbox = outbox
+        self._execute = execute
+        self._wait_until = wait_until
+        self._pool = pool
+
+    async def accept(self, records: Sequence[Record]) -> None:
+        """Store a batch. When this returns every record is a call row or a dead letter."""
+        reached("gateway.before_intent")
+        calls: dict[CallId, tuple[Requested, Record]] = {}
+        for record in records:
+            metrics.MESSAGES_CONSUMED.labels(topics.GATEWAY, record.topic).inc()
+            try:
+                call = _understand(record)
+            except VioxError as error:
+                await self._bury(record, error, None)
+                continue
+            if call.call_id in calls and calls[call.call_id][0].digest != call.digest:
+                await self._conflict(call, record)
+            else:
+                calls[call.call_id] = (call, record)
+        if calls:
+            await self._admit(calls)
+
+    async def _admit(self, calls: dict[CallId, tuple[Requested, Record]]) -> None:
+        started = time.monotonic()
+        requested = [call for call, _ in calls.values()]
+        standing = await self._store.standing(requested)
+        judged = [(call, judge(call, standing[call.call_id], self._catalogue)) for call in requested]
+        may_go = await self._reserve_rates([(c, v.tool) for c, v in judged if v.tool])
+        admitted = [
+            self._admitted(call, verdict, standing[call.call_id].paused, may_go.get(call.call_id))
+            for call, verdict in judged
+        ]
+        fresh = await self._store.intake(admitted)
+        reached("gateway.after_intent")
+        for item in admitted:
+            if item.call.call_id in fresh:
+                self._go_on(item, started)
+        await self._check_repeats([calls[i] for i in calls if i not in fresh])
+
+    def _go_on(self, item: Admitted, started: float) -> None:
+        call = item.call
+        if item.answer:
+            metrics.CALLS.labels(call.agent, call.tool, "denied").inc()
+            log.info(
+                "call %s %s of %s denied: %s", call.call_id, call.tool, call.agent, (item.error or {}).get("message")
+            )
+            self._outbox.publish([item.answer])
+        elif item.prepared is not None:
+            tool = self._catalogue.tools[call.tool]
+            self._execute(Ready(call, tool, item.prepared, 1, started + item.lease_seconds, started))
+        elif item.not_before is not None:
+            self._wait_until(item.not_before)
+
+    def _admitted(self, call: Requested, verdict: Verdict, paused: bool, may_go: datetime | None) -> Admitted:
+        tool = verdict.tool
+        if tool is None:
+            return self._denied(call, verdict.checks, verdict.error or {})
+        item = Admitted(call, "requested", verdict.checks, tool.vendor, tool.effect)
+        if tool.address and (address := call.arguments.get(tool.address.argument)):
+            item.address = (tool.address.channel, str(address))
+        if paused:
+            return item
+        if may_go is not None and may_go > datetime.now(UTC):
+            item.not_before = may_go
+            return item
+        try:
+            item.prepared = prepare(tool, call.arguments, self._secrets)
+        except VioxError as error:
+            return self._denied(call, verdict.checks, error.as_dict())
+        item.state = "executing"
+        item.lease_seconds = lease_seconds(tool)
+        return item
+
+    def _denied(self, call: Requested, checks: list[dict[str, Any]], error: dict[str, Any]) -> Admitted:
+        message = call_closed(
+            call.call_id, call.run_id, "denied", None, error, call.conversation_id, datetime.now(UTC), call.traceparent
+        )
+        answer = outgoing(topics.tool_results(call.agent), message, [call.agent])
+        return Admitted(call, "denied", checks, error=error, answer=answer)
+
+    async def _reserve_rates(self, calls: Sequence[tuple[Requested, Tool]]) -> dict[CallId, datetime]:
+        keyed = [(rate_key(tool.rate, call.arguments), call, tool.rate) for call, tool in calls if tool.rate]
+        if not keyed:
+            return {}
+        keyed.sort(key=lambda item: item[0])
+        places = Counter(key for key, _, _ in keyed)
+        rates = {key: rate for key, _, rate in keyed}
+        when = await self._store.take_rates(
+            list(places), [rates[k].per_second for k in places], [rates[k].burst for k in places], list(places.values())
+        )
+        return {call.call_id: at for (_, call, _), at in zip(keyed, when, strict=True)}
+
+    async def _check_repeats(self, repeats: Sequence[tuple[Requested, Record]]) -> None:
+        if not repeats:
+            return
+        metrics.MESSAGES_REPEATED.labels(topics.GATEWAY).inc(len(repeats))
+        known = await self._store.known([call.call_id for call, _ in repeats])
+        for call, record in repeats:
+            if known[call.call_id] != (call.agent, call.tool, call.digest):
+                await self._conflict(call, record)
+
+    async def _conflict(self, call: Requested, record: Record) -> None:
+        error = Conflict(
+            "call.conflict", f"{call.call_id} already stands for another call; this one is refused.", field="call_id",
+            remedy="A new call needs a new step or index.",
+        )  # fmt: skip
+        metrics.INCIDENTS.labels("call.conflict").inc()
+        await self._bury(record, error, call.run_id)
+
+    async def _bury(self, record: Record, error: VioxError, run: RunId | None) -> None:
+        log.warning("dead letter from %s[%d]@%d: %s", record.topic, record.partition, record.offset, error)
+        metrics.DEAD_LETTERS.labels(topics.GATEWAY, error.code).inc()
+        await write_dead_letter(self._pool, topics.GATEWAY, record, error, 1, _message_or_none(record), run)
+
+
+def lease_seconds(tool: Tool) -> float:
+    """Longer than the request may take, so that a live executor never overruns it."""
+    return tool.timeout_seconds + LEASE_MARGIN_SECONDS
+
+
+def rate_key(rate: Rate, arguments: dict[str, Any]) -> str:
+    """`airtable:{baseId}` filled from the arguments."""
+    return (
+        rate.key.format_map({k: v for k, v in arguments.items() if isinstance(v, str)}) if "{" in rate.key else rate.key
+    )
+
+
+def _understand(record: Record) -> Requested:
+    """Parse and check one record. Raises BadInput naming what is wrong. The caller is who may write the topic."""
+    message = parse_record(record.value, record.headers)
+    if message.type != CALL_REQUESTED:
+        raise BadInput("event.unknown_type", f"{message.type!r} is not a tool call.", field="type")
+    agent = topics.caller(record.topic)
+    try:
+        data = ToolCallRequested.model_validate(message.data)
+        run, step, index = parse_call_id(data.call_id)
+    except (ValidationError, ValueError) as error:
+        raise BadInput("event.invalid_data", f"not a tool call: {error}.", field="data") from error
+    if (str(run), step, index) != (data.run_id, data.step, data.index) or message.id != data.call_id:
+        raise BadInput("event.invalid_data", "call_id, run_id, step and index disagree.", field="data.call_id")
+    conversation = message.conversation_id or ""
+    return Requested(
+        CallId(data.call_id), run, step, index, agent, thread_id(agent, conversation), conversation, data.tool,
+        data.arguments, message.traceparent,
+    )  # fmt: skip
+
+
+def _message_or_none(record: Record) -> Message | None:
+    try:
+        return parse_record(record.value, record.headers)
+    except VioxError:
+        return None

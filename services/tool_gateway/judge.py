@@ -1,0 +1,86 @@
+"""May this call be made? Checks in order, each on record with its result: a check that did not run is a refusal.
+
+Pure: what it needs to know is passed in. A denial is an error the model can act on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from services.tool_gateway.catalogue import Catalogue, Tool
+from services.tool_gateway.store import Requested, Standing
+from shared.bus.topics import MAX_INLINE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The checks that ran, the tool when all passed, the error when one did not."""
+
+    checks: list[dict[str, Any]]
+    tool: Tool | None
+    error: dict[str, Any] | None
+
+    @property
+    def allowed(self) -> bool:
+        return self.error is None and self.tool is not None
+
+
+def judge(call: Requested, standing: Standing, catalogue: Catalogue) -> Verdict:
+    """Judge one call by catalogue, grants, schema and what the tables say."""
+    checks: list[dict[str, Any]] = []
+    tool = catalogue.tools.get(call.tool)
+    for name, error in _checks(call, standing, catalogue, tool):
+        checks.append({"check": name, "passed": error is None})
+        if error is not None:
+            return Verdict(checks, None, error)
+    return Verdict(checks, tool, None)
+
+
+def _checks(call: Requested, standing: Standing, catalogue: Catalogue, tool: Tool | None) -> Any:
+    """(name, error or None), in order; later ones are not evaluated once one failed."""
+    yield "tool.known", None if tool else _unknown_tool(call, catalogue)
+    assert tool is not None  # noqa: S101  # the check above ended the judgement otherwise
+    yield (
+        "tool.granted",
+        None
+        if catalogue.granted(call.agent, call.tool)
+        else _error("tool.not_granted", f"{call.tool} is not granted to {call.agent}.", "Do without it, and say so."),
+    )
+    yield "run.open", _error("run.over", "the run was cancelled or blocked.", "Stop.") if standing.run_over else None
+    yield "arguments.size", _too_large(call)
+    yield "arguments.schema", tool.problem_with(call.arguments)
+    yield (
+        "twin.unknown",
+        _error(
+            "tool.twin_unknown",
+            "an identical call of this conversation has an unknown outcome; it may have taken effect.",
+            "Wait until it is settled; do not repeat it.",
+        )
+        if standing.twin_unknown
+        else None,
+    )
+
+
+def _unknown_tool(call: Requested, catalogue: Catalogue) -> dict[str, Any]:
+    import difflib
+
+    usable = [name for name in catalogue.tools if catalogue.granted(call.agent, name)]
+    near = difflib.get_close_matches(call.tool, usable, n=3)
+    remedy = f"Did you mean {', '.join(near)}?" if near else "Use only the tools you were given."
+    return _error("tool.not_found", f"there is no tool {call.tool!r}.", remedy)
+
+
+def _too_large(call: Requested) -> dict[str, Any] | None:
+    size = len(orjson.dumps(call.arguments))
+    if size <= MAX_INLINE_BYTES:
+        return None
+    return _error(
+        "tool.arguments_too_large", f"{size:,} bytes of arguments; {MAX_INLINE_BYTES:,} is the limit.", "Send less."
+    )
+
+
+def _error(code: str, message: str, remedy: str) -> dict[str, Any]:
+    return {"code": code, "message": message, "remedy": remedy}

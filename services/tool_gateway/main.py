@@ -1,0 +1,99 @@
+"""The tool gateway as a process: wiring and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+
+from services.tool_gateway import catalogue
+from services.tool_gateway.close import Closer
+from services.tool_gateway.encode import Secrets
+from services.tool_gateway.execute import Executor
+from services.tool_gateway.intake import Intake
+from services.tool_gateway.resume import Resumer
+from services.tool_gateway.settle import Settler
+from services.tool_gateway.store import GatewayStore
+from services.tool_gateway.wire import Wire
+from shared.bus import topics
+from shared.bus.kafka import Consumer, Producer
+from shared.bus.outbox import Outbox
+from shared.runtime.process import Process, run
+from shared.settings import Settings
+from shared.store.pool import Instance, open_pool
+
+
+def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Process:
+    """Consumes viox.tool-calls.*; reaches the vendors; changes calls and ledger; announces viox.tool-results.*."""
+    process = Process(topics.GATEWAY, settings)
+    gateway = _Gateway(settings, Secrets(os.environ if secrets is None else secrets))
+    process.on_start(gateway.start)
+    process.loop("publisher", lambda: gateway.outbox.run_publisher())
+    process.loop("outbox sweep", lambda: gateway.outbox.run_sweeper())
+    process.loop("closer", lambda: gateway.closer.run())
+    process.loop("resumer", gateway.keep_resuming)
+    process.loop("settler", lambda: gateway.settler.run())
+    process.loop("consumer", lambda: gateway.consumer.run())
+    process.on_stop(gateway.stop)
+    process.check("ledger", lambda: gateway.closer.problem if gateway.closer else "starting")
+    process.check("kafka", lambda: None if gateway.consumer and gateway.consumer.joined else "not joined the group yet")
+    return process
+
+
+class _Gateway:
+    """The opened parts of the gateway."""
+
+    closer: Closer
+    consumer: Consumer
+    outbox: Outbox
+    settler: Settler
+
+    def __init__(self, settings: Settings, secrets: Secrets) -> None:
+        self._settings = settings
+        self._secrets = secrets
+        self._catalogue = catalogue.load(catalogue.extra_documents(settings.catalogue))
+        self._producer = Producer(settings, topics.GATEWAY)
+        self.closer = None  # type: ignore[assignment]  # set by start; readiness asks earlier
+        self.consumer = None  # type: ignore[assignment]
+
+    async def start(self) -> None:
+        settings, tools, secrets = self._settings, self._catalogue, self._secrets
+        dsn = settings.postgres_dsn.get_secret_value()
+        self._pool = await open_pool(dsn, application=topics.GATEWAY, size=settings.postgres_pool_size)
+        self._instance = Instance(dsn, topics.GATEWAY)
+        store = GatewayStore(self._pool, self._instance.owner)
+        self.outbox = Outbox(topics.GATEWAY, self._pool, self._producer)
+        self._instance.on_notify("viox_outbox", self.outbox.wake)
+        self._wire = Wire()
+        self._resumer = Resumer(tools, secrets, store, self.outbox, lambda ready: self._executor.start(ready))
+        self.closer = Closer(store, self.outbox, self._resumer.wait_until)
+        self._executor = Executor(self._wire, self.closer, concurrency=4 * settings.concurrency)
+        self._intake = Intake(
+            tools, secrets, store, self.outbox, self._executor.start, self._resumer.wait_until, self._pool
+        )
+        self.settler = Settler(tools, secrets, store, self.outbox, self._wire)
+        self.consumer = Consumer(settings, "viox.gateway", topics.of_gateway(), self._intake.accept)
+        await self._instance.start()
+        await store.publish(tools)
+        self._connecting = asyncio.create_task(self._producer.start(), name="producer")
+
+    async def keep_resuming(self) -> None:
+        await self._resumer.run()
+        await asyncio.Event().wait()
+
+    async def stop(self) -> None:
+        """Take nothing new, let what is out come back, write it down, announce it, let go."""
+        self.consumer.stop()
+        self._resumer.stop()
+        await self._executor.drain(20)
+        await self.closer.drain(10)
+        await self.outbox.flush()
+        self._connecting.cancel()
+        await self._producer.stop()
+        await self._wire.aclose()
+        await self._instance.stop()
+        await asyncio.wait_for(self._pool.close(), 5)
+
+
+if __name__ == "__main__":
+    run(topics.GATEWAY, build)

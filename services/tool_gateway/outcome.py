@@ -1,0 +1,136 @@
+"""What an answer means: succeeded, failed, to be tried again, or unknown. Pure: rule 9 of the design as a table.
+
+nothing left (NotSent)                          any effect: try again, later failed for certain
+2xx, success condition met                      succeeded
+2xx, success condition not met                  failed (the vendor said so)
+400 401 403 404 409 422 … (nothing happened)    failed, final
+429                                             nothing happened: wait, try again, later failed
+sent without an answer, 408, 3xx*, 5xx          read, idempotent: try again, later failed
+                                                keyed: try again with the same bytes, later unknown
+                                                once: unknown, never again blindly
+* a redirect is an answer we do not follow: failed, final
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from services.tool_gateway.catalogue import Tool
+from services.tool_gateway.paths import at, project
+from shared.bus.topics import MAX_INLINE_BYTES
+from shared.errors import VioxError
+
+# A vendor that answers so has done nothing (RFC 9110, section 15.5; 409 and 422 by every vendor of the catalogue).
+NOTHING_HAPPENED = frozenset(
+    {400, 401, 402, 403, 404, 405, 406, 409, 410, 411, 412, 413, 414, 415, 422, 423, 428, 431, 451}
+)
+MAX_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP response, complete."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key.lower() == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """`state` succeeded, failed, unknown or requested (again in `wait_seconds`; `throttled` when the vendor asked)."""
+
+    state: str
+    result: Any = None
+    error: dict[str, Any] | None = None
+    wait_seconds: float = 0.0
+    throttled: bool = False
+
+
+def of_answer(tool: Tool, answer: Answer, attempt: int) -> Meaning:
+    """What a complete response means for the call."""
+    if answer.status in tool.empty_statuses:
+        return Meaning("succeeded", None)
+    if 200 <= answer.status < 300:
+        return _of_success(tool, answer)
+    if answer.status == 429:
+        return _again(attempt, _retry_after(tool, answer), _vendor_error(tool, answer), throttled=True)
+    if answer.status in NOTHING_HAPPENED or answer.status in tool.harmless_statuses or 300 <= answer.status < 400:
+        return Meaning("failed", error=_vendor_error(tool, answer))
+    return _uncertain(tool, attempt, _vendor_error(tool, answer))
+
+
+def of_not_sent(attempt: int, error: VioxError) -> Meaning:
+    """Nothing left: safe to try again whatever the effect."""
+    return _again(attempt, 0.2 * 2**attempt, {"code": error.code, "message": error.message})
+
+
+def of_maybe_sent(tool: Tool, attempt: int, error: VioxError) -> Meaning:
+    """The request may have been carried out."""
+    return _uncertain(tool, attempt, {"code": error.code, "message": error.message})
+
+
+def _of_success(tool: Tool, answer: Answer) -> Meaning:
+    body = _json(answer.body)
+    if tool.success is not None:
+        found = at(body, tool.success.path)
+        refused = (tool.success.one_of is not None and found not in tool.success.one_of) or (
+            tool.success.none_of is not None and found in tool.success.none_of
+        )
+        if refused:
+            error = _vendor_error(tool, answer) | {"code": "tool.vendor_refused"}
+            return Meaning("failed", error=error)
+    return Meaning("succeeded", shown(tool, body))
+
+
+def shown(tool: Tool, body: Any) -> Any:
+    """The projection a model sees; what is too large for a message stays in the ledger and is named by its size."""
+    result = project(body, tool.projection)
+    raw = orjson.dumps(result)
+    if len(raw) <= MAX_INLINE_BYTES:
+        return result
+    return {"truncated": True, "bytes": len(raw), "preview": raw[:2000].decode("utf-8", "replace")}
+
+
+def _uncertain(tool: Tool, attempt: int, error: dict[str, Any]) -> Meaning:
+    if tool.effect == "once":
+        return Meaning("unknown", error=error)
+    meaning = _again(attempt, 0.5 * 2**attempt, error)
+    if meaning.state == "failed" and tool.effect == "keyed":
+        return Meaning("unknown", error=error)
+    return meaning
+
+
+def _again(attempt: int, wait: float, error: dict[str, Any], *, throttled: bool = False) -> Meaning:
+    if attempt >= MAX_ATTEMPTS:
+        return Meaning("failed", error=error | {"attempts": attempt})
+    return Meaning("requested", error=error, wait_seconds=wait, throttled=throttled)
+
+
+def _retry_after(tool: Tool, answer: Answer) -> float:
+    given = answer.header("retry-after")
+    with contextlib.suppress(TypeError, ValueError):
+        return min(max(float(given or ""), 0.05), 300.0)
+    return tool.rate.pause_seconds if tool.rate else 1.0
+
+
+def _vendor_error(tool: Tool, answer: Answer) -> dict[str, Any]:
+    """Short, exact, repairable: the status and what the vendor said, found at the document's error paths."""
+    body = _json(answer.body)
+    said = [text for path in tool.error_paths if isinstance(text := at(body, path), str | int)]
+    message = str(said[0]) if said else answer.body[:300].decode("utf-8", "replace")
+    return {"code": f"http.{answer.status}", "message": message[:1000], "status": answer.status}
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body) if body else None
+    except orjson.JSONDecodeError:
+        return body.decode("utf-8", "replace")

@@ -1,0 +1,142 @@
+"""Calls that wait or were left behind: due ones are sent, repeatable ones of a dead executor are sent again with a new
+attempt, single-effect ones of a dead executor become unknown.
+
+Postgres is the queue: rows are claimed with SKIP LOCKED by whichever replica looks first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from services.tool_gateway.catalogue import Catalogue
+from services.tool_gateway.close import closed_message
+from services.tool_gateway.encode import Prepared, Secrets, prepare
+from services.tool_gateway.intake import LEASE_MARGIN_SECONDS, Ready
+from services.tool_gateway.outcome import MAX_ATTEMPTS
+from services.tool_gateway.store import CallRow, GatewayStore
+from services.tool_gateway.waiting import announce_waiting
+from shared.bus.outbox import Outbox, insert
+from shared.errors import VioxError
+from shared.telemetry import metrics
+from shared.telemetry.hold import reached
+
+log = logging.getLogger(__name__)
+SWEEP_SECONDS = 0.5
+BATCH = 100
+
+LOST = {
+    "code": "tool.unknown_outcome",
+    "message": "the gateway that was executing this call died or overran its lease; the effect may have happened.",
+}
+
+
+class Resumer:
+    """Claims calls whose time has come and hands them to the executor."""
+
+    def __init__(
+        self, catalogue: Catalogue, secrets: Secrets, store: GatewayStore, outbox: Outbox,
+        execute: Callable[[Ready], None],
+    ) -> None:  # fmt: skip
+        self._catalogue = catalogue
+        self._secrets = secrets
+        self._store = store
+        self._outbox = outbox
+        self._execute = execute
+        self._next: datetime | None = None
+        self._wake = asyncio.Event()
+        self._lease = max((t.timeout_seconds for t in catalogue.tools.values()), default=20.0) + LEASE_MARGIN_SECONDS
+        self._stopping = False
+
+    def wait_until(self, moment: datetime) -> None:
+        """Somebody's turn comes at this moment; do not sleep past it."""
+        if self._next is None or moment < self._next:
+            self._next = moment
+            self._wake.set()
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    async def run(self) -> None:
+        swept = 0.0
+        while not self._stopping:
+            try:
+                if time.monotonic() - swept >= SWEEP_SECONDS:
+                    swept = time.monotonic()
+                    await self._give_up_lost()
+                while not self._stopping and await self._send_due() == BATCH:
+                    pass
+            except Exception as error:  # noqa: BLE001  # Postgres away: nothing is lost, look again
+                log.warning("sweep of calls failed: %s", error)
+            await self._sleep()
+
+    async def _sleep(self) -> None:
+        pause = SWEEP_SECONDS
+        if self._next is not None:
+            pause = min(max((self._next - datetime.now(UTC)).total_seconds(), 0.005), SWEEP_SECONDS)
+        self._wake.clear()
+        try:
+            await asyncio.wait_for(self._wake.wait(), pause)
+        except TimeoutError:
+            self._next = None if pause < SWEEP_SECONDS else self._next
+
+    async def _send_due(self) -> int:
+        started = time.monotonic()
+        ready: list[Ready] = []
+        async with self._store.transaction() as connection, connection.transaction():
+            rows = await self._store.claim_due(connection, self._lease, BATCH)
+            items = []
+            for row in rows:
+                made = await self._prepared(connection, row)
+                if made is not None:
+                    tool, prepared = made
+                    items.append((row, prepared, [{"check": "resumed", "attempt": row.attempt, "passed": True}]))
+                    ready.append(Ready(row.requested(), tool, prepared, row.attempt, started + self._lease, started))
+            if items:
+                await self._store.intents(connection, items)
+        if rows:
+            reached("gateway.after_intent")
+        for one in ready:
+            self._execute(one)
+        return len(rows)
+
+    async def _prepared(self, connection: Any, row: CallRow) -> tuple[Any, Prepared] | None:
+        """Tool and request of a claimed call; None when it ended here instead (tool withdrawn, too many attempts)."""
+        tool = self._catalogue.tools.get(row.tool)
+        if tool is None:
+            await self._fail(connection, row, "tool.not_found", f"{row.tool} is no longer in the catalogue.")
+            return None
+        if row.attempt > 2 * MAX_ATTEMPTS:
+            await self._fail(connection, row, "tool.attempts_exhausted", "given up after too many attempts.")
+            return None
+        try:
+            return tool, prepare(tool, row.arguments, self._secrets)
+        except VioxError as error:
+            await self._fail(connection, row, error.code, error.message)
+            return None
+
+    async def _fail(self, connection: Any, row: CallRow, code: str, message: str) -> None:
+        error = {"code": code, "message": message}
+        await self._store.fail(connection, row.call_id, error)
+        await self._store.enter(
+            connection, row.call_id, row.attempt, "outcome", detail={"state": "failed", "error": error}
+        )
+        await insert(connection, self._outbox.owner, [closed_message(row, "failed", None, error)], delay=0)
+
+    async def _give_up_lost(self) -> None:
+        async with self._store.transaction() as connection, connection.transaction():
+            rows = await self._store.claim_lost(connection, BATCH)
+            if not rows:
+                return
+            await self._store.mark_unknown(connection, [row.call_id for row in rows], LOST)
+            for row in rows:
+                detail = {"state": "unknown", "error": LOST}
+                await self._store.enter(connection, row.call_id, row.attempt, "outcome", detail=detail)
+            await announce_waiting(self._store, connection, [row.call_id for row in rows])
+        for row in rows:
+            log.warning("call %s %s: unknown, its executor is gone", row.call_id, row.tool)
+            metrics.CALL_ATTEMPTS.labels(row.tool, "unknown").inc()

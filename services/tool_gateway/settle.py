@@ -1,0 +1,166 @@
+"""Unknown calls are settled by looking: found at the vendor means succeeded; proven absent means it never happened and
+is sent again; anything else waits for a person (`viox settle`). Never by a blind retry.
+
+Presence counts at once. Absence counts only when the attempt can no longer arrive and the vendor's reads have caught
+up: after the lease, the request timeout and the tool's read lag.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import orjson
+
+from services.tool_gateway.catalogue import Catalogue, Settle, Tool
+from services.tool_gateway.close import closed_message
+from services.tool_gateway.encode import Secrets, prepare
+from services.tool_gateway.execute import send
+from services.tool_gateway.intake import Ready
+from services.tool_gateway.outcome import Answer, shown
+from services.tool_gateway.paths import at, filled
+from services.tool_gateway.store import CallRow, GatewayStore
+from services.tool_gateway.wire import MaybeSent, NotSent, Wire
+from shared.bus.outbox import Outbox, insert
+from shared.telemetry import metrics
+
+log = logging.getLogger(__name__)
+LOOK_EVERY_SECONDS = 2.0
+CLOCK_SKEW = timedelta(seconds=5)  # between us and a vendor's creation times
+
+
+class Settler:
+    """Looks up unknown calls, one after another."""
+
+    def __init__(self, catalogue: Catalogue, secrets: Secrets, store: GatewayStore, outbox: Outbox, wire: Wire) -> None:
+        self._catalogue = catalogue
+        self._secrets = secrets
+        self._store = store
+        self._outbox = outbox
+        self._wire = wire
+
+    async def run(self) -> None:
+        while True:
+            try:
+                for row in await self._store.claim_unknown(20, LOOK_EVERY_SECONDS):
+                    await self._look(row)
+                metrics.CALLS_UNKNOWN.set(await self._store.count_unknown())
+            except Exception as error:  # noqa: BLE001  # Postgres away, vendor odd: look again later
+                log.warning("settling failed: %s", error)
+            await asyncio.sleep(0.5)
+
+    async def _look(self, row: CallRow) -> None:
+        tool = self._catalogue.tools.get(row.tool)
+        if tool is None or tool.settle is None:
+            return
+        asked_at = datetime.now(UTC)
+        body = await self._ask(row, tool.settle)
+        if body is None:
+            return
+        items = _matching(tool.settle, body.value, row)
+        key = tool.settle.unique
+        taken = await self._store.taken_items(row.tool, key, [str(item.get(key)) for item in items])
+        ours = [item for item in items if str(item.get(key)) not in taken]
+        if ours:
+            await self._found(row, tool, ours[0])
+        elif not items and asked_at >= _absence_counts_from(row, tool):
+            await self._absent(row)
+
+    async def _ask(self, row: CallRow, settle: Settle) -> _Body | None:
+        """The vendor's answer to the look-up, on record; None when there was none worth anything."""
+        tool = self._catalogue.tools[settle.tool]
+        arguments = filled(settle.arguments, row.arguments)
+        if tool.problem_with(arguments):
+            log.warning("call %s cannot be looked up: its arguments do not fill the look-up", row.call_id)
+            return None
+        prepared = prepare(tool, arguments, self._secrets)
+        now = time.monotonic()
+        ready = Ready(row.requested(), tool, prepared, row.attempt, now + tool.timeout_seconds, now)
+        answer: Answer | None = None
+        with contextlib.suppress(NotSent, MaybeSent):
+            answer = await send(self._wire, ready)
+        async with self._store.transaction() as connection:
+            await self._store.enter(
+                connection, row.call_id, row.look_ups, "look_up", prepared=prepared,
+                status=answer.status if answer else None, body=answer.body if answer else None,
+                detail={"tool": tool.name, "answered": answer is not None},
+            )  # fmt: skip
+        if answer is None:
+            return None
+        if answer.status in tool.empty_statuses:
+            return _Body(None)
+        if answer.status != 200:
+            return None
+        try:
+            return _Body(orjson.loads(answer.body))
+        except orjson.JSONDecodeError:
+            return None
+
+    async def _found(self, row: CallRow, tool: Tool, item: dict[str, Any]) -> None:
+        await self._end(row, "succeeded", shown(tool, item), None, {"by": "look-up", "found": item.get(_key(tool))})
+
+    async def _absent(self, row: CallRow) -> None:
+        async with self._store.transaction() as connection, connection.transaction():
+            if await self._store.try_again(connection, row.call_id):
+                await self._store.enter(
+                    connection, row.call_id, row.attempt, "settled", detail={"by": "look-up", "absent": True}
+                )
+                log.warning("call %s %s: proven absent at the vendor, sent again", row.call_id, row.tool)
+
+    async def _end(
+        self, row: CallRow, state: str, result: Any, error: dict[str, Any] | None, detail: dict[str, Any]
+    ) -> None:
+        async with self._store.transaction() as connection, connection.transaction():
+            settled = await self._store.settle(connection, row.call_id, state, result, error)
+            if settled is None:
+                return
+            await self._store.enter(connection, row.call_id, row.attempt, "settled", detail=detail | {"state": state})
+            await insert(connection, self._outbox.owner, [closed_message(settled, state, result, error)], delay=0)
+        self._outbox.wake()
+        metrics.CALLS.labels(row.agent, row.tool, state).inc()
+        log.warning("call %s %s: settled as %s by look-up", row.call_id, row.tool, state)
+
+
+class _Body:
+    """A vendor's JSON, which may itself be null."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _key(tool: Tool) -> str:
+    return tool.settle.unique if tool.settle else "id"
+
+
+def _matching(settle: Settle, body: Any, row: CallRow) -> list[dict[str, Any]]:
+    """Items of the answer that agree with the call and, where creation times are given, are not older than it."""
+    found = at(body, settle.items, row.arguments)
+    items = found if isinstance(found, list) else [found] if isinstance(found, dict) else []
+    wanted = filled(settle.match, row.arguments)
+    return [i for i in items if all(at(i, path) == value for path, value in wanted.items()) and _young(i, settle, row)]
+
+
+def _young(item: dict[str, Any], settle: Settle, row: CallRow) -> bool:
+    if settle.created is None or row.intended_at is None:
+        return True
+    created = _moment(at(item, settle.created))
+    return created is None or created >= row.intended_at.replace(microsecond=0) - CLOCK_SKEW
+
+
+def _moment(text: Any) -> datetime | None:
+    """RFC 3339 or RFC 2822, as vendors write times."""
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        with contextlib.suppress(TypeError, ValueError):
+            return read(str(text).replace("Z", "+00:00") if read is datetime.fromisoformat else str(text))
+    return None
+
+
+def _absence_counts_from(row: CallRow, tool: Tool) -> datetime:
+    lag = tool.settle.lag_seconds if tool.settle else 0.0
+    since = row.lease_until or row.unknown_since or datetime.now(UTC)
+    return since + timedelta(seconds=tool.timeout_seconds + lag)

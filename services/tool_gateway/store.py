@@ -1,0 +1,317 @@
+"""Typed access to the gateway's tables: calls, ledger, rates. One method per statement of gateway.sql."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from services.tool_gateway.catalogue import Catalogue
+from services.tool_gateway.encode import Prepared
+from shared.bus.outbox import Outgoing, columns
+from shared.ids import CallId, RunId, ThreadId
+from shared.models.port import sha256_json
+from shared.store.pool import Pool
+from shared.store.sql import Queries
+from shared.telemetry.digest import sha256_bytes
+
+SQL = Queries(Path(__file__).with_name("gateway.sql"))
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A tool call as it came from the bus; `agent` is from the topic, not from the message."""
+
+    call_id: CallId
+    run_id: RunId
+    step: int
+    index: int
+    agent: str
+    thread_id: ThreadId
+    conversation_id: str
+    tool: str
+    arguments: dict[str, Any]
+    traceparent: str | None
+
+    @property
+    def digest(self) -> str:
+        return sha256_json(self.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the tables say about a call before it begins."""
+
+    twin_unknown: bool
+    run_over: bool
+    paused: bool
+
+
+@dataclass(slots=True)
+class Admitted:
+    """A judged call on its way into the tables: its state, its first ledger entry, its answer when it ends at once."""
+
+    call: Requested
+    state: str
+    checks: list[dict[str, Any]]
+    vendor: str | None = None
+    effect: str | None = None
+    lease_seconds: float = 0.0
+    not_before: datetime | None = None
+    error: dict[str, Any] | None = None
+    prepared: Prepared | None = None
+    address: tuple[str, str] | None = None
+    answer: Outgoing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """A call as the table has it."""
+
+    call_id: CallId
+    run_id: RunId
+    step: int
+    index: int
+    agent: str
+    thread_id: ThreadId
+    conversation_id: str
+    tool: str
+    effect: str
+    state: str
+    arguments: dict[str, Any]
+    attempt: int
+    look_ups: int
+    lease_until: datetime | None
+    unknown_since: datetime | None
+    traceparent: str | None
+    intended_at: datetime | None = None
+
+    def requested(self) -> Requested:
+        """The call as it was asked for."""
+        return Requested(
+            self.call_id, self.run_id, self.step, self.index, self.agent, self.thread_id, self.conversation_id,
+            self.tool, self.arguments, self.traceparent,
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How one attempt ended. `state` is succeeded, failed, unknown, or requested when it will be tried again."""
+
+    call_id: CallId
+    attempt: int
+    state: str
+    http_status: int | None
+    latency_ms: float
+    result: Any
+    error: dict[str, Any] | None
+    not_before: datetime | None
+    headers: list[list[str]] | None
+    body: bytes | None
+    detail: dict[str, Any] | None
+    answer: Outgoing | None = None
+
+
+class GatewayStore:
+    """The gateway's tables."""
+
+    def __init__(self, pool: Pool, owner: str) -> None:
+        self._pool = pool
+        self._owner = owner
+
+    def transaction(self) -> Any:
+        return self._pool.acquire()
+
+    async def standing(self, calls: Sequence[Requested]) -> dict[CallId, Standing]:
+        rows = await self._pool.fetch(
+            SQL["standing"],
+            [c.call_id for c in calls],
+            [c.thread_id for c in calls],
+            [c.tool for c in calls],
+            [c.digest for c in calls],
+            [c.run_id for c in calls],
+            [c.agent for c in calls],
+        )
+        return {CallId(r["call_id"]): Standing(r["twin_unknown"], r["run_over"], r["paused"]) for r in rows}
+
+    async def take_rates(
+        self, keys: Sequence[str], per_second: Sequence[float], bursts: Sequence[int], places: Sequence[int]
+    ) -> list[datetime]:
+        """When each place may go, in the order given. Keys must be sorted: their rows are locked one by one."""
+        rows = await self._pool.fetch(SQL["take_rates"], list(keys), list(per_second), list(bursts), list(places))
+        return [row["may_go"] for row in rows]
+
+    async def hold_rate(self, key: str, seconds: float) -> None:
+        await self._pool.execute(SQL["hold_rate"], key, seconds)
+
+    async def intake(self, admitted: Sequence[Admitted]) -> set[str]:
+        """Store calls; returns the ids of those that are new. One statement, one commit."""
+        requests = [a for a in admitted if a.prepared]
+        addresses = [a for a in admitted if a.address]
+        calls = [a.call for a in admitted]
+        rows = await self._pool.fetch(
+            SQL["intake"],
+            [c.call_id for c in calls],
+            [c.run_id for c in calls],
+            [c.step for c in calls],
+            [c.index for c in calls],
+            [c.agent for c in calls],
+            [c.thread_id for c in calls],
+            [c.conversation_id for c in calls],
+            [c.tool for c in calls],
+            [a.vendor for a in admitted],
+            [a.effect for a in admitted],
+            [a.state for a in admitted],
+            [c.arguments for c in calls],
+            [c.digest for c in calls],
+            [self._owner if a.state == "executing" else None for a in admitted],
+            [a.lease_seconds for a in admitted],
+            [a.not_before for a in admitted],
+            [a.error for a in admitted],
+            [c.traceparent for c in calls],
+            ["intent" if a.state == "executing" else "decision" for a in admitted],
+            [a.checks for a in admitted],
+            *_requests([(a.call.call_id, a.prepared) for a in requests if a.prepared]),
+            [a.call.call_id for a in addresses],
+            [a.address[0] for a in addresses if a.address],
+            [a.address[1] for a in addresses if a.address],
+            *columns([a.answer for a in admitted if a.answer]),
+        )
+        return {row["call_id"] for row in rows}
+
+    async def known(self, ids: Sequence[str]) -> dict[str, tuple[str, str, str]]:
+        """call id → (agent, tool, arguments digest) of calls that exist."""
+        rows = await self._pool.fetch(SQL["known_calls"], list(ids))
+        return {r["call_id"]: (r["agent"], r["tool"], r["arguments_sha256"]) for r in rows}
+
+    async def close(self, outcomes: Sequence[Outcome], connection: Any = None) -> set[str]:
+        """Write outcomes; returns the ids whose attempt was still their own. The others are recorded as incidents."""
+        answers = [o.answer for o in outcomes if o.answer]
+        rows = await (connection or self._pool).fetch(
+            SQL["close"],
+            [o.call_id for o in outcomes],
+            [o.attempt for o in outcomes],
+            [o.state for o in outcomes],
+            [o.http_status for o in outcomes],
+            [o.latency_ms for o in outcomes],
+            [o.result for o in outcomes],
+            [o.error for o in outcomes],
+            [o.not_before for o in outcomes],
+            self._owner,
+            *columns(answers),
+            [o.call_id for o in outcomes],
+            [o.attempt for o in outcomes],
+            [o.http_status for o in outcomes],
+            [o.headers for o in outcomes],
+            [o.body for o in outcomes],
+            [sha256_bytes(o.body) if o.body is not None else None for o in outcomes],
+            [o.detail for o in outcomes],
+        )
+        return {row["call_id"] for row in rows}
+
+    async def claim_due(self, connection: Any, lease_seconds: float, limit: int) -> list[CallRow]:
+        rows = await connection.fetch(SQL["claim_due"], self._owner, lease_seconds, limit)
+        return [_call_row(row) for row in rows]
+
+    async def claim_lost(self, connection: Any, limit: int) -> list[CallRow]:
+        return [_call_row(row) for row in await connection.fetch(SQL["claim_lost"], limit)]
+
+    async def mark_unknown(self, connection: Any, ids: Sequence[str], error: dict[str, Any]) -> None:
+        await connection.execute(SQL["mark_unknown"], list(ids), error)
+
+    async def fail(self, connection: Any, call: str, error: dict[str, Any]) -> None:
+        await connection.execute(SQL["fail"], call, error)
+
+    async def intents(self, connection: Any, items: Sequence[tuple[CallRow, Prepared, list[dict[str, Any]]]]) -> None:
+        ids, methods, urls, headers, bodies, digests = _requests([(row.call_id, p) for row, p, _ in items])
+        attempts, checks = [row.attempt for row, _, _ in items], [checks for _, _, checks in items]
+        await connection.execute(SQL["intents"], ids, attempts, checks, methods, urls, headers, bodies, digests)
+
+    async def claim_unknown(self, limit: int, again_seconds: float) -> list[CallRow]:
+        rows = await self._pool.fetch(SQL["claim_unknown"], limit, again_seconds)
+        return [_call_row(row, row["intended_at"]) for row in rows]
+
+    async def taken_items(self, tool: str, key: str, ids: Sequence[str]) -> set[str]:
+        return {row["id"] for row in await self._pool.fetch(SQL["taken_items"], tool, key, list(ids))}
+
+    async def settle(
+        self, connection: Any, call: str, state: str, result: Any, error: dict[str, Any] | None
+    ) -> CallRow | None:
+        row = await connection.fetchrow(SQL["settle"], call, state, result, error)
+        return _call_row(row) if row else None
+
+    async def try_again(self, connection: Any, call: str) -> bool:
+        return await connection.fetchval(SQL["try_again"], call) is not None
+
+    async def enter(
+        self, connection: Any, call: str, attempt: int, phase: str, *, prepared: Prepared | None = None,
+        status: int | None = None, headers: list[list[str]] | None = None, body: bytes | None = None,
+        detail: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """One ledger entry outside the hot path."""
+        await connection.execute(
+            SQL["enter"], call, attempt, phase,
+            prepared.method if prepared else None,
+            prepared.url if prepared else None,
+            [list(h) for h in prepared.shown] if prepared else None,
+            prepared.body if prepared else None,
+            sha256_bytes(prepared.body) if prepared else None,
+            status, headers, body,
+            sha256_bytes(body) if body is not None else None,
+            detail,
+        )  # fmt: skip
+
+    async def runs(self, connection: Any, run_ids: Sequence[UUID]) -> list[Any]:
+        return list(await connection.fetch(SQL["runs_seen"], list(run_ids)))
+
+    async def publish(self, catalogue: Catalogue) -> None:
+        """Make the catalogue visible to agents, the command line and the console."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.executemany(
+                SQL["publish_tool"],
+                [
+                    (t.name, t.vendor, t.method, t.path, t.effect, list(t.risk), t.description, t.input_schema,
+                     catalogue.granted_to(t.name))
+                    for t in catalogue.tools.values()
+                ],
+            )  # fmt: skip
+            await connection.execute(SQL["withdraw_tools"], list(catalogue.tools))
+
+    async def count_unknown(self) -> int:
+        return int(await self._pool.fetchval(SQL["count_unknown"]))
+
+
+def _requests(items: Sequence[tuple[CallId, Prepared]]) -> tuple[list[Any], ...]:
+    return (
+        [call_id for call_id, _ in items],
+        [p.method for _, p in items],
+        [p.url for _, p in items],
+        [[list(h) for h in p.shown] for _, p in items],
+        [p.body for _, p in items],
+        [sha256_bytes(p.body) for _, p in items],
+    )
+
+
+def _call_row(row: Any, intended_at: datetime | None = None) -> CallRow:
+    return CallRow(
+        row["call_id"],
+        row["run_id"],
+        row["step"],
+        row["idx"],
+        row["agent"],
+        row["thread_id"],
+        row["conversation_id"],
+        row["tool"],
+        row["effect"],
+        row["state"],
+        row["arguments"],
+        row["attempt"],
+        row["look_ups"],
+        row["lease_until"],
+        row["unknown_since"],
+        row["traceparent"],
+        intended_at,
+    )

@@ -1,0 +1,236 @@
+"""HTTP out, with one extra answer: did any byte of the request leave?
+
+The API is httpx2's transport interface; underneath is aiohttp, whose client costs a tenth of the CPU. aiohttp's exception
+names cannot tell sent from not sent (a server that hangs up after reading looks like one that never answered), so the
+bytes handed to the socket are counted, and writing is barred once an attempt is over. Count zero: nothing left, for
+certain. Count above zero: it may have.
+
+Private names of aiohttp are used (`_factory`, `_retry_connection`, `_skip_auto_headers`, `_should_close`, `_payload`);
+the version is pinned, and `tests/integration/gateway/test_wire.py` runs the whole failure table against raw sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import httpx2
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.helpers import set_exception
+from multidict import CIMultiDict
+from yarl import URL
+
+from shared.errors import VioxError
+
+MAX_RESPONSE_BYTES = 10_000_000
+Gate = Callable[[], Awaitable[None]]
+
+
+class NotSent(VioxError):
+    """No byte of the request left. Trying again cannot do anything twice."""
+
+    retryable = True
+
+
+class MaybeSent(VioxError):
+    """The request may have reached the server; there is no usable answer."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at one request. `gate` runs right before the first byte and may refuse by raising NotSent."""
+
+    headers: list[tuple[str, str]]
+    gate: Gate | None = None
+    written: int = 0
+    passed: bool = False
+    over: bool = False
+
+
+_current: ContextVar[Attempt] = ContextVar("attempt")
+
+
+class _Tap:
+    """Stands in for a connection's transport: counts what is written and refuses writes that belong to no attempt."""
+
+    __slots__ = ("abort", "attempt", "close", "get_extra_info", "get_write_buffer_size", "is_closing", "pause_reading",
+                 "resume_reading", "transport")  # fmt: skip
+
+    def __init__(self, transport: Any) -> None:
+        self.transport = transport
+        self.attempt: Attempt | None = None
+        for name in ("abort", "close", "get_extra_info", "get_write_buffer_size", "is_closing", "pause_reading",
+                     "resume_reading"):  # fmt: skip
+            setattr(self, name, getattr(transport, name))
+
+    def write(self, data: bytes) -> None:
+        attempt = self.attempt
+        if attempt is None or attempt.over:
+            raise NotSent("http.barred", "a write outside its attempt was refused.")
+        attempt.written += len(data)
+        self.transport.write(data)
+
+    def writelines(self, chunks: list[bytes]) -> None:
+        self.write(b"".join(chunks))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+
+class _Handler(ResponseHandler):
+    """Connection protocol. Bytes that arrive while no attempt is open would be taken for the next answer: hang up."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport = _Tap(transport)  # type: ignore[assignment]
+
+    def data_received(self, data: bytes, *rest: Any) -> None:
+        tap: Any = self.transport
+        if data and tap is not None and (tap.attempt is None or tap.attempt.over):
+            self._should_close = True
+            tap.abort()
+            return
+        super().data_received(data, *rest)
+
+    def set_exception(self, exc: Any, *rest: Any) -> None:
+        """A parse error after the headers must also end the reading of the body, which would otherwise hang."""
+        payload = self._payload
+        super().set_exception(exc, *rest)
+        if payload is not None and not payload.is_eof() and payload.exception() is None:
+            set_exception(
+                payload, exc if isinstance(exc, aiohttp.ClientError) else aiohttp.ClientPayloadError(str(exc))
+            )
+
+
+class _Connector(aiohttp.TCPConnector):
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._factory = functools.partial(_Handler, loop=self._loop)  # type: ignore[assignment]
+
+
+class _Request(aiohttp.ClientRequest):
+    """Sends exactly the headers it is given, once, after its gate agreed."""
+
+    DEFAULT_HEADERS = {}  # noqa: RUF012  # overrides a class attribute of aiohttp
+
+    def update_headers(self, headers: Any) -> None:
+        self.headers = CIMultiDict(_current.get().headers)
+
+    def update_auto_headers(self, skip_auto_headers: Any) -> None:
+        self._skip_auto_headers = CIMultiDict({"Content-Type": None})
+
+    async def send(self, conn: Any) -> Any:
+        attempt, protocol = _current.get(), conn.protocol
+        if attempt.passed or attempt.over:
+            raise NotSent("http.barred", "a second sending of the same attempt was refused.")
+        _check_usable(protocol)
+        protocol.transport.attempt = attempt
+        if attempt.gate is not None:
+            await attempt.gate()
+            _check_usable(protocol)
+        attempt.passed = True
+        return await super().send(conn)
+
+
+def _check_usable(protocol: Any) -> None:
+    if protocol.transport is None or protocol.should_close or len(protocol):
+        raise NotSent("http.connection_lost", "the pooled connection had died.")
+
+
+class Wire(httpx2.AsyncBaseTransport):
+    """Outgoing HTTP. No retries, redirects, cookies, proxies or decompression: what is recorded is what happened.
+
+    Request extensions: `timeout` {"connect", "read"} in seconds; `viox.gate`, awaited right before the first byte.
+    Raises NotSent (nothing left) or MaybeSent (something may have).
+    """
+
+    def __init__(self, *, connections: int = 256, max_response_bytes: int = MAX_RESPONSE_BYTES) -> None:
+        self._connections = connections
+        self._max_bytes = max_response_bytes
+        self._session: aiohttp.ClientSession | None = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=_Connector(
+                    limit=self._connections,
+                    keepalive_timeout=4,  # below what servers commonly keep, so a reused connection is rarely dying
+                    use_dns_cache=False,
+                    happy_eyeballs_delay=None,
+                ),
+                request_class=_Request,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+                read_bufsize=64 * 1024,
+            )
+            self._session._retry_connection = False
+        return self._session
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        limits = request.extensions.get("timeout", {})
+        headers = [(name.decode("ascii"), value.decode("utf-8")) for name, value in request.headers.raw]
+        attempt = Attempt(headers, request.extensions.get("viox.gate"))
+        body = await request.aread()
+        token = _current.set(attempt)
+        try:
+            return await self._exchange(request, attempt, body, limits)
+        except NotSent:
+            raise
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError) as error:
+            raise _explained(attempt, error) from error
+        finally:
+            attempt.over = True
+            _current.reset(token)
+
+    async def _exchange(
+        self, request: httpx2.Request, attempt: Attempt, body: bytes, limits: dict[str, float]
+    ) -> httpx2.Response:
+        timeout = aiohttp.ClientTimeout(total=limits.get("read", 20.0), sock_connect=limits.get("connect", 5.0))
+        async with self._open().request(
+            request.method,
+            URL(str(request.url), encoded=True),
+            data=body or None,
+            allow_redirects=False,
+            timeout=timeout,
+        ) as answer:
+            if attempt.written == 0:
+                raise NotSent("http.stray_answer", "an answer came to a request that was never written.")
+            raw = await self._read(answer)
+            return httpx2.Response(
+                answer.status,
+                headers=list(answer.raw_headers),
+                stream=httpx2.ByteStream(raw),
+                extensions={"viox.body": raw, "reason_phrase": (answer.reason or "").encode()},
+            )
+
+    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        async for part in answer.content.iter_any():
+            size += len(part)
+            if size > self._max_bytes:
+                answer.close()
+                raise MaybeSent("http.response_too_large", f"the answer is larger than {self._max_bytes:,} bytes.")
+            parts.append(part)
+        return b"".join(parts)
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+def _explained(attempt: Attempt, error: BaseException) -> VioxError:
+    attempt.over = True
+    what = str(error) or type(error).__name__
+    if attempt.written == 0:
+        return NotSent("http.not_sent", f"no byte left: {what}.")
+    if isinstance(error, TimeoutError):
+        return MaybeSent("http.timeout", "sent, but no answer came in time.")
+    return MaybeSent("http.no_answer", f"sent, but no usable answer came: {what}.")

@@ -1,0 +1,139 @@
+"""Our own messages, one class each, and the envelopes that carry them.
+
+Commands are imperative and have one receiver; events are past tense and anyone may listen.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, Field
+
+from shared.bus.envelope import Message
+from shared.bus.events import TASK_TYPE, EventData, TaskRequested
+from shared.ids import CallId, RunId
+
+CALL_REQUESTED = "viox.tool.call.requested"
+CALL_CLOSED = "viox.tool.call.closed"
+RUN_STARTED = "viox.run.started"
+RUN_WAITING = "viox.run.waiting"
+RUN_FINISHED = "viox.run.finished"
+DEAD_LETTER = "viox.dead_letter.recorded"
+
+GATEWAY_SOURCE = "/viox/gateway"
+
+RunStatus = Literal["running", "waiting", "finished", "failed", "blocked", "cancelled"]
+
+
+def agent_source(agent: str) -> str:
+    return f"/viox/agents/{agent}"
+
+
+class ToolCallRequested(EventData):
+    """An agent wants one tool run. The caller is not in here: the topic says who it is."""
+
+    call_id: str
+    run_id: str
+    step: int = Field(ge=0)
+    index: int = Field(ge=0)
+    tool: str
+    arguments: dict[str, Any]
+    deadline: AwareDatetime | None = None
+
+
+class ToolCallClosed(EventData):
+    """The one outcome of a tool call. `result` is the projection for the model; `error` has code, message, remedy."""
+
+    call_id: str
+    state: Literal["succeeded", "failed", "denied", "rejected", "expired"]
+    result: Any = None
+    error: dict[str, Any] | None = None
+
+
+class Tokens(EventData):
+    input: int = 0
+    output: int = 0
+
+
+class Waiting(EventData):
+    kind: str
+    id: str
+
+
+class Trigger(EventData):
+    source: str
+    id: str
+    type: str
+
+
+class Run(EventData):
+    """A run as the contract shows it: on `viox.runs`, from `viox run ID --json` and in `viox runs`."""
+
+    run_id: str
+    agent: str
+    conversation_id: str
+    status: RunStatus
+    waiting_for: list[Waiting] = Field(default_factory=list)
+    trigger: Trigger
+    parent_run_id: str | None = None
+    started_at: AwareDatetime
+    finished_at: AwareDatetime | None = None
+    steps: int = 0
+    tool_calls: int = 0
+    tokens: Tokens = Field(default_factory=Tokens)
+    cost_usd: float = 0.0
+    model: str | None = None
+    text: str | None = None
+
+
+class DeadLetterRecorded(EventData):
+    """A message could not be handled and was set aside, with its original bytes, to be redriven."""
+
+    dead_letter_id: str
+    service: str
+    topic: str
+    code: str
+    error: str
+    attempts: int
+    run_id: str | None = None
+
+
+def task(agent: str, message_id: str, source: str, instruction: str, context: dict[str, Any], now: datetime,
+         conversation_id: str | None) -> Message:  # fmt: skip
+    data = TaskRequested(instruction=instruction, context=context).model_dump()
+    return Message(message_id, source, TASK_TYPE, data, now, subject=agent, conversation_id=conversation_id)
+
+
+def call_requested(agent: str, call: ToolCallRequested, conversation_id: str, now: datetime,
+                   traceparent: str | None) -> Message:  # fmt: skip
+    return Message(
+        call.call_id,
+        agent_source(agent),
+        CALL_REQUESTED,
+        call.model_dump(mode="json"),
+        now,
+        subject=call.run_id,
+        conversation_id=conversation_id,
+        traceparent=traceparent,
+    )
+
+
+def call_closed(call: CallId, run: RunId, state: str, result: Any, error: dict[str, Any] | None,
+                conversation_id: str, now: datetime, traceparent: str | None) -> Message:  # fmt: skip
+    """Written by hand rather than through the model: one is made for every call, and its parts are already checked."""
+    data = {"call_id": call, "state": state, "result": result, "error": error}
+    return Message(call, GATEWAY_SOURCE, CALL_CLOSED, data, now, str(run), conversation_id, traceparent)
+
+
+def run_changed(event: str, run: dict[str, Any], now: datetime) -> Message:
+    """One of viox.run.started, .waiting, .finished. The id is derived, so a repeat is recognised by readers too."""
+    return Message(
+        f"{run['run_id']}:{event.rsplit('.', 1)[1]}",
+        agent_source(run["agent"]),
+        event,
+        run,
+        now,
+        subject=run["run_id"],
+        conversation_id=run["conversation_id"],
+    )

@@ -1,0 +1,162 @@
+"""Outgoing messages: rows in the sender's transaction, sent right after it, and again until the receiver's mark exists.
+
+A message is done when its receiver stored it (inbox row, call row, dead letter), not when it was sent: a broker that
+loses everything it holds loses nothing of ours. Each service sweeps only its own rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from shared.bus.envelope import Headers, Message
+from shared.bus.kafka import Producer
+from shared.store.pool import Pool
+from shared.store.sql import Queries
+from shared.telemetry import metrics
+
+log = logging.getLogger(__name__)
+SQL = Queries(Path(__file__).with_suffix(".sql"))
+SWEEP_SECONDS = 1.0
+BATCH = 500
+
+ADDRESSEE = "addressee"  # the receiver of an addressed event is whoever `routes` says
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One outbox row. `receivers` are the services whose mark ends it; none means the broker's acknowledgement does."""
+
+    outbox_id: UUID
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Headers
+    source: str
+    message_id: str
+    receivers: tuple[str, ...]
+
+
+def outgoing(topic: str, message: Message, receivers: Iterable[str] = ()) -> Outgoing:
+    """Make the row for a message."""
+    key, value, headers = message.to_kafka()
+    return Outgoing(uuid4(), topic, key, value, headers, message.source, message.id, tuple(receivers))
+
+
+def columns(rows: Sequence[Outgoing]) -> list[list[Any]]:
+    """Column arrays for `unnest`: outbox_id, topic, key, value, headers, source, message_id, receivers (comma-joined)."""
+    return [
+        [r.outbox_id for r in rows],
+        [r.topic for r in rows],
+        [r.key for r in rows],
+        [r.value for r in rows],
+        [[[name, raw.decode()] for name, raw in r.headers] for r in rows],
+        [r.source for r in rows],
+        [r.message_id for r in rows],
+        [",".join(r.receivers) for r in rows],
+    ]
+
+
+async def insert(connection: Any, owner: str, rows: Sequence[Outgoing], *, delay: float = 3.0) -> None:
+    """Store rows in the caller's transaction. With `delay=0` the owner's sweep sends them as soon as it looks."""
+    await connection.execute(SQL["insert_rows"], owner, *columns(rows), delay)
+
+
+class Outbox:
+    """Publisher and sweeper of one service's rows."""
+
+    def __init__(self, owner: str, pool: Pool, producer: Producer) -> None:
+        self.owner = owner
+        self._pool = pool
+        self._producer = producer
+        self._queue: asyncio.Queue[Outgoing] = asyncio.Queue(maxsize=20_000)
+        self._acknowledged: list[UUID] = []
+        self._wake = asyncio.Event()
+
+    def publish(self, rows: Iterable[Outgoing]) -> None:
+        """Send rows that were just committed. When the queue is full the sweep sends them instead."""
+        for row in rows:
+            try:
+                self._queue.put_nowait(row)
+            except asyncio.QueueFull:
+                return
+
+    def wake(self) -> None:
+        """Sweep now: somebody stored rows for us."""
+        self._wake.set()
+
+    async def run_publisher(self) -> None:
+        while True:
+            row = await self._queue.get()
+            await self._send(row)
+
+    async def run_sweeper(self) -> None:
+        while True:
+            try:
+                await asyncio.wait_for(self._wake.wait(), SWEEP_SECONDS)
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            try:
+                await self.sweep()
+            except Exception as error:  # noqa: BLE001  # a sweep that fails is tried again a second later
+                log.warning("outbox: sweep of %s failed: %s", self.owner, error)
+
+    async def sweep(self) -> int:
+        """One pass: forget what was received, send the rest again. Returns how many were sent."""
+        acknowledged, self._acknowledged = self._acknowledged, []
+        async with self._pool.acquire() as connection:
+            if acknowledged:
+                await connection.execute(SQL["forget_acknowledged"], acknowledged)
+            await connection.execute(SQL["forget_received"], self.owner)
+            due = await connection.fetch(SQL["claim_due"], self.owner, BATCH)
+        for record in due:
+            headers = [(name, raw.encode()) for name, raw in record["headers"]]
+            await self._send(
+                Outgoing(
+                    record["outbox_id"],
+                    record["topic"],
+                    record["key"],
+                    record["value"],
+                    headers,
+                    "",
+                    "",
+                    tuple(record["receivers"]),
+                )
+            )
+        if due:
+            metrics.OUTBOX_RESENT.labels(self.owner).inc(len(due))
+        return len(due)
+
+    async def flush(self) -> None:
+        """At stop: hand what is queued to the producer and forget what the broker acknowledged."""
+        while not self._queue.empty():
+            await self._send(self._queue.get_nowait())
+
+    async def _send(self, row: Outgoing) -> None:
+        try:
+            future = await self._producer.send(row.topic, row.key, row.value, row.headers)
+        except Exception as error:  # noqa: BLE001  # whatever it was, the row stays and the sweep tries again
+            log.info("outbox: %s not sent yet: %s", row.topic, error)
+            return
+        metrics.MESSAGES_SENT.labels(self.owner, row.topic).inc()
+        if row.receivers:
+            future.add_done_callback(_swallow)
+        else:
+            future.add_done_callback(partial(self._acknowledge, row.outbox_id))
+
+    def _acknowledge(self, key: UUID, done: asyncio.Future[Any]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            self._acknowledged.append(key)
+
+
+def _swallow(done: asyncio.Future[Any]) -> None:
+    """A failed send is not an error: the row is still there."""
+    if not done.cancelled():
+        done.exception()

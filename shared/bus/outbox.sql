@@ -1,0 +1,30 @@
+-- name: forget_acknowledged    For topics nobody of ours reads, the broker's acknowledgement is all there is to wait for.
+delete from outbox where outbox_id = any($1::uuid[])
+
+-- name: forget_received    The receiver's mark decides, never the sending. Every receiver must have its mark.
+delete from outbox o
+where o.owner = $1 and o.next_at < now() and cardinality(o.receivers) > 0
+  and not exists (
+    select from unnest(o.receivers) as r(receiver)
+    where not exists (select from inbox i where i.agent = r.receiver and i.source = o.source and i.message_id = o.message_id)
+      and not exists (select from dead_letters d
+                      where d.service = r.receiver and d.source = o.source and d.message_id = o.message_id and d.state = 'dead')
+      and not (r.receiver = 'gateway' and exists (select from tool_calls c where c.call_id = o.message_id))
+      and not (r.receiver = 'addressee' and exists (
+            select from routes t join inbox i on i.agent = t.agent and i.source = t.source and i.message_id = t.message_id
+            where t.source = o.source and t.message_id = o.message_id))
+  )
+
+-- name: claim_due    What is still unmarked goes out again, later and later; several replicas share the work.
+update outbox o
+set attempts = o.attempts + 1, next_at = now() + least(power(2, o.attempts + 1), 60) * interval '1 second'
+where o.outbox_id in (
+    select outbox_id from outbox where owner = $1 and next_at < now() order by next_at limit $2 for update skip locked)
+returning o.outbox_id, o.topic, o.key, o.value, o.headers, o.receivers
+
+-- name: insert_rows
+insert into outbox (outbox_id, owner, topic, key, value, headers, source, message_id, receivers, next_at)
+select u.outbox_id, $1, u.topic, u.key, u.value, u.headers, u.source, u.message_id, string_to_array(u.receivers, ','),
+       now() + $10 * interval '1 second'
+from unnest($2::uuid[], $3::text[], $4::bytea[], $5::bytea[], $6::json[], $7::text[], $8::text[], $9::text[])
+     as u(outbox_id, topic, key, value, headers, source, message_id, receivers)

@@ -1,0 +1,116 @@
+"""Every topic: its name, what its records are keyed by, who may write it and who reads it. Imports nothing of ours.
+
+`docs/reference/topics.md`, the AsyncAPI document and the broker's ACLs are made from this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+AGENTS: Final = ("closer", "voice", "controller", "steward", "chief-of-staff", "people-ops", "operator", "builder")
+GATEWAY: Final = "gateway"
+
+# Kafka header names. CloudEvents attributes travel as `ce_<name>` (Kafka protocol binding 1.0, section 3.2).
+HEADER_TRACEPARENT: Final = "traceparent"
+CE_PREFIX: Final = "ce_"
+CONTENT_TYPE: Final = "content-type"
+STRUCTURED_CONTENT_TYPE: Final = "application/cloudevents+json"
+
+# A record larger than this is refused before it is stored (Kafka's own default is 1,048,588 bytes with headers).
+MAX_RECORD_BYTES: Final = 1_000_000
+# Tool arguments and results above this travel by reference to the ledger.
+MAX_INLINE_BYTES: Final = 256_000
+
+PARTITIONS: Final = 4
+
+UPSTREAM: Final = "upstream"
+ANYONE: Final = "anyone"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A Kafka topic. `key` says what keeps records in order; nothing relies on that order for correctness."""
+
+    name: str
+    key: str
+    writers: tuple[str, ...]
+    readers: tuple[str, ...]
+    about: str
+    partitions: int = PARTITIONS
+
+
+EVENTS: Final = "viox.events."
+TASKS: Final = "viox.tasks."
+TOOL_CALLS: Final = "viox.tool-calls."
+TOOL_RESULTS: Final = "viox.tool-results."
+RUNS: Final = "viox.runs"
+APPROVALS: Final = "viox.approvals"
+DEAD_LETTERS: Final = "viox.dead-letters"
+
+DOMAINS: Final = ("sales", "telephony", "finance", "support", "people", "operations", "platform")
+
+# Which agents listen to which domain. Who handles which event type is in events.py.
+LISTENERS: Final[dict[str, tuple[str, ...]]] = {
+    "sales": ("closer",),
+    # An SMS belongs to whoever owns the conversation with that number, so every agent that may own one listens.
+    "telephony": ("voice", "closer", "controller", "steward", "people-ops", "operator"),
+    "finance": ("controller",),
+    "support": ("steward",),
+    "people": ("people-ops",),
+    "operations": ("operator",),
+    "platform": ("builder", "chief-of-staff"),
+}
+
+
+def events(domain: str) -> str:
+    return EVENTS + domain
+
+
+def tasks(agent: str) -> str:
+    return TASKS + agent
+
+
+def tool_calls(agent: str) -> str:
+    return TOOL_CALLS + agent
+
+
+def tool_results(agent: str) -> str:
+    return TOOL_RESULTS + agent
+
+
+def caller(topic: str) -> str:
+    """The agent that a tool call comes from: the topic says so, because the broker lets no other agent write there."""
+    return topic.removeprefix(TOOL_CALLS)
+
+
+def of(agent: str) -> list[str]:
+    """All topics that one agent consumes."""
+    domains = [domain for domain, listeners in LISTENERS.items() if agent in listeners]
+    return [*(events(domain) for domain in domains), tasks(agent), tool_results(agent)]
+
+
+def of_gateway() -> list[str]:
+    return [tool_calls(agent) for agent in AGENTS]
+
+
+def canonical_agent(name: str) -> str | None:
+    """`chief_of_staff` and `chief-of-staff` are the same agent. None when there is no such agent."""
+    candidate = name.strip().lower().replace("_", "-")
+    return candidate if candidate in AGENTS else None
+
+
+def all_topics() -> list[Topic]:
+    """Every topic of a deployment, in the order of the path."""
+    return [
+        *(
+            Topic(events(d), "conversation or subject", (UPSTREAM, GATEWAY), LISTENERS[d], f"what happened in {d}")
+            for d in DOMAINS
+        ),
+        *(Topic(tasks(a), "conversation", (ANYONE, *AGENTS), (a,), f"commands to {a}") for a in AGENTS),
+        *(Topic(tool_calls(a), "run", (a,), (GATEWAY,), f"tool calls of {a}; no other may write") for a in AGENTS),
+        *(Topic(tool_results(a), "run", (GATEWAY,), (a,), f"results for {a}") for a in AGENTS),
+        Topic(RUNS, "run", (*AGENTS, GATEWAY), (ANYONE,), "runs that started, wait or finished"),
+        Topic(APPROVALS, "call", (GATEWAY,), (ANYONE,), "approvals asked for and decided"),
+        Topic(DEAD_LETTERS, "dead letter", (*AGENTS, GATEWAY), (ANYONE,), "messages that could not be handled"),
+    ]

@@ -1,0 +1,1 @@
+"""Models behind one small port. Adapters are imported only when a role uses them."""

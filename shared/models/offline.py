@@ -1,0 +1,144 @@
+"""The model that is none: a role's deterministic policy behind the same port, so that everything runs without a key.
+
+It is called `offline` wherever it shows. It gets the request an adapter would send, and no other knowledge.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+
+from shared.models.port import (
+    AssistantMessage,
+    ChatReply,
+    ChatRequest,
+    ModelToolCall,
+    ToolMessage,
+    Usage,
+    UserMessage,
+)
+
+OFFLINE = "offline"
+
+
+class OfflineModel:
+    """Answers with what the role's policy decides. Costs nothing; token counts are estimates of four bytes each."""
+
+    provider = OFFLINE
+    model = OFFLINE
+
+    def __init__(self, policy: Callable[[ChatRequest], AssistantMessage]) -> None:
+        self._policy = policy
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        started = time.perf_counter()
+        message = self._policy(request)
+        return ChatReply(
+            message=message,
+            stop="tool_calls" if message.calls else "end",
+            requested_model=OFFLINE,
+            answering_model=OFFLINE,
+            usage=Usage(input=_size(request) // 4, output=(len(message.text) + 40 * len(message.calls)) // 4),
+            latency_ms=(time.perf_counter() - started) * 1000,
+        )
+
+
+def _size(request: ChatRequest) -> int:
+    shown = 0
+    for m in request.messages:
+        shown += len(m.content) if isinstance(m, ToolMessage) else len(m.text)
+    return len(request.system) + shown
+
+
+# -- what policies are written with ---------------------------------------------------------------------------------
+
+
+def say(text: str) -> AssistantMessage:
+    """End the turn with a text."""
+    return AssistantMessage(text, provider=OFFLINE)
+
+
+def call(request: ChatRequest, *wanted: tuple[str, dict[str, Any]], text: str = "") -> AssistantMessage:
+    """Ask for tools. Ids count the calls of the conversation, as a provider's would be unique in it."""
+    made = sum(len(m.calls) for m in request.messages if isinstance(m, AssistantMessage))
+    calls = tuple(ModelToolCall(f"call_{made + n}", tool, arguments) for n, (tool, arguments) in enumerate(wanted))
+    return AssistantMessage(text, calls, OFFLINE)
+
+
+class Seen:
+    """What a policy may read: the conversation since the latest trigger, as JSON where it is JSON."""
+
+    def __init__(self, request: ChatRequest) -> None:
+        self.tools = {tool.name for tool in request.tools}
+        self._messages = request.messages
+        starts = [i for i, m in enumerate(self._messages) if isinstance(m, UserMessage) and _starts_run(m.text)]
+        self._start = starts[-1] if starts else 0
+
+    @property
+    def trigger(self) -> str:
+        """Text of the newest event or task."""
+        first = self._messages[self._start]
+        return first.text if isinstance(first, UserMessage) else ""
+
+    def event(self, *, whole: bool = False) -> tuple[str, dict[str, Any]]:
+        """(type, data) of the newest event, or of the conversation's first one with `whole`. ("", {}) for a task."""
+        texts = [m.text for m in self._messages if isinstance(m, UserMessage) and _starts_run(m.text)]
+        return parse_event(texts[0] if whole else self.trigger)
+
+    def notes(self) -> str:
+        """Text of all notes since the trigger."""
+        recent = self._messages[self._start :]
+        return "\n".join(m.text for m in recent if isinstance(m, UserMessage) and m.text.startswith("[note]"))
+
+    def facts(self) -> dict[str, Any]:
+        """The JSON of all notes since the trigger, merged."""
+        found: dict[str, Any] = {}
+        for line in self.notes().splitlines():
+            found |= orjson.loads(line.removeprefix("[note] "))
+        return found
+
+    def summary(self) -> str:
+        """The trigger in one line, for roles that have nothing to add to it."""
+        line = " ".join(self.trigger.split())
+        return line if len(line) <= 300 else line[:297] + "..."
+
+    def results(self, tool: str | None = None, *, whole: bool = False) -> Iterator[tuple[dict[str, Any], Any, bool]]:
+        """(arguments, result, failed) of each finished call, oldest first; since the trigger unless `whole`."""
+        arguments: dict[str, tuple[str, dict[str, Any]]] = {}
+        for message in self._messages if whole else self._messages[self._start :]:
+            if isinstance(message, AssistantMessage):
+                arguments |= {c.provider_id: (c.tool, c.arguments or {}) for c in message.calls}
+            elif isinstance(message, ToolMessage) and tool in (None, message.tool):
+                _, given = arguments.get(message.provider_id, (message.tool, {}))
+                yield given, orjson.loads(message.content), message.is_error
+
+    def result(self, tool: str, *, whole: bool = False) -> Any:
+        """The last successful result of a tool, or None."""
+        found = None
+        for _, result, failed in self.results(tool, whole=whole):
+            if not failed:
+                found = result
+        return found
+
+    def called(self, tool: str) -> bool:
+        return any(True for _ in self.results(tool))
+
+    def failures(self) -> list[str]:
+        """Messages of calls that failed since the trigger."""
+        return [str(r.get("message", r)) for _, r, failed in self.results() if failed and isinstance(r, dict)]
+
+
+def _starts_run(text: str) -> bool:
+    return text.startswith(("Event ", "Task: "))
+
+
+def parse_event(text: str) -> tuple[str, dict[str, Any]]:
+    """Type and data of a rendered event; ("", {}) when the text is a task."""
+    if not text.startswith("Event "):
+        return "", {}
+    head, _, body = text.partition("\n")
+    data = orjson.loads(body)
+    return head.split(" ", 2)[1], data if isinstance(data, dict) else {}

@@ -1,0 +1,450 @@
+"""Activation: claim a thread, run its graph until it waits or ends, commit what it did in one statement, send.
+
+    claim (lease, attempts) → graph → commit (WHERE version = loaded) → publish
+
+A process that dies anywhere in between leaves nothing half done: the lease of a dead owner is void at once, and the
+next holder starts from the last commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from langgraph.types import Command
+
+from shared.bus import topics
+from shared.bus.envelope import Message
+from shared.bus.kafka import Record
+from shared.bus.messages import (
+    RUN_FINISHED,
+    RUN_STARTED,
+    DeadLetterRecorded,
+    ToolCallRequested,
+    agent_source,
+    call_requested,
+    run_changed,
+)
+from shared.bus.outbox import Outbox, Outgoing, outgoing
+from shared.errors import VioxError
+from shared.ids import RunId, ThreadId
+from shared.models.port import ChatModel, ModelError, ToolSpec, sha256_json
+from shared.runtime.agent import AgentSpec
+from shared.runtime.history import Step, trigger_body
+from shared.runtime.nodes import AgentState, Call, RunContext, identified_call, record_results
+from shared.runtime.saver import ThreadSaver
+from shared.runtime.store import Claimed, Commit, Pending, RunRow, RuntimeStore
+from shared.telemetry import metrics
+from shared.telemetry.hold import reached
+
+log = logging.getLogger(__name__)
+
+CANCEL = "viox.run.cancel_requested"
+HISTORY_CACHE = 1024
+SWEEP_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a lease lasts, how often a message may fail, how many threads are worked on at once."""
+
+    lease_seconds: float
+    max_attempts: int
+    concurrency: int
+
+
+class Activator:
+    """Works on the threads of one agent, several at once, never one twice at a time."""
+
+    def __init__(
+        self, spec: AgentSpec, store: RuntimeStore, saver: ThreadSaver, model: ChatModel, outbox: Outbox, owner: str,
+        limits: Limits,
+    ) -> None:  # fmt: skip
+        self._spec = spec
+        self._store = store
+        self._saver = saver
+        self._model = model
+        self._outbox = outbox
+        self._owner = owner
+        self._limits = limits
+        self._graph = spec.graph().compile(checkpointer=saver)
+        self.graph_version = graph_version(self._graph)
+        self._tools: tuple[ToolSpec, ...] = ()
+        self._known_prompts: set[str] = set()
+        self._history: OrderedDict[ThreadId, tuple[int, list[Step]]] = OrderedDict()
+        self._active: set[ThreadId] = set()
+        self._again: set[ThreadId] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(limits.concurrency)
+        self._draining = False
+
+    # -- scheduling -------------------------------------------------------------------------------------------------
+
+    def wake(self, thread: ThreadId) -> None:
+        """There is something for this thread. If it is being worked on, look once more afterwards."""
+        if self._draining:
+            return
+        if thread in self._active:
+            self._again.add(thread)
+            return
+        self._active.add(thread)
+        task = asyncio.create_task(self._work(thread))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def run_sweeper(self) -> None:
+        """Find threads nobody works on, and keep the leases of those we do."""
+        renewed = time.monotonic()
+        while True:
+            try:
+                if self._active and time.monotonic() - renewed > self._limits.lease_seconds / 4:
+                    renewed = time.monotonic()
+                    await self._store.renew(list(self._active), self._owner, self._limits.lease_seconds)
+                for thread in await self._store.due():
+                    if thread not in self._active:
+                        self.wake(thread)
+            except Exception as error:  # noqa: BLE001  # Postgres away: try again, nothing is lost meanwhile
+                log.warning("sweep failed: %s", error)
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def refresh_tools(self) -> None:
+        """Read what this agent is granted, as the gateway published it."""
+        self._tools = await self._store.tools()
+
+    async def drain(self, seconds: float) -> None:
+        """Finish what is under way; what does not finish in time is taken up by whoever comes next."""
+        self._draining = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
+    async def _work(self, thread: ThreadId) -> None:
+        try:
+            async with self._slots:
+                more = True
+                while more and not self._draining:
+                    self._again.discard(thread)
+                    more = await self._activate(thread) or thread in self._again
+        finally:
+            self._active.discard(thread)
+
+    # -- one activation -----------------------------------------------------------------------------------------------
+
+    async def _activate(self, thread: ThreadId) -> bool:
+        """One claim to commit. Returns whether there is more to do at once."""
+        started = time.monotonic()
+        try:
+            claimed = await self._store.claim(thread, self._owner, self._limits.lease_seconds)
+        except Exception as error:  # noqa: BLE001  # the sweep comes back to it
+            log.warning("cannot claim thread %s: %s", thread, error)
+            return False
+        if claimed is None:
+            return False
+        reached("agent.after_claim")
+        try:
+            more = await self._advance(claimed)
+            metrics.ACTIVATIONS.labels(self._spec.name, "lost" if more is None else "committed").inc()
+            metrics.ACTIVATION_SECONDS.labels(self._spec.name).observe(time.monotonic() - started)
+            return bool(more)
+        except ModelError as error:
+            await self._model_failed(claimed, error)
+        except VioxError as error:
+            await self._end_run(claimed, "failed", error)
+        except Exception as error:
+            log.exception("activation of thread %s failed", thread)
+            await self._try_later(claimed, 2.0 ** max(p.attempts for p in claimed.pending) / 4, 0, error)
+        metrics.ACTIVATIONS.labels(self._spec.name, "failed").inc()
+        return False
+
+    async def _advance(self, claimed: Claimed) -> bool | None:
+        poison = [p for p in claimed.pending if p.attempts > self._limits.max_attempts]
+        if poison:
+            return await self._block(claimed, poison)
+        if any(p.kind == "control" and p.message.type == CANCEL for p in claimed.pending):
+            return await self._cancel(claimed)
+        results = {p.message.id: p.message.data for p in claimed.pending if p.kind == "result"}
+        arrivals = [p for p in claimed.pending if p.kind in ("event", "task")]
+        if not claimed.awaiting and not arrivals:
+            return await self._discard_late(claimed)
+        run = claimed.run or await self._store.run_row(arrivals[0].run_id)
+        context = await self._context(claimed, run.run_id)
+        state = await self._run_graph(claimed, context, results, arrivals)
+        work = self._commit_of(claimed, run, context, state, [p.run_id for p in arrivals if p.run_id != run.run_id])
+        return await self._commit(work, context)
+
+    async def _context(self, claimed: Claimed, run_id: RunId) -> RunContext:
+        return RunContext(
+            run_id=run_id,
+            history=await self._steps(claimed),
+            model=self._model,
+            prompt=self._spec.prompt,
+            tools=self._tools,
+            max_turns=self._spec.max_turns,
+            reached=reached,
+        )
+
+    async def _run_graph(
+        self, claimed: Claimed, context: RunContext, results: dict[str, Any], arrivals: Sequence[Pending]
+    ) -> AgentState:
+        """Resume a graph that waits for calls, else start it. After an upgrade of the graph it is rebuilt from steps."""
+        thread = str(claimed.thread_id)
+        config: dict[str, Any] = {"configurable": {"thread_id": thread}, "recursion_limit": 1000}
+        bodies = [trigger_body(p.message) for p in arrivals]
+        resumes = bool(claimed.awaiting) and claimed.graph_version == self.graph_version
+        self._saver.begin(thread, fresh=not resumes)
+        if resumes:
+            given: Any = Command(resume={"results": results, "joined": bodies})
+        elif not claimed.awaiting:
+            given = self._fresh(context, bodies)
+        else:
+            log.info("thread %s: graph changed since it waits; rebuilt from its steps", thread)
+            calls = open_calls(context.history, set(claimed.awaiting))
+            steps = record_results(context, {}, calls, {"results": results, "joined": bodies})
+            given = {
+                "steps": steps,
+                "turns": sum(s.kind == "model" and s.run_id == context.run_id for s in context.history),
+            }
+        output: AgentState = await self._graph.ainvoke(given, config, context=context, durability="exit")
+        return output
+
+    def _fresh(self, context: RunContext, bodies: Sequence[dict[str, Any]]) -> AgentState:
+        steps: list[Step] = []
+        for body in bodies:
+            steps = context.step({"steps": steps}, "trigger", body)
+        return {"steps": steps, "turns": 0, "calls": [], "text": ""}
+
+    def _commit_of(
+        self, claimed: Claimed, run: RunRow, context: RunContext, state: AgentState, joined: list[RunId]
+    ) -> Commit:
+        steps = list(state.get("steps", ()))
+        calls = list(state.get("outgoing", ()))
+        waits = "__interrupt__" in state
+        work = Commit(
+            claimed=claimed,
+            run_id=run.run_id,
+            status="running" if waits else "finished",
+            awaiting=[call["call_id"] for call in calls] if waits else [],
+            graph_version=self.graph_version,
+            steps=steps,
+            taken=list(claimed.pending),
+            joined=joined,
+            tool_calls=len(calls) if waits else 0,
+            input_tokens=sum(r.usage.input for r in context.replies),
+            output_tokens=sum(r.usage.output for r in context.replies),
+            cost_microusd=sum(s.body.get("cost_microusd") or 0 for s in steps if s.kind == "model"),
+            model=context.replies[-1].answering_model if context.replies else None,
+            text=None if waits else state.get("text", ""),
+        )
+        now = datetime.now(UTC)
+        if waits:
+            work.outgoing.extend(self._call_message(claimed, run, call, now) for call in calls)
+            work.saved = self._saver.take(str(claimed.thread_id))
+        if claimed.run is None:
+            work.outgoing.append(self._announce(RUN_STARTED, claimed, run, work, now))
+        if not waits:
+            work.outgoing.append(self._announce(RUN_FINISHED, claimed, run, work, now))
+        return work
+
+    async def _commit(self, work: Commit, context: RunContext | None) -> bool | None:
+        if context is not None:
+            await self._remember_prompts(context)
+        reached("agent.before_commit")
+        more = await self._store.commit(work, self._owner)
+        return self._committed(work, more)
+
+    def _committed(self, work: Commit, more: bool | None) -> bool | None:
+        thread = work.claimed.thread_id
+        if more is None:
+            log.warning("thread %s moved on without us: what was done here is discarded", thread)
+            self._history.pop(thread, None)
+            return None
+        reached("agent.after_commit_before_publish")
+        self._outbox.publish(work.outgoing)
+        self._remember(work)
+        if work.status != "running":
+            metrics.RUNS.labels(self._spec.name, work.status).inc()
+            log.info("run %s %s after %d steps", work.run_id, work.status, len(work.steps))
+        return more
+
+    # -- ends that are not the graph's own -----------------------------------------------------------------------------
+
+    async def _cancel(self, claimed: Claimed) -> bool | None:
+        error = VioxError("run.cancelled", "cancelled by an operator.")
+        return await self._end_run(claimed, "cancelled", error, taken=claimed.pending)
+
+    async def _block(self, claimed: Claimed, poison: Sequence[Pending]) -> bool | None:
+        """A message that failed (or killed us) too often is set aside; its run is blocked until somebody redrives it."""
+        error = VioxError(
+            "message.poison", f"given up after {self._limits.max_attempts} attempts.", remedy="See `viox dead-letters`."
+        )
+        culprit = poison[0]
+        record = Record(culprit.topic, -1, -1, culprit.message.key.encode(), culprit.value,
+                        tuple((n, raw.encode()) for n, raw in culprit.headers))  # fmt: skip
+        async with self._store.transaction() as connection, connection.transaction():
+            letter = await self._store.dead_letter(
+                record, error, attempts=culprit.attempts - 1, message=culprit.message, run_id=culprit.run_id,
+                connection=connection,
+            )  # fmt: skip
+            work = await self._ending(claimed, "blocked", error, taken=[p for p in claimed.pending if p is not culprit])
+            if letter:
+                data = DeadLetterRecorded(
+                    dead_letter_id=str(letter), service=self._spec.name, topic=culprit.topic, code=error.code,
+                    error=error.message, attempts=culprit.attempts - 1, run_id=str(culprit.run_id),
+                )  # fmt: skip
+                work.outgoing.append(self._dead_letter_message(data))
+            more = await self._store.commit(work, self._owner, connection)
+            if more is not None:
+                await self._store.bury(connection, culprit.message)
+        metrics.DEAD_LETTERS.labels(self._spec.name, error.code).inc()
+        return self._committed(work, more)
+
+    async def _end_run(
+        self, claimed: Claimed, status: str, error: VioxError, taken: Sequence[Pending] | None = None
+    ) -> bool | None:
+        log.warning("run of thread %s %s: %s", claimed.thread_id, status, error)
+        work = await self._ending(claimed, status, error, taken=claimed.pending if taken is None else taken)
+        return await self._commit(work, None)
+
+    async def _ending(self, claimed: Claimed, status: str, error: VioxError, taken: Sequence[Pending]) -> Commit:
+        """The commit that ends a run from outside its graph: open calls get a result that says so, the thread is free."""
+        arrivals = [p for p in claimed.pending if p.kind in ("event", "task")]
+        first = arrivals[0].run_id if arrivals else claimed.pending[0].run_id
+        run = claimed.run or await self._store.run_row(first)
+        context = await self._context(claimed, run.run_id)
+        calls = open_calls(context.history, set(claimed.awaiting))
+        closed = {"state": "failed", "result": None, "error": {"code": error.code, "message": error.message}}
+        arrived = {p.message.id: p.message.data for p in claimed.pending if p.kind == "result"}
+        steps: list[Step] = []
+        if calls:
+            results = {call["call_id"]: arrived.get(call["call_id"], closed) for call in calls}
+            steps = record_results(context, {}, calls, {"results": results, "joined": []})
+        if claimed.run is None:
+            for pending in arrivals:
+                steps = context.step({"steps": steps}, "trigger", trigger_body(pending.message))
+        steps = context.step({"steps": steps}, "outcome", {"status": status, "text": error.message})
+        work = Commit(
+            claimed, run.run_id, status, [], self.graph_version, steps, list(taken),
+            joined=[p.run_id for p in arrivals if p.run_id != run.run_id], error=error.as_dict(),
+        )  # fmt: skip
+        work.outgoing.append(self._announce(RUN_FINISHED, claimed, run, work, datetime.now(UTC)))
+        return work
+
+    async def _discard_late(self, claimed: Claimed) -> bool | None:
+        """Results nobody waits for any more (their run was cancelled): taken, on record in the ledger, without effect here."""
+        first = claimed.pending[0]
+        run = claimed.run or await self._store.run_row(first.run_id)
+        await self._store.set_aside(claimed.pending)
+        log.info("run %s: %d late messages set aside", run.run_id, len(claimed.pending))
+        await self._store.release(claimed.thread_id, self._owner, retry_in=0, refund=0)
+        return False
+
+    async def _model_failed(self, claimed: Claimed, error: ModelError) -> None:
+        if error.retryable:
+            delay = error.retry_after or min(2.0 ** max(p.attempts for p in claimed.pending) / 2, 30.0)
+            await self._try_later(claimed, delay, 1, error)
+        else:
+            await self._end_run(claimed, "failed", error)
+
+    async def _try_later(self, claimed: Claimed, delay: float, refund: int, error: BaseException) -> None:
+        log.warning("thread %s: again in %.1f s after: %s", claimed.thread_id, delay, error)
+        try:
+            await self._store.release(claimed.thread_id, self._owner, retry_in=delay, refund=refund)
+        except Exception as failed:  # noqa: BLE001  # the lease runs out by itself
+            log.warning("thread %s not released: %s", claimed.thread_id, failed)
+
+    # -- parts ------------------------------------------------------------------------------------------------------
+
+    async def _steps(self, claimed: Claimed) -> list[Step]:
+        cached = self._history.get(claimed.thread_id)
+        if cached and cached[0] == claimed.version:
+            self._history.move_to_end(claimed.thread_id)
+            return cached[1]
+        if claimed.next_seq == 0:
+            return []
+        return await self._store.steps(claimed.thread_id)
+
+    def _remember(self, work: Commit) -> None:
+        thread, version = work.claimed.thread_id, work.claimed.version
+        cached = self._history.get(thread)
+        if cached and cached[0] == version:
+            steps = cached[1]
+            steps.extend(work.steps)
+        elif version == 0:
+            steps = list(work.steps)
+        else:
+            return
+        self._history[thread] = (version + 1, steps)
+        self._history.move_to_end(thread)
+        while len(self._history) > HISTORY_CACHE:
+            self._history.popitem(last=False)
+
+    async def _remember_prompts(self, context: RunContext) -> None:
+        """System prompt and tool list, once per text: with them any request of the past can be rebuilt and compared."""
+        request = context.request()
+        for part in (request.system, request.parts()["tools"]):
+            sha256 = sha256_json(part)
+            if sha256 not in self._known_prompts:
+                await self._store.remember_prompt(sha256, orjson.dumps(part).decode())
+                self._known_prompts.add(sha256)
+
+    def _call_message(self, claimed: Claimed, run: RunRow, call: Call, now: datetime) -> Outgoing:
+        request = ToolCallRequested(
+            call_id=call["call_id"],
+            run_id=str(run.run_id),
+            step=int(call["call_id"].rsplit(".", 2)[1]),
+            index=call["index"],
+            tool=call["tool"],
+            arguments=call["arguments"] or {},
+        )
+        message = call_requested(self._spec.name, request, claimed.conversation_id, now, run.traceparent)
+        return outgoing(topics.tool_calls(self._spec.name), message, [topics.GATEWAY])
+
+    def _announce(self, event: str, claimed: Claimed, run: RunRow, work: Commit, now: datetime) -> Outgoing:
+        started = event == RUN_STARTED
+        data: dict[str, Any] = {
+            "run_id": str(run.run_id),
+            "agent": self._spec.name,
+            "conversation_id": claimed.conversation_id,
+            "status": "running" if started else work.status,
+            "waiting_for": [],
+            "trigger": {"source": run.trigger_source, "id": run.trigger_id, "type": run.trigger_type},
+            "parent_run_id": str(run.parent_run_id) if run.parent_run_id else None,
+            "started_at": run.started_at.isoformat(),
+            "finished_at": None if started else now.isoformat(),
+            "steps": run.steps + len(work.steps),
+            "tool_calls": run.tool_calls + work.tool_calls,
+            "tokens": {"input": run.input_tokens + work.input_tokens, "output": run.output_tokens + work.output_tokens},
+            "cost_usd": (run.cost_microusd + work.cost_microusd) / 1_000_000,
+            "model": work.model,
+            "text": None if started else work.text,
+        }
+        return outgoing(topics.RUNS, run_changed(event, data, now))
+
+    def _dead_letter_message(self, data: DeadLetterRecorded) -> Outgoing:
+        message = Message(
+            data.dead_letter_id, agent_source(self._spec.name), "viox.dead_letter.recorded", data.model_dump(),
+            datetime.now(UTC), subject=data.run_id,
+        )  # fmt: skip
+        return outgoing(topics.DEAD_LETTERS, message)
+
+
+def open_calls(history: Sequence[Step], awaiting: set[str]) -> list[Call]:
+    """The calls of the turn that a thread waits for, rebuilt from the record."""
+    if not awaiting:
+        return []
+    run, step, _ = next(iter(awaiting)).rsplit(".", 2)
+    turn = next(s for s in reversed(history) if s.kind == "model" and str(s.run_id) == run and s.step == int(step))
+    return [identified_call(turn.run_id, turn.step, index, given) for index, given in enumerate(turn.body["calls"])]
+
+
+def graph_version(graph: Any) -> str:
+    """A digest of the graph's shape: nodes and edges. A thread that waits in another shape is rebuilt from its steps."""
+    drawn = graph.get_graph()
+    shape = [sorted(drawn.nodes), sorted([e.source, e.target, str(e.data), e.conditional] for e in drawn.edges)]
+    return sha256_json(shape)[:12]

@@ -1,0 +1,146 @@
+"""From Kafka record to inbox row: what is it, whose is it, have we seen it? Slow work never happens here.
+
+A record that cannot be understood becomes a dead letter with its original bytes; its neighbours are not held up.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from shared.bus import topics
+from shared.bus.envelope import Message, parse_record
+from shared.bus.events import TASK_TYPE, EventType, check_data, event_type
+from shared.bus.kafka import Record
+from shared.bus.messages import CALL_CLOSED, ToolCallClosed
+from shared.errors import BadInput, VioxError
+from shared.ids import RunId, ThreadId, parse_call_id, run_id, thread_id
+from shared.runtime.agent import AgentSpec
+from shared.runtime.store import Accepted, RuntimeStore
+from shared.telemetry import metrics
+from shared.telemetry.hold import reached
+
+log = logging.getLogger(__name__)
+
+
+class Inbox:
+    """Accepts what an agent consumes and tells which threads have something new."""
+
+    def __init__(self, spec: AgentSpec, store: RuntimeStore, wake: Callable[[ThreadId], None]) -> None:
+        self._spec = spec
+        self._store = store
+        self._wake = wake
+
+    async def accept(self, records: Sequence[Record]) -> None:
+        """Store a batch. When this returns every record is an inbox row, a dead letter, or not ours."""
+        reached("agent.before_inbox")
+        understood: list[tuple[Record, Message]] = []
+        for record in records:
+            metrics.MESSAGES_CONSUMED.labels(self._spec.name, record.topic).inc()
+            try:
+                understood.append((record, _understand(record)))
+            except VioxError as error:
+                await self._bury(record, error)
+        items = await self._addressed_to_us(understood)
+        if items:
+            fresh = await self._store.accept(items)
+            metrics.MESSAGES_REPEATED.labels(self._spec.name).inc(len(items) - len(fresh))
+            reached("agent.after_inbox_before_offset")
+            for thread in dict.fromkeys(fresh):
+                self._wake(thread)
+
+    async def _bury(self, record: Record, error: VioxError) -> None:
+        log.warning("dead letter from %s[%d]@%d: %s", record.topic, record.partition, record.offset, error)
+        metrics.DEAD_LETTERS.labels(self._spec.name, error.code).inc()
+        message = _message_or_none(record)
+        await self._store.dead_letter(record, error, attempts=1, message=message, run_id=None)
+
+    async def _addressed_to_us(self, understood: Sequence[tuple[Record, Message]]) -> list[Accepted]:
+        items: list[Accepted] = []
+        addressed: list[tuple[Record, Message, EventType]] = []
+        for record, message in understood:
+            if message.type == CALL_CLOSED:
+                items.append(self._result(record, message))
+            elif message.type == TASK_TYPE:
+                items.append(self._accepted(record, message, "task", message.conversation_id or message.id))
+            elif (entry := event_type(message.type)).addressed:
+                addressed.append((record, message, entry))
+            elif self._spec.name in entry.owners:
+                items.append(self._accepted(record, message, "event", self._conversation(message)))
+        if addressed:
+            items.extend(await self._owned(addressed))
+        return items
+
+    async def _owned(self, addressed: Sequence[tuple[Record, Message, EventType]]) -> list[Accepted]:
+        wanted = [
+            (m.source, m.id, entry.addressed or "", str(m.data.get(entry.address_field or "", "")), entry.owners[0])
+            for _, m, entry in addressed
+        ]
+        routes = await self._store.routes(wanted)
+        items = []
+        for record, message, _ in addressed:
+            agent, conversation = routes[(message.source, message.id)]
+            if agent == self._spec.name:
+                items.append(self._accepted(record, message, "event", conversation or self._conversation(message)))
+        return items
+
+    def _conversation(self, message: Message) -> str:
+        return message.conversation_id or self._spec.conversation(message)
+
+    def _accepted(self, record: Record, message: Message, kind: str, conversation: str) -> Accepted:
+        agent = self._spec.name
+        parent = message.extensions.get("parentrunid")
+        return Accepted(
+            record,
+            message,
+            kind,
+            thread_id(agent, conversation),
+            conversation,
+            run_id(agent, message.source, message.id),
+            UUID(parent) if parent else None,
+        )
+
+    def _result(self, record: Record, message: Message) -> Accepted:
+        run, _, _ = parse_call_id(message.id)
+        conversation = message.conversation_id or ""
+        return Accepted(record, message, "result", thread_id(self._spec.name, conversation), conversation, RunId(run))
+
+
+def _understand(record: Record) -> Message:
+    """Parse and check one record against what its topic may carry. Raises BadInput naming what is wrong."""
+    message = parse_record(record.value, record.headers)
+    if record.topic.startswith(topics.TOOL_RESULTS):
+        _expect(message, CALL_CLOSED)
+        try:
+            ToolCallClosed.model_validate(message.data)
+            parse_call_id(message.id)
+        except (ValidationError, ValueError) as error:
+            raise BadInput("event.invalid_data", f"not a closed call: {error}.", field="data") from error
+        return message
+    if record.topic.startswith(topics.TASKS):
+        _expect(message, TASK_TYPE)
+    elif (entry := event_type(message.type)).topic != record.topic:
+        raise BadInput(
+            "event.wrong_topic", f"{message.type} does not belong on {record.topic}.", field="type",
+            remedy=f"Publish it to {entry.topic}.",
+        )  # fmt: skip
+    check_data(message.type, message.data)
+    return message
+
+
+def _expect(message: Message, wanted: str) -> None:
+    if message.type != wanted:
+        raise BadInput(
+            "event.unknown_type", f"{message.type!r} is not accepted on this topic.", field="type",
+            remedy=f"Only {wanted} is.",
+        )  # fmt: skip
+
+
+def _message_or_none(record: Record) -> Message | None:
+    try:
+        return parse_record(record.value, record.headers)
+    except VioxError:
+        return None

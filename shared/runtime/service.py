@@ -1,0 +1,101 @@
+"""An agent as a process: the runtime's parts put together for one AgentSpec. Every agent's main.py calls `agent_service`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from shared.bus import topics
+from shared.bus.kafka import Consumer, Producer
+from shared.bus.outbox import Outbox
+from shared.ids import ThreadId
+from shared.models.port import ChatModel
+from shared.models.registry import model_for
+from shared.runtime.activation import Activator, Limits
+from shared.runtime.agent import AgentSpec
+from shared.runtime.inbox import Inbox
+from shared.runtime.process import Process
+from shared.runtime.saver import ThreadSaver
+from shared.runtime.store import RuntimeStore
+from shared.settings import Settings
+from shared.store.pool import Instance, Pool, open_pool
+
+log = logging.getLogger(__name__)
+TOOLS_REFRESH_SECONDS = 5.0
+
+
+def agent_service(spec: AgentSpec, settings: Settings, *, model: ChatModel | None = None) -> Process:
+    """Build the service of one agent. Nothing is opened before it runs."""
+    process = Process(spec.name, settings)
+    runner = _Runner(spec, settings, model)
+    process.on_start(runner.start)
+    process.loop("publisher", lambda: runner.outbox.run_publisher())
+    process.loop("outbox sweep", lambda: runner.outbox.run_sweeper())
+    process.loop("thread sweep", lambda: runner.activator.run_sweeper())
+    process.loop("consumer", lambda: runner.consumer.run())
+    process.loop("tools", runner.keep_tools)
+    process.on_stop(runner.stop)
+    process.check("postgres", lambda: runner.tools_problem)
+    process.check("kafka", lambda: None if runner.consumer.joined else "not joined the consumer group yet")
+    return process
+
+
+class _Runner:
+    """The opened parts of one agent service."""
+
+    pool: Pool
+    outbox: Outbox
+    activator: Activator
+    consumer: Consumer
+
+    def __init__(self, spec: AgentSpec, settings: Settings, model: ChatModel | None) -> None:
+        self._spec = spec
+        self._settings = settings
+        self._model = model or model_for(spec.model_role, spec.offline, settings)
+        self._producer = Producer(settings, spec.name)
+        self.consumer = Consumer(settings, f"viox.{spec.name}", topics.of(spec.name), self._accept)
+        self._inbox: Inbox | None = None
+        self.tools_problem: str | None = "starting"
+
+    async def start(self) -> None:
+        settings, spec = self._settings, self._spec
+        dsn = settings.postgres_dsn.get_secret_value()
+        self.pool = await open_pool(dsn, application=spec.name, size=settings.postgres_pool_size)
+        self._instance = Instance(dsn, spec.name)
+        self.outbox = Outbox(spec.name, self.pool, self._producer)
+        store = RuntimeStore(self.pool, spec.name)
+        limits = Limits(settings.lease_seconds, settings.max_attempts, settings.concurrency)
+        saver = ThreadSaver(self.pool)
+        self.activator = Activator(spec, store, saver, self._model, self.outbox, self._instance.owner, limits)
+        self._inbox = Inbox(spec, store, self._wake)
+        await self._instance.start()
+        await self.activator.refresh_tools()
+        self.tools_problem = None
+        self._connecting = asyncio.create_task(self._producer.start(), name="producer")
+
+    async def stop(self) -> None:
+        """Take nothing new, finish what is under way, send what is committed, let go."""
+        self.consumer.stop()
+        await self.activator.drain(10)
+        await self.outbox.flush()
+        self._connecting.cancel()
+        await self._producer.stop()
+        await self._instance.stop()
+        await asyncio.wait_for(self.pool.close(), 5)
+
+    async def keep_tools(self) -> None:
+        """Follow the gateway's catalogue, and tell readiness whether Postgres answers."""
+        while True:
+            await asyncio.sleep(TOOLS_REFRESH_SECONDS)
+            try:
+                await self.activator.refresh_tools()
+                self.tools_problem = None
+            except Exception as error:  # noqa: BLE001  # reported by readiness, tried again
+                self.tools_problem = f"Postgres does not answer: {error}"
+
+    async def _accept(self, records: object) -> None:
+        assert self._inbox is not None  # noqa: S101  # the consumer starts after `start`
+        await self._inbox.accept(records)  # type: ignore[arg-type]
+
+    def _wake(self, thread: ThreadId) -> None:
+        self.activator.wake(thread)

@@ -1,0 +1,69 @@
+"""Settings of every service, read once at start from the environment. Failing here names the variable and an example."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import BadInput
+
+
+class Settings(BaseSettings):
+    """`VIOX_*` variables. One deployment serves one business, so there is one set."""
+
+    model_config = SettingsConfigDict(env_prefix="VIOX_", extra="ignore", frozen=True)
+
+    home: Path = Field(default_factory=lambda: default_home())
+    kafka_bootstrap_servers: str = "127.0.0.1:9092"
+    kafka_security_protocol: str = "PLAINTEXT"
+    kafka_sasl_mechanism: str | None = None
+    kafka_sasl_plain_username: str | None = None
+    kafka_sasl_plain_password: SecretStr | None = None
+    kafka_ssl_cafile: str | None = None
+    kafka_ssl_certfile: str | None = None
+    kafka_ssl_keyfile: str | None = None
+    kafka_enable_idempotence: bool = True
+    kafka_fetch_max_wait_ms: int = Field(default=100, ge=1, le=5000)
+    kafka_session_timeout_ms: int = Field(default=10_000, ge=1000)
+    kafka_heartbeat_interval_ms: int = Field(default=1000, ge=100)
+    postgres_dsn: SecretStr = SecretStr("postgresql://viox@127.0.0.1:5432/viox")
+    postgres_pool_size: int = Field(default=8, ge=1, le=200)
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=0, ge=0, le=65535)
+    models: str | None = None
+    business: Path | None = None
+    policies: Path | None = None
+    catalogue: str | None = None
+    allow_loopback: bool = False
+    log_level: str = "INFO"
+    lease_seconds: float = Field(default=10.0, gt=0)
+    max_attempts: int = Field(default=5, ge=1)
+    concurrency: int = Field(default=64, ge=1)
+    hold_dir: Path | None = None
+
+    @classmethod
+    def load(cls, **given: Any) -> Settings:
+        """Read the environment. Raises BadInput naming the variable at fault."""
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            name = "VIOX_" + "_".join(str(part) for part in first["loc"]).upper()
+            raise BadInput(
+                "settings.invalid",
+                f"{first['msg']} (got {first.get('input')!r}).",
+                field=name,
+                remedy="See docs/reference/settings.md for an example.",
+            ) from error
+
+
+def default_home() -> Path:
+    """Where `viox up` keeps its state: for root a place that an unprivileged Postgres can reach, else the user's own."""
+    import os
+
+    if os.geteuid() == 0:
+        return Path("/var/lib/viox")
+    return Path(os.environ.get("XDG_STATE_HOME", "~/.local/state")).expanduser() / "viox"

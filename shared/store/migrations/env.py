@@ -1,0 +1,29 @@
+"""Alembic's entry: one transaction for all pending migrations, under an advisory lock so that two starters do not race."""
+
+from __future__ import annotations
+
+import asyncio
+
+from alembic import context
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+LOCK = 7_001_001
+
+
+def migrate(connection: Connection) -> None:
+    connection.execute(text(f"select pg_advisory_xact_lock({LOCK})"))
+    context.configure(connection=connection, transaction_per_migration=False)
+    context.run_migrations()
+
+
+async def main() -> None:
+    url = context.config.get_main_option("sqlalchemy.url")
+    assert url is not None  # noqa: S101  # set by shared.store.migrate
+    engine = create_async_engine(url)
+    async with engine.begin() as connection:
+        await connection.run_sync(migrate)
+    await engine.dispose()
+
+
+asyncio.run(main())

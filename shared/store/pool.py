@@ -1,0 +1,120 @@
+"""The one module that opens Postgres connections: pool, JSON codecs, the durability check, liveness of instances.
+
+An instance holds a session advisory lock as long as it lives. When its process dies the server drops the session and
+the lock with it, so others can tell a dead owner from a slow one at once and need not wait for its leases to run out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import asyncpg
+import orjson
+
+from shared.errors import Unavailable, VioxError
+
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+Connection = Any  # asyncpg's pool proxy and plain connections share one interface but no type
+
+INSTANCE_LOCK_CLASS = 7001
+
+
+def dumps(value: Any) -> str:
+    return orjson.dumps(value, default=str).decode()
+
+
+async def _prepare(connection: Any) -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(name, encoder=dumps, decoder=orjson.loads, schema="pg_catalog")
+
+
+async def open_pool(dsn: str, *, application: str, size: int = 8) -> Pool:
+    """Open a pool. Raises Unavailable when the server cannot be reached, VioxError when it is not durable."""
+    try:
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=size,
+            init=_prepare,
+            max_inactive_connection_lifetime=120,
+            command_timeout=30,
+            server_settings={"application_name": application, "timezone": "UTC", "jit": "off"},
+        )
+    except (OSError, asyncpg.PostgresError) as error:
+        raise Unavailable(
+            "postgres.unavailable",
+            f"cannot connect to Postgres: {error}.",
+            field="VIOX_POSTGRES_DSN",
+            remedy="Start it (`viox up`), or correct the address, role or password.",
+        ) from error
+    setting = await pool.fetchval("show synchronous_commit")
+    if setting == "off":
+        await pool.close()
+        raise VioxError(
+            "postgres.not_durable",
+            "synchronous_commit is off: a crash could lose what was acknowledged.",
+            field="synchronous_commit",
+            remedy="Set synchronous_commit = on for this role and database.",
+        )
+    return pool
+
+
+def instance_name(service: str) -> str:
+    """Unique per process start, readable in tables: `closer@host:1234:5f3a`."""
+    return f"{service}@{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}"
+
+
+class Instance:
+    """This process as others see it: `owner` goes into leases; the session lock behind it shows that we live.
+
+    `owner` ends in the lock's number, so that anyone can look it up in pg_locks.
+    """
+
+    def __init__(self, dsn: str, service: str) -> None:
+        self._dsn = dsn
+        self._service = service
+        self.number = secrets.randbelow(2**31 - 1) + 1
+        self.owner = f"{instance_name(service)}#{self.number}"
+        self._connection: Any = None
+        self._listeners: dict[str, Callable[[], None]] = {}
+        self._watch: asyncio.Task[None] | None = None
+
+    def on_notify(self, channel: str, wake: Callable[[], None]) -> None:
+        """Call `wake` whenever someone notifies the channel."""
+        self._listeners[channel] = wake
+
+    async def start(self) -> None:
+        await self._connect()
+        self._watch = asyncio.create_task(self._keep(), name="instance")
+
+    async def stop(self) -> None:
+        if self._watch:
+            self._watch.cancel()
+        if self._connection and not self._connection.is_closed():
+            await self._connection.close()
+
+    async def _connect(self) -> None:
+        self._connection = await asyncpg.connect(
+            self._dsn, server_settings={"application_name": f"{self._service} instance"}, timeout=5
+        )
+        await self._connection.fetchval("select pg_advisory_lock($1, $2)", INSTANCE_LOCK_CLASS, self.number)
+        for channel, wake in self._listeners.items():
+            await self._connection.add_listener(channel, lambda *_args, wake=wake: wake())
+
+    async def _keep(self) -> None:
+        """Reconnect after Postgres was away. Leases held meanwhile may be taken; versions guard the commits."""
+        while True:
+            await asyncio.sleep(0.5)
+            if not self._connection.is_closed():
+                continue
+            try:
+                await self._connect()
+            except (OSError, asyncpg.PostgresError, TimeoutError):
+                continue
+            for wake in self._listeners.values():
+                wake()

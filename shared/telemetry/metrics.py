@@ -1,0 +1,31 @@
+"""Every metric of the product, one registry. Names are Prometheus style; labels never carry ids, customers or URLs."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+MESSAGES_CONSUMED = Counter("viox_messages_consumed_total", "Records read from Kafka", ["service", "topic"])
+MESSAGES_REPEATED = Counter("viox_messages_repeated_total", "Records recognised as repeats", ["service"])
+MESSAGES_SENT = Counter("viox_messages_sent_total", "Records handed to Kafka", ["service", "topic"])
+OUTBOX_RESENT = Counter("viox_outbox_resent_total", "Outbox rows sent again for want of a receiver's mark", ["service"])
+DEAD_LETTERS = Counter("viox_dead_letters_total", "Messages set aside", ["service", "code"])
+
+ACTIVATIONS = Counter("viox_activations_total", "Activations of threads", ["agent", "result"])
+ACTIVATION_SECONDS = Histogram(
+    "viox_activation_seconds", "Claim to commit of an activation", ["agent"], buckets=_LATENCY
+)
+RUNS = Counter("viox_runs_total", "Runs that ended", ["agent", "status"])
+MODEL_CALLS = Counter("viox_model_calls_total", "Model calls", ["agent", "model", "result"])
+MODEL_TOKENS = Counter("viox_model_tokens_total", "Tokens", ["agent", "model", "direction"])
+MODEL_COST = Counter("viox_model_cost_usd_total", "Cost of model calls", ["agent", "model"])
+
+CALLS = Counter("viox_tool_calls_total", "Tool calls closed", ["agent", "tool", "state"])
+CALL_SECONDS = Histogram("viox_tool_call_seconds", "Intake to outcome of a tool call", ["tool"], buckets=_LATENCY)
+CALL_ATTEMPTS = Counter("viox_tool_call_attempts_total", "Attempts by their end", ["tool", "result"])
+CALLS_UNKNOWN = Gauge("viox_tool_calls_unknown", "Calls whose effect is not known")
+LEDGER_WRITES = Counter("viox_ledger_writes_total", "Ledger transactions", ["result"])
+INCIDENTS = Counter("viox_incidents_total", "Things that should not happen and were recorded", ["kind"])
+
+READY = Gauge("viox_ready", "1 while the service can do its work", ["service"])
