@@ -25,6 +25,9 @@ class Settings(BaseSettings):
     kafka_ssl_cafile: str | None = None
     kafka_ssl_certfile: str | None = None
     kafka_ssl_keyfile: str | None = None
+    kafka_partitions: int = Field(default=4, ge=1)
+    kafka_volatile: bool = False
+    kafka_replication_factor: int = Field(default=1, ge=1)
     kafka_enable_idempotence: bool = True
     kafka_fetch_max_wait_ms: int = Field(default=100, ge=1, le=5000)
     kafka_session_timeout_ms: int = Field(default=10_000, ge=1000)

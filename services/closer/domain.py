@@ -31,7 +31,9 @@ class Lead:
 
 def lead_of(data: dict[str, Any]) -> Lead:
     """The lead in the data of a viox.lead.created event."""
-    known: dict[str, Any] = {field: data.get(field) for field in Lead.__dataclass_fields__ if data.get(field) is not None}
+    known: dict[str, Any] = {
+        field: data.get(field) for field in Lead.__dataclass_fields__ if data.get(field) is not None
+    }
     return Lead(**(known | {"email": str(data["email"]).lower()}))
 
 

@@ -28,6 +28,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process = Process(topics.GATEWAY, settings)
     gateway = _Gateway(settings, Secrets(os.environ if secrets is None else secrets))
     process.on_start(gateway.start)
+    process.loop("producer", lambda: gateway.producer.run())
     process.loop("publisher", lambda: gateway.outbox.run_publisher())
     process.loop("outbox sweep", lambda: gateway.outbox.run_sweeper())
     process.loop("closer", lambda: gateway.closer.run())
@@ -52,7 +53,7 @@ class _Gateway:
         self._settings = settings
         self._secrets = secrets
         self._catalogue = catalogue.load(catalogue.extra_documents(settings.catalogue))
-        self._producer = Producer(settings, topics.GATEWAY)
+        self.producer = Producer(settings, topics.GATEWAY)
         self.closer = None  # type: ignore[assignment]  # set by start; readiness asks earlier
         self.consumer = None  # type: ignore[assignment]
 
@@ -62,7 +63,7 @@ class _Gateway:
         self._pool = await open_pool(dsn, application=topics.GATEWAY, size=settings.postgres_pool_size)
         self._instance = Instance(dsn, topics.GATEWAY)
         store = GatewayStore(self._pool, self._instance.owner)
-        self.outbox = Outbox(topics.GATEWAY, self._pool, self._producer)
+        self.outbox = Outbox(topics.GATEWAY, self._pool, self.producer)
         self._instance.on_notify("viox_outbox", self.outbox.wake)
         self._wire = Wire()
         self._resumer = Resumer(tools, secrets, store, self.outbox, lambda ready: self._executor.start(ready))
@@ -75,7 +76,6 @@ class _Gateway:
         self.consumer = Consumer(settings, "viox.gateway", topics.of_gateway(), self._intake.accept)
         await self._instance.start()
         await store.publish(tools)
-        self._connecting = asyncio.create_task(self._producer.start(), name="producer")
 
     async def keep_resuming(self) -> None:
         await self._resumer.run()
@@ -83,13 +83,12 @@ class _Gateway:
 
     async def stop(self) -> None:
         """Take nothing new, let what is out come back, write it down, announce it, let go."""
-        self.consumer.stop()
+        await self.consumer.stop()
         self._resumer.stop()
         await self._executor.drain(20)
         await self.closer.drain(10)
         await self.outbox.flush()
-        self._connecting.cancel()
-        await self._producer.stop()
+        await self.producer.stop()
         await self._wire.aclose()
         await self._instance.stop()
         await asyncio.wait_for(self._pool.close(), 5)

@@ -2,11 +2,16 @@
 
 The consumer hands over batches and commits their offsets afterwards. It never commits what the handler has not stored;
 a batch that fails is tried again, so the handler must recognise repeats (the inbox does).
+
+A *volatile* broker (the embedded one) comes back empty after a restart, and aiokafka's clients then carry positions and
+metadata of the old log into the new one. For such a broker an idle connection serves as a tripwire: when it breaks,
+producer and consumer are dropped and made anew, and the consumer group is named after the broker's incarnation.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,7 +20,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+from aiokafka.consumer.group_coordinator import LeaveGroupRequest
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.helpers import create_ssl_context
 
 from shared.bus import topics
@@ -24,6 +30,8 @@ from shared.errors import Unavailable
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
+IDLE_AFTER_SECONDS = 3.0
+IDLE_FETCH_WAIT_MS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +76,35 @@ def client_settings(settings: Settings) -> dict[str, Any]:
     return given
 
 
-async def ensure_topics(settings: Settings, wanted: Sequence[topics.Topic] | None = None) -> None:
-    """Create the topics that are missing. Raises Unavailable when the broker does not answer."""
+async def ensure_topics(settings: Settings, wanted: Sequence[topics.Topic] | None = None) -> str:
+    """Create the topics that are missing; returns the cluster's id. Raises Unavailable when the broker does not answer."""
     admin = AIOKafkaAdminClient(**_without_backoff(client_settings(settings)))
     try:
         await admin.start()
         existing = set(await admin.list_topics())
         missing = [
-            NewTopic(topic.name, num_partitions=topic.partitions, replication_factor=-1)
+            NewTopic(
+                topic.name,
+                num_partitions=settings.kafka_partitions,
+                replication_factor=settings.kafka_replication_factor,
+            )
             for topic in wanted or topics.all_topics()
             if topic.name not in existing
         ]
         if missing:
-            await admin.create_topics(missing)
-    except TopicAlreadyExistsError:
-        pass  # another starter was faster
-    except (KafkaError, OSError) as error:
+            _raise_topic_errors(await admin.create_topics(missing))
+        return str((await admin.describe_cluster())["cluster_id"])
+    except (KafkaConnectionError, OSError) as error:
         raise unavailable(settings, error) from error
     finally:
         await admin.close()
+
+
+def _raise_topic_errors(response: Any) -> None:
+    """aiokafka reports failed topics in the answer. One that exists already was made by a faster starter."""
+    for _name, code, *_rest in response.topic_errors:
+        if code not in (0, TopicAlreadyExistsError.errno):
+            raise for_code(code)
 
 
 def _without_backoff(given: dict[str, Any]) -> dict[str, Any]:
@@ -102,17 +120,38 @@ def unavailable(settings: Settings, error: BaseException) -> Unavailable:
     )
 
 
+async def _broken(settings: Settings) -> None:
+    """Returns when the broker is gone: the tripwire. Raises OSError when it is not there in the first place."""
+    host, _, port = settings.kafka_bootstrap_servers.split(",")[0].rpartition(":")
+    reader, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), 5)
+    try:
+        with contextlib.suppress(OSError):
+            await reader.read(1)
+    finally:
+        writer.close()
+
+
+async def _end(task: asyncio.Future[Any], seconds: float) -> None:
+    """Wait for a task that ought to end; cancel it when it does not. Never raises what the task raises."""
+    await asyncio.wait([task], timeout=seconds)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=1)
+    if task.done() and not task.cancelled():
+        task.exception()
+
+
 class Producer:
-    """Sends records and says which of them the broker acknowledged."""
+    """Sends records; a future says when the broker acknowledged. Connects, and connects again, for as long as it takes."""
 
     def __init__(self, settings: Settings, client_id: str) -> None:
         self._settings = settings
         self._client_id = client_id
         self._producer: AIOKafkaProducer | None = None
 
-    async def start(self) -> None:
-        """Connect, for as long as it takes: a broker that is away must not keep a service from starting."""
-        while self._producer is None:
+    async def run(self) -> None:
+        """Keep a connected producer until cancelled."""
+        while True:
             producer = AIOKafkaProducer(
                 **client_settings(self._settings),
                 client_id=self._client_id,
@@ -121,63 +160,89 @@ class Producer:
                 max_request_size=2 * topics.MAX_RECORD_BYTES,
             )
             try:
+                if self._settings.kafka_volatile:
+                    await ensure_topics(self._settings)
                 await producer.start()
                 self._producer = producer
-            except (KafkaError, OSError) as error:
-                log.warning("kafka: producer cannot connect yet: %s", error)
-                await producer.stop()
-                await asyncio.sleep(0.5)
+                await self._until_broken()
+                log.warning("kafka: the broker is gone; the producer starts over")
+            except (KafkaError, OSError, Unavailable, TimeoutError) as error:
+                log.info("kafka: producer cannot connect yet: %s", error)
+                await asyncio.sleep(0.2)
+            finally:
+                self._producer = None
+                await self._drop(producer)
 
     async def stop(self) -> None:
+        """Flush what was handed over."""
         if self._producer:
-            try:
-                await asyncio.wait_for(self._producer.stop(), 5)
-            except (KafkaError, TimeoutError) as error:
-                log.warning("kafka: producer did not flush at stop: %s (the outbox sends again)", error)
+            with contextlib.suppress(KafkaError, TimeoutError):
+                await asyncio.wait_for(self._producer.flush(), 5)
 
     async def send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> asyncio.Future[Any]:
-        """Hand one record to the producer; the future ends with the broker's acknowledgement or an error."""
-        if self._producer is None:
-            raise unavailable(self._settings, ConnectionError("not connected yet"))
-        future: asyncio.Future[Any] = await self._producer.send(topic, value, key=key, headers=headers)
+        """Hand one record over; the future ends with the broker's acknowledgement or an error. Raises Unavailable."""
+        producer = self._producer
+        if producer is None:
+            raise unavailable(self._settings, ConnectionError("not connected"))
+        future: asyncio.Future[Any] = await producer.send(topic, value, key=key, headers=headers)
         return future
+
+    async def _until_broken(self) -> None:
+        if self._settings.kafka_volatile:
+            await _broken(self._settings)
+        else:
+            await asyncio.Event().wait()
+
+    async def _drop(self, producer: AIOKafkaProducer) -> None:
+        """Let go without flushing into what comes after: rows of the outbox are sent again anyway."""
+        await _end(asyncio.ensure_future(producer.stop()), 0.05 if self._settings.kafka_volatile else 3)
+        with contextlib.suppress(Exception):
+            await producer.client.close()
 
 
 class Consumer:
-    """One consumer over all topics of a service. `ready` is true while it has (or needs) no partition to wait for."""
+    """One consumer over all topics of a service. `joined` is true while it has its place in the group."""
 
     def __init__(self, settings: Settings, group: str, wanted: Sequence[str], handler: Handler) -> None:
         self._settings = settings
         self._group = group
         self._topics = list(wanted)
         self._handler = handler
-        self._stopping = False
+        self._stop = asyncio.Event()
+        self._storing = asyncio.Lock()
         self._offsets: dict[TopicPartition, int] = {}
         self.joined = False
 
     async def run(self) -> None:
         """Consume until `stop`. A lost broker or a broken group is left behind and joined anew."""
-        while not self._stopping:
-            consumer = self._new()
+        while not self._stop.is_set():
+            consumer: AIOKafkaConsumer | None = None
             try:
-                await consumer.start()
-                consumer.subscribe(self._topics, listener=_Rebalanced(self, consumer))
-                await self._drain(consumer)
-            except (KafkaError, OSError) as error:
-                log.warning("kafka: consumer %s starts over: %s", self._group, error)
-                await asyncio.sleep(0.3)
+                consumer = await self._connect()
+                await self._consume(consumer)
+            except (KafkaError, OSError, Unavailable, TimeoutError) as error:
+                log.info("kafka: consumer of %s cannot go on: %s", self._group, error)
+                await asyncio.sleep(0.2)
             finally:
                 self.joined = False
-                await _stop_quietly(consumer)
+                self._offsets.clear()
+                if consumer is not None:
+                    await _leave(consumer)
+        await asyncio.Event().wait()  # stopped on purpose: the process ends us
 
-    def stop(self) -> None:
-        self._stopping = True
+    async def stop(self) -> None:
+        """Take nothing new; a batch being stored is stored first."""
+        self._stop.set()
+        async with self._storing:
+            pass
 
-    def _new(self) -> AIOKafkaConsumer:
-        settings = self._settings
-        return AIOKafkaConsumer(
+    async def _connect(self) -> AIOKafkaConsumer:
+        settings, group = self._settings, self._group
+        if settings.kafka_volatile:
+            group = f"{group}.{await ensure_topics(settings)}"
+        consumer = AIOKafkaConsumer(
             **client_settings(settings),
-            group_id=self._group,
+            group_id=group,
             client_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -187,20 +252,47 @@ class Consumer:
             max_poll_interval_ms=86_400_000,  # a batch waits as long as Postgres is away
             max_partition_fetch_bytes=4 * topics.MAX_RECORD_BYTES,
         )
+        consumer.subscribe(self._topics, listener=_Rebalanced(self, consumer))
+        try:
+            await asyncio.wait_for(consumer.start(), 20)
+        except BaseException:
+            await _leave(consumer)
+            raise
+        return consumer
+
+    async def _consume(self, consumer: AIOKafkaConsumer) -> None:
+        loops = [asyncio.ensure_future(self._stop.wait()), asyncio.ensure_future(self._drain(consumer))]
+        loops.append(asyncio.ensure_future(self._commit_steadily(consumer)))
+        if self._settings.kafka_volatile:
+            loops.append(asyncio.ensure_future(_broken(self._settings)))
+        try:
+            done, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            async with self._storing:
+                for loop in loops:
+                    loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+        if loops[-1] in done and self._settings.kafka_volatile and not self._stop.is_set():
+            log.warning("kafka: the broker is gone; the consumer of %s starts over", self._group)
+            return
+        for loop in done:
+            loop.result()
+        await self.commit(consumer)
 
     async def _drain(self, consumer: AIOKafkaConsumer) -> None:
-        self._offsets.clear()
-        committer = asyncio.create_task(self._commit_steadily(consumer), name="offsets")
-        try:
-            while not self._stopping:
-                batches = await consumer.getmany(timeout_ms=200, max_records=500)
-                if batches:
+        fetcher = consumer._fetcher
+        last = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            batches = await consumer.getmany(timeout_ms=200, max_records=500)
+            if batches:
+                last = loop.time()
+                async with self._storing:
                     await self._store(consumer, batches)
-                elif committer.done():
-                    committer.result()
-        finally:
-            committer.cancel()
-            await self.commit(consumer)
+            if self._settings.kafka_volatile:
+                # The embedded broker polls for waiting fetches; an idle consumer that waits longer spares it most of that.
+                idle = loop.time() - last > IDLE_AFTER_SECONDS
+                fetcher._fetch_max_wait_ms = IDLE_FETCH_WAIT_MS if idle else self._settings.kafka_fetch_max_wait_ms
 
     async def _store(self, consumer: AIOKafkaConsumer, batches: dict[TopicPartition, list[Any]]) -> None:
         records = [
@@ -209,16 +301,18 @@ class Consumer:
             for r in b
         ]
         delay = 0.1
-        while not self._stopping:
+        while True:
             try:
                 await self._handler(records)
                 break
-            except Exception:
-                log.exception("kafka: %s could not store a batch of %d; trying again", self._group, len(records))
+            except Exception as error:  # noqa: BLE001  # Postgres away or worse: the batch is kept and tried again
+                log.warning(
+                    "kafka: %s could not store a batch of %d: %r; trying again", self._group, len(records), error
+                )
+                if self._stop.is_set():
+                    return
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 2.0)
-        else:
-            return
         owned = consumer.assignment()
         for partition, batch in batches.items():
             if partition in owned:
@@ -235,9 +329,9 @@ class Consumer:
         if not offsets:
             return
         try:
-            await consumer.commit(offsets)
-        except (KafkaError, OSError) as error:
-            log.info("kafka: offsets of %s not committed (%s); repeats will be recognised", self._group, error)
+            await asyncio.wait_for(consumer.commit(offsets), 3)
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.info("kafka: offsets of %s not committed (%r); repeats will be recognised", self._group, error)
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         for partition in partitions:
@@ -258,8 +352,13 @@ class _Rebalanced(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         log.info("kafka: assigned %d partitions", len(assigned))
 
 
-async def _stop_quietly(consumer: AIOKafkaConsumer) -> None:
-    try:
-        await asyncio.wait_for(consumer.stop(), 5)
-    except (KafkaError, OSError, TimeoutError) as error:
-        log.info("kafka: consumer did not leave cleanly: %s", error)
+async def _leave(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer whatever state it is in. Leaves the group also in generation 0, which aiokafka forgets to."""
+    coordinator = consumer._coordinator
+    member = getattr(coordinator, "member_id", "")
+    if member and getattr(coordinator, "generation", -1) == 0:
+        leave = coordinator._send_req(LeaveGroupRequest(coordinator.group_id, member))
+        await _end(asyncio.ensure_future(leave), 0.5)
+    await _end(asyncio.ensure_future(consumer.stop()), 3)
+    with contextlib.suppress(Exception):
+        await consumer._client.close()

@@ -22,8 +22,6 @@ MAX_RECORD_BYTES: Final = 1_000_000
 # Tool arguments and results above this travel by reference to the ledger.
 MAX_INLINE_BYTES: Final = 256_000
 
-PARTITIONS: Final = 4
-
 UPSTREAM: Final = "upstream"
 ANYONE: Final = "anyone"
 
@@ -37,7 +35,6 @@ class Topic:
     writers: tuple[str, ...]
     readers: tuple[str, ...]
     about: str
-    partitions: int = PARTITIONS
 
 
 EVENTS: Final = "viox.events."

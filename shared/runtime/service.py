@@ -29,6 +29,7 @@ def agent_service(spec: AgentSpec, settings: Settings, *, model: ChatModel | Non
     process = Process(spec.name, settings)
     runner = _Runner(spec, settings, model)
     process.on_start(runner.start)
+    process.loop("producer", lambda: runner.producer.run())
     process.loop("publisher", lambda: runner.outbox.run_publisher())
     process.loop("outbox sweep", lambda: runner.outbox.run_sweeper())
     process.loop("thread sweep", lambda: runner.activator.run_sweeper())
@@ -52,7 +53,7 @@ class _Runner:
         self._spec = spec
         self._settings = settings
         self._model = model or model_for(spec.model_role, spec.offline, settings)
-        self._producer = Producer(settings, spec.name)
+        self.producer = Producer(settings, spec.name)
         self.consumer = Consumer(settings, f"viox.{spec.name}", topics.of(spec.name), self._accept)
         self._inbox: Inbox | None = None
         self.tools_problem: str | None = "starting"
@@ -62,7 +63,7 @@ class _Runner:
         dsn = settings.postgres_dsn.get_secret_value()
         self.pool = await open_pool(dsn, application=spec.name, size=settings.postgres_pool_size)
         self._instance = Instance(dsn, spec.name)
-        self.outbox = Outbox(spec.name, self.pool, self._producer)
+        self.outbox = Outbox(spec.name, self.pool, self.producer)
         store = RuntimeStore(self.pool, spec.name)
         limits = Limits(settings.lease_seconds, settings.max_attempts, settings.concurrency)
         saver = ThreadSaver(self.pool)
@@ -71,15 +72,13 @@ class _Runner:
         await self._instance.start()
         await self.activator.refresh_tools()
         self.tools_problem = None
-        self._connecting = asyncio.create_task(self._producer.start(), name="producer")
 
     async def stop(self) -> None:
         """Take nothing new, finish what is under way, send what is committed, let go."""
-        self.consumer.stop()
+        await self.consumer.stop()
         await self.activator.drain(10)
         await self.outbox.flush()
-        self._connecting.cancel()
-        await self._producer.stop()
+        await self.producer.stop()
         await self._instance.stop()
         await asyncio.wait_for(self.pool.close(), 5)
 

@@ -1,0 +1,44 @@
+# Everything bootstraps itself into .venv; Python 3.11+ is all that must be there.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check test-kafka chaos bench lock docs clean
+
+PY := .venv/bin/python
+READY := .venv/.ready
+
+help:  ## list these targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 14
+
+$(READY): requirements.lock pyproject.toml scripts/bootstrap.sh
+	@sh scripts/bootstrap.sh
+
+demo: $(READY)  ## run a morning of the business end to end on the embedded stack
+	@$(PY) -m viox demo
+
+test: $(READY)  ## all tests that need no Java
+	@$(PY) -m pytest tests/unit tests/contract tests/integration tests/journeys
+
+check: $(READY)  ## format, lint, types, import rules, generated files, unit tests
+	@.venv/bin/ruff format --check -q . && .venv/bin/ruff check -q .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+	@$(PY) -m viox.docs --check
+	@$(PY) -m pytest tests/unit tests/contract
+
+test-kafka: $(READY)  ## integration tests and a short chaos pass on Apache Kafka (needs Java 17 and Maven)
+	@VIOX_TEST_BROKER=apache $(PY) -m pytest tests/integration tests/journeys
+	@$(PY) -m tests.chaos.sweep --broker apache --kills 6 --runs 60
+
+chaos: $(READY)  ## SIGKILL sweep over every named moment
+	@$(PY) -m tests.chaos.sweep
+
+bench: $(READY)  ## measure latency, throughput, bytes and memory
+	@$(PY) -m benchmarks.bench
+
+lock:  ## resolve dependencies anew into requirements.lock
+	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements.lock
+
+docs: $(READY)  ## regenerate reference pages, AsyncAPI and JSON Schemas
+	@$(PY) -m viox.docs
+
+clean:  ## remove what bootstrapping installed
+	rm -rf .venv

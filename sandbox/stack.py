@@ -1,0 +1,443 @@
+"""The supervisor behind `viox up`: Postgres, broker, vendor emulators and every service, as processes of one machine.
+
+Heavy modules are imported once here and services are forked from it: nine imports of LangGraph would take a minute and
+ten times the memory. The supervisor itself never runs an event loop or a thread, so forking is safe. When it dies, even
+by SIGKILL, the kernel takes its children down (parent-death signal); what it left behind is cleaned at the next start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import gc
+import http.client
+import importlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sandbox import children, credentials
+from sandbox.broker import ApacheKafka, Broker, Tansu
+from sandbox.net import free_ports, require_free
+from sandbox.postgres import Postgres
+from shared.bus.topics import AGENTS, GATEWAY
+from shared.errors import BadInput, VioxError
+from shared.settings import Settings
+
+VENDORS = "vendors"
+SERVICES = (GATEWAY, *AGENTS)
+DEFAULT_PORT_BASE = 8080
+TICK_SECONDS = 0.05
+READY_EVERY_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run: which services how often, which broker, where state and ports are."""
+
+    home: Path
+    only: tuple[str, ...] = SERVICES
+    replicas: Mapping[str, int] = field(default_factory=dict)
+    broker: str = "embedded"
+    port_base: int = DEFAULT_PORT_BASE
+    foreground: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Child:
+    """One forked service."""
+
+    name: str
+    service: str
+    port: int
+    target: Callable[[], None]
+    environment: dict[str, str]
+    pid: int = 0
+    started: float = 0.0
+    restarts: int = 0
+    again_at: float = 0.0
+    ready: bool = False
+    stopped: bool = False
+
+
+class Stack:
+    """Starts everything in order, keeps it running, stops it in reverse."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.home = plan.home
+        self._ending = False
+        self._children: list[Child] = []
+        self._postgres: Postgres | None = None
+        self._broker: Broker | None = None
+        self._ports: dict[str, int] = {}
+        self._dsns: dict[str, str] = {}
+        self._kafka_settings: dict[str, str] = {}
+        self._ready_at = 0.0
+        self._lock: Any = None
+        self._tails: dict[str, int] = {}
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT. Raises VioxError when it cannot start."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / "logs").mkdir(exist_ok=True)
+        self._take_lock()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+        try:
+            self._start()
+            self._watch()
+        finally:
+            self._stop()
+
+    # -- start -------------------------------------------------------------------------------------------------------
+
+    def _take_lock(self) -> None:
+        self._lock = (self.home / "stack.lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BadInput(
+                "stack.running", f"a stack already runs in {self.home}.", field="VIOX_HOME",
+                remedy="Use it, stop it with `viox down`, or set VIOX_HOME to another folder.",
+            ) from None  # fmt: skip
+
+    def _end(self, *_: object) -> None:
+        self._ending = True
+
+    def _start(self) -> None:
+        self._choose_ports()
+        self._write_state(ready=False)
+        self._start_postgres()
+        self._start_broker()
+        importing = time.monotonic()
+        modules = {name: importlib.import_module(_module(name)) for name in self.plan.only}
+        vendors = importlib.import_module("sandbox.vendors.main")
+        self._say(f"code loaded in {time.monotonic() - importing:.1f} s")
+        gc.collect()
+        gc.freeze()
+        self._in_child(self._prepare)
+        self._children.append(self._vendor_child(vendors))
+        for name in self.plan.only:
+            for number in range(1, self.plan.replicas.get(name, 1) + 1):
+                self._children.append(self._service_child(name, number, modules[name]))
+        for child in self._children:
+            self._fork(child)
+
+    def _choose_ports(self) -> None:
+        names = ["console", *SERVICES, "hubspot", "twilio", "airtable", "kafka", "kafka-controller", "postgres"]
+        if self.plan.port_base == 0:
+            self._ports = dict(zip(names, free_ports(len(names)), strict=True))
+            return
+        self._ports = {name: self.plan.port_base + place for place, name in enumerate(names)}
+        for name, port in self._ports.items():
+            if name not in ("console", "postgres") and (name not in SERVICES or name in self.plan.only):
+                require_free(name, port)
+
+    def _start_postgres(self) -> None:
+        given = self.plan.environment.get("VIOX_POSTGRES_DSN")
+        if given:
+            self._dsns = dict.fromkeys((*SERVICES, "owner"), given)
+            return
+        postgres = Postgres(self.home, self._ports["postgres"])
+        postgres.start()
+        self._postgres = postgres
+        self._dsns = {name: postgres.dsn(f"viox_{name.replace('-', '_')}") for name in SERVICES}
+        self._dsns["owner"] = postgres.dsn("viox")
+        self._say(f"postgres on port {self._ports['postgres']}")
+
+    def _start_broker(self) -> None:
+        if self.plan.environment.get("VIOX_KAFKA_BOOTSTRAP_SERVERS"):
+            return
+        if self.plan.broker == "apache":
+            self._broker = ApacheKafka(self.home, self._ports["kafka"], self._ports["kafka-controller"])
+        else:
+            self._broker = Tansu(self.home, self._ports["kafka"])
+        self._broker.start()
+        partitions = max([1, *self.plan.replicas.values()])
+        self._kafka_settings = self._broker.client_settings() | {"VIOX_KAFKA_PARTITIONS": str(partitions)}
+        self._say(f"{self.plan.broker} broker on port {self._ports['kafka']}")
+
+    def _prepare(self) -> None:
+        """In a child, because it needs an event loop: roles, schema, topics."""
+        if self._postgres:
+            self._postgres.prepare()
+        else:
+            from shared.store.migrate import migrate
+
+            migrate(self._dsns["owner"])
+        self._create_topics()
+
+    def _create_topics(self) -> None:
+        from shared.bus.kafka import ensure_topics
+
+        os.environ.update(self._kafka_settings)
+        asyncio.run(ensure_topics(Settings.load()))
+
+    def _vendor_child(self, module: Any) -> Child:
+        ports = {name: self._ports[name] for name in ("hubspot", "twilio", "airtable")}
+        return Child(VENDORS, VENDORS, 0, lambda: asyncio.run(module.serve(ports)), {})
+
+    def _service_child(self, name: str, number: int, module: Any) -> Child:
+        port = self._ports[name] if number == 1 else free_ports(1)[0]
+        environment = self._kafka_settings | {
+            "VIOX_HOME": str(self.home),
+            "VIOX_POSTGRES_DSN": self._dsns[name],
+            "VIOX_HTTP_PORT": str(port),
+        }
+        if name == GATEWAY:
+            environment |= credentials.for_gateway(self._ports, self.plan.environment)
+        else:
+            environment |= credentials.for_agents(self.plan.environment)
+        from shared.runtime.process import run
+
+        label = name if number == 1 else f"{name}-{number}"
+        return Child(label, name, port, lambda: run(label, module.build), environment)
+
+    def _fork(self, child: Child) -> None:
+        pid = os.fork()
+        if pid == 0:
+            self._become(child)
+        child.pid, child.started, child.ready = pid, time.monotonic(), False
+
+    def _become(self, child: Child) -> None:
+        code = 1
+        try:
+            children.die_with_parent(signal.SIGTERM if child.service != VENDORS else signal.SIGKILL)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+            os.setsid()
+            log = os.open(self._log(child.name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            kept = credentials.inherited(child.service, self.plan.environment)
+            os.environ.clear()
+            os.environ.update(kept | child.environment)
+            import setproctitle
+
+            setproctitle.setproctitle(f"viox {child.name}")
+            child.target()
+            code = 0
+        except VioxError as error:
+            print(error, file=sys.stderr, flush=True)  # noqa: T201
+        except BaseException:  # noqa: BLE001  # the last line of a forked process
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+
+    def _in_child(self, action: Callable[[], None]) -> None:
+        """Run something that needs an event loop, without one in this process."""
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            code, message = 0, ""
+            try:
+                action()
+            except BaseException as error:  # noqa: BLE001  # handed to the parent below
+                code, message = 1, str(error)
+            os.write(writer, message.encode()[:4000])
+            os._exit(code)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as pipe:
+            message = pipe.read().decode()
+        _, status = os.waitpid(pid, 0)
+        if status != 0:
+            raise VioxError("stack.prepare_failed", message or "preparing database and topics failed.")
+
+    # -- watch -------------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        next_check = 0.0
+        while not self._ending:
+            self._reap()
+            self._revive()
+            self._keep_infrastructure()
+            if time.monotonic() >= next_check:
+                self._check_ready()
+                next_check = time.monotonic() + (READY_EVERY_SECONDS if not self._ready_at else 2.0)
+            if self.plan.foreground:
+                self._show_logs()
+            time.sleep(TICK_SECONDS)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            for child in self._children:
+                if child.pid == pid:
+                    self._died(child, status)
+            self._note_infrastructure(pid, status)
+
+    def _died(self, child: Child, status: int) -> None:
+        lived = time.monotonic() - child.started
+        child.restarts = child.restarts + 1 if lived < 10 else 1
+        child.again_at = time.monotonic() + min(0.1 * 2 ** (child.restarts - 1), 5.0)
+        child.pid, child.ready = 0, False
+        if not child.stopped:
+            self._say(f"{child.name} ended ({_ending(status)}) after {lived:.1f} s; starting it again")
+
+    def _revive(self) -> None:
+        for child in self._children:
+            if child.pid == 0 and not child.stopped and time.monotonic() >= child.again_at:
+                self._fork(child)
+
+    def _note_infrastructure(self, pid: int, status: int) -> None:
+        for thing in (self._postgres, self._broker):
+            if thing and thing.process and thing.process.pid == pid:
+                thing.process.returncode = os.waitstatus_to_exitcode(status)
+
+    def _keep_infrastructure(self) -> None:
+        if self._postgres and self._postgres.process and self._postgres.process.poll() is not None:
+            self._say("postgres ended; starting it again")
+            self._postgres.start()
+        if self._broker and self._broker.process and self._broker.process.poll() is not None:
+            self._say("the broker ended; starting it again")
+            self._broker.start()
+            self._in_child(self._create_topics)
+
+    def _check_ready(self) -> None:
+        for child in self._children:
+            child.ready = child.pid != 0 and (child.port == 0 or _ready(child.port))
+        everything = all(child.ready for child in self._children)
+        if everything and not self._ready_at:
+            self._ready_at = time.monotonic()
+            self._say("ready")
+        self._write_state(ready=everything)
+
+    # -- stop --------------------------------------------------------------------------------------------------------
+
+    def _stop(self) -> None:
+        for child in self._children:
+            child.stopped = True
+        self._terminate([c for c in self._children if c.service != VENDORS], 25)
+        self._terminate([c for c in self._children if c.service == VENDORS], 5)
+        for thing in (self._broker, self._postgres):
+            if thing:
+                thing.stop()
+        (self.home / "state.json").unlink(missing_ok=True)
+        self._say("stopped")
+
+    def _terminate(self, group: list[Child], seconds: float) -> None:
+        for child in group:
+            if child.pid:
+                os.kill(child.pid, signal.SIGTERM)
+        deadline = time.monotonic() + seconds
+        while any(child.pid for child in group) and time.monotonic() < deadline:
+            self._reap()
+            time.sleep(0.02)
+        for child in group:
+            if child.pid:
+                os.kill(child.pid, signal.SIGKILL)
+                os.waitpid(child.pid, 0)
+
+    # -- what others see -----------------------------------------------------------------------------------------------
+
+    def _write_state(self, *, ready: bool) -> None:
+        state = {
+            "pid": os.getpid(),
+            "ready": ready,
+            "services": [
+                {
+                    "name": c.name,
+                    "pid": c.pid,
+                    "url": f"http://127.0.0.1:{c.port}" if c.port else None,
+                    "ready": c.ready,
+                }
+                for c in self._children
+            ],
+            "kafka": self._kafka_settings.get(
+                "VIOX_KAFKA_BOOTSTRAP_SERVERS", self.plan.environment.get("VIOX_KAFKA_BOOTSTRAP_SERVERS")
+            ),
+            "kafka_settings": self._kafka_settings,
+            "broker": self.plan.broker,
+            "broker_pid": self._broker.process.pid if self._broker and self._broker.process else None,
+            "postgres": f"127.0.0.1:{self._ports['postgres']}" if self._postgres else "external",
+            "postgres_pid": self._postgres.process.pid if self._postgres and self._postgres.process else None,
+            "postgres_dsn": None if self._postgres else self.plan.environment.get("VIOX_POSTGRES_DSN"),
+            "gateway_url": f"http://127.0.0.1:{self._ports[GATEWAY]}",
+            "console_url": None,
+            "vendors": {name: f"http://127.0.0.1:{self._ports[name]}" for name in ("hubspot", "twilio", "airtable")},
+            "identity": self._broker.identity if self._broker else "not checked",
+        }
+        file = self.home / "state.json"
+        fresh = file.with_suffix(".new")
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "w") as handle:
+            json.dump(state, handle, indent=1)
+        fresh.rename(file)
+
+    def _log(self, name: str) -> Path:
+        return self.home / "logs" / f"{name}.log"
+
+    def _say(self, text: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {'stack':<15} {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+    def _show_logs(self) -> None:
+        for child in self._children:
+            file = self._log(child.name)
+            if not file.exists():
+                continue
+            with file.open("rb") as handle:
+                handle.seek(self._tails.setdefault(child.name, file.stat().st_size))
+                new = handle.read()
+            self._tails[child.name] += len(new)
+            if new:
+                sys.stderr.write(new.decode(errors="replace"))
+
+
+def _module(service: str) -> str:
+    return f"services.{'tool_gateway' if service == GATEWAY else service.replace('-', '_')}.main"
+
+
+def _ready(port: int) -> bool:
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=0.5)
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+
+
+def _ending(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    return signal.Signals(-code).name if code < 0 else f"exit {code}"
+
+
+def main() -> None:
+    """Entry of the detached supervisor. The plan comes from `viox up` as JSON on the command line."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("plan")
+    given = json.loads(parser.parse_args().plan)
+    plan = Plan(
+        home=Path(given["home"]),
+        only=tuple(given["only"]),
+        replicas=given["replicas"],
+        broker=given["broker"],
+        port_base=given["port_base"],
+        foreground=given["foreground"],
+        environment=dict(os.environ),
+    )
+    try:
+        Stack(plan).run()
+    except VioxError as error:
+        (plan.home / "start-error.json").write_text(json.dumps(error.as_dict()))
+        print(error, file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""What all emulators share: faults on demand, a log of effects that outlives its callers, rate limits.
+
+Control, for tests and scenarios (never part of a vendor's API):
+
+    GET  /_sandbox/effects    every state change that happened, in order
+    GET  /_sandbox/state      the emulator's whole state
+    GET  /_sandbox/requests   how many requests came, by method and path
+    POST /_sandbox/faults     {"kind": ..., "method"?, "path"?: prefix, "count"?, "seconds"?, "retry_after"?, "skip"?}
+    POST /_sandbox/reset      forget everything
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+KINDS = ("429", "500", "502", "503", "504", "slow", "cut_before", "cut_after", "wrong_body")
+
+
+@dataclass
+class Fault:
+    """Something that will go wrong for the next `count` matching requests, after `skip` that go well."""
+
+    kind: str
+    method: str | None = None
+    path: str = ""
+    count: int = 1
+    seconds: float = 1.0
+    retry_after: float | None = None
+    skip: int = 0
+
+    def takes(self, request: web.Request) -> bool:
+        if self.count <= 0 or (self.method and self.method != request.method) or self.path not in request.path:
+            return False
+        if self.skip > 0:
+            self.skip -= 1
+            return False
+        self.count -= 1
+        return True
+
+
+@dataclass
+class Window:
+    """At most `limit` requests in `seconds`; afterwards nothing for `lock_out` seconds (0: until the window moves on)."""
+
+    limit: int
+    seconds: float
+    lock_out: float = 0.0
+    times: collections.deque[float] = field(default_factory=collections.deque)
+    locked_until: float = 0.0
+
+    def allows(self) -> bool:
+        now = time.monotonic()
+        if now < self.locked_until:
+            return False
+        while self.times and now - self.times[0] >= self.seconds:
+            self.times.popleft()
+        if len(self.times) >= self.limit:
+            self.locked_until = now + self.lock_out
+            return False
+        self.times.append(now)
+        return True
+
+
+class Emulator:
+    """Base of a vendor emulator. Subclasses add routes and say how their errors look."""
+
+    vendor = "vendor"
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+        self.effects: list[dict[str, Any]] = []
+        self.requests: collections.Counter[str] = collections.Counter()
+        self.unlimited = False
+        self.app = web.Application(middlewares=[self._middleware], client_max_size=20_000_000)
+        self.app.add_routes(
+            [
+                web.get("/_sandbox/effects", self._show_effects),
+                web.get("/_sandbox/state", self._show_state),
+                web.get("/_sandbox/requests", self._show_requests),
+                web.post("/_sandbox/faults", self._add_fault),
+                web.post("/_sandbox/limits", self._set_limits),
+                web.post("/_sandbox/reset", self._reset),
+            ]
+        )
+
+    # -- for subclasses ----------------------------------------------------------------------------------------------
+
+    def error(self, status: int, message: str) -> web.Response:
+        """An error in the vendor's own shape, for faults."""
+        raise NotImplementedError
+
+    def unauthorized(self, request: web.Request) -> web.Response | None:
+        """None when the request proves who it is."""
+        raise NotImplementedError
+
+    def limited(self, request: web.Request) -> web.Response | None:
+        """None while the request is within the vendor's limits."""
+        return None
+
+    def state(self) -> Any:
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        raise NotImplementedError
+
+    def effect(self, operation: str, **what: Any) -> None:
+        """Record a state change that really happened."""
+        self.effects.append({"at": time.time(), "vendor": self.vendor, "operation": operation, **what})
+
+    # -- machinery ---------------------------------------------------------------------------------------------------
+
+    @web.middleware
+    async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith("/_sandbox/"):
+            return await handler(request)
+        self.requests[f"{request.method} {request.path}"] += 1
+        refused = self.unauthorized(request)
+        if refused is None and not self.unlimited:
+            refused = self.limited(request)
+        if refused is not None:
+            return refused
+        fault = next((f for f in self.faults if f.takes(request)), None)
+        if fault is None:
+            return await self._handled(request, handler)
+        return await self._faulty(fault, request, handler)
+
+    async def _handled(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPNotFound:
+            return self.error(404, "not found")
+        except json.JSONDecodeError:
+            return self.error(400, "invalid JSON")
+
+    async def _faulty(self, fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
+        match fault.kind:
+            case "cut_before":
+                return self._cut(request)
+            case "cut_after":
+                await self._handled(request, handler)
+                return self._cut(request)
+            case "slow":
+                answer = await self._handled(request, handler)
+                await asyncio.sleep(fault.seconds)
+                return answer
+            case "wrong_body":
+                await self._handled(request, handler)
+                return web.Response(text="<html>gateway</html>", content_type="text/html")
+            case _:
+                answer = self.error(int(fault.kind), "injected fault")
+                if fault.retry_after is not None:
+                    answer.headers["Retry-After"] = str(fault.retry_after)
+                return answer
+
+    @staticmethod
+    def _cut(request: web.Request) -> web.StreamResponse:
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()
+
+    async def _show_effects(self, request: web.Request) -> web.Response:
+        return web.json_response(self.effects)
+
+    async def _show_state(self, request: web.Request) -> web.Response:
+        return web.json_response(self.state())
+
+    async def _show_requests(self, request: web.Request) -> web.Response:
+        return web.json_response(dict(self.requests))
+
+    async def _add_fault(self, request: web.Request) -> web.Response:
+        given = await request.json()
+        if given.get("kind") not in KINDS:
+            return web.json_response({"error": f"kind must be one of {KINDS}"}, status=400)
+        self.faults.append(Fault(**given))
+        return web.json_response({"faults": len(self.faults)})
+
+    async def _set_limits(self, request: web.Request) -> web.Response:
+        self.unlimited = not (await request.json())["enforced"]
+        return web.json_response({"enforced": not self.unlimited})
+
+    async def _reset(self, request: web.Request) -> web.Response:
+        self.faults.clear()
+        self.effects.clear()
+        self.requests.clear()
+        self.reset()
+        return web.json_response({})

@@ -1,0 +1,202 @@
+"""Replay: run a run's graph again from the record, with a model that answers what was recorded, and compare.
+
+Has no effects: nothing is sent, nothing is stored. A step is the same when the rebuilt model request has the recorded
+digest and the calls the graph emits are the recorded ones, identity and arguments included.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import orjson
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
+
+from shared.ids import RunId
+from shared.models.port import ChatReply, ChatRequest, ToolSpec, Usage, sha256_json
+from shared.runtime.agent import AgentSpec
+from shared.runtime.history import Step, assistant_message
+from shared.runtime.nodes import RunContext
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What is not as recorded. `detail` is a unified diff where there is text to compare."""
+
+    step: int
+    what: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Report:
+    """The result of a replay."""
+
+    run_id: UUID
+    steps: int = 0
+    model_requests: int = 0
+    calls: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def same(self) -> bool:
+        return not self.differences
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "run_id": str(self.run_id),
+            "same": self.same,
+            "steps": self.steps,
+            "model_requests": self.model_requests,
+            "calls": self.calls,
+            "differences": [{"step": d.step, "what": d.what, "detail": d.detail} for d in self.differences],
+        }
+
+    def lines(self) -> list[str]:
+        told = f"{self.steps} steps, {self.model_requests} model requests, {self.calls} calls"
+        if self.same:
+            return [f"same: {told} rebuilt from the record are as recorded"]
+        shown = [f"DIFFERENT: {told}"]
+        for difference in self.differences:
+            shown += ["", f"step {difference.step}: {difference.what}", *difference.detail.splitlines()]
+        return shown
+
+
+class _Recorded:
+    """Answers with the recorded turns, in order, and compares each request with the recorded digest."""
+
+    def __init__(self, turns: Sequence[Step], stored: Mapping[str, str | None], report: Report) -> None:
+        self._turns = list(turns)
+        self._stored = stored
+        self._report = report
+        first = self._turns[0].body if self._turns else {}
+        self.provider = first.get("provider", "")
+        self.model = first.get("requested_model", "")
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        if not self._turns:
+            self._report.differences.append(Difference(-1, "the graph asks the model once more than recorded", ""))
+            raise _Diverged
+        turn = self._turns.pop(0)
+        self._report.model_requests += 1
+        body = turn.body
+        if request.digest() != body["request_sha256"]:
+            self._report.differences.append(Difference(turn.step, "model request", self._why(request, body)))
+        usage = Usage(**body["usage"])
+        return ChatReply(
+            assistant_message(body), body["stop"], body["requested_model"], body["model"], usage, body.get("request_id"),
+            body["attempts"], body["latency_ms"], body.get("refusal"),
+        )  # fmt: skip
+
+    def _why(self, request: ChatRequest, body: dict[str, Any]) -> str:
+        parts: list[str] = []
+        if sha256_json(request.system) != body["prompt_sha256"]:
+            parts.append(_diff("system prompt", self._text(body["prompt_sha256"]), request.system))
+        tools = request.parts()["tools"]
+        if sha256_json(tools) != body["tools_sha256"]:
+            parts.append(_diff("tools", self._text(body["tools_sha256"]), _pretty(tools)))
+        return "\n".join(parts) or "the conversation before this turn is rendered differently now"
+
+    def _text(self, sha256: str) -> str:
+        stored = self._stored.get(sha256)
+        if stored is None:
+            return ""
+        value = orjson.loads(stored)
+        return value if isinstance(value, str) else _pretty(value)
+
+
+class _Diverged(Exception):
+    """The graph left the recorded path; nothing after this can be compared."""
+
+
+async def replay_run(spec: AgentSpec, run_id: UUID, thread: Sequence[Step], stored: Mapping[str, str | None]) -> Report:
+    """Replay one run. `thread` is the whole thread's record in order; `stored` has prompts and tool lists by digest."""
+    first = next((i for i, s in enumerate(thread) if s.run_id == run_id), len(thread))
+    mine = [s for s in thread[first:] if s.run_id == run_id]
+    report = Report(run_id, steps=len(mine))
+    turns = [s for s in mine if s.kind == "model"]
+    if not turns:
+        return report
+    model = _Recorded(turns, stored, report)
+    history = list(thread[:first])
+    graph = spec.graph().compile(checkpointer=InMemorySaver())
+    config: dict[str, Any] = {"configurable": {"thread_id": "replay"}, "recursion_limit": 1000}
+    at = _leading_triggers(mine)
+    given: Any = {"steps": mine[:at], "turns": 0, "calls": [], "text": ""}
+    try:
+        while True:
+            tools = _tools(stored, turns, mine, at)
+            context = RunContext(RunId(run_id), history, model, spec.prompt, tools, spec.max_turns)
+            state = await graph.ainvoke(given, config, context=context)
+            made = list(state.get("steps", ()))
+            offset = at if isinstance(given, dict) else 0
+            _compare(report, mine[at - offset :][: len(made)], made)
+            if "__interrupt__" not in state:
+                break
+            history.extend(made)
+            at += len(made) - offset
+            given = _resume(mine, at)
+            if given is None:
+                break
+    except _Diverged:
+        pass
+    return report
+
+
+def _leading_triggers(mine: Sequence[Step]) -> int:
+    return next((i for i, s in enumerate(mine) if s.kind != "trigger"), len(mine))
+
+
+def _tools(
+    stored: Mapping[str, str | None], turns: Sequence[Step], mine: Sequence[Step], at: int
+) -> tuple[ToolSpec, ...]:
+    """The tool list that was recorded for the next turn: today's may differ without the run being any different."""
+    following = next((s for s in mine[at:] if s.kind == "model"), turns[-1])
+    text = stored.get(following.body["tools_sha256"])
+    return tuple(ToolSpec(**tool) for tool in orjson.loads(text)) if text else ()
+
+
+def _resume(mine: Sequence[Step], at: int) -> Any:
+    if at >= len(mine) or mine[at].kind != "results":
+        return None
+    results = {r["call_id"]: r for r in mine[at].body["results"]}
+    joined = []
+    for step in mine[at + 1 :]:
+        if step.kind != "trigger":
+            break
+        joined.append(step.body)
+    return Command(resume={"results": results, "joined": joined})
+
+
+def _compare(report: Report, recorded: Sequence[Step], made: Sequence[Step]) -> None:
+    for was, now in zip(recorded, made, strict=False):
+        if (was.step, was.kind) != (now.step, now.kind):
+            report.differences.append(Difference(was.step, f"{was.kind} was recorded, {now.kind} came", ""))
+            raise _Diverged
+        if was.kind == "model":
+            report.calls += len(now.body["calls"])
+            _same(report, was.step, "calls emitted", was.body["calls"], now.body["calls"])
+        elif was.kind in ("note", "outcome", "results", "trigger"):
+            _same(report, was.step, was.kind, was.body, now.body)
+    if len(made) < len(recorded):
+        report.differences.append(Difference(recorded[len(made)].step, "the graph stops earlier than recorded", ""))
+
+
+def _same(report: Report, step: int, what: str, was: Any, now: Any) -> None:
+    if orjson.dumps(was, option=orjson.OPT_SORT_KEYS) != orjson.dumps(now, option=orjson.OPT_SORT_KEYS):
+        report.differences.append(Difference(step, what, _diff(what, _pretty(was), _pretty(now))))
+
+
+def _diff(what: str, was: str, now: str) -> str:
+    lines = difflib.unified_diff(
+        was.splitlines(), now.splitlines(), f"{what} (recorded)", f"{what} (now)", lineterm="", n=1
+    )
+    return "\n".join(lines)
+
+
+def _pretty(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode()

@@ -1,0 +1,5 @@
+"""`python -m viox`."""
+
+from viox.cli import main
+
+main()

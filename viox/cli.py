@@ -1,0 +1,360 @@
+"""The commands. Each reads its options, asks one module to do the work, and prints; errors and exit codes are handled here."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import click
+import typer
+
+from shared.errors import BadInput, VioxError
+from viox import output
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+                  help="VioX OS: eight agents, one tool gateway, everything on record.")  # fmt: skip
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Limit = Annotated[int, typer.Option(min=1, max=1000, help="Rows a page.")]
+Cursor = Annotated[str | None, typer.Option(help="`next` of the previous page.")]
+Since = Annotated[str | None, typer.Option(help="RFC 3339 time, or a span such as 24h.")]
+AgentOption = Annotated[str | None, typer.Option("--agent", help="Only this agent.")]
+By = Annotated[str, typer.Option("--by", help="Who says so, for the audit.")]
+
+
+def main() -> None:
+    """Entry point: bad options leave with 2, our errors with their code."""
+    wants_json = "--json" in sys.argv[1:]
+    try:
+        app(standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.ClickException as error:
+        name = getattr(getattr(error, "param", None), "name", None)
+        field = f"--{name}" if name else "command"
+        output.fail(
+            BadInput("option.invalid", error.format_message(), field=field, remedy="See `viox --help`."),
+            as_json=wants_json,
+        )
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        sys.exit(130)
+    except VioxError as error:
+        output.fail(error, as_json=wants_json)
+
+
+def run_async(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)
+
+
+def agent_name(given: str | None) -> str | None:
+    """Hyphens or underscores. Raises BadInput naming the known agents."""
+    from shared.bus import topics
+
+    if given is None:
+        return None
+    name = topics.canonical_agent(given)
+    if name is None:
+        raise BadInput(
+            "agent.unknown", f"{given!r} is not an agent.", field="agent", remedy=f"One of {', '.join(topics.AGENTS)}."
+        )
+    return name
+
+
+# -- the stack --------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def up(
+    foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and show the logs.")] = False,
+    only: Annotated[str | None, typer.Option(help="Only these services, comma-separated.")] = None,
+    replicas: Annotated[str | None, typer.Option(help="More of a service: closer=2,gateway=2.")] = None,
+    broker: Annotated[str, typer.Option(help="embedded or apache.")] = "embedded",
+    as_json: Json = False,
+) -> None:
+    """Start everything on this machine; returns when it is ready."""
+    from viox import lifecycle
+
+    plan = lifecycle.plan(only, replicas, broker, foreground=foreground)
+    if foreground:
+        lifecycle.run_in_foreground(plan)
+    found = lifecycle.up(plan)
+    if as_json:
+        output.emit(lifecycle.public(found))
+        return
+    _print_status(found)
+
+
+@app.command()
+def down(as_json: Json = False) -> None:
+    """Stop everything that `up` started."""
+    from viox import lifecycle
+
+    stopped = lifecycle.down()
+    if as_json:
+        output.emit({"stopped": stopped})
+    else:
+        output.say("stopped" if stopped else "nothing was running")
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """What runs, where, and whether it is ready."""
+    from shared.errors import Unavailable
+    from viox import deployment, lifecycle
+
+    found = deployment.state()
+    if found is None:
+        raise Unavailable(
+            "stack.not_running", "no stack runs here.", field="VIOX_HOME", remedy="Start one with `viox up`."
+        )
+    if as_json:
+        output.emit(lifecycle.public(found))
+    else:
+        _print_status(found)
+
+
+def _print_status(found: dict[str, Any]) -> None:
+    rows = [(s["name"], s["pid"], s["url"] or "", "ready" if s["ready"] else "not ready") for s in found["services"]]
+    output.table(["service", "pid", "url", "state"], rows, empty="no services")
+    output.say()
+    output.say(f"kafka     {found['kafka']} ({found['broker']})")
+    output.say(f"postgres  {found['postgres']}")
+    output.say(f"gateway   {found['gateway_url']}")
+    output.say(f"identity: {found['identity']}")
+
+
+@app.command()
+def demo(
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the summary to this file as JSON.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running.")] = False,
+    seed: Annotated[int, typer.Option(help="Permutes names, amounts and order.")] = 0,
+) -> None:
+    """A morning of the business, end to end, checked against the vendors' own state."""
+    from viox.demo import run_demo
+
+    raise typer.Exit(run_demo(json_file, keep=keep, seed=seed))
+
+
+# -- in --------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def publish(
+    file: Annotated[Path | None, typer.Argument(help="CloudEvents, one JSON object a line; stdin without.")] = None,
+    topic: Annotated[str | None, typer.Option(help="Must be the topic the event's type belongs to.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Accept events: when this returns they are in Postgres, on their way to their agents."""
+    from viox import ingress
+
+    accepted = run_async(ingress.publish(ingress.read_events(file), topic))
+    if as_json:
+        output.emit(output.listing(accepted, None))
+    else:
+        for item in accepted:
+            output.say(f"{item['type']} → {item['topic']}  {' '.join(item['run_ids']) or '(run decided on arrival)'}")
+
+
+@app.command()
+def ask(
+    agent: str,
+    text: str,
+    conversation: Annotated[str | None, typer.Option(help="Continue this conversation.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and print the text.")] = False,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait.")] = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Give an agent a task."""
+    from viox import ingress
+
+    name = agent_name(agent)
+    assert name is not None  # noqa: S101  # an argument, not an option
+    code = run_async(ingress.ask(name, text, conversation, wait=wait, timeout=timeout, as_json=as_json))
+    raise typer.Exit(code)
+
+
+# -- looking ---------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def runs(
+    agent: AgentOption = None,
+    status: Annotated[
+        str | None, typer.Option(help="running, waiting, finished, failed, blocked or cancelled.")
+    ] = None,
+    since: Since = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    failed: Annotated[bool, typer.Option("--failed", help="The same as --status failed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List runs, newest first."""
+    from viox import inspection, store
+
+    wanted = "failed" if failed else status
+    if wanted not in (None, *store.RUN_STATES):
+        raise BadInput(
+            "option.invalid", f"{wanted!r} is not a status.", field="--status", remedy=", ".join(store.RUN_STATES)
+        )
+    run_async(
+        inspection.show_runs(agent_name(agent), wanted, store.parse_moment(since), cursor, limit, as_json=as_json)
+    )
+
+
+@app.command("run")
+def show_run(run_id: str, as_json: Json = False) -> None:
+    """Tell a run step by step."""
+    from viox import inspection, store
+
+    run_async(inspection.show_run(store.parse_uuid(run_id, "run"), as_json=as_json))
+
+
+@app.command()
+def calls(
+    agent: AgentOption = None,
+    tool: Annotated[str | None, typer.Option(help="Only this tool.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only calls in this state.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Denied, failed, rejected, expired or unknown.")] = False,
+    run: Annotated[str | None, typer.Option(help="Only calls of this run.")] = None,
+    since: Since = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    as_json: Json = False,
+) -> None:
+    """List tool calls, newest first."""
+    from viox import inspection, store
+
+    if status not in (None, *store.CALL_STATES):
+        raise BadInput(
+            "option.invalid", f"{status!r} is not a state.", field="--status", remedy=", ".join(store.CALL_STATES)
+        )
+    wanted = store.parse_uuid(run, "run") if run else None
+    run_async(
+        inspection.show_calls(agent_name(agent), tool, status, store.parse_moment(since), wanted, cursor, limit,
+                              failed=failed, as_json=as_json)
+    )  # fmt: skip
+
+
+@app.command("call")
+def show_call(call_id: str, as_json: Json = False) -> None:
+    """One call: checks, exact request and response of each attempt."""
+    from viox import inspection
+
+    run_async(inspection.show_call(call_id, as_json=as_json))
+
+
+@app.command()
+def replay(run_id: str, as_json: Json = False) -> None:
+    """Run a run's graph again from the record and compare step by step. Has no effects."""
+    from viox import inspection, store
+
+    raise typer.Exit(run_async(inspection.replay(store.parse_uuid(run_id, "run"), as_json=as_json)))
+
+
+@app.command()
+def graph(agent: str) -> None:
+    """Print an agent's graph as Mermaid."""
+    from viox import inspection
+
+    name = agent_name(agent)
+    assert name is not None  # noqa: S101
+    output.say(inspection.mermaid(name))
+
+
+tools_app = typer.Typer(help="The catalogue of tools.", invoke_without_command=True)
+app.add_typer(tools_app, name="tools")
+
+
+@tools_app.callback()
+def tools(context: typer.Context, as_json: Json = False) -> None:
+    """List tools."""
+    if context.invoked_subcommand is None:
+        from viox import inspection
+
+        run_async(inspection.show_tools(as_json=as_json))
+
+
+@tools_app.command("check")
+def tools_check(as_json: Json = False) -> None:
+    """Read the catalogue and all grants; say what is wrong with them."""
+    from viox import inspection
+
+    inspection.check_tools(as_json=as_json)
+
+
+# -- stepping in -------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def cancel(run_id: str, as_json: Json = False) -> None:
+    """End a run."""
+    from viox import intervention, store
+
+    run_async(intervention.cancel(store.parse_uuid(run_id, "run"), as_json=as_json))
+
+
+@app.command()
+def unknowns(limit: Limit = 50, cursor: Cursor = None, as_json: Json = False) -> None:
+    """Calls whose effect may or may not have happened."""
+    from viox import inspection
+
+    run_async(inspection.show_calls(None, None, "unknown", None, None, cursor, limit, failed=False, as_json=as_json))
+
+
+@app.command()
+def settle(
+    call_id: str,
+    end: Annotated[str, typer.Option("--as", help="succeeded or failed.")],
+    result: Annotated[str | None, typer.Option(help="Result as JSON, for the agent to go on with.")] = None,
+    by: By = "operator",
+    as_json: Json = False,
+) -> None:
+    """Say what happened to an unknown call."""
+    from viox import intervention
+
+    run_async(intervention.settle(call_id, end, result, by, as_json=as_json))
+
+
+@app.command("dead-letters")
+def dead_letters(
+    agent: AgentOption = None,
+    status: Annotated[Literal["dead", "redriven"] | None, typer.Option(help="dead or redriven.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    as_json: Json = False,
+) -> None:
+    """Messages that could not be handled."""
+    from viox import intervention
+
+    run_async(intervention.show_dead_letters(status, agent, cursor, limit, as_json=as_json))
+
+
+@app.command()
+def redrive(
+    letter: Annotated[str | None, typer.Argument(help="A dead letter's id.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Send dead letters again, with their original bytes."""
+    from viox import intervention
+
+    run_async(intervention.redrive(letter, everything=everything, as_json=as_json))
+
+
+@app.command()
+def pause(scope: str, by: By = "operator", as_json: Json = False) -> None:
+    """Stop an agent, a tool, or all: AGENT, TOOL or all."""
+    from viox import intervention
+
+    run_async(intervention.pause(scope, by, as_json=as_json))
+
+
+@app.command()
+def resume(scope: str, as_json: Json = False) -> None:
+    """Let an agent, a tool, or all go on."""
+    from viox import intervention
+
+    run_async(intervention.resume(scope, as_json=as_json))

@@ -1,0 +1,56 @@
+"""The deployment a command talks to: the stack of `viox up` in VIOX_HOME, or servers named by settings."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from shared.errors import Unavailable
+from shared.settings import Settings
+from shared.store.pool import Pool, open_pool
+
+CLI_ROLE = "viox_operator_cli"
+
+
+def home() -> Path:
+    return Settings.load().home
+
+
+def state() -> dict[str, Any] | None:
+    """What the running stack says of itself; None when none runs."""
+    try:
+        found: dict[str, Any] = json.loads((home() / "state.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return found if Path(f"/proc/{found['pid']}").exists() or _signalable(found["pid"]) else None
+
+
+def dsn(role: str = CLI_ROLE) -> str:
+    """Connection string for the command line. Raises Unavailable when there is no deployment to talk to."""
+    if given := os.environ.get("VIOX_POSTGRES_DSN"):
+        return given
+    running = state()
+    if running is None:
+        raise Unavailable(
+            "stack.not_running", "no stack runs here.", field="VIOX_HOME",
+            remedy="Start one with `viox up`, or set VIOX_POSTGRES_DSN.",
+        )  # fmt: skip
+    if running["postgres_dsn"]:
+        return str(running["postgres_dsn"])
+    from sandbox.postgres import Postgres
+
+    return Postgres(home(), int(running["postgres"].rsplit(":", 1)[1])).dsn(role)
+
+
+async def pool() -> Pool:
+    return await open_pool(dsn(), application="viox cli", size=2)
+
+
+def _signalable(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,131 @@
+"""`viox publish` and `viox ask`: events and tasks into the system. Accepted means a row in Postgres."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from shared.bus import topics
+from shared.bus.envelope import Message, parse_json
+from shared.bus.events import TASK_TYPE, check_data, event_type
+from shared.bus.messages import task
+from shared.bus.outbox import ADDRESSEE
+from shared.errors import BadInput, NotFound
+from shared.ids import run_id
+from viox import deployment, output, store
+
+POLL_SECONDS = 0.05
+
+
+def read_events(file: Path | None) -> list[Message]:
+    """Events from JSON lines (or one JSON array). Raises BadInput naming line and field; nothing is accepted then."""
+    try:
+        text = (sys.stdin.buffer.read() if file is None else file.read_bytes()).strip()
+    except OSError as error:
+        raise BadInput("file.unreadable", f"{file}: {error.strerror}.", field="FILE") from error
+    lines = orjson.loads(text) if text.startswith(b"[") else [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise BadInput("event.none", "there is no event in the input.", field="FILE", remedy="One JSON object a line.")
+    return [_event(number, line) for number, line in enumerate(lines, 1)]
+
+
+def _event(number: int, line: Any) -> Message:
+    try:
+        document = orjson.loads(line) if isinstance(line, bytes) else line
+        if not isinstance(document, dict):
+            raise BadInput("event.malformed", "an event is a JSON object.", field="event")
+        message = parse_json(document)
+        check_data(message.type, message.data)
+    except orjson.JSONDecodeError as error:
+        raise BadInput("event.malformed", f"line {number} is not JSON: {error}.", field=f"line {number}") from error
+    except BadInput as error:
+        raise BadInput(error.code, f"line {number}: {error.message}", field=error.field, remedy=error.remedy) from error
+    return message
+
+
+async def publish(events: Sequence[Message], topic: str | None) -> list[dict[str, Any]]:
+    """Accept all events or none."""
+    placed = [(message, *_place(message, topic)) for message in events]
+    pool = await deployment.pool()
+    try:
+        async with pool.acquire() as connection, connection.transaction():
+            for message, where, receivers, _ in placed:
+                await store.accept(connection, where, message, receivers)
+    finally:
+        await pool.close()
+    return [
+        {
+            "id": message.id, "source": message.source, "type": message.type, "topic": where,
+            "run_ids": [str(run_id(agent, message.source, message.id)) for agent in agents],
+        }
+        for message, where, _, agents in placed
+    ]  # fmt: skip
+
+
+def _place(message: Message, topic: str | None) -> tuple[str, list[str], list[str]]:
+    """(topic, receivers whose mark ends the row, agents whose run is known already)."""
+    if message.type == TASK_TYPE:
+        agent = topics.canonical_agent((topic or "").removeprefix(topics.TASKS) or message.subject or "")
+        if agent is None:
+            raise BadInput("task.no_agent", "a task needs an agent.", field="subject",
+                           remedy="Set subject to the agent, or --topic viox.tasks.<agent>.")  # fmt: skip
+        return topics.tasks(agent), [agent], [agent]
+    entry = event_type(message.type)
+    if topic not in (None, entry.topic):
+        raise BadInput("event.wrong_topic", f"{message.type} does not belong on {topic}.", field="--topic",
+                       remedy=f"Leave --topic out, or use {entry.topic}.")  # fmt: skip
+    if entry.addressed:
+        return entry.topic, [ADDRESSEE], []
+    return entry.topic, list(entry.owners), list(entry.owners)
+
+
+async def ask(agent: str, text: str, conversation: str | None, *, wait: bool, timeout: float, as_json: bool) -> int:
+    """Accept a task, print its run id at once, and with `wait` the end of the run. Returns the exit code."""
+    if not text.strip():
+        raise BadInput("task.empty", "the task is empty.", field="TEXT", remedy="Say what is to be done.")
+    message = task(agent, str(uuid4()), store.CLI_SOURCE, text, {}, datetime.now(UTC), conversation)
+    run = run_id(agent, message.source, message.id)
+    pool = await deployment.pool()
+    try:
+        async with pool.acquire() as connection, connection.transaction():
+            await store.accept(connection, topics.tasks(agent), message, [agent])
+        if not wait:
+            output.emit({"run_id": str(run)}) if as_json else output.say(str(run))
+            return output.OK
+        sys.stderr.write(f"run {run}\n")
+        return await _wait(pool, run, timeout, as_json=as_json)
+    finally:
+        await pool.close()
+
+
+async def _wait(pool: Any, run: Any, timeout: float, *, as_json: bool) -> int:
+    deadline = time.monotonic() + timeout
+    found: dict[str, Any] | None = None
+    while time.monotonic() < deadline:
+        try:
+            found = await store.run(pool, run)
+        except NotFound:
+            found = None
+        if found and found["status"] != "running":
+            break
+        await asyncio.sleep(POLL_SECONDS)
+    if found is None or found["status"] == "running":
+        sys.stderr.write(f"error[run.timeout] --timeout: run {run} has not ended after {timeout:g} s. It goes on.\n")
+        if as_json:
+            output.emit(found or {"run_id": str(run), "status": "running"})
+        return output.TIMED_OUT
+    if as_json:
+        output.emit(found)
+    elif found["status"] == "waiting":
+        output.say("waiting for: " + ", ".join(f"{w['kind']} {w['id']}" for w in found["waiting_for"]))
+    else:
+        output.say(found["text"] or (found["error"] or {}).get("message", found["status"]))
+    return {"finished": output.OK, "waiting": output.WAITING}.get(found["status"], output.FAILED)

@@ -1,0 +1,257 @@
+"""Commands that look: runs, calls, tools, replay, graphs."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shared.errors import NotFound
+from shared.runs import timestamp
+from viox import deployment, output, store
+
+
+async def show_runs(
+    agent: str | None, status: str | None, since: datetime | None, cursor: str | None, limit: int, *, as_json: bool
+) -> None:
+    pool = await deployment.pool()
+    try:
+        items, following = await store.runs(pool, agent=agent, status=status, since=since, cursor=cursor, limit=limit)
+    finally:
+        await pool.close()
+    if as_json:
+        output.emit(output.listing(items, following))
+        return
+    rows = [(i["run_id"], i["agent"], i["status"], i["trigger"]["type"], i["tool_calls"], i["started_at"], _line(i["text"]))
+            for i in items]  # fmt: skip
+    output.table(["run", "agent", "status", "trigger", "calls", "started", "text"], rows, empty="no runs yet")
+    _more(following)
+
+
+async def show_run(run_id: UUID, *, as_json: bool) -> None:
+    pool = await deployment.pool()
+    try:
+        document = await store.run(pool, run_id)
+        steps, calls = await store.story(pool, run_id)
+    finally:
+        await pool.close()
+    if as_json:
+        output.emit(document)
+        return
+    _tell(document, steps, {c["call_id"]: c for c in calls})
+
+
+def _tell(run: dict[str, Any], steps: list[Any], calls: dict[str, Any]) -> None:
+    say = output.say
+    say(f"run {run['run_id']}  {run['agent']}  {run['status']}  conversation {run['conversation_id']}")
+    tokens = run["tokens"]
+    say(f"model {run['model'] or '-'}  {tokens['input']} + {tokens['output']} tokens  {run['cost_usd']:.6f} USD")
+    say(f"from {run['started_at']} to {run['finished_at'] or 'now'}")
+    if run["merged_into"]:
+        say(f"joined run {run['merged_into']}, which was active in this conversation")
+    for step in steps:
+        say()
+        say(f"{step['step']:>3}  {step['kind']:<10} {timestamp(step['created_at'])}")
+        for line in _step_lines(step["kind"], step["body"], run["run_id"], step["step"], calls):
+            say("     " + line)
+    for waiting in run["waiting_for"]:
+        say(f"\nwaits for {waiting['kind']} {waiting['id']}")
+    if run["error"]:
+        say(f"\n{run['error']['code']}: {run['error']['message']} {run['error'].get('remedy') or ''}")
+
+
+def _step_lines(kind: str, body: dict[str, Any], run: str, number: int, calls: dict[str, Any]) -> list[str]:
+    match kind:
+        case "trigger":
+            return [f"{body['type']} from {body['source']}", _line(body["data"], 300)]
+        case "note" | "outcome":
+            return [_line(body["text"], 600)]
+        case "model":
+            usage = body["usage"]
+            head = [f"{body['model']} in {body['latency_ms']} ms, {usage['input']} + {usage['output']} tokens"]
+            text = [_line(body["text"], 600)] if body["text"] else []
+            asked = [f"→ {c['tool']}({_line(c['arguments'], 200)})" for c in body["calls"]]
+            return head + text + asked
+        case "results":
+            return [_result_line(r, calls) for r in body["results"]]
+        case _:
+            return [_line(body)]
+
+
+def _result_line(result: dict[str, Any], calls: dict[str, Any]) -> str:
+    row = calls.get(result["call_id"])
+    took = f" {row['latency_ms']:.0f} ms" if row and row["latency_ms"] is not None else ""
+    shown = result["result"] if result["state"] == "succeeded" else result["error"]
+    return f"← {result['tool']} {result['state']}{took}  {_line(shown, 200)}\n       call {result['call_id']}"
+
+
+async def show_calls(
+    agent: str | None, tool: str | None, state: str | None, since: datetime | None, run: UUID | None, cursor: str | None,
+    limit: int, *, failed: bool, as_json: bool,
+) -> None:  # fmt: skip
+    pool = await deployment.pool()
+    try:
+        items, following = await store.calls(
+            pool,
+            agent=agent,
+            tool=tool,
+            state=state,
+            since=since,
+            run_id=run,
+            cursor=cursor,
+            limit=limit,
+            failed=failed,
+        )
+    finally:
+        await pool.close()
+    if as_json:
+        output.emit(output.listing(items, following))
+        return
+    rows = [
+        (i["call_id"], i["agent"], i["tool"], i["state"], i["http_status"],
+         f"{i['latency_ms']:.0f}" if i["latency_ms"] is not None else "", _line((i["error"] or {}).get("message")))
+        for i in items
+    ]  # fmt: skip
+    output.table(["call", "agent", "tool", "state", "http", "ms", "error"], rows, empty="no calls")
+    _more(following)
+
+
+async def show_call(call_id: str, *, as_json: bool) -> None:
+    pool = await deployment.pool()
+    try:
+        document = await store.call(pool, call_id)
+    finally:
+        await pool.close()
+    if as_json:
+        output.emit(document)
+        return
+    say = output.say
+    say(
+        f"call {document['call_id']}  {document['agent']} → {document['tool']}  {document['state']} ({document['effect']})"
+    )
+    say(f"asked {document['created_at']}, closed {document['closed_at'] or 'not yet'}")
+    say("checks: " + ", ".join(f"{c['check']} {'ok' if c['passed'] else 'REFUSED'}" for c in document["checks"]))
+    say("arguments: " + _line(document["arguments"], 2000))
+    for attempt in document["attempts_detail"]:
+        _tell_attempt(attempt)
+    for entry in document["ledger"]:
+        if entry["phase"] in ("look_up", "settled", "incident"):
+            say(f"\n{entry['phase']} at {entry['at']}: {_line(entry['detail'], 500)}")
+    if document["error"]:
+        say("\nerror: " + _line(document["error"], 2000))
+
+
+def _tell_attempt(attempt: dict[str, Any]) -> None:
+    say = output.say
+    request, response = attempt.get("request"), attempt.get("response")
+    say(f"\nattempt {attempt['attempt']}")
+    if request:
+        say(f"> {request['method']} {request['url']}   at {request['at']}")
+        for name, value in request["headers"]:
+            say(f"> {name}: {value}")
+        _body(">", request["body_base64"])
+        say(f"> sha256 {request['sha256']}")
+    if response:
+        say(f"< {response['status']}   at {response['at']}")
+        for name, value in response["headers"] or []:
+            say(f"< {name}: {value}")
+        _body("<", response["body_base64"])
+        say(f"< sha256 {response['sha256']}")
+    elif "detail" in attempt:
+        say("no complete answer: " + _line(attempt["detail"], 500))
+
+
+def _body(mark: str, encoded: str) -> None:
+    text = base64.b64decode(encoded).decode("utf-8", "replace")
+    if text:
+        output.say(mark)
+        for line in text.splitlines():
+            output.say(f"{mark} {line}")
+
+
+async def show_tools(*, as_json: bool) -> None:
+    pool = await deployment.pool()
+    try:
+        items = await store.tools(pool)
+    finally:
+        await pool.close()
+    if as_json:
+        output.emit(output.listing(items, None))
+        return
+    rows = [(i["tool"], i["vendor"], f"{i['method']} {i['path']}", i["effect"], ", ".join(i["granted_to"]) or "nobody",
+             "paused" if i["paused"] else "") for i in items]  # fmt: skip
+    output.table(["tool", "vendor", "operation", "effect", "granted to", ""], rows, empty="no tools published yet")
+
+
+def check_tools(*, as_json: bool) -> None:
+    """Read documents and grants as the gateway would. Raises BadInput naming file and place when something is wrong."""
+    from services.tool_gateway import catalogue
+    from shared.settings import Settings
+
+    found = catalogue.load(catalogue.extra_documents(Settings.load().catalogue))
+    ungranted = sorted(name for name in found.tools if not found.granted_to(name))
+    if as_json:
+        output.emit({"tools": len(found.tools), "ungranted": ungranted})
+    else:
+        output.say(
+            f"{len(found.tools)} tools, all grants name existing ones; granted to nobody: {', '.join(ungranted) or 'none'}"
+        )
+
+
+async def replay(run_id: UUID, *, as_json: bool) -> int:
+    from shared.runtime.history import Step
+    from shared.runtime.replay import replay_run
+
+    pool = await deployment.pool()
+    try:
+        facts = await pool.fetchrow(store.SQL["run_facts"], run_id)
+        if facts is None:
+            raise NotFound("run.not_found", f"there is no run {run_id}.", field="run", remedy="See `viox runs`.")
+        host = facts["merged_into"] or run_id
+        steps = [
+            Step(r["run_id"], r["step"], r["kind"], r["body"])
+            for r in await pool.fetch(store.SQL["thread_steps"], host)
+        ]
+        stored = {sha: await pool.fetchval(store.SQL["prompt"], sha) for sha in _digests(steps)}
+    finally:
+        await pool.close()
+    report = await replay_run(_spec(facts["agent"]), host, steps, stored)
+    if as_json:
+        output.emit(report.document())
+        return output.OK if report.same else output.FAILED
+    for line in report.lines():
+        output.say(line)
+    return output.OK if report.same else output.FAILED
+
+
+def mermaid(agent: str) -> str:
+    drawn: str = _spec(agent).graph().compile().get_graph().draw_mermaid()
+    return drawn
+
+
+def _spec(agent: str) -> Any:
+    module = importlib.import_module(f"services.{agent.replace('-', '_')}.agent")
+    return getattr(module, agent.replace("-", "_").upper())
+
+
+def _digests(steps: list[Any]) -> set[str]:
+    turns = [s.body for s in steps if s.kind == "model"]
+    return {turn[key] for turn in turns for key in ("prompt_sha256", "tools_sha256")}
+
+
+def _line(value: Any, width: int = 100) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        import orjson
+
+        value = orjson.dumps(value).decode()
+    flat = " ".join(value.split())
+    return flat if len(flat) <= width else flat[: width - 1] + "…"
+
+
+def _more(following: str | None) -> None:
+    if following:
+        output.say(f"more: --cursor {following}")

@@ -1,0 +1,103 @@
+"""Commands that change something: cancel, settle, redrive, pause, resume."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from shared.bus import topics
+from shared.errors import BadInput
+from viox import deployment, output, store
+
+
+async def cancel(run_id: UUID, *, as_json: bool) -> None:
+    pool = await deployment.pool()
+    try:
+        await store.cancel(pool, run_id)
+    finally:
+        await pool.close()
+    output.emit({"run_id": str(run_id), "cancelling": True}) if as_json else output.say(f"cancelling {run_id}")
+
+
+async def settle(call_id: str, end: str, result: str | None, by: str, *, as_json: bool) -> None:
+    if end not in ("succeeded", "failed"):
+        raise BadInput("option.invalid", f"{end!r} is not an end.", field="--as", remedy="Use succeeded or failed.")
+    try:
+        value = orjson.loads(result) if result is not None else None
+    except orjson.JSONDecodeError as error:
+        raise BadInput(
+            "option.invalid", f"not JSON: {error}.", field="--result", remedy='For instance \'{"id": "12"}\'.'
+        ) from error
+    pool = await deployment.pool()
+    try:
+        document = await store.settle(pool, call_id, end, value, by)
+    finally:
+        await pool.close()
+    output.emit(document) if as_json else output.say(f"{call_id} is {end} now; its run goes on")
+
+
+async def show_dead_letters(
+    state: str | None, service: str | None, cursor: str | None, limit: int, *, as_json: bool
+) -> None:
+    pool = await deployment.pool()
+    try:
+        items, following = await store.dead_letters(pool, state=state, service=service, cursor=cursor, limit=limit)
+    finally:
+        await pool.close()
+    if as_json:
+        output.emit(output.listing(items, following))
+        return
+    rows = [(i["dead_letter_id"], i["service"], i["topic"], i["code"], i["error"], i["state"]) for i in items]
+    output.table(["id", "service", "topic", "code", "error", "state"], rows, empty="no dead letters")
+
+
+async def redrive(letter: str | None, *, everything: bool, as_json: bool) -> None:
+    if (letter is None) == (not everything):
+        raise BadInput(
+            "option.invalid", "name one dead letter, or say --all.", field="ID", remedy="See `viox dead-letters`."
+        )
+    pool = await deployment.pool()
+    try:
+        wanted: list[Any] = (
+            [row["dead_letter_id"] for row in await pool.fetch(store.SQL["dead_ids"])]
+            if everything
+            else [store.parse_uuid(letter or "", "dead letter")]
+        )
+        for one in wanted:
+            await store.redrive(pool, one)
+    finally:
+        await pool.close()
+    ids = [str(one) for one in wanted]
+    output.emit({"redriven": ids}) if as_json else output.say(f"sent again: {len(ids)}")
+
+
+async def pause(scope: str, by: str, *, as_json: bool) -> None:
+    await _change("pause", [_scope(scope), by])
+    output.emit({"scope": _scope(scope), "paused": True}) if as_json else output.say(f"{scope} is paused")
+
+
+async def resume(scope: str, *, as_json: bool) -> None:
+    await _change("resume", [_scope(scope)])
+    output.emit({"scope": _scope(scope), "paused": False}) if as_json else output.say(f"{scope} goes on")
+
+
+async def _change(statement: str, arguments: list[Any]) -> None:
+    pool = await deployment.pool()
+    try:
+        if arguments[0].startswith("tool:"):
+            known = {t["tool"] for t in await store.tools(pool)}
+            if arguments[0].removeprefix("tool:") not in known:
+                raise BadInput("scope.unknown", f"{arguments[0][5:]!r} is neither an agent nor a tool.", field="SCOPE",
+                               remedy="See `viox tools` and `viox status`.")  # fmt: skip
+        await pool.execute(store.SQL[statement], *arguments)
+    finally:
+        await pool.close()
+
+
+def _scope(given: str) -> str:
+    if given == "all":
+        return given
+    agent = topics.canonical_agent(given)
+    return f"agent:{agent}" if agent else f"tool:{given}"

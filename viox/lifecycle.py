@@ -1,0 +1,142 @@
+"""`viox up`, `down`, `status`: start the stack detached, stop it, look at it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from shared.errors import BadInput, VioxError
+from viox import deployment
+
+UP_SECONDS = 60.0
+
+
+def plan(only: str | None, replicas: str | None, broker: str, *, foreground: bool) -> dict[str, Any]:
+    """The stack to run, from options and environment. Raises BadInput naming the option at fault."""
+    from sandbox.stack import DEFAULT_PORT_BASE, SERVICES
+
+    if broker not in ("embedded", "apache"):
+        raise BadInput(
+            "option.invalid", f"{broker!r} is not a broker.", field="--broker", remedy="Use embedded or apache."
+        )
+    given = os.environ.get("VIOX_PORT_BASE", str(DEFAULT_PORT_BASE))
+    if not given.isdigit() or int(given) > 65000:
+        raise BadInput(
+            "settings.invalid", f"{given!r} is not a port.", field="VIOX_PORT_BASE", remedy="For instance 8080."
+        )
+    return {
+        "home": str(deployment.home().absolute()),
+        "only": _services(only, "--only") if only else list(SERVICES),
+        "replicas": _replicas(replicas),
+        "broker": broker,
+        "port_base": int(given),
+        "foreground": foreground,
+    }
+
+
+def up(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Start detached and return the state when everything is ready. Raises VioxError with the reason when it cannot."""
+    home = Path(wanted["home"])
+    (home / "logs").mkdir(parents=True, exist_ok=True)
+    problem = home / "start-error.json"
+    problem.unlink(missing_ok=True)
+    with (home / "logs" / "stack.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sandbox.stack", json.dumps(wanted)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
+            env=os.environ | {"PYTHONPATH": _python_path()},
+        )  # fmt: skip
+    deadline = time.monotonic() + UP_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise _start_error(problem, home)
+        found = deployment.state()
+        if found and found["pid"] == process.pid and found["ready"]:
+            return found
+        time.sleep(0.05)
+    process.terminate()
+    raise VioxError("stack.start_timeout", f"not ready after {UP_SECONDS:.0f} s.", remedy=f"See {home}/logs.")
+
+
+def run_in_foreground(wanted: dict[str, Any]) -> None:
+    """Run the supervisor in this process until it is interrupted."""
+    os.execve(
+        sys.executable,
+        [sys.executable, "-m", "sandbox.stack", json.dumps(wanted)],
+        os.environ | {"PYTHONPATH": _python_path()},
+    )
+
+
+def down() -> bool:
+    """Stop the stack and wait until nothing of it is left. False when none ran."""
+    found = deployment.state()
+    if found is None:
+        return False
+    os.kill(found["pid"], signal.SIGTERM)
+    deadline = time.monotonic() + 45
+    while Path(f"/proc/{found['pid']}").exists() and _running(found["pid"]):
+        if time.monotonic() > deadline:
+            raise VioxError(
+                "stack.stop_timeout", "the stack did not stop in 45 s.", remedy=f"Kill process {found['pid']}."
+            )
+        time.sleep(0.05)
+    return True
+
+
+def public(found: dict[str, Any]) -> dict[str, Any]:
+    """The part of the state that `status --json` shows."""
+    shown = ("services", "kafka", "postgres", "gateway_url", "console_url", "identity", "broker", "vendors", "ready")
+    return {name: found[name] for name in shown}
+
+
+def _running(pid: int) -> bool:
+    from sandbox.children import alive
+
+    return alive(pid)
+
+
+def _start_error(problem: Path, home: Path) -> VioxError:
+    try:
+        told = json.loads(problem.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return VioxError("stack.start_failed", "the stack ended while starting.", remedy=f"See {home}/logs/stack.log.")
+    kind = BadInput if told["code"] in ("port.taken", "stack.running", "settings.invalid") else VioxError
+    return kind(told["code"], told["message"], field=told["field"], remedy=told["remedy"])
+
+
+def _services(given: str, option: str) -> list[str]:
+    from sandbox.stack import SERVICES
+
+    names = [part.strip().replace("_", "-") for part in given.split(",") if part.strip()]
+    for name in names:
+        if name not in SERVICES:
+            raise BadInput(
+                "option.invalid", f"{name!r} is not a service.", field=option, remedy=f"Known: {', '.join(SERVICES)}."
+            )
+    return names
+
+
+def _replicas(given: str | None) -> dict[str, int]:
+    wanted: dict[str, int] = {}
+    for part in (given or "").split(","):
+        if not part:
+            continue
+        name, _, number = part.partition("=")
+        if not number.isdigit() or not 1 <= int(number) <= 8:
+            raise BadInput("option.invalid", f"{part!r} is not S=N with N from 1 to 8.", field="--replicas",
+                           remedy="For instance --replicas closer=2,gateway=2.")  # fmt: skip
+        wanted[_services(name, "--replicas")[0]] = int(number)
+    return wanted
+
+
+def _python_path() -> str:
+    """Where our own packages are, for a process started elsewhere."""
+    ours = str(Path(__file__).parent.parent)
+    given = os.environ.get("PYTHONPATH")
+    return f"{ours}{os.pathsep}{given}" if given else ours

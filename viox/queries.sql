@@ -1,0 +1,89 @@
+-- name: runs
+select * from run_overview
+where ($1::text is null or agent = $1) and ($2::text is null or status = $2) and ($3::timestamptz is null or started_at >= $3)
+  and ($4::timestamptz is null or (started_at, run_id) < ($4, $5::uuid))
+order by started_at desc, run_id desc limit $6
+
+-- name: run
+select * from run_overview where run_id = $1
+
+-- name: steps
+select step, kind, body, created_at from steps where run_id = $1 order by step
+
+-- name: calls
+select * from tool_calls
+where ($1::text is null or agent = $1) and ($2::text is null or tool = $2) and ($3::text is null or state = $3)
+  and ($4::timestamptz is null or created_at >= $4) and ($5::uuid is null or run_id = $5)
+  and ($6::timestamptz is null or (created_at, call_id) < ($6, $7::text))
+  and (not $9 or state in ('failed', 'denied', 'rejected', 'expired', 'unknown'))
+order by created_at desc, call_id desc limit $8
+
+-- name: call
+select * from tool_calls where call_id = $1
+
+-- name: calls_of_run
+select * from tool_calls where run_id = $1 order by step, idx
+
+-- name: ledger
+select * from ledger_entries where call_id = $1 order by entry_id
+
+-- name: thread_steps
+select s.run_id, s.step, s.kind, s.body from steps s
+where s.thread_id = (select thread_id from runs where run_id = $1) order by s.seq
+
+-- name: run_facts
+select agent, thread_id, merged_into, status from runs where run_id = $1
+
+-- name: prompt
+select body from prompts where sha256 = $1
+
+-- name: tools
+select c.*, exists (select from pauses p where p.scope in ('all', 'tool:' || c.tool)) as paused from catalogue c order by tool
+
+-- name: dead_letters
+select dead_letter_id, service, topic, code, error, attempts, run_id, message_id, state, created_at, redriven_at
+from dead_letters
+where ($1::text is null or state = $1) and ($2::text is null or service = $2)
+  and ($3::timestamptz is null or (created_at, dead_letter_id) < ($3, $4::uuid))
+order by created_at desc, dead_letter_id desc limit $5
+
+-- name: dead_letter
+select * from dead_letters where dead_letter_id = $1
+
+-- name: dead_ids
+select dead_letter_id from dead_letters where state = 'dead' order by created_at
+
+-- name: mark_redriven
+update dead_letters set state = 'redriven', redriven_at = now() where dead_letter_id = $1 and state = 'dead'
+returning dead_letter_id
+
+-- name: forget_mark
+delete from inbox where agent = $1 and source = $2 and message_id = $3 and state = 'dead'
+
+-- name: reopen_run
+update runs set status = 'running', finished_at = null, error = null where run_id = $1 and status = 'blocked'
+
+-- name: outbox_row
+insert into outbox (outbox_id, owner, topic, key, value, headers, source, message_id, receivers, next_at)
+values ($1, 'gateway', $2, $3, $4, $5, $6, $7, $8, now()) on conflict do nothing
+
+-- name: accept_control
+insert into inbox (agent, source, message_id, kind, thread_id, run_id, topic, value, headers)
+values ($1, $2, $3, 'control', $4, $5, 'control', $6, $7) on conflict do nothing
+
+-- name: pause
+insert into pauses (scope, paused_by) values ($1, $2) on conflict do nothing
+
+-- name: resume
+delete from pauses where scope = $1
+
+-- name: pauses
+select scope, paused_by, paused_at from pauses order by scope
+
+-- name: settle
+update tool_calls set state = $2, result = $3, error = $4, closed_at = clock_timestamp(), unknown_since = null, not_before = null
+where call_id = $1 and state = 'unknown' returning *
+
+-- name: record_settled
+insert into ledger_entries (call_id, attempt, phase, detail) values ($1, $2, 'settled', $3)
+on conflict (call_id, attempt, phase) do nothing

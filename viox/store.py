@@ -1,0 +1,305 @@
+"""What the command line reads and the few things it writes. One function per question; documents as the contract has them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+
+from shared.bus import topics
+from shared.bus.envelope import Message
+from shared.bus.messages import call_closed
+from shared.bus.outbox import Outgoing, outgoing
+from shared.errors import BadInput, Conflict, NotFound
+from shared.ids import CallId, RunId, parse_call_id
+from shared.runs import run_document, timestamp
+from shared.runtime.activation import CANCEL
+from shared.store.sql import Queries
+
+SQL = Queries(Path(__file__).with_name("queries.sql"))
+CLI_SOURCE = "/viox/cli"
+RUN_STATES = ("running", "waiting", "finished", "failed", "blocked", "cancelled")
+CALL_STATES = ("requested", "denied", "awaiting_approval", "approved", "rejected", "expired", "executing", "succeeded",
+               "failed", "unknown")  # fmt: skip
+
+
+def call_document(row: Any) -> dict[str, Any]:
+    """The contract's call object."""
+    return {
+        "call_id": row["call_id"],
+        "run_id": str(row["run_id"]),
+        "step": row["step"],
+        "index": row["idx"],
+        "agent": row["agent"],
+        "tool": row["tool"],
+        "effect": row["effect"],
+        "state": row["state"],
+        "arguments": row["arguments"],
+        "attempts": row["attempt"],
+        "http_status": row["http_status"],
+        "latency_ms": row["latency_ms"],
+        "error": row["error"],
+        "approval_id": row["approval_id"],
+        "created_at": timestamp(row["created_at"]),
+        "closed_at": timestamp(row["closed_at"]),
+        "result": row["result"],
+    }
+
+
+async def runs(
+    pool: Any, *, agent: str | None, status: str | None, since: datetime | None, cursor: str | None, limit: int
+) -> tuple[list[dict[str, Any]], str | None]:
+    at, last = _cursor(cursor)
+    rows = await pool.fetch(SQL["runs"], agent, status, since, at, UUID(last) if last else None, limit + 1)
+    following = _next(rows[limit - 1], "started_at", "run_id") if len(rows) > limit else None
+    return [run_document(row) for row in rows[:limit]], following
+
+
+async def run(pool: Any, run_id: UUID) -> dict[str, Any]:
+    row = await pool.fetchrow(SQL["run"], run_id)
+    if row is None:
+        raise NotFound("run.not_found", f"there is no run {run_id}.", field="run", remedy="See `viox runs`.")
+    return run_document(row)
+
+
+async def story(pool: Any, run_id: UUID) -> tuple[list[Any], list[Any]]:
+    """(steps, calls) of a run."""
+    return await pool.fetch(SQL["steps"], run_id), await pool.fetch(SQL["calls_of_run"], run_id)
+
+
+async def calls(
+    pool: Any, *, agent: str | None, tool: str | None, state: str | None, since: datetime | None, run_id: UUID | None,
+    cursor: str | None, limit: int, failed: bool,
+) -> tuple[list[dict[str, Any]], str | None]:  # fmt: skip
+    at, last = _cursor(cursor)
+    rows = await pool.fetch(SQL["calls"], agent, tool, state, since, run_id, at, last, limit + 1, failed)
+    following = _next(rows[limit - 1], "created_at", "call_id") if len(rows) > limit else None
+    return [call_document(row) for row in rows[:limit]], following
+
+
+async def call(pool: Any, call_id: str) -> dict[str, Any]:
+    """One call with its checks and the exact request and response of each attempt."""
+    row = await pool.fetchrow(SQL["call"], call_id)
+    if row is None:
+        raise NotFound("call.not_found", f"there is no call {call_id}.", field="call", remedy="See `viox calls`.")
+    entries = await pool.fetch(SQL["ledger"], call_id)
+    checks = next((e["checks"] for e in entries if e["checks"]), [])
+    return call_document(row) | {
+        "checks": checks,
+        "attempts_detail": _attempts(entries),
+        "request": [_request(e) for e in entries if e["phase"] == "intent"],
+        "response": [_response(e) for e in entries if e["phase"] == "outcome" and e["status"] is not None],
+        "ledger": [_entry(e) for e in entries],
+    }
+
+
+def _attempts(entries: Sequence[Any]) -> list[dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = {}
+    for entry in entries:
+        if entry["phase"] == "intent":
+            found.setdefault(entry["attempt"], {"attempt": entry["attempt"]})["request"] = _request(entry)
+        elif entry["phase"] in ("outcome", "incident"):
+            place = found.setdefault(entry["attempt"], {"attempt": entry["attempt"]})
+            place["response"] = _response(entry) if entry["status"] is not None else None
+            place["detail"] = entry["detail"]
+    return [found[number] for number in sorted(found)]
+
+
+def _request(entry: Any) -> dict[str, Any]:
+    return {
+        "attempt": entry["attempt"],
+        "at": timestamp(entry["at"]),
+        "method": entry["method"],
+        "url": entry["url"],
+        "headers": entry["request_headers"],
+        "body_base64": base64.b64encode(entry["request_body"] or b"").decode(),
+        "sha256": entry["request_sha256"],
+    }
+
+
+def _response(entry: Any) -> dict[str, Any]:
+    return {
+        "attempt": entry["attempt"],
+        "at": timestamp(entry["at"]),
+        "status": entry["status"],
+        "headers": entry["response_headers"],
+        "body_base64": base64.b64encode(entry["response_body"] or b"").decode(),
+        "sha256": entry["response_sha256"],
+    }
+
+
+def _entry(entry: Any) -> dict[str, Any]:
+    return {
+        "phase": entry["phase"],
+        "attempt": entry["attempt"],
+        "at": timestamp(entry["at"]),
+        "detail": entry["detail"],
+    }
+
+
+async def accept(connection: Any, topic: str, message: Message, receivers: Sequence[str]) -> None:
+    """Accepted means: a row in Postgres. The gateway puts it on Kafka and sends again until the receivers have it."""
+    await _put(connection, outgoing(topic, message, receivers))
+    await connection.execute("select pg_notify('viox_outbox', '')")
+
+
+async def _put(connection: Any, row: Outgoing) -> None:
+    headers = [[name, raw.decode()] for name, raw in row.headers]
+    await connection.execute(
+        SQL["outbox_row"], row.outbox_id, row.topic, row.key, row.value, headers, row.source, row.message_id,
+        list(row.receivers),
+    )  # fmt: skip
+
+
+async def cancel(pool: Any, run_id: UUID) -> dict[str, Any]:
+    """Ask a run's agent to end it. Calls that have not begun are refused; what is under way is settled as usual."""
+    found = await run(pool, run_id)
+    if found["status"] not in ("running", "waiting"):
+        raise Conflict("run.over", f"run {run_id} is {found['status']} already.", field="run")
+    facts = await pool.fetchrow(SQL["run_facts"], run_id)
+    message = Message(f"cancel:{run_id}", CLI_SOURCE, CANCEL, {"run_id": str(run_id)}, datetime.now(UTC))
+    _, value, headers = message.to_kafka()
+    host = facts["merged_into"] or run_id
+    await pool.execute(
+        SQL["accept_control"], facts["agent"], message.source, message.id, facts["thread_id"], host, value,
+        [[n, raw.decode()] for n, raw in headers],
+    )  # fmt: skip
+    return found
+
+
+async def dead_letters(
+    pool: Any, *, state: str | None, service: str | None, cursor: str | None, limit: int
+) -> tuple[list[dict[str, Any]], str | None]:
+    at, last = _cursor(cursor)
+    rows = await pool.fetch(SQL["dead_letters"], state, service, at, UUID(last) if last else None, limit + 1)
+    following = _next(rows[limit - 1], "created_at", "dead_letter_id") if len(rows) > limit else None
+    return [_letter(row) for row in rows[:limit]], following
+
+
+def _letter(row: Any) -> dict[str, Any]:
+    return {
+        "dead_letter_id": str(row["dead_letter_id"]),
+        "service": row["service"],
+        "topic": row["topic"],
+        "code": row["code"],
+        "error": row["error"],
+        "attempts": row["attempts"],
+        "run_id": str(row["run_id"]) if row["run_id"] else None,
+        "message_id": row["message_id"],
+        "state": row["state"],
+        "created_at": timestamp(row["created_at"]),
+        "redriven_at": timestamp(row["redriven_at"]),
+    }
+
+
+async def redrive(pool: Any, letter: UUID) -> None:
+    """Send a dead letter's original bytes again. The receiver's mark is reset, so that it is not taken for a repeat."""
+    async with pool.acquire() as connection, connection.transaction():
+        row = await connection.fetchrow(SQL["dead_letter"], letter)
+        if row is None:
+            raise NotFound("dead_letter.not_found", f"there is no dead letter {letter}.", field="id",
+                           remedy="See `viox dead-letters`.")  # fmt: skip
+        if await connection.fetchval(SQL["mark_redriven"], letter) is None:
+            raise Conflict("dead_letter.redriven", f"{letter} was redriven already.", field="id")
+        await connection.execute(SQL["forget_mark"], row["service"], row["source"], row["message_id"])
+        if row["run_id"]:
+            await connection.execute(SQL["reopen_run"], row["run_id"])
+        await _put(
+            connection,
+            Outgoing(
+                uuid4(), row["topic"], row["key"] or b"", row["value"] or b"",
+                [(name, raw.encode()) for name, raw in row["headers"]], row["source"] or "", row["message_id"] or "",
+                (row["service"],) if row["message_id"] else (),
+            ),
+        )  # fmt: skip
+        await connection.execute("select pg_notify('viox_outbox', '')")
+
+
+async def settle(pool: Any, call_id: str, state: str, result: Any, by: str) -> dict[str, Any]:
+    """A person says what happened to an unknown call; its run goes on."""
+    error = (
+        None if state == "succeeded" else {"code": "tool.settled_failed", "message": f"{by} says it did not happen."}
+    )
+    async with pool.acquire() as connection, connection.transaction():
+        row = await connection.fetchrow(SQL["settle"], call_id, state, result, error)
+        if row is None:
+            found = await connection.fetchrow(SQL["call"], call_id)
+            if found is None:
+                raise NotFound(
+                    "call.not_found", f"there is no call {call_id}.", field="call", remedy="See `viox unknowns`."
+                )
+            raise Conflict("call.not_unknown", f"the call is {found['state']}, not unknown.", field="call")
+        await connection.execute(SQL["record_settled"], call_id, row["attempt"], {"by": by, "state": state})
+        run_id, _, _ = parse_call_id(call_id)
+        message = call_closed(
+            CallId(call_id),
+            RunId(run_id),
+            state,
+            result,
+            error,
+            row["conversation_id"],
+            datetime.now(UTC),
+            row["traceparent"],
+        )
+        await accept(connection, topics.tool_results(row["agent"]), message, [row["agent"]])
+        return call_document(row)
+
+
+async def tools(pool: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "tool": r["tool"], "vendor": r["vendor"], "method": r["method"], "path": r["path"], "effect": r["effect"],
+            "risk": r["risk"], "granted_to": r["granted_to"], "paused": r["paused"], "description": r["description"],
+            "input_schema": r["input_schema"],
+        }
+        for r in await pool.fetch(SQL["tools"])
+    ]  # fmt: skip
+
+
+def parse_moment(text: str | None) -> datetime | None:
+    """`--since`: RFC 3339, or a span such as 30m, 24h, 7d. Raises BadInput naming the option."""
+    if text is None:
+        return None
+    from datetime import timedelta
+
+    spans = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+    if text[:-1].isdigit() and text[-1] in spans:
+        return datetime.now(UTC) - timedelta(**{spans[text[-1]]: int(text[:-1])})
+    try:
+        at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise BadInput(
+            "option.invalid",
+            f"{text!r} is not a time.",
+            field="--since",
+            remedy="For instance 2026-11-22T08:00:00Z or 24h.",
+        ) from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def parse_uuid(text: str, what: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise BadInput("option.invalid", f"{text!r} is not the id of a {what}.", field=what) from None
+
+
+def _cursor(given: str | None) -> tuple[datetime | None, str | None]:
+    if given is None:
+        return None, None
+    try:
+        at, last = json.loads(base64.urlsafe_b64decode(given.encode()))
+        return datetime.fromisoformat(at), str(last)
+    except (ValueError, TypeError):
+        raise BadInput("option.invalid", "the cursor is not one of ours.", field="--cursor",
+                       remedy="Use `next` of the previous page as it is.") from None  # fmt: skip
+
+
+def _next(row: Any, moment: str, key: str) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([row[moment].isoformat(), str(row[key])])).decode()
