@@ -14,12 +14,11 @@ import orjson
 
 from shared.bus import topics
 from shared.bus.envelope import Message
-from shared.bus.messages import call_closed
+from shared.bus.messages import CANCEL, call_closed
 from shared.bus.outbox import Outgoing, outgoing
 from shared.errors import BadInput, Conflict, NotFound
 from shared.ids import CallId, RunId, parse_call_id
 from shared.runs import run_document, timestamp
-from shared.runtime.activation import CANCEL
 from shared.store.sql import Queries
 
 SQL = Queries(Path(__file__).with_name("queries.sql"))
@@ -89,7 +88,7 @@ async def call(pool: Any, call_id: str) -> dict[str, Any]:
     if row is None:
         raise NotFound("call.not_found", f"there is no call {call_id}.", field="call", remedy="See `viox calls`.")
     entries = await pool.fetch(SQL["ledger"], call_id)
-    checks = next((e["checks"] for e in entries if e["checks"]), [])
+    checks: list[Any] = next((e["checks"] for e in entries if e["checks"]), [])
     return call_document(row) | {
         "checks": checks,
         "attempts_detail": _attempts(entries),

@@ -321,9 +321,7 @@ class HubSpot(Emulator):
         if by in (None, "hs_object_id"):
             return self.objects[kind].get(key)
         wanted = key.lower()
-        return next(
-            (o for o in self.objects[kind].values() if str(o["properties"].get(by) or "").lower() == wanted), None
-        )
+        return next((o for o in self.objects[kind].values() if _text(o, by) == wanted), None)
 
     def _matches(self, kind: str, item: dict[str, Any], filters: list[dict[str, Any]]) -> bool:
         return all(self._match(kind, item, f) for f in filters)
@@ -366,6 +364,10 @@ class HubSpot(Emulator):
         properties = {n: item["properties"].get(n) for n in names} | {"hs_object_id": item["id"]}
         return {"id": item["id"], "properties": properties, "createdAt": item["createdAt"],
                 "updatedAt": item["updatedAt"], "archived": False}  # fmt: skip
+
+
+def _text(item: dict[str, Any], name: str) -> str:
+    return str(item["properties"].get(name) or "").lower()
 
 
 def _kind(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Builder's flow: inspect (deterministic) → think → (act → wait → think)* → conclude."""
+"""Builder's flow: inspect (deterministic) → think → (act → wait)* → conclude."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chief of Staff's flow: gather (deterministic) → think → (act → wait → think)* → conclude."""
+"""Chief of Staff's flow: gather (deterministic) → think → (act → wait)* → conclude."""
 
 from __future__ import annotations
 

@@ -50,9 +50,19 @@ def lead_in_text(text: str) -> Lead | None:
         first_name=name.group(1) if name else "",
         last_name=name.group(2) if name else "",
         phone="+" + re.sub(r"\D", "", phone.group()) if phone else None,
-        interest=text.strip()[:500],
+        interest=_interest(text),
         amount_cents=_cents(amount) if amount else None,
     )
+
+
+def _interest(text: str) -> str:
+    """What follows "wants", "interested in" or the like; the whole text when nothing of the kind is said."""
+    said = re.search(
+        r"\b(?:wants?|interested in|asks? (?:for|about)|needs?|looking for)\s+(.+?)(?:\s+for\s+[$€\d]|[,.;\n]|$)",
+        text,
+        re.I,
+    )
+    return (said.group(1) if said else text).strip()[:500]
 
 
 def _cents(amount: re.Match[str]) -> int:

@@ -1,4 +1,4 @@
-"""Closer's flow: qualify (deterministic) → think → (act → wait → think)* → conclude."""
+"""Closer's flow: qualify (deterministic) → think → (act → wait)* → conclude."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Controller's flow: assess (deterministic) → think → (act → wait → think)* → conclude."""
+"""Controller's flow: assess (deterministic) → think → (act → wait)* → conclude."""
 
 from __future__ import annotations
 

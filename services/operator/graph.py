@@ -1,4 +1,4 @@
-"""Operator's flow: plan (deterministic) → think → (act → wait → think)* → conclude."""
+"""Operator's flow: plan (deterministic) → think → (act → wait)* → conclude."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People Ops's flow: screen (deterministic) → think → (act → wait → think)* → conclude."""
+"""People Ops's flow: screen (deterministic) → think → (act → wait)* → conclude."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steward's flow: triage (deterministic) → think → (act → wait → think)* → conclude."""
+"""Steward's flow: triage (deterministic) → think → (act → wait)* → conclude."""
 
 from __future__ import annotations
 

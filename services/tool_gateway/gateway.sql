@@ -10,25 +10,25 @@ from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text
 -- name: intake    Calls with their first ledger entry and, where they end at once, their answer. Repeats drop out here.
 with given as (
     select * from unnest($1::text[], $2::uuid[], $3::int[], $4::int[], $5::text[], $6::uuid[], $7::text[], $8::text[],
-                         $9::text[], $10::text[], $11::text[], $12::json[], $13::text[], $14::text[], $15::float8[],
-                         $16::timestamptz[], $17::json[], $18::text[], $19::text[], $20::json[])
+                         $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::float8[],
+                         $16::timestamptz[], $17::text[], $18::text[], $19::text[], $20::text[])
         as u(call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state, arguments,
              sha256, lease_owner, lease_seconds, not_before, error, traceparent, phase, checks)
 ), fresh as (
     insert into tool_calls (call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state,
                             arguments, arguments_sha256, attempt, lease_owner, lease_until, not_before, error,
                             traceparent, closed_at)
-    select call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state, arguments, sha256,
+    select call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state, arguments::json, sha256,
            case when state = 'executing' then 1 else 0 end, lease_owner,
-           case when lease_seconds > 0 then now() + lease_seconds * interval '1 second' end, not_before, error,
+           case when lease_seconds > 0 then now() + lease_seconds * interval '1 second' end, not_before, error::json,
            traceparent, case when state = 'denied' then now() end
     from given on conflict do nothing
     returning call_id
 ), entries as (
     insert into ledger_entries (call_id, attempt, phase, checks, method, url, request_headers, request_body, request_sha256)
-    select g.call_id, case when g.phase = 'intent' then 1 else 0 end, g.phase, g.checks, r.method, r.url, r.headers, r.body, r.sha256
+    select g.call_id, case when g.phase = 'intent' then 1 else 0 end, g.phase, g.checks::json, r.method, r.url, r.headers::json, r.body, r.sha256
     from given g join fresh using (call_id)
-    left join unnest($21::text[], $22::text[], $23::text[], $24::json[], $25::bytea[], $26::text[])
+    left join unnest($21::text[], $22::text[], $23::text[], $24::text[], $25::bytea[], $26::text[])
         as r(call_id, method, url, headers, body, sha256) using (call_id)
 ), owned as (
     insert into addresses (channel, address, agent, conversation_id)
@@ -39,8 +39,8 @@ with given as (
     set agent = excluded.agent, conversation_id = excluded.conversation_id, updated_at = now()
 ), answers as (
     insert into outbox (outbox_id, owner, topic, key, value, headers, source, message_id, receivers)
-    select u.outbox_id, 'gateway', u.topic, u.key, u.value, u.headers, u.source, u.message_id, string_to_array(u.receivers, ',')
-    from unnest($30::uuid[], $31::text[], $32::bytea[], $33::bytea[], $34::json[], $35::text[], $36::text[], $37::text[])
+    select u.outbox_id, 'gateway', u.topic, u.key, u.value, u.headers::json, u.source, u.message_id, string_to_array(u.receivers, ',')
+    from unnest($30::uuid[], $31::text[], $32::bytea[], $33::bytea[], $34::text[], $35::text[], $36::text[], $37::text[])
         as u(outbox_id, topic, key, value, headers, source, message_id, receivers)
     join fresh on fresh.call_id = u.message_id
 )
@@ -58,12 +58,12 @@ on conflict (key) do update set tat = greatest(rate_limits.tat, excluded.tat)
 
 -- name: close    Outcomes of attempts, written only while the attempt is still the call's own. What is late drops out.
 with given as (
-    select * from unnest($1::text[], $2::int[], $3::text[], $4::int[], $5::real[], $6::json[], $7::json[],
+    select * from unnest($1::text[], $2::int[], $3::text[], $4::int[], $5::real[], $6::text[], $7::text[],
                          $8::timestamptz[])
         as u(call_id, attempt, state, http_status, latency_ms, result, error, not_before)
 ), closed as (
     update tool_calls c
-    set state = g.state, http_status = g.http_status, latency_ms = g.latency_ms, result = g.result, error = g.error,
+    set state = g.state, http_status = g.http_status, latency_ms = g.latency_ms, result = g.result::json, error = g.error::json,
         not_before = g.not_before, lease_owner = null,
         lease_until = case when g.state = 'unknown' then c.lease_until end,
         unknown_since = case when g.state = 'unknown' then clock_timestamp() end,
@@ -73,15 +73,15 @@ with given as (
     returning c.call_id
 ), answers as (
     insert into outbox (outbox_id, owner, topic, key, value, headers, source, message_id, receivers)
-    select u.outbox_id, 'gateway', u.topic, u.key, u.value, u.headers, u.source, u.message_id, string_to_array(u.receivers, ',')
-    from unnest($10::uuid[], $11::text[], $12::bytea[], $13::bytea[], $14::json[], $15::text[], $16::text[], $17::text[])
+    select u.outbox_id, 'gateway', u.topic, u.key, u.value, u.headers::json, u.source, u.message_id, string_to_array(u.receivers, ',')
+    from unnest($10::uuid[], $11::text[], $12::bytea[], $13::bytea[], $14::text[], $15::text[], $16::text[], $17::text[])
         as u(outbox_id, topic, key, value, headers, source, message_id, receivers)
     join closed on closed.call_id = u.message_id
 ), entries as (
     insert into ledger_entries (call_id, attempt, phase, status, response_headers, response_body, response_sha256, detail)
-    select u.call_id, u.attempt, case when closed.call_id is null then 'incident' else 'outcome' end, u.status, u.headers,
-           u.body, u.sha256, u.detail
-    from unnest($18::text[], $19::int[], $20::int[], $21::json[], $22::bytea[], $23::text[], $24::json[])
+    select u.call_id, u.attempt, case when closed.call_id is null then 'incident' else 'outcome' end, u.status, u.headers::json,
+           u.body, u.sha256, u.detail::json
+    from unnest($18::text[], $19::int[], $20::int[], $21::text[], $22::bytea[], $23::text[], $24::text[])
         as u(call_id, attempt, status, headers, body, sha256, detail)
     left join closed using (call_id)
     on conflict (call_id, attempt, phase) do nothing
@@ -101,6 +101,9 @@ where c.call_id in (
     order by d.not_before nulls first, d.step, d.idx limit $3 for update skip locked)
 returning c.*
 
+-- name: next_due    When the next waiting call may go.
+select min(not_before) from tool_calls where state = 'requested' and not_before is not null
+
 -- name: claim_lost    Single-effect calls whose executor died or overran its lease: nobody can say what happened.
 select d.* from tool_calls d
 where d.state = 'executing' and d.effect = 'once' and (d.lease_until < now() or not owner_alive(d.lease_owner))
@@ -115,8 +118,9 @@ update tool_calls set state = 'failed', error = $2, closed_at = clock_timestamp(
 
 -- name: intents    What is about to be sent, before it is.
 insert into ledger_entries (call_id, attempt, phase, checks, method, url, request_headers, request_body, request_sha256)
-select * from unnest($1::text[], $2::int[], array_fill('intent'::text, array[cardinality($1)]), $3::json[], $4::text[],
-                     $5::text[], $6::json[], $7::bytea[], $8::text[])
+select u.call_id, u.attempt, 'intent', u.checks::json, u.method, u.url, u.headers::json, u.body, u.sha256
+from unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::text[])
+    as u(call_id, attempt, checks, method, url, headers, body, sha256)
 on conflict (call_id, attempt, phase) do nothing
 
 -- name: stored_request    The bytes of the first attempt, for vendors that recognise a repeat by its key and body.

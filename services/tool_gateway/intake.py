@@ -21,13 +21,13 @@ from services.tool_gateway.encode import Prepared, Secrets, prepare
 from services.tool_gateway.judge import Verdict, judge
 from services.tool_gateway.store import Admitted, GatewayStore, Requested
 from shared.bus import topics
+from shared.bus.dead_letters import write_dead_letter
 from shared.bus.envelope import Message, parse_record
 from shared.bus.kafka import Record
 from shared.bus.messages import CALL_REQUESTED, ToolCallRequested, call_closed
 from shared.bus.outbox import Outbox, outgoing
 from shared.errors import BadInput, Conflict, VioxError
 from shared.ids import CallId, RunId, parse_call_id, thread_id
-from shared.runtime.store import write_dead_letter
 from shared.telemetry import metrics
 from shared.telemetry.hold import reached
 

@@ -7,6 +7,7 @@ Postgres is the queue: rows are claimed with SKIP LOCKED by whichever replica lo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -70,6 +71,7 @@ class Resumer:
                     await self._give_up_lost()
                 while not self._stopping and await self._send_due() == BATCH:
                     pass
+                self._next = await self._store.next_due()
             except Exception as error:  # noqa: BLE001  # Postgres away: nothing is lost, look again
                 log.warning("sweep of calls failed: %s", error)
             await self._sleep()
@@ -78,11 +80,9 @@ class Resumer:
         pause = SWEEP_SECONDS
         if self._next is not None:
             pause = min(max((self._next - datetime.now(UTC)).total_seconds(), 0.005), SWEEP_SECONDS)
-        self._wake.clear()
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), pause)
-        except TimeoutError:
-            self._next = None if pause < SWEEP_SECONDS else self._next
+        self._wake.clear()
 
     async def _send_due(self) -> int:
         started = time.monotonic()

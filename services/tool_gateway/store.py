@@ -14,7 +14,7 @@ from services.tool_gateway.encode import Prepared
 from shared.bus.outbox import Outgoing, columns
 from shared.ids import CallId, RunId, ThreadId
 from shared.models.port import sha256_json
-from shared.store.pool import Pool
+from shared.store.pool import Pool, json_column
 from shared.store.sql import Queries
 from shared.telemetry.digest import sha256_bytes
 
@@ -165,15 +165,15 @@ class GatewayStore:
             [a.vendor for a in admitted],
             [a.effect for a in admitted],
             [a.state for a in admitted],
-            [c.arguments for c in calls],
+            json_column(c.arguments for c in calls),
             [c.digest for c in calls],
             [self._owner if a.state == "executing" else None for a in admitted],
             [a.lease_seconds for a in admitted],
             [a.not_before for a in admitted],
-            [a.error for a in admitted],
+            json_column(a.error for a in admitted),
             [c.traceparent for c in calls],
             ["intent" if a.state == "executing" else "decision" for a in admitted],
-            [a.checks for a in admitted],
+            json_column(a.checks for a in admitted),
             *_requests([(a.call.call_id, a.prepared) for a in requests if a.prepared]),
             [a.call.call_id for a in addresses],
             [a.address[0] for a in addresses if a.address],
@@ -197,24 +197,28 @@ class GatewayStore:
             [o.state for o in outcomes],
             [o.http_status for o in outcomes],
             [o.latency_ms for o in outcomes],
-            [o.result for o in outcomes],
-            [o.error for o in outcomes],
+            json_column(o.result for o in outcomes),
+            json_column(o.error for o in outcomes),
             [o.not_before for o in outcomes],
             self._owner,
             *columns(answers),
             [o.call_id for o in outcomes],
             [o.attempt for o in outcomes],
             [o.http_status for o in outcomes],
-            [o.headers for o in outcomes],
+            json_column(o.headers for o in outcomes),
             [o.body for o in outcomes],
             [sha256_bytes(o.body) if o.body is not None else None for o in outcomes],
-            [o.detail for o in outcomes],
+            json_column(o.detail for o in outcomes),
         )
         return {row["call_id"] for row in rows}
 
     async def claim_due(self, connection: Any, lease_seconds: float, limit: int) -> list[CallRow]:
         rows = await connection.fetch(SQL["claim_due"], self._owner, lease_seconds, limit)
         return [_call_row(row) for row in rows]
+
+    async def next_due(self) -> datetime | None:
+        moment: datetime | None = await self._pool.fetchval(SQL["next_due"])
+        return moment
 
     async def claim_lost(self, connection: Any, limit: int) -> list[CallRow]:
         return [_call_row(row) for row in await connection.fetch(SQL["claim_lost"], limit)]
@@ -227,7 +231,7 @@ class GatewayStore:
 
     async def intents(self, connection: Any, items: Sequence[tuple[CallRow, Prepared, list[dict[str, Any]]]]) -> None:
         ids, methods, urls, headers, bodies, digests = _requests([(row.call_id, p) for row, p, _ in items])
-        attempts, checks = [row.attempt for row, _, _ in items], [checks for _, _, checks in items]
+        attempts, checks = [row.attempt for row, _, _ in items], json_column(checks for _, _, checks in items)
         await connection.execute(SQL["intents"], ids, attempts, checks, methods, urls, headers, bodies, digests)
 
     async def claim_unknown(self, limit: int, again_seconds: float) -> list[CallRow]:
@@ -289,7 +293,7 @@ def _requests(items: Sequence[tuple[CallId, Prepared]]) -> tuple[list[Any], ...]
         [call_id for call_id, _ in items],
         [p.method for _, p in items],
         [p.url for _, p in items],
-        [[list(h) for h in p.shown] for _, p in items],
+        json_column([list(h) for h in p.shown] for _, p in items),
         [p.body for _, p in items],
         [sha256_bytes(p.body) for _, p in items],
     )

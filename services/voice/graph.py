@@ -1,4 +1,4 @@
-"""Voice's flow: screen (deterministic) → think → (act → wait → think)* → conclude."""
+"""Voice's flow: screen (deterministic) → think → (act → wait)* → conclude."""
 
 from __future__ import annotations
 

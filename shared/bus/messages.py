@@ -19,6 +19,7 @@ CALL_CLOSED = "viox.tool.call.closed"
 RUN_STARTED = "viox.run.started"
 RUN_WAITING = "viox.run.waiting"
 RUN_FINISHED = "viox.run.finished"
+CANCEL = "viox.run.cancel_requested"
 DEAD_LETTER = "viox.dead_letter.recorded"
 
 GATEWAY_SOURCE = "/viox/gateway"

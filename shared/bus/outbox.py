@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 
 from shared.bus.envelope import Headers, Message
 from shared.bus.kafka import Producer
-from shared.store.pool import Pool
+from shared.store.pool import Pool, json_column
 from shared.store.sql import Queries
 from shared.telemetry import metrics
 
@@ -56,7 +56,7 @@ def columns(rows: Sequence[Outgoing]) -> list[list[Any]]:
         [r.topic for r in rows],
         [r.key for r in rows],
         [r.value for r in rows],
-        [[[name, raw.decode()] for name, raw in r.headers] for r in rows],
+        json_column([[name, raw.decode()] for name, raw in r.headers] for r in rows),
         [r.source for r in rows],
         [r.message_id for r in rows],
         [",".join(r.receivers) for r in rows],

@@ -24,7 +24,7 @@ returning o.outbox_id, o.topic, o.key, o.value, o.headers, o.receivers
 
 -- name: insert_rows
 insert into outbox (outbox_id, owner, topic, key, value, headers, source, message_id, receivers, next_at)
-select u.outbox_id, $1, u.topic, u.key, u.value, u.headers, u.source, u.message_id, string_to_array(u.receivers, ','),
+select u.outbox_id, $1, u.topic, u.key, u.value, u.headers::json, u.source, u.message_id, string_to_array(u.receivers, ','),
        now() + $10 * interval '1 second'
-from unnest($2::uuid[], $3::text[], $4::bytea[], $5::bytea[], $6::json[], $7::text[], $8::text[], $9::text[])
+from unnest($2::uuid[], $3::text[], $4::bytea[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::text[])
      as u(outbox_id, topic, key, value, headers, source, message_id, receivers)

@@ -24,6 +24,7 @@ from shared.bus import topics
 from shared.bus.envelope import Message
 from shared.bus.kafka import Record
 from shared.bus.messages import (
+    CANCEL,
     RUN_FINISHED,
     RUN_STARTED,
     DeadLetterRecorded,
@@ -46,7 +47,6 @@ from shared.telemetry.hold import reached
 
 log = logging.getLogger(__name__)
 
-CANCEL = "viox.run.cancel_requested"
 HISTORY_CACHE = 1024
 SWEEP_SECONDS = 0.5
 
@@ -172,10 +172,12 @@ class Activator:
         arrivals = [p for p in claimed.pending if p.kind in ("event", "task")]
         if not claimed.awaiting and not arrivals:
             return await self._discard_late(claimed)
+        if not claimed.awaiting:
+            arrivals = arrivals[:1]  # one run per trigger; only what comes while a run waits joins it
         run = claimed.run or await self._store.run_row(arrivals[0].run_id)
         context = await self._context(claimed, run.run_id)
         state = await self._run_graph(claimed, context, results, arrivals)
-        work = self._commit_of(claimed, run, context, state, [p.run_id for p in arrivals if p.run_id != run.run_id])
+        work = self._commit_of(claimed, run, context, state, arrivals)
         return await self._commit(work, context)
 
     async def _context(self, claimed: Claimed, run_id: RunId) -> RunContext:
@@ -220,7 +222,7 @@ class Activator:
         return {"steps": steps, "turns": 0, "calls": [], "text": ""}
 
     def _commit_of(
-        self, claimed: Claimed, run: RunRow, context: RunContext, state: AgentState, joined: list[RunId]
+        self, claimed: Claimed, run: RunRow, context: RunContext, state: AgentState, arrivals: Sequence[Pending]
     ) -> Commit:
         steps = list(state.get("steps", ()))
         calls = list(state.get("outgoing", ()))
@@ -232,8 +234,8 @@ class Activator:
             awaiting=[call["call_id"] for call in calls] if waits else [],
             graph_version=self.graph_version,
             steps=steps,
-            taken=list(claimed.pending),
-            joined=joined,
+            taken=[p for p in claimed.pending if p.kind == "result" or p in arrivals],
+            joined=[p.run_id for p in arrivals if p.run_id != run.run_id],
             tool_calls=len(calls) if waits else 0,
             input_tokens=sum(r.usage.input for r in context.replies),
             output_tokens=sum(r.usage.output for r in context.replies),

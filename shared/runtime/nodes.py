@@ -125,7 +125,10 @@ def wants_tools(state: AgentState) -> Literal["act", "conclude"]:
 
 
 def add_loop(graph: StateGraph[Any, Any, Any, Any], *, entry: str) -> StateGraph[Any, Any, Any, Any]:
-    """Close a role's graph with the loop they all share: entry → think → (act → wait → think)* → conclude."""
+    """Close a role's graph with the loop they all share: entry → think → (act → wait → entry → think)* → conclude.
+
+    `entry` is the role's deterministic node; after a wait it sees the events that joined meanwhile, if any.
+    """
     graph.add_node("think", think)
     graph.add_node("act", act)
     graph.add_node("wait", wait)
@@ -134,14 +137,19 @@ def add_loop(graph: StateGraph[Any, Any, Any, Any], *, entry: str) -> StateGraph
     graph.add_edge(entry, "think")
     graph.add_conditional_edges("think", wants_tools, ["act", "conclude"])
     graph.add_edge("act", "wait")
-    graph.add_edge("wait", "think")
+    graph.add_edge("wait", entry)
     graph.add_edge("conclude", END)
     return graph
 
 
 def last_trigger(state: AgentState) -> dict[str, Any] | None:
-    """The newest event or task of this activation, for a role's deterministic node."""
-    return next((s.body for s in reversed(state.get("steps", [])) if s.kind == "trigger"), None)
+    """The newest event or task the model has not seen yet, for a role's deterministic node."""
+    for step in reversed(state.get("steps", [])):
+        if step.kind in ("model", "note"):
+            return None
+        if step.kind == "trigger":
+            return step.body
+    return None
 
 
 def note(state: AgentState, runtime: Runtime[RunContext], text: str) -> AgentState:

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from shared.bus.dead_letters import write_dead_letter
 from shared.bus.envelope import Message, parse_record
 from shared.bus.kafka import Record
 from shared.bus.messages import GATEWAY_SOURCE
 from shared.bus.outbox import Outgoing, columns
 from shared.errors import VioxError
-from shared.ids import RunId, ThreadId, dead_letter_id
+from shared.ids import RunId, ThreadId
 from shared.models.port import ToolSpec
 from shared.runtime.history import Step
 from shared.runtime.saver import Buffer
-from shared.store.pool import Pool
+from shared.store.pool import Pool, json_column
 from shared.store.sql import Queries
 
 SQL = Queries(Path(__file__).with_suffix(".sql"))
@@ -135,7 +136,7 @@ class RuntimeStore:
             [i.run_id for i in items],
             [i.record.topic for i in items],
             [i.record.value or b"" for i in items],
-            [[[name, raw.decode("utf-8", "replace")] for name, raw in i.record.headers] for i in items],
+            json_column([[n, raw.decode("utf-8", "replace")] for n, raw in i.record.headers] for i in items),
             [i.message.type for i in items],
             [i.message.traceparent for i in items],
             [i.parent_run_id for i in items],
@@ -220,7 +221,7 @@ class RuntimeStore:
             [s.run_id for s in work.steps],
             [s.step for s in work.steps],
             [s.kind for s in work.steps],
-            [s.body for s in work.steps],
+            json_column(s.body for s in work.steps),
             [p.message.source for p in work.taken],
             [p.message.id for p in work.taken],
             work.run_id,
@@ -273,32 +274,3 @@ def _run_row(run_id: UUID, row: Any) -> RunRow:
         row["output_tokens"],
         row["cost_microusd"],
     )
-
-
-async def write_dead_letter(
-    connection: Any, service: str, record: Record, error: VioxError, attempts: int, message: Message | None,
-    run_id: UUID | None,
-) -> UUID | None:  # fmt: skip
-    """Set a record aside with its original bytes. The id is derived from place and bytes, so repeats fall together."""
-    import hashlib
-
-    digest = hashlib.sha256(record.value or b"").hexdigest()
-    letter = dead_letter_id(record.topic, record.partition, record.offset, digest)
-    found: UUID | None = await connection.fetchval(
-        SQL["record_dead_letters"],
-        letter,
-        service,
-        record.topic,
-        record.partition,
-        record.offset,
-        record.key,
-        record.value,
-        [[name, raw.decode("utf-8", "replace")] for name, raw in record.headers],
-        message.source if message else None,
-        message.id if message else None,
-        run_id,
-        error.code,
-        str(error),
-        attempts,
-    )
-    return found

@@ -12,7 +12,7 @@ join unnest($1::text[], $2::text[]) as u(source, message_id) using (source, mess
 -- name: accept    Inbox rows with their threads and runs; what is already there is a repeat and changes nothing.
 with given as (
     select * from unnest($2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::uuid[], $8::text[], $9::bytea[],
-                         $10::json[], $11::text[], $12::text[], $13::uuid[])
+                         $10::text[], $11::text[], $12::text[], $13::uuid[])
         as u(source, message_id, kind, thread_id, conversation_id, run_id, topic, value, headers, type, traceparent, parent)
 ), new_threads as (
     insert into threads (thread_id, agent, conversation_id)
@@ -20,7 +20,7 @@ with given as (
     on conflict do nothing
 ), fresh as (
     insert into inbox (agent, source, message_id, kind, thread_id, run_id, topic, value, headers)
-    select $1, source, message_id, kind, thread_id, run_id, topic, value, headers from given
+    select $1, source, message_id, kind, thread_id, run_id, topic, value, headers::json from given
     on conflict do nothing
     returning source, message_id, thread_id
 ), new_runs as (
@@ -31,13 +31,6 @@ with given as (
     on conflict do nothing
 )
 select thread_id from fresh
-
--- name: record_dead_letters
-insert into dead_letters (dead_letter_id, service, topic, partition, kafka_offset, key, value, headers, source,
-                          message_id, run_id, code, error, attempts)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-on conflict do nothing
-returning dead_letter_id
 
 -- name: claim    Lease, attempts and pending messages in one statement. Attempts are counted before the work.
 -- A thread with outstanding calls is claimed only when all their results are here (or somebody cancels it).
@@ -104,8 +97,8 @@ with moved as (
     returning thread_id, agent, next_seq - $7 as first_seq
 ), new_steps as (
     insert into steps (run_id, step, thread_id, seq, kind, body)
-    select u.run_id, u.step, m.thread_id, m.first_seq + u.position - 1, u.kind, u.body
-    from moved m, unnest($8::uuid[], $9::int[], $10::text[], $11::json[]) with ordinality as u(run_id, step, kind, body, position)
+    select u.run_id, u.step, m.thread_id, m.first_seq + u.position - 1, u.kind, u.body::json
+    from moved m, unnest($8::uuid[], $9::int[], $10::text[], $11::text[]) with ordinality as u(run_id, step, kind, body, position)
 ), taken as (
     update inbox i set state = 'done' from moved m, unnest($12::text[], $13::text[]) as u(source, message_id)
     where i.agent = m.agent and i.source = u.source and i.message_id = u.message_id
@@ -119,8 +112,8 @@ with moved as (
     update runs r set merged_into = $14 from moved where r.run_id = any($23::uuid[]) and r.run_id <> $14
 ), sent as (
     insert into outbox (outbox_id, owner, topic, key, value, headers, source, message_id, receivers)
-    select u.outbox_id, m.agent, u.topic, u.key, u.value, u.headers, u.source, u.message_id, string_to_array(u.receivers, ',')
-    from moved m, unnest($24::uuid[], $25::text[], $26::bytea[], $27::bytea[], $28::json[], $29::text[], $30::text[], $31::text[])
+    select u.outbox_id, m.agent, u.topic, u.key, u.value, u.headers::json, u.source, u.message_id, string_to_array(u.receivers, ',')
+    from moved m, unnest($24::uuid[], $25::text[], $26::bytea[], $27::bytea[], $28::text[], $29::text[], $30::text[], $31::text[])
         as u(outbox_id, topic, key, value, headers, source, message_id, receivers)
 ), old_checkpoints as (
     delete from checkpoints c using moved m where c.thread_id = m.thread_id::text and c.checkpoint_id <> all($33::text[])

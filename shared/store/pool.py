@@ -10,7 +10,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -26,6 +26,11 @@ INSTANCE_LOCK_CLASS = 7001
 
 def dumps(value: Any) -> str:
     return orjson.dumps(value, default=str).decode()
+
+
+def json_column(values: Iterable[Any]) -> list[str | None]:
+    """JSON values as a text[] parameter, cast in the statement: asyncpg would take lists inside for array dimensions."""
+    return [None if value is None else dumps(value) for value in values]
 
 
 async def _prepare(connection: Any) -> None:

@@ -1,0 +1,46 @@
+"""Messages that could not be handled, set aside with their original bytes, to be redriven."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from shared.bus.envelope import Message
+from shared.bus.kafka import Record
+from shared.errors import VioxError
+from shared.ids import dead_letter_id
+from shared.telemetry.digest import sha256_bytes
+
+INSERT = """
+insert into dead_letters (dead_letter_id, service, topic, partition, kafka_offset, key, value, headers, source,
+                          message_id, run_id, code, error, attempts)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+on conflict do nothing
+returning dead_letter_id
+"""
+
+
+async def write_dead_letter(
+    connection: Any, service: str, record: Record, error: VioxError, attempts: int, message: Message | None,
+    run_id: UUID | None,
+) -> UUID | None:  # fmt: skip
+    """Set a record aside with its original bytes. The id is derived from place and bytes, so repeats fall together."""
+    letter = dead_letter_id(record.topic, record.partition, record.offset, sha256_bytes(record.value or b""))
+    found: UUID | None = await connection.fetchval(
+        INSERT,
+        letter,
+        service,
+        record.topic,
+        record.partition,
+        record.offset,
+        record.key,
+        record.value,
+        [[name, raw.decode("utf-8", "replace")] for name, raw in record.headers],
+        message.source if message else None,
+        message.id if message else None,
+        run_id,
+        error.code,
+        str(error),
+        attempts,
+    )
+    return found
