@@ -61,8 +61,8 @@ def for_gateway(ports: Mapping[str, int], environment: Mapping[str, str]) -> dic
         },
     }
     chosen: dict[str, str] = {"VIOX_ALLOW_LOOPBACK": "1"}
-    for vendor, values in invented.items():
-        if not any(name.startswith(vendor + "_") for name in environment):
+    for values in invented.values():
+        if not any(name in environment for name in values):
             chosen |= values
     return chosen
 

@@ -11,7 +11,7 @@ import copy
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -28,13 +28,14 @@ HERE = Path(__file__).parent / "catalogue"
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One path, query or header parameter. `setting` fills it from the deployment's settings instead of the model."""
+    """One path, query or header parameter. `setting` fills it from the deployment's settings instead of the model;
+    `default` is sent when the model leaves it out."""
 
     name: str
     place: Literal["path", "query", "header"]
     required: bool
     setting: str | None = None
-    explode: bool = True
+    default: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,26 @@ def load(paths: Iterable[Path] = (), grants: Mapping[str, frozenset[str]] | None
     return Catalogue(tools, grants if grants is not None else read_grants())
 
 
+def with_rates(found: Catalogue, settings: Mapping[str, str]) -> Catalogue:
+    """Rates follow the plan a business pays for: `<VENDOR>_RATE_PER_SECOND` replaces a vendor's. Raises BadInput."""
+    tools = []
+    for tool in found.tools.values():
+        name = f"{tool.vendor.upper()}_RATE_PER_SECOND"
+        if name in settings and tool.rate:
+            try:
+                rate = float(settings[name])
+            except ValueError:
+                rate = 0.0
+            if rate <= 0:
+                raise BadInput(
+                    "settings.invalid", f"{settings[name]!r} is not a rate.", field=name, remedy="For instance 19."
+                )
+            tools.append(replace(tool, rate=replace(tool.rate, per_second=rate, burst=max(1, round(rate)))))
+        else:
+            tools.append(tool)
+    return Catalogue(tools, found._grants)
+
+
 def read_grants(services: Path | None = None) -> dict[str, frozenset[str]]:
     """Each agent's tools.yaml, read as data. An agent without one is granted nothing."""
     found: dict[str, frozenset[str]] = {}
@@ -244,7 +265,11 @@ def _tool(document: dict[str, Any], vendor: dict[str, Any], path: str, method: s
 
 def _parameter(given: dict[str, Any]) -> Parameter:
     return Parameter(
-        given["name"], given["in"], bool(given.get("required")), given.get("x-viox-setting"), given.get("explode", True)
+        given["name"],
+        given["in"],
+        bool(given.get("required")),
+        given.get("x-viox-setting"),
+        given["schema"].get("default"),
     )
 
 

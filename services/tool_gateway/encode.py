@@ -45,6 +45,9 @@ class Secrets:
                 remedy=f"Set {name} in the gateway's environment or secrets.",
             ) from None  # fmt: skip
 
+    def all(self) -> Mapping[str, str]:
+        return self._values
+
     def or_none(self, name: str | None) -> str | None:
         return self._values.get(name) if name else None
 
@@ -56,7 +59,9 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets) -> Prepa
     query: list[tuple[str, str]] = []
     headers: list[tuple[str, str]] = []
     for parameter in tool.parameters:
-        value = secrets.get(parameter.setting) if parameter.setting else arguments.get(parameter.name)
+        value = (
+            secrets.get(parameter.setting) if parameter.setting else arguments.get(parameter.name, parameter.default)
+        )
         if value is None:
             continue
         match parameter.place:

@@ -52,7 +52,8 @@ class _Gateway:
     def __init__(self, settings: Settings, secrets: Secrets) -> None:
         self._settings = settings
         self._secrets = secrets
-        self._catalogue = catalogue.load(catalogue.extra_documents(settings.catalogue))
+        documents = catalogue.extra_documents(settings.catalogue)
+        self._catalogue = catalogue.with_rates(catalogue.load(documents), secrets.all())
         self.producer = Producer(settings, topics.GATEWAY)
         self.closer = None  # type: ignore[assignment]  # set by start; readiness asks earlier
         self.consumer = None  # type: ignore[assignment]

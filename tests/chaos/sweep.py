@@ -1,0 +1,277 @@
+"""SIGKILL sweep: `python -m tests.chaos.sweep [--kills 40] [--runs 300] [--broker embedded|apache]`.
+
+At each named moment a process reports that it is there, is held, and gets SIGKILL from outside; between those come
+kills at random moments, and a replica of each kind is stopped past its lease. Meanwhile runs keep coming. Afterwards
+everything is judged from the outside: effects at emulators that outlived the kills, the record, the ledger.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from shared.bus.envelope import parse_json
+from shared.telemetry.hold import POINTS
+from tests.chaos import verdict
+
+HELD_WITHIN_SECONDS = 20.0
+OPEN = ("running", "waiting")
+LEASE_SECONDS = 4.0
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+@dataclass
+class Kill:
+    """One kill and how long it took until nothing was left in the dead process's name."""
+
+    where: str
+    pid: int
+    recovered_seconds: float
+
+
+@dataclass
+class Sweep:
+    """A stack under fire."""
+
+    home: Path
+    runs: int
+    kills: int
+    broker: str
+    seed: int
+    emails: list[str] = field(default_factory=list)
+    killed: list[Kill] = field(default_factory=list)
+    not_reached: list[str] = field(default_factory=list)
+    rounds: int = 0
+
+    async def run(self) -> int:
+        """0 when every promise held."""
+        began = time.monotonic()
+        self._state = self._up()
+        self._pool = await asyncpg.create_pool(self._dsn(), min_size=1, max_size=3)
+        for vendor in ("hubspot", "twilio"):
+            self._post(vendor, "limits", {"enforced": False})
+        feeding = asyncio.create_task(self._feed())
+        try:
+            await self._kill_all()
+            await feeding
+            say(f"{len(self.killed)} kills done, {len(self.emails)} runs published; waiting for their end")
+            await self._until_quiet()
+            return await self._judge(time.monotonic() - began)
+        finally:
+            feeding.cancel()
+            await self._pool.close()
+            from viox import lifecycle
+
+            lifecycle.down()
+
+    # -- set-up ------------------------------------------------------------------------------------------------------
+
+    def _up(self) -> dict[str, Any]:
+        hold = self.home / "hold"
+        (hold / "arm").mkdir(parents=True)
+        (hold / "held").mkdir()
+        os.environ.update(
+            VIOX_HOME=str(self.home), VIOX_PORT_BASE="0", VIOX_HOLD_DIR=str(hold), VIOX_MODELS="offline",
+            VIOX_LEASE_SECONDS=str(LEASE_SECONDS), VIOX_MAX_ATTEMPTS="30", VIOX_LOG_LEVEL="WARNING",
+        )  # fmt: skip
+        from viox import lifecycle
+
+        plan = lifecycle.plan("gateway,closer", "gateway=2,closer=2", self.broker, foreground=False)
+        state = lifecycle.up(plan)
+        say(f"up: two gateways, two closers, {self.broker} broker (state in {self.home})")
+        return state
+
+    def _dsn(self) -> str:
+        from sandbox.postgres import Postgres
+
+        return Postgres(self.home, int(self._state["postgres"].rsplit(":", 1)[1])).dsn("viox")
+
+    def _post(self, vendor: str, what: str, body: dict[str, Any]) -> None:
+        request = urllib.request.Request(
+            f"{self._state['vendors'][vendor]}/_sandbox/{what}",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        urllib.request.urlopen(request, timeout=5).close()
+
+    def _get(self, vendor: str, what: str) -> Any:
+        with urllib.request.urlopen(f"{self._state['vendors'][vendor]}/_sandbox/{what}", timeout=10) as answer:
+            return json.load(answer)
+
+    # -- load --------------------------------------------------------------------------------------------------------
+
+    async def _feed(self) -> None:
+        """Keep runs in flight as long as there are kills, and until there were enough of them."""
+        from sandbox.scenarios.morning import event
+        from viox import ingress
+
+        while self.rounds < self.kills or len(self.emails) < self.runs:
+            open_runs = await self._pool.fetchval("select count(*) from runs where status = 'running'")
+            if open_runs < 12:
+                first = len(self.emails)
+                leads = [self._lead(first + n) for n in range(8)]
+                await ingress.publish([parse_json(event("viox.lead.created", "chaos", lead)) for lead in leads], None)
+                self.emails += [lead["email"] for lead in leads]
+            await asyncio.sleep(0.3)
+
+    def _lead(self, number: int) -> dict[str, Any]:
+        return {
+            "email": f"lead{number}.{self.seed}@example.com", "first_name": f"Lead{number}", "last_name": "Chaos",
+            "phone": f"+1415{number:07d}", "interest": f"thing {number}", "amount_cents": 100_000 + number,
+        }  # fmt: skip
+
+    # -- kills -------------------------------------------------------------------------------------------------------
+
+    async def _kill_all(self) -> None:
+        dice = random.Random(self.seed)
+        points = itertools.cycle(POINTS)
+        stops = {self.kills // 3: "closer", 2 * self.kills // 3: "gateway"}
+        for number in range(self.kills):
+            self.rounds = number
+            await self._until_busy()
+            if number in stops:
+                await self._stop_past_lease(stops[number])
+            if number % 3 == 2:
+                await asyncio.sleep(dice.random())
+                await self._kill_random(dice)
+            else:
+                await self._kill_at(next(points))
+        self.rounds = self.kills
+
+    async def _until_busy(self) -> None:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            if await self._pool.fetchval("select count(*) from runs where status = 'running'") >= 3:
+                return
+            await asyncio.sleep(0.05)
+
+    async def _kill_at(self, point: str) -> None:
+        hold = self.home / "hold"
+        (hold / "arm" / point).touch()
+        deadline = time.monotonic() + HELD_WITHIN_SECONDS
+        while time.monotonic() < deadline:
+            held = list((hold / "held").glob(f"{point}.*"))
+            if held:
+                pid = int(held[0].name.rsplit(".", 1)[1])
+                held[0].unlink()
+                await self._kill(point, pid)
+                return
+            await asyncio.sleep(0.01)
+        (hold / "arm" / point).unlink(missing_ok=True)
+        self.not_reached.append(point)
+        say(f"  {point:<38} NOT REACHED")
+
+    async def _kill_random(self, dice: random.Random) -> None:
+        state = json.loads((self.home / "state.json").read_text())
+        chosen = dice.choice([s for s in state["services"] if s["name"] != "vendors" and s["pid"]])
+        await self._kill(f"random moment, {chosen['name']}", chosen["pid"])
+
+    async def _kill(self, where: str, pid: int) -> None:
+        began = time.monotonic()
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        while time.monotonic() - began < 60 and await self._held_by(pid):
+            await asyncio.sleep(0.02)
+        seconds = time.monotonic() - began
+        self.killed.append(Kill(where, pid, seconds))
+        say(f"  {where:<38} killed {pid}, taken over after {seconds:.2f} s")
+
+    async def _held_by(self, pid: int) -> bool:
+        """Is anything still leased by the dead process?"""
+        found: bool = await self._pool.fetchval(
+            "select exists (select from threads where lease_owner like $1 and lease_until is not null)"
+            " or exists (select from tool_calls where state = 'executing' and lease_owner like $1)",
+            f"%:{pid}:%",
+        )
+        return found
+
+    async def _stop_past_lease(self, service: str) -> None:
+        pid = await self._living(f"{service}-2")
+        seconds = 2.5 * LEASE_SECONDS if service == "closer" else 32.0
+        say(f"  SIGSTOP {service}-2 for {seconds:.0f} s, past its lease")
+        os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        os.kill(pid, signal.SIGCONT)
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    async def _living(self, name: str) -> int:
+        """The pid of a service, once it lives again after its last kill."""
+        while True:
+            state = json.loads((self.home / "state.json").read_text())
+            pid = next(int(s["pid"]) for s in state["services"] if s["name"] == name)
+            if pid and state["ready"] and Path(f"/proc/{pid}").exists():
+                return pid
+            await asyncio.sleep(0.2)
+
+    async def _until_quiet(self) -> None:
+        deadline = time.monotonic() + 240
+        while time.monotonic() < deadline:
+            rows = await self._pool.fetch("select status, count(*) from run_overview group by 1")
+            counts = {row["status"]: row["count"] for row in rows}
+            if sum(counts.values()) >= len(self.emails) and not counts.get("running") and not counts.get("waiting"):
+                return
+            await asyncio.sleep(0.5)
+        say(f"  not quiet after 240 s: {counts}")
+
+    async def _judge(self, seconds: float) -> int:
+        found = await verdict.collect(self._pool, self._get("hubspot", "effects"), self._get("twilio", "effects"))
+        trouble = verdict.problems(found, self.emails)
+        trouble += [f"moment never reached: {point}" for point in self.not_reached]
+        times = sorted(kill.recovered_seconds for kill in self.killed)
+        say(
+            f"\n{len(self.killed)} kills in {seconds:.0f} s: {dict(Counter(k.where.split(',')[0] for k in self.killed))}"
+        )
+        if times:
+            say(f"taken over: p50 {times[len(times) // 2]:.2f} s, max {times[-1]:.2f} s")
+        for line in verdict.lines(found):
+            say(line)
+        for problem in trouble[:40]:
+            say(f"PROBLEM {problem}")
+        say("every promise held" if not trouble else f"{len(trouble)} problems")
+        return 1 if trouble else 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=40)
+    parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--broker", default="embedded", choices=["embedded", "apache"])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", action="store_true", help="keep state and logs")
+    given = parser.parse_args()
+    os.environ["HUBSPOT_RATE_PER_SECOND"] = os.environ["TWILIO_RATE_PER_SECOND"] = "1000"
+    home = Path(tempfile.mkdtemp(prefix="viox-chaos-"))
+    home.chmod(0o755)
+    try:
+        code = asyncio.run(Sweep(home, given.runs, given.kills, given.broker, given.seed).run())
+    finally:
+        if not given.keep:
+            shutil.rmtree(home, ignore_errors=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Judging a sweep from the outside: what really happened at the vendors against what the record says. Pure after `collect`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class Found:
+    """Everything the verdict rests on."""
+
+    runs: list[Any]
+    calls: list[Any]
+    emitted: set[str]
+    steps: Counter[tuple[str, int]]
+    intents: set[str]
+    outcomes: set[str]
+    incidents: int
+    effects: Counter[tuple[str, str]]
+    inbox_pending: int
+    dead_letters: int
+
+
+async def collect(pool: Any, hubspot: list[dict[str, Any]], twilio: list[dict[str, Any]]) -> Found:
+    """Read the record and the emulators' effects."""
+    steps = await pool.fetch("select run_id, step, kind, body from steps")
+    emitted = {
+        f"{row['run_id']}.{row['step']}.{index}"
+        for row in steps
+        if row["kind"] == "model"
+        for index, _ in enumerate(_json(row["body"])["calls"])
+    }
+    ledger = await pool.fetch("select call_id, phase from ledger_entries")
+    return Found(
+        runs=await pool.fetch("select run_id, status, trigger_id, conversation_id, waiting_for from run_overview"),
+        calls=[
+            dict(row) | {"arguments": _json(row["arguments"])} for row in await pool.fetch("select * from tool_calls")
+        ],
+        emitted=emitted,
+        steps=Counter((str(row["run_id"]), row["step"]) for row in steps),
+        intents={row["call_id"] for row in ledger if row["phase"] == "intent"},
+        outcomes={row["call_id"] for row in ledger if row["phase"] in ("outcome", "settled")},
+        incidents=sum(row["phase"] == "incident" for row in ledger),
+        effects=Counter(_effect(e) for e in [*hubspot, *twilio]),
+        inbox_pending=await pool.fetchval("select count(*) from inbox where state = 'pending'"),
+        dead_letters=await pool.fetchval("select count(*) from dead_letters"),
+    )
+
+
+def _json(value: Any) -> Any:
+    import orjson
+
+    return orjson.loads(value) if isinstance(value, str | bytes) else value
+
+
+def _effect(effect: dict[str, Any]) -> tuple[str, str]:
+    """(tool, what makes the effect recognisable): every lead of a sweep has its own texts."""
+    if effect["operation"] == "send":
+        return "twilio_send_message", effect["to"] + effect["body"]
+    if effect["operation"] != "create":
+        return "hubspot_update_contact", str(effect.get("id"))
+    properties = effect["properties"]
+    marks = {"contacts": "email", "deals": "dealname", "notes": "hs_note_body", "tasks": "hs_task_subject"}
+    tool = f"hubspot_create_{effect['type'].removesuffix('s')}"
+    return tool, str(properties[marks[effect["type"]]])
+
+
+def _expected(call: dict[str, Any]) -> tuple[str, str]:
+    given = call["arguments"]
+    if call["tool"] == "twilio_send_message":
+        return call["tool"], given["To"] + given["Body"]
+    marks = {"contact": "email", "deal": "dealname", "note": "hs_note_body", "task": "hs_task_subject"}
+    return call["tool"], str(given["properties"][marks[call["tool"].rsplit("_", 1)[1]]])
+
+
+def problems(found: Found, emails: list[str]) -> list[str]:
+    """What a promise says must not be."""
+    trouble = []
+    if len(found.runs) != len(emails):
+        trouble.append(f"{len(emails)} events accepted, {len(found.runs)} runs")
+    for run in found.runs:
+        if run["status"] not in ("finished", "waiting"):
+            trouble.append(f"run {run['run_id']} is {run['status']}")
+        if run["status"] == "waiting" and not run["waiting_for"]:
+            trouble.append(f"run {run['run_id']} waits for nothing")
+    trouble += [f"step {place} is there {n} times" for place, n in found.steps.items() if n > 1]
+    ids = {call["call_id"] for call in found.calls}
+    trouble += [f"call {i} was emitted but never arrived" for i in found.emitted - ids]
+    trouble += [f"call {i} was never emitted" for i in ids - found.emitted]
+    trouble += _effect_problems(found)
+    return trouble
+
+
+def _effect_problems(found: Found) -> list[str]:
+    trouble = []
+    accounted: set[tuple[str, str]] = set()
+    for call in found.calls:
+        if call["effect"] != "once":
+            continue
+        mark = _expected(call)
+        accounted.add(mark)
+        happened = found.effects[mark]
+        allowed = {"succeeded": (1,), "failed": (0,), "denied": (0,), "unknown": (0, 1)}.get(call["state"], (0, 1))
+        if happened not in allowed:
+            trouble.append(f"call {call['call_id']} {call['tool']} is {call['state']} and happened {happened} times")
+        if call["state"] == "unknown" and not call["error"]:
+            trouble.append(f"call {call['call_id']} is unknown and does not say why")
+        if happened and call["call_id"] not in found.intents:
+            trouble.append(f"call {call['call_id']} happened without an intent on record")
+        if call["state"] in ("succeeded", "failed") and call["call_id"] not in found.outcomes:
+            trouble.append(f"call {call['call_id']} ended without an outcome on record")
+    once = {m for m in found.effects if m[0] != "hubspot_update_contact"}
+    trouble += [f"effect {mark} belongs to no call" for mark in once - accounted]
+    return trouble
+
+
+def lines(found: Found) -> list[str]:
+    """The figures, for a person."""
+    return [
+        f"runs: {dict(Counter(r['status'] for r in found.runs))}",
+        f"calls: {dict(Counter(c['state'] for c in found.calls))}; more than one attempt: "
+        f"{sum(c['attempt'] > 1 for c in found.calls)}; looked up: {sum(c['look_ups'] > 0 for c in found.calls)}",
+        f"effects at the vendors: {sum(found.effects.values())}; doubled: "
+        f"{sum(n > 1 for m, n in found.effects.items() if m[0] != 'hubspot_update_contact')}",
+        f"late outcomes recorded: {found.incidents}; dead letters: {found.dead_letters}; inbox left: {found.inbox_pending}",
+    ]
