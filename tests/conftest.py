@@ -1,0 +1,132 @@
+"""Fixtures of all suites: one Postgres and one broker a session, started only for tests that ask for them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from sandbox.broker import ApacheKafka, Broker, Tansu
+from sandbox.net import free_ports
+from sandbox.postgres import Postgres
+from shared.settings import Settings
+from shared.store.pool import Pool, open_pool
+
+ROOT = Path(__file__).parent.parent
+BROKER = os.environ.get("VIOX_TEST_BROKER", "embedded")
+TABLES = ("threads, runs, steps, prompts, inbox, outbox, addresses, routes, catalogue, tool_calls, ledger_entries, "
+          "dead_letters, rate_limits, pauses, checkpoints, checkpoint_writes")  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("viox")
+    (folder / "logs").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres(home: Path) -> Iterator[Postgres]:
+    import threading
+
+    server = Postgres(home, free_ports(1)[0])
+    server.start()
+    preparing = threading.Thread(target=server.prepare)  # it runs an event loop of its own
+    preparing.start()
+    preparing.join()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def admin(postgres: Postgres) -> AsyncIterator[Any]:
+    """Superuser connection on an empty database."""
+    connection = await asyncpg.connect(postgres.dsn("postgres"))
+    await connection.execute(
+        f"set session_replication_role = replica; truncate {TABLES}; reset session_replication_role"
+    )
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def closer_pool(postgres: Postgres, admin: Any) -> AsyncIterator[Pool]:
+    pool = await open_pool(postgres.dsn("viox_closer"), application="test closer")
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def gateway_pool(postgres: Postgres, admin: Any) -> AsyncIterator[Pool]:
+    pool = await open_pool(postgres.dsn("viox_gateway"), application="test gateway")
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture(scope="session")
+def broker(home: Path) -> Iterator[Broker]:
+    ports = free_ports(2)
+    made: Broker = ApacheKafka(home, *ports) if BROKER == "apache" else Tansu(home, ports[0])
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka_settings(broker: Broker) -> Settings:
+    names = {name.removeprefix("VIOX_").lower(): value for name, value in broker.client_settings().items()}
+    return Settings.load(**names, kafka_partitions=2)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command left: exit code, stdout, stderr."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Deployment:
+    """A running stack and its command line, as an operator uses it."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.home = folder
+        self._environment = environment
+
+    def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 90) -> Answer:
+        done = subprocess.run(
+            [sys.executable, "-m", "viox", *arguments], input=stdin, capture_output=True, text=True, check=False,
+            env=self._environment, cwd=ROOT, timeout=timeout,
+        )  # fmt: skip
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.home / "state.json").read_text())
+        return found
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    folder = tmp_path_factory.mktemp("stack")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("VIOX_")}
+    environment |= {"VIOX_HOME": str(folder), "VIOX_PORT_BASE": "0", "COLUMNS": "200", "VIOX_LEASE_SECONDS": "4",
+                    "HUBSPOT_RATE_PER_SECOND": "1000"}  # fmt: skip
+    made = Deployment(folder, environment)
+    started = made("up", "--broker", BROKER, "--json")
+    assert started.code == 0, started.err
+    yield made
+    stopped = made("down")
+    assert stopped.code == 0, stopped.err

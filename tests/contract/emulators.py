@@ -1,0 +1,36 @@
+"""Emulators on a thread of their own, for SDKs that block."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import urllib.request
+from typing import Any
+
+from sandbox.vendors.common import Emulator
+from sandbox.vendors.main import start
+
+
+class Served:
+    """An emulator being served; `url` is its base."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.emulator = emulator
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._runner, port = asyncio.run_coroutine_threadsafe(start(emulator, 0), self._loop).result(10)
+        self.url = f"http://127.0.0.1:{port}"
+
+    def fault(self, **what: Any) -> None:
+        request = urllib.request.Request(
+            f"{self.url}/_sandbox/faults", json.dumps(what).encode(), {"Content-Type": "application/json"}
+        )
+        urllib.request.urlopen(request, timeout=5).close()
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()

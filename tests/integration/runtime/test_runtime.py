@@ -1,0 +1,398 @@
+"""The runtime on real Postgres: inbox, leases, versions, attempts. Each test breaks without the rule it carries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from sandbox.postgres import Postgres
+from services.voice.agent import VOICE
+from shared.bus import topics
+from shared.bus.envelope import Message
+from shared.bus.kafka import Record
+from shared.bus.messages import GATEWAY_SOURCE, call_closed, task
+from shared.bus.outbox import Outbox
+from shared.errors import VioxError
+from shared.ids import CallId, RunId, ThreadId, run_id, thread_id
+from shared.models.port import AssistantMessage, ChatReply, ChatRequest, ModelError, ModelToolCall
+from shared.runtime.activation import Activator, Limits
+from shared.runtime.inbox import Inbox
+from shared.runtime.saver import ThreadSaver
+from shared.runtime.store import RuntimeStore
+from shared.store.pool import Instance, Pool
+
+CLOSER = replace(VOICE, name="closer")  # Voice's plain graph under the role this pool belongs to
+LIMITS = Limits(lease_seconds=5, max_attempts=2, concurrency=8)
+
+
+class Model:
+    """Answers from a list; an exception in it is raised."""
+
+    provider, model = "scripted", "scripted"
+
+    def __init__(self, *turns: AssistantMessage | Exception) -> None:
+        self.turns = list(turns)
+        self.requests: list[ChatRequest] = []
+        self.gate: asyncio.Event | None = None
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        self.requests.append(request)
+        if self.gate:
+            await self.gate.wait()
+        turn = self.turns.pop(0)
+        if isinstance(turn, Exception):
+            raise turn
+        return ChatReply(turn, "tool_calls" if turn.calls else "end", "scripted", "scripted")
+
+
+class NoProducer:
+    """A broker that is never there: what is not sent stays in the outbox."""
+
+    async def send(self, *_: Any) -> Any:
+        raise VioxError("kafka.unavailable", "none in this test")
+
+
+class Agent:
+    """One replica of an agent without Kafka around it."""
+
+    def __init__(self, pool: Pool, dsn: str, model: Model) -> None:
+        self.instance = Instance(dsn, "closer")
+        self.store = RuntimeStore(pool, "closer")
+        self.outbox = Outbox("closer", pool, NoProducer())  # type: ignore[arg-type]
+        self.woken: list[ThreadId] = []
+        self.inbox = Inbox(CLOSER, self.store, self.woken.append)
+        self.model = model
+        self.activator = Activator(
+            CLOSER, self.store, ThreadSaver(pool), model, self.outbox, self.instance.owner, LIMITS
+        )
+
+    async def accept(self, *messages: tuple[str, Message]) -> None:
+        await self.inbox.accept([record(topic, message, n) for n, (topic, message) in enumerate(messages)])
+
+    async def work(self) -> None:
+        """Work on everything that was woken, to the end."""
+        for thread in dict.fromkeys(self.woken):
+            self.activator.wake(thread)
+        self.woken.clear()
+        while self.activator._tasks:
+            await asyncio.wait(self.activator._tasks)
+
+
+@pytest.fixture
+async def agents(closer_pool: Pool, postgres: Postgres) -> AsyncIterator[Any]:
+    made: list[Agent] = []
+
+    async def make(*turns: AssistantMessage | Exception) -> Agent:
+        agent = Agent(closer_pool, postgres.dsn("viox_closer"), Model(*turns))
+        await agent.instance.start()
+        made.append(agent)
+        return agent
+
+    yield make
+    for agent in made:
+        await agent.instance.stop()
+
+
+def record(topic: str, message: Message, offset: int) -> Record:
+    key, value, headers = message.to_kafka()
+    return Record(topic, 0, offset, key, value, tuple(headers))
+
+
+def ask(text: str, conversation: str = "c", number: str = "1") -> tuple[str, Message]:
+    return topics.tasks("closer"), task("closer", number, "/t", text, {}, datetime.now(UTC), conversation)
+
+
+def result(call: str, value: Any, conversation: str = "c") -> tuple[str, Message]:
+    run = RunId(run_id("closer", "/t", "1"))
+    message = call_closed(CallId(call), run, "succeeded", value, None, conversation, datetime.now(UTC), None)
+    return topics.tool_results("closer"), message
+
+
+def calls(*tools: str) -> AssistantMessage:
+    return AssistantMessage("", tuple(ModelToolCall("id", tool, {}) for tool in tools))
+
+
+RUN = run_id("closer", "/t", "1")
+DONE = AssistantMessage("done")
+
+
+@pytest.mark.rule(1)
+async def test_a_redelivered_message_is_one_run(agents: Any, admin: Any) -> None:
+    agent = await agents(DONE)
+    await agent.accept(ask("x"))
+    await agent.accept(ask("x"))
+    await agent.work()
+    assert await admin.fetchval("select count(*) from runs") == 1
+    assert len(agent.model.requests) == 1
+
+
+@pytest.mark.rule(1)
+async def test_a_poison_record_becomes_a_dead_letter_with_its_bytes_and_its_neighbours_go_on(
+    agents: Any, admin: Any
+) -> None:
+    agent = await agents(DONE)
+    topic, good = ask("x")
+    bad = Record(topic, 0, 7, b"k", b"{not json", (("content-type", b"application/cloudevents+json"),))
+    await agent.inbox.accept([bad, record(topic, good, 8), bad])
+    await agent.work()
+    letters = await admin.fetch("select value, code, kafka_offset from dead_letters")
+    assert [(bytes(r["value"]), r["code"], r["kafka_offset"]) for r in letters] == [
+        (b"{not json", "event.malformed", 7)
+    ]
+    assert await admin.fetchval("select status from runs") == "finished"
+
+
+@pytest.mark.rule(2)
+async def test_what_a_lost_lease_did_is_discarded(agents: Any, admin: Any) -> None:
+    slow, fast = await agents(AssistantMessage("slow")), await agents(AssistantMessage("fast"))
+    slow.model.gate = asyncio.Event()
+    await slow.accept(ask("x"))
+    working = asyncio.create_task(slow.work())
+    await until(lambda: slow.model.requests)
+    await admin.execute("update threads set lease_until = now() - interval '1 second'")
+    fast.woken.append(thread_id("closer", "c"))
+    await fast.work()
+    slow.model.gate.set()
+    await working
+    assert await admin.fetchval("select text from runs") == "fast"
+    assert await admin.fetchval("select count(*) from steps where kind = 'model'") == 1
+
+
+@pytest.mark.rule(2)
+async def test_a_dead_owners_lease_is_void_at_once(agents: Any, admin: Any) -> None:
+    dead, alive = await agents(DONE), await agents(DONE)
+    await dead.accept(ask("x"))
+    assert await dead.store.claim(thread_id("closer", "c"), dead.instance.owner, 3600)
+    assert await alive.store.claim(thread_id("closer", "c"), alive.instance.owner, 5) is None
+    await dead.instance.stop()
+    await until_async(lambda: alive.store.due())
+    alive.woken.append(thread_id("closer", "c"))
+    await alive.work()
+    assert await admin.fetchval("select status from runs") == "finished"
+
+
+@pytest.mark.rule(3)
+async def test_a_waiting_thread_goes_on_only_with_the_last_result_in_any_process(agents: Any, admin: Any) -> None:
+    first, second = await agents(calls("a", "b")), await agents(DONE)
+    await first.accept(ask("x"))
+    await first.work()
+    ids = await admin.fetchval("select awaiting from threads")
+    assert ids == [f"{RUN}.1.0", f"{RUN}.1.1"]
+    await first.accept(result(ids[1], "two"))
+    await first.work()
+    assert not second.model.requests
+    await second.accept(result(ids[0], "one"))
+    await second.work()
+    assert len(second.model.requests) == 1
+    assert await admin.fetchval("select status from runs") == "finished"
+    assert await admin.fetchval("select count(*) from checkpoints") == 0, "a finished run leaves no checkpoint"
+
+
+@pytest.mark.rule(3)
+async def test_an_event_during_a_wait_joins_the_run_at_its_next_turn(agents: Any, admin: Any) -> None:
+    agent = await agents(calls("a"), AssistantMessage("both"))
+    await agent.accept(ask("first"))
+    await agent.work()
+    await agent.accept(ask("second", number="2"))
+    await agent.work()
+    assert len(agent.model.requests) == 1, "a graph with outstanding calls is not restarted"
+    await agent.accept(result(f"{RUN}.1.0", 1))
+    await agent.work()
+    assert "Task: second" in str(agent.model.requests[1].messages[-1])
+    joined = await admin.fetchrow("select status, text, merged_into from run_overview where trigger_id = '2'")
+    assert (joined["status"], joined["text"], joined["merged_into"]) == ("finished", "both", RUN)
+
+
+async def test_tasks_of_an_idle_conversation_are_runs_of_their_own(agents: Any, admin: Any) -> None:
+    agent = await agents(AssistantMessage("one"), AssistantMessage("two"))
+    await agent.accept(ask("first"), ask("second", number="2"))
+    await agent.work()
+    rows = await admin.fetch("select text, merged_into from runs order by trigger_id")
+    assert [(r["text"], r["merged_into"]) for r in rows] == [("one", None), ("two", None)]
+    assert len(agent.model.requests[1].messages) == 3, "the second sees the first"
+
+
+@pytest.mark.rule(4)
+async def test_a_message_that_always_fails_is_set_aside_and_its_run_blocked(agents: Any, admin: Any) -> None:
+    agent = await agents(*[RuntimeError("boom")] * 5, DONE)
+    await agent.accept(ask("poison"))
+    for _ in range(4):
+        await admin.execute("update threads set retry_at = null")
+        agent.woken.append(thread_id("closer", "c"))
+        await agent.work()
+    assert len(agent.model.requests) == LIMITS.max_attempts
+    row = await admin.fetchrow("select status, error from runs")
+    assert row["status"] == "blocked"
+    letter = await admin.fetchrow("select code, value, run_id, attempts from dead_letters")
+    assert (letter["code"], letter["run_id"], letter["attempts"]) == ("message.poison", RUN, 2)
+    assert orjson.loads(letter["value"])["instruction"] == "poison"
+    agent.model.turns = [DONE]
+    await agent.accept(ask("next", number="2"))
+    await agent.work()
+    assert await admin.fetchval("select status from runs where trigger_id = '2'") == "finished", "the thread is free"
+
+
+@pytest.mark.rule(4)
+async def test_a_provider_that_is_down_costs_no_attempts(agents: Any, admin: Any) -> None:
+    down = ModelError("model.overloaded", "529", retryable=True, retry_after=0.0)
+    agent = await agents(*[down] * 6, DONE)
+    await agent.accept(ask("x"))
+    for _ in range(7):
+        await admin.execute("update threads set retry_at = null")
+        agent.woken.append(thread_id("closer", "c"))
+        await agent.work()
+    assert await admin.fetchval("select status from runs") == "finished"
+
+
+async def test_a_refusal_for_good_fails_the_run_with_its_reason(agents: Any, admin: Any) -> None:
+    agent = await agents(ModelError("model.authentication", "bad key", retryable=False))
+    await agent.accept(ask("x"))
+    await agent.work()
+    row = await admin.fetchrow("select status, error from runs")
+    assert row["status"] == "failed"
+    assert "bad key" in row["error"]
+
+
+@pytest.mark.rule(5)
+async def test_outgoing_messages_live_until_the_receiver_has_them(agents: Any, admin: Any, gateway_pool: Pool) -> None:
+    agent = await agents(calls("a"))
+    await agent.accept(ask("x"))
+    await agent.work()
+    due = "update outbox set next_at = now() - interval '1 second'"
+    await admin.execute(due)
+    assert await agent.outbox.sweep() == 2, "the call and viox.run.started"
+    await admin.execute(due)
+    await admin.execute(
+        "insert into tool_calls (call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, state, arguments,"
+        " arguments_sha256) values ($1, $2, 1, 0, 'closer', $2, 'c', 'a', 'requested', '{}', '')",
+        f"{RUN}.1.0", RUN,
+    )  # fmt: skip
+    await agent.outbox.sweep()
+    assert await admin.fetchval("select count(*) from outbox where topic = $1", topics.tool_calls("closer")) == 0
+
+
+@pytest.mark.rule(6)
+async def test_steps_thread_and_messages_commit_together_or_not_at_all(agents: Any, admin: Any) -> None:
+    agent = await agents(calls("a"), calls("a"))
+    await admin.execute("alter table outbox add constraint no_calls check (topic not like 'viox.tool-calls.%')")
+    try:
+        await agent.accept(ask("x"))
+        await agent.work()
+        for table in ("steps", "outbox", "checkpoints"):
+            assert await admin.fetchval(f"select count(*) from {table}") == 0, table  # noqa: S608
+        assert await admin.fetchval("select version from threads") == 0
+    finally:
+        await admin.execute("alter table outbox drop constraint no_calls")
+
+
+@pytest.mark.rule(7)
+async def test_a_thread_that_waits_in_an_older_graph_is_rebuilt_from_its_steps(agents: Any, admin: Any) -> None:
+    agent = await agents(calls("a"), DONE)
+    await agent.accept(ask("x"))
+    await agent.work()
+    await admin.execute("update threads set graph_version = 'before the upgrade'")
+    await admin.execute("update checkpoints set checkpoint = 'unreadable'")
+    await agent.accept(result(f"{RUN}.1.0", {"found": 42}))
+    await agent.work()
+    assert await admin.fetchval("select status from runs") == "finished"
+    assert '"found":42' in str(agent.model.requests[1].messages)
+
+
+@pytest.mark.rule(7)
+async def test_rows_written_for_a_late_turn_equal_those_of_an_early_one(agents: Any, admin: Any) -> None:
+    """Promise 7: cost grows linearly. Bytes of turn 30 are those of turn 2."""
+    agent = await agents(*[calls("a") for _ in range(30)], DONE)
+    await agent.accept(ask("x"))
+    await agent.work()
+    sizes = []
+    for turn in range(30):
+        call = (await admin.fetchval("select awaiting from threads"))[0]
+        await agent.accept(result(call, {"n": turn, "text": "y" * 200}))
+        await agent.work()
+        sizes.append(await admin.fetchval("select coalesce(sum(length(checkpoint)), 0) from checkpoints"))
+    rows = await admin.fetch(
+        "select length(body::text) as size from steps where kind in ('model', 'results') order by seq"
+    )
+    steps = [r["size"] for r in rows]
+    assert abs(sum(steps[2:6]) - sum(steps[-6:-2])) < 0.1 * sum(steps[2:6])
+    assert max(sizes[1:-1]) - min(sizes[1:-1]) < 200
+
+
+@pytest.mark.rule(3)
+async def test_cancel_ends_a_waiting_run_and_a_late_result_changes_nothing(
+    agents: Any, admin: Any, postgres: Postgres
+) -> None:
+    from shared.store.pool import open_pool
+    from viox import store
+
+    agent = await agents(calls("a"), DONE)
+    await agent.accept(ask("x"))
+    await agent.work()
+    operator = await open_pool(postgres.dsn("viox_operator_cli"), application="test", size=1)
+    await store.cancel(operator, RUN)
+    await operator.close()
+    agent.woken.append(thread_id("closer", "c"))
+    await agent.work()
+    assert await admin.fetchval("select status from runs") == "cancelled"
+    await agent.accept(result(f"{RUN}.1.0", 1))
+    await agent.work()
+    assert await admin.fetchval("select status from runs") == "cancelled"
+    assert len(agent.model.requests) == 1
+    agent.model.turns = [DONE]
+    await agent.accept(ask("again", number="2"))
+    await agent.work()
+    assert agent.model.requests[1].messages, "the history stays well-formed: the open call has a result that says why"
+    assert await admin.fetchval("select status from runs where trigger_id = '2'") == "finished"
+
+
+async def test_a_paused_agent_takes_nothing_up(agents: Any, admin: Any) -> None:
+    agent = await agents(DONE)
+    await admin.execute("insert into pauses (scope, paused_by) values ('agent:closer', 'test')")
+    await agent.accept(ask("x"))
+    await agent.work()
+    assert not agent.model.requests
+    assert await admin.fetchval("select status from run_overview") == "waiting"
+    await admin.execute("delete from pauses")
+    agent.woken.append(thread_id("closer", "c"))
+    await agent.work()
+    assert await admin.fetchval("select status from runs") == "finished"
+
+
+async def test_an_addressed_event_goes_to_the_owner_of_the_conversation(agents: Any, admin: Any) -> None:
+    agent = await agents(DONE)
+    await admin.execute("insert into addresses values ('sms', '+1415', 'closer', 'lead:x')")
+    mine, other = (
+        Message(n, "/twilio", "com.twilio.message.received", {"From": phone, "Body": "hi"}, datetime.now(UTC))
+        for n, phone in (("1", "+1415"), ("2", "+1999"))
+    )
+    await agent.accept((topics.events("telephony"), mine), (topics.events("telephony"), other))
+    rows = await admin.fetch("select message_id from inbox")
+    assert [r["message_id"] for r in rows] == ["1"]
+    assert await admin.fetchval("select conversation_id from runs") == "lead:x"
+    assert await admin.fetchval("select agent from routes where message_id = '2'") == "voice"
+
+
+async def test_the_gateways_messages_are_recognised_by_their_source(agents: Any, admin: Any) -> None:
+    agent = await agents(calls("a"))
+    await agent.accept(ask("x"))
+    await agent.work()
+    await agent.accept(result(f"{RUN}.1.0", 1), result(f"{RUN}.1.0", 1))
+    assert await admin.fetchval("select count(*) from inbox where source = $1", GATEWAY_SOURCE) == 1
+
+
+async def until(condition: Any, seconds: float = 5) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def until_async(condition: Any, seconds: float = 5) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.01)

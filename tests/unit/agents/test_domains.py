@@ -1,0 +1,88 @@
+"""The roles' rules."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from services.builder import domain as builder
+from services.chief_of_staff import domain as chief
+from services.closer import domain as closer
+from services.controller import domain as controller
+from services.operator import domain as operator
+from services.people_ops import domain as people
+from services.steward import domain as steward
+from services.voice import domain as voice
+
+
+def trigger(kind: str, data: dict[str, Any]) -> dict[str, Any]:
+    return {"type": kind, "source": "/x", "id": "1", "time": "2026-11-20T15:00:00+00:00", "data": data}
+
+
+def test_follow_up_is_on_the_next_working_day() -> None:
+    friday = datetime(2026, 11, 20, 15, tzinfo=UTC)
+    assert closer.follow_up_at(friday) == datetime(2026, 11, 23, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("cents", "wanted"), [(None, "MEDIUM"), (1_000, "LOW"), (50_000, "MEDIUM"), (500_000, "HIGH")])
+def test_priority_follows_the_amount(cents: int | None, wanted: str) -> None:
+    assert closer.priority(cents) == wanted
+
+
+def test_a_lead_in_plain_words_is_understood() -> None:
+    lead = closer.lead_in_text("New lead: Ana Lopez, ana@x.co, +1 (415) 555-0123, wants a new roof for $12,500.50")
+    assert lead == closer.Lead("ana@x.co", "Ana", "Lopez", "+14155550123", None, "a new roof", 1_250_050)
+    assert closer.lead_in_text("call somebody") is None
+
+
+@pytest.mark.parametrize("text", ["STOP", " stop. ", "Unsubscribe"])
+def test_a_wish_to_stop_is_a_wish_to_stop(text: str) -> None:
+    assert closer.reply_facts(text)["wants_to_stop"]
+    assert not closer.reply_facts("do not stop, yes")["wants_to_stop"]
+
+
+def test_a_clients_blueprint_links_what_belongs_together() -> None:
+    client = {"name": "Acme", "airtable_workspace_id": "wsp", "contacts": [{"name": "Z", "email": "z@a.co"}],
+              "packages": [{"name": "Setup", "amount_cents": 100_000}]}  # fmt: skip
+    plan = operator.blueprint(client)
+    calls = (
+        1
+        + len(plan["fields"])
+        - 1
+        + sum(map(len, plan["fields"].values()))
+        + len(plan["links"])
+        + len(plan["records"])
+        + 1
+    )
+    assert calls == 47
+    assert plan["records"]["Tasks"][0]["Project"] == {"$link": ["Projects", "Setup"]}
+    assert plan["records"]["Invoices"][0]["Amount"] == 500.0
+
+
+def test_money_is_written_in_its_own_units() -> None:
+    assert controller.money(125_050, "usd") == "1,250.50 USD"
+    assert controller.money(1_250, "jpy") == "1,250 JPY"
+    assert controller.next_step("com.stripe.invoice.payment_failed", 2) == "ask the owner"
+
+
+def test_the_other_roles_rules() -> None:
+    assert voice.colleague_for("my invoice is wrong") == "controller"
+    assert voice.colleague_for("hello") == "voice"
+    assert steward.urgency("We are locked out!") == "high"
+    assert chief.day_facts(date(2026, 6, 1)) == {
+        "day": "2026-06-01", "weekday": "Monday", "week_report": True, "month_report": True
+    }  # fmt: skip
+    assert people.years_of_experience("3 years here, 12+ years there") == 12
+    assert people.missing({"name": "x", "email": "y"}) == ["position", "resume_text"]
+    assert builder.looks_transient("504 Gateway Timeout")
+    assert not builder.looks_transient("invalid credentials")
+
+
+@pytest.mark.parametrize("module", [builder, chief, closer, controller, operator, people, steward, voice])
+def test_facts_are_json_or_nothing(module: Any) -> None:
+    for kind in ("com.twilio.message.status", "com.stripe.invoice.paid", "viox.task.requested", "viox.ticket.created"):
+        found = module.facts(trigger(kind, {"instruction": "x", "MessageStatus": "sent", "data": {"object": {}}}))
+        assert found is None or json.loads(found)

@@ -1,0 +1,140 @@
+"""Graphs, run in memory: calls go out once, results come back together, every agent answers."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+from uuid import UUID
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
+
+from shared.bus.topics import AGENTS
+from shared.ids import RunId
+from shared.models.offline import OfflineModel
+from shared.models.port import AssistantMessage, ChatReply, ChatRequest, ModelToolCall, ToolMessage
+from shared.runtime.agent import AgentSpec
+from shared.runtime.nodes import RunContext
+
+RUN = RunId(UUID(int=7))
+
+
+def spec_of(agent: str) -> AgentSpec:
+    module = importlib.import_module(f"services.{agent.replace('-', '_')}.agent")
+    found = getattr(module, agent.replace("-", "_").upper())
+    assert isinstance(found, AgentSpec)
+    return found
+
+
+def trigger(kind: str, data: dict[str, Any]) -> dict[str, Any]:
+    return {"type": kind, "source": "/x", "id": "1", "time": "2026-11-20T15:00:00+00:00", "data": data}
+
+
+class Graph:
+    """A compiled graph with a memory saver, driven as the runtime drives it."""
+
+    def __init__(self, spec: AgentSpec, model: Any = None) -> None:
+        self._graph = spec.graph().compile(checkpointer=InMemorySaver())
+        self._model = model or OfflineModel(spec.offline)
+        self._spec = spec
+        self.history: list[Any] = []
+
+    async def go(self, given: Any) -> Any:
+        context = RunContext(RUN, list(self.history), self._model, self._spec.prompt, (), self._spec.max_turns)
+        if isinstance(given, dict):
+            steps = context.step({}, "trigger", given)
+            given = {"steps": steps, "turns": 0, "calls": [], "text": ""}
+        state = await self._graph.ainvoke(
+            given, {"configurable": {"thread_id": "t"}}, context=context, durability="exit"
+        )
+        self.history += state["steps"]
+        return state
+
+
+class Scripted:
+    """A model that answers from a list."""
+
+    provider, model = "scripted", "scripted"
+
+    def __init__(self, *turns: AssistantMessage) -> None:
+        self._turns = list(turns)
+        self.requests: list[ChatRequest] = []
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        self.requests.append(request)
+        turn = self._turns.pop(0)
+        return ChatReply(turn, "tool_calls" if turn.calls else "end", self.model, self.model)
+
+
+def calls(*tools: str) -> AssistantMessage:
+    return AssistantMessage("", tuple(ModelToolCall("same-id", tool, {"n": n}) for n, tool in enumerate(tools)))
+
+
+def closed(state: Any, result: Any = None) -> dict[str, Any]:
+    return {c["call_id"]: {"state": "succeeded", "result": result, "error": None} for c in state["outgoing"]}
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_every_agent_answers_a_task_without_a_model(agent: str) -> None:
+    state = await Graph(spec_of(agent)).go(
+        trigger("viox.task.requested", {"instruction": "say something", "context": {}})
+    )
+    assert state["text"].startswith("[offline]")
+    assert state["steps"][-1].kind == "outcome"
+
+
+@pytest.mark.rule(3)
+async def test_parallel_calls_go_out_once_and_come_back_together() -> None:
+    model = Scripted(calls("a", "b", "c"), AssistantMessage("done"))
+    graph = Graph(spec_of("voice"), model)
+    state = await graph.go(trigger("viox.task.requested", {"instruction": "x", "context": {}}))
+    assert [c["call_id"] for c in state["outgoing"]] == [f"{RUN}.1.{n}" for n in range(3)]
+    state = await graph.go(Command(resume={"results": closed(state, "r"), "joined": []}))
+    assert state["text"] == "done"
+    shown = [m for m in model.requests[1].messages if isinstance(m, ToolMessage)]
+    assert [m.tool for m in shown] == ["a", "b", "c"]
+    assert state["outgoing"] == []
+
+
+@pytest.mark.rule(3)
+async def test_what_arrives_while_calls_are_out_enters_at_the_next_turn() -> None:
+    model = Scripted(calls("a"), AssistantMessage("both"))
+    graph = Graph(spec_of("voice"), model)
+    state = await graph.go(trigger("viox.task.requested", {"instruction": "first", "context": {}}))
+    joined = [trigger("com.twilio.message.received", {"From": "+1", "Body": "my invoice"})]
+    await graph.go(Command(resume={"results": closed(state), "joined": joined}))
+    roles = [type(m).__name__ for m in model.requests[1].messages]
+    assert roles == ["UserMessage", "AssistantMessage", "ToolMessage", "UserMessage", "UserMessage"]
+    assert '"take_over": "controller"' in str(model.requests[1].messages[-1]), "the role's rules see it too"
+
+
+async def test_malformed_arguments_come_back_to_the_model_and_are_never_sent() -> None:
+    bad = AssistantMessage("", (ModelToolCall("1", "a", None, "{oops"), ModelToolCall("2", "b", {})))
+    model = Scripted(bad, AssistantMessage("repaired"))
+    graph = Graph(spec_of("voice"), model)
+    state = await graph.go(trigger("viox.task.requested", {"instruction": "x", "context": {}}))
+    assert [c["tool"] for c in state["outgoing"]] == ["b"]
+    await graph.go(Command(resume={"results": closed(state), "joined": []}))
+    first = next(m for m in model.requests[1].messages if isinstance(m, ToolMessage))
+    assert first.is_error
+    assert "{oops" in first.content
+
+
+async def test_a_turn_of_malformed_calls_only_needs_no_waiting() -> None:
+    bad = AssistantMessage("", (ModelToolCall("1", "a", None, "nope"),))
+    state = await Graph(spec_of("voice"), Scripted(bad, AssistantMessage("ok"))).go(
+        trigger("viox.task.requested", {"instruction": "x", "context": {}})
+    )
+    assert state["text"] == "ok"
+
+
+async def test_a_run_that_never_ends_is_stopped() -> None:
+    from dataclasses import replace
+
+    from shared.runtime.nodes import TooManyTurns
+
+    endless = [AssistantMessage("", (ModelToolCall("1", "a", None, "nope"),)) for _ in range(5)]
+    graph = Graph(replace(spec_of("voice"), max_turns=3), Scripted(*endless))
+    with pytest.raises(TooManyTurns):
+        await graph.go(trigger("viox.task.requested", {"instruction": "x", "context": {}}))

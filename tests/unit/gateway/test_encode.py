@@ -1,0 +1,75 @@
+"""Requests: exact bytes, and no secret in what the ledger keeps."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from services.tool_gateway import catalogue
+from services.tool_gateway.encode import Secrets, prepare
+from services.tool_gateway.paths import at, filled, project
+from shared.errors import BadInput
+
+TOOLS = catalogue.load().tools
+SECRETS = Secrets(
+    {"HUBSPOT_ACCESS_TOKEN": "pat-secret", "TWILIO_ACCOUNT_SID": "ACx", "TWILIO_AUTH_TOKEN": "tw-secret", "TWILIO_FROM": "+1500",
+     "AIRTABLE_API_KEY": "at-secret", "HUBSPOT_BASE_URL": "http://127.0.0.1:9/"}
+)  # fmt: skip
+
+
+def test_form_bodies_carry_settings_the_model_never_sees() -> None:
+    made = prepare(TOOLS["twilio_send_message"], {"To": "+14155550123", "Body": "Hi & you+me"}, SECRETS)
+    assert made.url == "https://api.twilio.com/2010-04-01/Accounts/ACx/Messages.json"
+    assert made.body == b"From=%2B1500&To=%2B14155550123&Body=Hi+%26+you%2Bme"
+    assert "From" not in TOOLS["twilio_send_message"].input_schema["properties"]
+
+
+def test_no_secret_is_shown() -> None:
+    for name, arguments in (
+        ("twilio_send_message", {"To": "+14155550123", "Body": "x"}),
+        ("hubspot_create_deal", {"properties": {"dealname": "x", "dealstage": "s"}}),
+    ):
+        made = prepare(TOOLS[name], arguments, SECRETS)
+        assert "secret" not in repr(made.shown).replace("$secret", "")
+        assert "secret" not in made.url + made.body.decode()
+        assert made.headers != made.shown, "the real headers do carry it"
+
+
+def test_path_values_cannot_leave_their_segment() -> None:
+    made = prepare(TOOLS["hubspot_get_contact_by_email"], {"email": "../../owners/?x=1#y"}, SECRETS)
+    assert "/crm/v3/objects/contacts/..%2F..%2Fowners%2F%3Fx%3D1%23y?" in made.url
+
+
+def test_defaults_of_parameters_are_sent() -> None:
+    """Without idProperty HubSpot takes the address for a record id and finds nothing."""
+    made = prepare(TOOLS["hubspot_get_contact_by_email"], {"email": "a@b.co"}, SECRETS)
+    assert "idProperty=email" in made.url
+
+
+def test_json_bodies_hold_the_body_properties_only() -> None:
+    made = prepare(TOOLS["hubspot_update_contact"], {"contactId": "7", "properties": {"phone": "1"}}, SECRETS)
+    assert orjson.loads(made.body) == {"properties": {"phone": "1"}}
+    assert made.method == "PATCH"
+    assert made.url.startswith("http://127.0.0.1:9/crm/v3/objects/contacts/7")
+
+
+def test_missing_credential_is_named() -> None:
+    with pytest.raises(BadInput) as error:
+        prepare(TOOLS["airtable_list_bases"], {}, Secrets({}))
+    assert (error.value.code, error.value.field) == ("credential.missing", "AIRTABLE_API_KEY")
+
+
+def test_paths_reach_into_lists_and_choose_from_them() -> None:
+    body = {"tables": [{"id": "t1", "fields": [1]}, {"id": "t2", "fields": [2]}], "results": [{"id": 5}]}
+    assert at(body, "results.0.id") == 5
+    assert at(body, "tables[id=$.tableId].fields", {"tableId": "t2"}) == [2]
+    assert at(body, "tables[id=$.tableId].fields", {"tableId": "t9"}) is None
+    assert at(body, "") == body
+    assert filled({"a": ["$.x.y", "plain"]}, {"x": {"y": 3}}) == {"a": [3, "plain"]}
+
+
+def test_projection_keeps_what_is_named() -> None:
+    body = {"results": [{"id": 1, "secret": 2}, {"id": 3}], "total": 2, "more": {}}
+    assert project(body, ["total", "results.*.id"]) == {"total": 2, "results": [{"id": 1}, {"id": 3}]}
+    assert project(None, ["a"]) is None
+    assert project(body, []) == body

@@ -1,0 +1,80 @@
+"""Checks before a call: deny by default, errors a model can repair, each check on record."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from services.tool_gateway import catalogue
+from services.tool_gateway.judge import judge
+from services.tool_gateway.store import Requested, Standing
+from shared.ids import CallId, RunId, ThreadId
+
+RUN = RunId(UUID(int=1))
+FINE = Standing(twin_unknown=False, run_over=False, paused=False)
+CATALOGUE = catalogue.load()
+DEAL = {"properties": {"dealname": "x", "dealstage": "closedwon"}}
+
+
+def call(tool: str, arguments: dict[str, Any], agent: str = "closer") -> Requested:
+    return Requested(CallId(f"{RUN}.1.0"), RUN, 1, 0, agent, ThreadId(UUID(int=2)), "c", tool, arguments, None)
+
+
+def test_a_granted_call_that_fits_passes_every_check_on_record() -> None:
+    verdict = judge(call("hubspot_create_deal", DEAL), FINE, CATALOGUE)
+    assert verdict.allowed
+    assert [c["check"] for c in verdict.checks] == [
+        "tool.known", "tool.granted", "run.open", "arguments.size", "arguments.schema", "twin.unknown"
+    ]  # fmt: skip
+    assert all(c["passed"] for c in verdict.checks)
+
+
+@pytest.mark.parametrize("agent", ["voice", "controller", "operator", "builder"])
+def test_what_is_not_granted_is_denied(agent: str) -> None:
+    verdict = judge(call("hubspot_create_deal", DEAL, agent), FINE, CATALOGUE)
+    assert verdict.error is not None
+    assert verdict.error["code"] == "tool.not_granted"
+
+
+def test_unknown_tool_suggests_granted_ones_only() -> None:
+    verdict = judge(call("hubspot_create_deals", {}), FINE, CATALOGUE)
+    assert verdict.error is not None
+    assert verdict.error["code"] == "tool.not_found"
+    assert "hubspot_create_deal" in verdict.error["remedy"]
+    assert "airtable" not in judge(call("airtable_create_basis", {}), FINE, CATALOGUE).error["remedy"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [
+        ({}, "arguments"),
+        ({"properties": {"dealname": "x"}}, "properties"),
+        ({"properties": {"dealname": "x", "dealstage": "s", "amount": "12,5"}}, "properties.amount"),
+        (DEAL | {"surprise": 1}, "arguments"),
+        (DEAL | {"associations": [{"to": {"id": 5}, "types": []}]}, "associations.0.to.id"),
+    ],
+)
+def test_wrong_arguments_say_where_and_what(arguments: dict[str, Any], where: str) -> None:
+    verdict = judge(call("hubspot_create_deal", arguments), FINE, CATALOGUE)
+    assert verdict.error is not None
+    assert verdict.error["code"] == "tool.invalid_arguments"
+    assert verdict.error["field"] == where
+
+
+@pytest.mark.rule(11)
+def test_a_twin_of_an_unknown_call_is_refused() -> None:
+    standing = Standing(twin_unknown=True, run_over=False, paused=False)
+    verdict = judge(call("hubspot_create_deal", DEAL), standing, CATALOGUE)
+    assert verdict.error is not None
+    assert verdict.error["code"] == "tool.twin_unknown"
+
+
+def test_calls_of_ended_runs_and_huge_arguments_are_refused() -> None:
+    over = judge(call("hubspot_create_deal", DEAL), Standing(False, True, False), CATALOGUE)
+    assert over.error is not None
+    assert over.error["code"] == "run.over"
+    huge = judge(call("hubspot_create_note", {"properties": {"hs_note_body": "x" * 300_000}}), FINE, CATALOGUE)
+    assert huge.error is not None
+    assert huge.error["code"] == "tool.arguments_too_large"

@@ -1,0 +1,91 @@
+"""Rule 9 as a table: what an answer, or none, means for each effect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from services.tool_gateway import catalogue
+from services.tool_gateway.catalogue import Success
+from services.tool_gateway.outcome import MAX_ATTEMPTS, Answer, of_answer, of_maybe_sent, of_not_sent
+from services.tool_gateway.wire import MaybeSent, NotSent
+
+TOOLS = catalogue.load().tools
+ONCE, READ, IDEMPOTENT = TOOLS["hubspot_create_deal"], TOOLS["hubspot_get_deal"], TOOLS["hubspot_update_deal"]
+KEYED = replace(IDEMPOTENT, effect="keyed")
+
+
+def answer(status: int, body: object = None, **headers: str) -> Answer:
+    return Answer(status, list(headers.items()), orjson.dumps(body if body is not None else {}))
+
+
+@pytest.mark.rule(9)
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
+def test_statuses_that_prove_nothing_happened_are_final(status: int) -> None:
+    meaning = of_answer(ONCE, answer(status, {"message": "no such stage"}), 1)
+    assert meaning.state == "failed"
+    assert meaning.error == {"code": f"http.{status}", "message": "no such stage", "status": status}
+
+
+@pytest.mark.rule(9)
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 408])
+def test_uncertain_answers_make_single_effects_unknown_and_repeat_the_others(status: int) -> None:
+    assert of_answer(ONCE, answer(status), 1).state == "unknown"
+    for tool in (READ, IDEMPOTENT, KEYED):
+        assert of_answer(tool, answer(status), 1).state == "requested"
+
+
+@pytest.mark.rule(9)
+def test_no_answer_makes_single_effects_unknown() -> None:
+    lost = MaybeSent("http.timeout", "sent, but no answer came in time.")
+    assert of_maybe_sent(ONCE, 1, lost).state == "unknown"
+    assert of_maybe_sent(READ, 1, lost).state == "requested"
+    assert of_maybe_sent(READ, MAX_ATTEMPTS, lost).state == "failed"
+    assert of_maybe_sent(KEYED, MAX_ATTEMPTS, lost).state == "unknown", "a new key would be a second effect"
+
+
+@pytest.mark.rule(9)
+def test_what_never_left_is_tried_again_whatever_the_effect() -> None:
+    assert of_not_sent(1, NotSent("http.not_sent", "refused")).state == "requested"
+    assert of_not_sent(MAX_ATTEMPTS, NotSent("http.not_sent", "refused")).state == "failed"
+
+
+def test_429_waits_as_long_as_the_vendor_says() -> None:
+    meaning = of_answer(ONCE, answer(429, {"message": "slow down"}, **{"Retry-After": "7"}), 1)
+    assert (meaning.state, meaning.wait_seconds, meaning.throttled) == ("requested", 7.0, True)
+    without = of_answer(TOOLS["airtable_create_table"], answer(429), 1)
+    assert without.wait_seconds == 30, "Airtable locks a base out for 30 s and says no Retry-After"
+
+
+def test_a_200_that_says_no_is_a_failure() -> None:
+    tool = replace(ONCE, success=Success("success", one_of=(True,)))
+    assert of_answer(tool, answer(200, {"success": False, "message": "busy"}), 1).state == "failed"
+    assert of_answer(tool, answer(200, {"success": True}), 1).state == "succeeded"
+    sms = of_answer(TOOLS["twilio_send_message"], answer(201, {"sid": "SM1", "status": "failed"}), 1)
+    assert sms.state == "failed"
+
+
+def test_models_see_the_projection_only() -> None:
+    body = {"id": "7", "properties": {"dealname": "x", "secret": 1}, "createdAt": "now"}
+    assert of_answer(ONCE, answer(201, body), 1).result == {"id": "7", "properties": {"dealname": "x"}}
+
+
+def test_a_missing_record_is_an_empty_answer_where_the_tool_says_so() -> None:
+    assert of_answer(READ, answer(404), 1) == of_answer(READ, answer(404), 1)
+    assert of_answer(READ, answer(404), 1).state == "succeeded"
+    assert of_answer(READ, answer(404), 1).result is None
+
+
+def test_huge_results_stay_in_the_ledger() -> None:
+    meaning = of_answer(replace(READ, projection=()), answer(200, {"x": "y" * 300_000}), 1)
+    assert meaning.result["truncated"]
+    assert meaning.result["bytes"] > 300_000
+    assert len(meaning.result["preview"]) == 2000
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff\xfe", b"null", b'"text"'])
+def test_odd_bodies_never_break_the_reading(body: bytes) -> None:
+    assert of_answer(ONCE, Answer(200, [], body), 1).state == "succeeded"
+    assert of_answer(ONCE, Answer(400, [], body), 1).state == "failed"
