@@ -1,0 +1,439 @@
+"""The gateway on real Postgres against a vendor that can be told to fail. Each test breaks without the rule it carries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import pytest
+from aiohttp import web
+
+from sandbox.postgres import Postgres
+from sandbox.vendors.hubspot import TOKEN, HubSpot
+from sandbox.vendors.main import start
+from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN, NUMBER, Twilio
+from services.tool_gateway import catalogue
+from services.tool_gateway.close import Closer
+from services.tool_gateway.encode import Secrets
+from services.tool_gateway.execute import Executor
+from services.tool_gateway.intake import Intake
+from services.tool_gateway.resume import Resumer
+from services.tool_gateway.settle import Settler
+from services.tool_gateway.store import GatewayStore
+from services.tool_gateway.wire import Wire
+from shared.bus import topics
+from shared.bus.kafka import Record
+from shared.bus.messages import ToolCallRequested, call_requested
+from shared.bus.outbox import Outbox
+from shared.errors import VioxError
+from shared.ids import call_id, run_id, thread_id
+from shared.store.pool import Instance, Pool
+
+RUN = run_id("closer", "/t", "1")
+SMS = {"To": "+14155550123", "Body": "Hi Ana"}
+
+
+class NoProducer:
+    async def send(self, *_: Any) -> Any:
+        raise VioxError("kafka.unavailable", "none in this test")
+
+
+class Gateway:
+    """One replica of the gateway without Kafka around it."""
+
+    def __init__(self, pool: Pool, dsn: str, secrets: dict[str, str], timeout: float = 1.0) -> None:
+        loaded = catalogue.load()
+        tools = [
+            replace(
+                t, timeout_seconds=timeout, settle=replace(t.settle, lag_seconds=0.2) if t.settle else None, rate=None
+            )
+            for t in loaded.tools.values()
+        ]
+        self.catalogue = catalogue.Catalogue(tools, catalogue.read_grants())
+        values = Secrets(secrets)
+        self.instance = Instance(dsn, "gateway")
+        self.store = GatewayStore(pool, self.instance.owner)
+        outbox = Outbox("gateway", pool, NoProducer())  # type: ignore[arg-type]
+        self.wire = Wire()
+        self.resumer = Resumer(self.catalogue, values, self.store, outbox, lambda ready: self.executor.start(ready))
+        self.closer = Closer(self.store, outbox, self.resumer.wait_until)
+        self.executor = Executor(self.wire, self.closer, concurrency=16)
+        self.intake = Intake(
+            self.catalogue, values, self.store, outbox, self.executor.start, self.resumer.wait_until, pool
+        )
+        self.settler = Settler(self.catalogue, values, self.store, outbox, self.wire)
+        self._loops: list[asyncio.Task[None]] = []
+
+    async def start(self, *loops: str) -> None:
+        await self.instance.start()
+        runs = {"closer": self.closer.run, "resumer": self.resumer.run, "settler": self.settler.run}
+        self._loops = [asyncio.create_task(runs[name]()) for name in loops or runs]
+
+    async def die(self) -> None:
+        """As by SIGKILL: loops gone, session gone, what is in flight goes on to nobody."""
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        await self.instance.stop()
+
+    async def stop(self) -> None:
+        await self.executor.drain(5)
+        await self.die()
+        await self.wire.aclose()
+
+
+class World:
+    """Vendors, replicas and the tables, for one test."""
+
+    def __init__(self, pool: Pool, admin: Any, dsn: str) -> None:
+        self._pool, self.admin, self._dsn = pool, admin, dsn
+        self.hubspot, self.twilio = HubSpot(index_delay=0), Twilio()
+        self.hubspot.unlimited = True
+        self._gateways: list[Gateway] = []
+        self._runners: list[web.AppRunner] = []
+
+    async def open(self) -> None:
+        ports = []
+        for emulator in (self.hubspot, self.twilio):
+            runner, port = await start(emulator, 0)
+            self._runners.append(runner)
+            ports.append(port)
+        self.secrets = {
+            "HUBSPOT_BASE_URL": f"http://127.0.0.1:{ports[0]}", "HUBSPOT_ACCESS_TOKEN": TOKEN,
+            "TWILIO_BASE_URL": f"http://127.0.0.1:{ports[1]}", "TWILIO_ACCOUNT_SID": ACCOUNT,
+            "TWILIO_AUTH_TOKEN": AUTH_TOKEN, "TWILIO_FROM": NUMBER,
+        }  # fmt: skip
+
+    async def gateway(self, *loops: str, timeout: float = 1.0) -> Gateway:
+        made = Gateway(self._pool, self._dsn, self.secrets, timeout)
+        await made.start(*loops)
+        self._gateways.append(made)
+        return made
+
+    async def close(self) -> None:
+        for gateway in self._gateways:
+            await gateway.stop()
+        for runner in self._runners:
+            await runner.cleanup()
+
+    async def call(self, step: int = 1, index: int = 0) -> Any:
+        return await self.admin.fetchrow("select * from tool_calls where call_id = $1", call_id(RUN, step, index))
+
+    async def state(self, wanted: str, step: int = 1, seconds: float = 20) -> Any:
+        async with asyncio.timeout(seconds):
+            while True:
+                row = await self.call(step)
+                if row is not None and row["state"] == wanted:
+                    return row
+                await asyncio.sleep(0.02)
+
+    def fault(self, emulator: Any, kind: str, **more: Any) -> None:
+        from sandbox.vendors.common import Fault
+
+        emulator.faults.append(Fault(kind, **more))
+
+    async def phases(self, step: int = 1) -> list[str]:
+        rows = await self.admin.fetch(
+            "select phase from ledger_entries where call_id = $1 order by entry_id", call_id(RUN, step, 0)
+        )
+        return [row["phase"] for row in rows]
+
+
+@pytest.fixture
+async def world(gateway_pool: Pool, admin: Any, postgres: Postgres) -> AsyncIterator[World]:
+    made = World(gateway_pool, admin, postgres.dsn("viox_gateway"))
+    await made.open()
+    await admin.execute(
+        "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)"
+        " values ($1, 'closer', $2, 'c', 'running', '/t', '1', 'viox.task.requested')",
+        RUN, thread_id("closer", "c"),
+    )  # fmt: skip
+    yield made
+    await made.close()
+
+
+def wants(tool: str, arguments: dict[str, Any], step: int = 1, index: int = 0, agent: str = "closer") -> Record:
+    made = ToolCallRequested(
+        call_id=call_id(RUN, step, index), run_id=str(RUN), step=step, index=index, tool=tool, arguments=arguments
+    )
+    key, value, headers = call_requested(agent, made, "c", datetime.now(UTC), None).to_kafka()
+    return Record(topics.tool_calls(agent), 0, step, key, value, tuple(headers))
+
+
+async def test_a_call_leaves_intent_outcome_and_answer(world: World) -> None:
+    gateway = await world.gateway()
+    await gateway.intake.accept([wants("twilio_send_message", SMS)])
+    row = await world.state("succeeded")
+    assert (row["attempt"], row["http_status"]) == (1, 201)
+    assert await world.phases() == ["intent", "outcome"]
+    entry = await world.admin.fetchrow(
+        "select request_headers, request_body, url from ledger_entries where phase = 'intent'"
+    )
+    assert AUTH_TOKEN not in entry["request_headers"]
+    assert b"Hi+Ana" in entry["request_body"]
+    assert await world.admin.fetchval("select receivers from outbox where topic = 'viox.tool-results.closer'") == [
+        "closer"
+    ]
+    assert await world.admin.fetchval("select agent from addresses where address = $1", SMS["To"]) == "closer"
+
+
+@pytest.mark.rule(8)
+async def test_a_redelivered_call_is_made_once(world: World) -> None:
+    gateway = await world.gateway()
+    await gateway.intake.accept([wants("twilio_send_message", SMS), wants("twilio_send_message", SMS)])
+    await gateway.intake.accept([wants("twilio_send_message", SMS)])
+    await world.state("succeeded")
+    assert len(world.twilio.effects) == 1
+
+
+@pytest.mark.rule(8)
+async def test_the_same_identity_with_other_arguments_is_refused(world: World) -> None:
+    gateway = await world.gateway()
+    await gateway.intake.accept([wants("twilio_send_message", SMS)])
+    await gateway.intake.accept([wants("twilio_send_message", SMS | {"Body": "other"})])
+    await world.state("succeeded")
+    assert [e["body"] for e in world.twilio.effects] == ["Hi Ana"]
+    assert await world.admin.fetchval("select code from dead_letters") == "call.conflict"
+
+
+@pytest.mark.rule(8)
+async def test_the_caller_is_who_owns_the_topic(world: World) -> None:
+    gateway = await world.gateway()
+    await gateway.intake.accept([wants("twilio_send_message", SMS, agent="voice")])
+    row = await world.state("denied")
+    assert row["agent"] == "voice"
+    assert "not_granted" in row["error"]
+    assert world.twilio.effects == []
+
+
+@pytest.mark.rule(8)
+async def test_a_read_of_a_dead_executor_runs_again(world: World) -> None:
+    dead = await world.gateway("closer")
+    world.fault(world.hubspot, "slow", seconds=3.0)
+    await dead.intake.accept([wants("hubspot_list_owners", {})])
+    await dead.die()
+    await world.gateway()
+    assert (await world.state("succeeded"))["attempt"] == 2
+
+
+@pytest.mark.rule(8)
+async def test_a_single_effect_of_a_dead_executor_is_unknown_until_looked_up(world: World) -> None:
+    dead = await world.gateway("closer")
+    world.fault(world.twilio, "slow", method="POST", seconds=3.0)
+    await dead.intake.accept([wants("twilio_send_message", SMS)])
+    await asyncio.sleep(0.3)
+    await dead.die()
+    await world.gateway()
+    row = await world.state("succeeded")
+    assert row["attempt"] == 1, "it was found at the vendor, not sent again"
+    assert len(world.twilio.effects) == 1
+    assert {"look_up", "settled"} <= set(await world.phases())
+
+
+@pytest.mark.rule(8)
+async def test_a_lease_that_ran_out_stops_the_first_byte(world: World) -> None:
+    from services.tool_gateway import execute
+    from services.tool_gateway.intake import Ready
+    from services.tool_gateway.wire import NotSent
+
+    gateway = await world.gateway("closer")
+    tool = gateway.catalogue.tools["twilio_send_message"]
+    from services.tool_gateway.encode import prepare
+    from services.tool_gateway.intake import _understand
+
+    call = _understand(wants("twilio_send_message", SMS))
+    prepared = prepare(tool, SMS, Secrets(world.secrets))
+    with pytest.raises(NotSent, match="lease"):
+        await execute.send(gateway.wire, Ready(call, tool, prepared, 1, 0.0, 0.0))
+    assert world.twilio.effects == []
+
+
+@pytest.mark.rule(9)
+@pytest.mark.parametrize(("kind", "sent"), [("cut_after", 1), ("cut_before", 1), ("500", 1), ("slow", 1)])
+async def test_a_lost_answer_settles_to_what_really_happened(world: World, kind: str, sent: int) -> None:
+    """cut_after and slow: it happened, found. cut_before and 500: it did not; proven absent, sent again, once."""
+    gateway = await world.gateway(timeout=0.6)
+    world.fault(world.twilio, kind, method="POST", seconds=2.0)
+    await gateway.intake.accept([wants("twilio_send_message", SMS)])
+    row = await world.state("succeeded", seconds=30)
+    assert len(world.twilio.effects) == sent
+    assert row["look_ups"] >= 1
+    assert row["attempt"] == (1 if kind in ("cut_after", "slow") else 2)
+
+
+@pytest.mark.rule(9)
+async def test_a_refused_connection_is_tried_again_and_then_failed_for_certain(world: World) -> None:
+    from sandbox.net import free_ports
+
+    world.secrets["TWILIO_BASE_URL"] = f"http://127.0.0.1:{free_ports(1)[0]}"
+    gateway = await world.gateway()
+    await gateway.intake.accept([wants("twilio_send_message", SMS)])
+    row = await world.state("failed", seconds=40)
+    assert row["attempt"] == 5
+    assert "no byte left" in row["error"]
+
+
+@pytest.mark.rule(10)
+async def test_absence_counts_only_when_the_request_can_no_longer_arrive(world: World) -> None:
+    gateway = await world.gateway(timeout=1.5)
+    world.fault(world.twilio, "cut_before", method="POST")
+    await gateway.intake.accept([wants("twilio_send_message", SMS)])
+    unknown = await world.state("unknown")
+    await world.state("succeeded", seconds=40)
+    settled = await world.admin.fetchval("select min(at) from ledger_entries where phase = 'settled'")
+    waited = (settled - unknown["unknown_since"]).total_seconds()
+    assert waited >= 1.5 + 0.2, "request timeout and read lag at least"
+
+
+@pytest.mark.rule(10)
+async def test_an_outcome_that_comes_after_its_attempt_was_taken_over_is_an_incident(world: World) -> None:
+    late = await world.gateway("closer", timeout=5)
+    world.fault(world.hubspot, "slow", seconds=1.0)
+    await late.intake.accept([wants("hubspot_list_owners", {})])
+    await asyncio.sleep(0.2)
+    await world.admin.execute("update tool_calls set lease_until = now() - interval '1 second'")
+    await world.gateway("closer", "resumer")
+    assert (await world.state("succeeded"))["attempt"] == 2
+    await late.executor.drain(5)
+    async with asyncio.timeout(5):
+        while "incident" not in await world.phases():
+            await asyncio.sleep(0.02)
+    assert (await world.call())["attempt"] == 2
+
+
+@pytest.mark.rule(11)
+async def test_a_twin_of_an_unknown_call_is_denied_under_any_identity(world: World) -> None:
+    gateway = await world.gateway("closer")
+    world.fault(world.twilio, "cut_after", method="POST")
+    await gateway.intake.accept([wants("twilio_send_message", SMS)])
+    await world.state("unknown")
+    await gateway.intake.accept([wants("twilio_send_message", SMS, step=5)])
+    row = await world.state("denied", step=5)
+    assert "twin_unknown" in row["error"]
+    assert len(world.twilio.effects) == 1
+    assert await world.admin.fetchval("select status from run_overview where run_id = $1", RUN) == "waiting"
+    announced = await world.admin.fetchval("select count(*) from outbox where topic = 'viox.runs'")
+    assert announced == 1, "viox.run.waiting is announced in the same transaction"
+
+
+@pytest.mark.rule(11)
+async def test_a_person_settles_what_no_look_up_can(world: World, postgres: Postgres) -> None:
+    from shared.errors import Conflict
+    from shared.store.pool import open_pool
+    from viox import store
+
+    gateway = await world.gateway("closer")
+    world.fault(world.twilio, "cut_after", method="POST")
+    await gateway.intake.accept([wants("twilio_send_message", SMS)])
+    await world.state("unknown")
+    operator = await open_pool(postgres.dsn("viox_operator_cli"), application="test", size=1)
+    try:
+        await store.settle(operator, call_id(RUN, 1, 0), "succeeded", {"sid": "SM1"}, "olga")
+        with pytest.raises(Conflict):
+            await store.settle(operator, call_id(RUN, 1, 0), "failed", None, "olga")
+    finally:
+        await operator.close()
+    assert (await world.call())["state"] == "succeeded"
+    assert (await world.phases())[-1] == "settled"
+    assert await world.admin.fetchval("select count(*) from outbox where message_id = $1", call_id(RUN, 1, 0)) == 1
+
+
+@pytest.mark.rule(12)
+async def test_a_vendor_that_says_429_is_asked_again_when_it_said(world: World) -> None:
+    gateway = await world.gateway()
+    world.fault(world.twilio, "429", retry_after=0.4)
+    await gateway.intake.accept([wants("twilio_send_message", SMS)])
+    row = await world.state("succeeded")
+    assert row["attempt"] == 2
+    assert len(world.twilio.effects) == 1
+
+
+@pytest.mark.rule(12)
+async def test_what_waits_for_its_rate_waits_as_a_row(world: World) -> None:
+    gateway = await world.gateway()
+    slow = catalogue.Rate("slow", per_second=10, burst=1)
+    gateway.catalogue.tools["hubspot_list_owners"] = replace(gateway.catalogue.tools["hubspot_list_owners"], rate=slow)
+    await gateway.intake.accept([wants("hubspot_list_owners", {}, step=n) for n in range(1, 6)])
+    assert await world.admin.fetchval("select count(*) from tool_calls where state = 'requested'") == 4
+    await world.state("succeeded", step=5)
+    times = [
+        r["at"] for r in await world.admin.fetch("select at from ledger_entries where phase = 'intent' order by at")
+    ]
+    assert (times[-1] - times[0]).total_seconds() >= 0.39
+
+
+@pytest.mark.rule(15)
+async def test_no_secret_is_stored_anywhere(world: World) -> None:
+    gateway = await world.gateway()
+    await gateway.intake.accept([wants("twilio_send_message", SMS), wants("hubspot_list_owners", {}, step=2)])
+    await world.state("succeeded")
+    await world.state("succeeded", step=2)
+    import base64
+
+    basic = base64.b64encode(f"{ACCOUNT}:{AUTH_TOKEN}".encode()).decode()
+    for table in ("tool_calls", "ledger_entries", "outbox"):
+        text = str(await world.admin.fetch(f"select t::text from {table} t"))  # noqa: S608
+        assert AUTH_TOKEN not in text
+        assert TOKEN not in text
+        assert basic not in text
+
+
+async def test_a_missing_credential_denies_the_call_by_its_name(world: World) -> None:
+    del world.secrets["TWILIO_AUTH_TOKEN"]
+    gateway = await world.gateway()
+    await gateway.intake.accept([wants("twilio_send_message", SMS)])
+    assert "TWILIO_AUTH_TOKEN" in (await world.state("denied"))["error"]
+
+
+async def test_a_malformed_call_does_not_hold_up_its_neighbour(world: World) -> None:
+    gateway = await world.gateway()
+    good = wants("twilio_send_message", SMS)
+    bad = [
+        Record(good.topic, 0, n, b"", value, good.headers) for n, value in enumerate([b"{", b"[]", b'{"call_id": 5}'])
+    ]
+    await gateway.intake.accept([*bad, good])
+    await world.state("succeeded")
+    assert await world.admin.fetchval("select count(*) from dead_letters") == 3
+
+
+@pytest.mark.parametrize("role", ["viox_closer", "viox_gateway", "viox_operator_cli", "viox_reader"])
+@pytest.mark.parametrize(
+    "statement", ["update ledger_entries set detail = null", "delete from ledger_entries", "truncate ledger_entries"]
+)
+async def test_nobody_changes_the_ledger(postgres: Postgres, admin: Any, role: str, statement: str) -> None:
+    connection = await asyncpg.connect(postgres.dsn(role))
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def test_not_even_the_owner_changes_the_ledger(postgres: Postgres, admin: Any) -> None:
+    await admin.execute("insert into ledger_entries (call_id, attempt, phase) values ('x', 1, 'intent')")
+    connection = await asyncpg.connect(postgres.dsn("viox"))
+    try:
+        for statement in (
+            "update ledger_entries set attempt = 2",
+            "delete from ledger_entries",
+            "truncate ledger_entries",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
+                await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("table", ["tool_calls", "ledger_entries", "addresses", "catalogue", "rate_limits", "pauses"])
+async def test_agents_cannot_write_what_the_gateway_answers_for(postgres: Postgres, admin: Any, table: str) -> None:
+    connection = await asyncpg.connect(postgres.dsn("viox_closer"))
+    try:
+        for statement in (f"delete from {table}", f"insert into {table} default values"):  # noqa: S608
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+    finally:
+        await connection.close()
