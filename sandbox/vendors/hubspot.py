@@ -289,7 +289,7 @@ class HubSpot(Emulator):
         now = _now()
         values = {name: None if v is None else str(v) for name, v in properties.items()}
         if values.get("email"):
-            values["email"] = values["email"].lower()
+            values["email"] = str(values["email"]).lower()
         made = {"id": number, "properties": values, "createdAt": now, "updatedAt": now, "_at": time.monotonic()}
         self.objects[kind][number] = made
         self.effect("create", type=kind, id=number, properties=values)

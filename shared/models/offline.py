@@ -45,6 +45,9 @@ class OfflineModel:
             latency_ms=(time.perf_counter() - started) * 1000,
         )
 
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
 
 def _size(request: ChatRequest) -> int:
     shown = 0

@@ -120,6 +120,8 @@ class ChatModel(Protocol):
 
     async def complete(self, request: ChatRequest) -> ChatReply: ...
 
+    async def aclose(self) -> None: ...
+
 
 class ModelError(VioxError):
     """A model call that gave no answer. `retry_after` is in seconds, when the provider said so."""

@@ -36,7 +36,8 @@ from shared.bus.messages import (
 from shared.bus.outbox import Outbox, Outgoing, outgoing
 from shared.errors import VioxError
 from shared.ids import RunId, ThreadId
-from shared.models.port import ChatModel, ModelError, ToolSpec, sha256_json
+from shared.models.port import ChatModel, ChatReply, ModelError, ToolSpec, sha256_json
+from shared.models.prices import cost_microusd
 from shared.runtime.agent import AgentSpec
 from shared.runtime.history import Step, trigger_body
 from shared.runtime.nodes import AgentState, Call, RunContext, identified_call, record_results
@@ -153,6 +154,7 @@ class Activator:
             metrics.ACTIVATION_SECONDS.labels(self._spec.name).observe(time.monotonic() - started)
             return bool(more)
         except ModelError as error:
+            metrics.MODEL_CALLS.labels(self._spec.name, self._model.model, error.code).inc(error.attempts)
             await self._model_failed(claimed, error)
         except VioxError as error:
             await self._end_run(claimed, "failed", error)
@@ -255,10 +257,20 @@ class Activator:
 
     async def _commit(self, work: Commit, context: RunContext | None) -> bool | None:
         if context is not None:
+            self._count(context.replies)
             await self._remember_prompts(context)
         reached("agent.before_commit")
         more = await self._store.commit(work, self._owner)
         return self._committed(work, more)
+
+    def _count(self, replies: Sequence[ChatReply]) -> None:
+        agent = self._spec.name
+        for reply in replies:
+            model = reply.answering_model
+            metrics.MODEL_CALLS.labels(agent, model, "answered").inc()
+            metrics.MODEL_TOKENS.labels(agent, model, "input").inc(reply.usage.input)
+            metrics.MODEL_TOKENS.labels(agent, model, "output").inc(reply.usage.output)
+            metrics.MODEL_COST.labels(agent, model).inc((cost_microusd(model, reply.usage) or 0) / 1_000_000)
 
     def _committed(self, work: Commit, more: bool | None) -> bool | None:
         thread = work.claimed.thread_id

@@ -197,7 +197,7 @@ def _model_body(request: ChatRequest, reply: ChatReply) -> dict[str, Any]:
         ],
         "provider": message.provider,
         "model": reply.answering_model,
-        "requested_model": reply.requested_model,
+        "requested_model": request.model,
         "usage": {
             name: getattr(reply.usage, name)
             for name in ("input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning")

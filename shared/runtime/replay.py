@@ -92,6 +92,9 @@ class _Recorded:
             body["attempts"], body["latency_ms"], body.get("refusal"),
         )  # fmt: skip
 
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
     def _why(self, request: ChatRequest, body: dict[str, Any]) -> str:
         parts: list[str] = []
         if sha256_json(request.system) != body["prompt_sha256"]:

@@ -80,6 +80,7 @@ class _Runner:
         await self.outbox.flush()
         await self.producer.stop()
         await self._instance.stop()
+        await self._model.aclose()
         await asyncio.wait_for(self.pool.close(), 5)
 
     async def keep_tools(self) -> None:

@@ -29,6 +29,10 @@ def sdk(served: Served, token: str = TOKEN) -> Any:
     return Api(token, endpoint_url=served.url, retry_strategy=None)
 
 
+def answer_to(error: Any) -> Any:
+    return error.value.response
+
+
 def people(served: Served) -> Any:
     base = sdk(served).create_base(WORKSPACE, "CRM", [{"name": "People", "fields": [LINE]}])
     table = base.table("People")
@@ -86,8 +90,8 @@ def test_records_create_read_update_upsert_delete(served: Served) -> None:
 def test_errors_are_the_vendors(served: Served, fields: dict[str, Any], kind: str) -> None:
     with pytest.raises(requests.HTTPError) as error:
         people(served).create(fields)
-    assert error.value.response.status_code == 422
-    assert error.value.response.json()["error"]["type"] == kind
+    assert answer_to(error).status_code == 422
+    assert answer_to(error).json()["error"]["type"] == kind
 
 
 def test_missing_wrong_token_and_throttled(served: Served) -> None:
@@ -95,13 +99,13 @@ def test_missing_wrong_token_and_throttled(served: Served) -> None:
     for wrong, status in (("wrong", 401), (TOKEN, 404)):
         with pytest.raises(requests.HTTPError) as error:
             sdk(served, wrong).table(table.base.id, table.name).get("rec" + "0" * 14)
-        assert error.value.response.status_code == status
+        assert answer_to(error).status_code == status
     with pytest.raises(requests.HTTPError) as unknown:
         sdk(served).table(table.base.id, "Nothing").all()
-    assert unknown.value.response.status_code == 403
+    assert answer_to(unknown).status_code == 403
     served.emulator.unlimited = False
     for _ in range(5):
         table.all()
     with pytest.raises(requests.HTTPError) as throttled:
         table.all()
-    assert throttled.value.response.status_code == 429
+    assert answer_to(throttled).status_code == 429

@@ -41,6 +41,9 @@ class Model:
         self.requests: list[ChatRequest] = []
         self.gate: asyncio.Event | None = None
 
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
     async def complete(self, request: ChatRequest) -> ChatReply:
         self.requests.append(request)
         if self.gate:

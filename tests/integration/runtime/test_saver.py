@@ -11,7 +11,7 @@ from shared.store.pool import Pool
 
 
 async def test_saver_conforms(closer_pool: Pool) -> None:
-    @checkpointer_test(name="ThreadSaver")
+    @checkpointer_test(name="ThreadSaver")  # type: ignore[untyped-decorator]  # the suite carries no types
     async def saver() -> Any:
         yield ThreadSaver(closer_pool, buffered=False)
 

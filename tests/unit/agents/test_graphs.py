@@ -61,6 +61,9 @@ class Scripted:
         self._turns = list(turns)
         self.requests: list[ChatRequest] = []
 
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
     async def complete(self, request: ChatRequest) -> ChatReply:
         self.requests.append(request)
         turn = self._turns.pop(0)
