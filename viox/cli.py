@@ -8,7 +8,6 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import click
 import typer
 
 from shared.errors import BadInput, VioxError
@@ -16,6 +15,9 @@ from viox import output
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="VioX OS: eight agents, one tool gateway, everything on record.")  # fmt: skip
+
+# Typer carries its own copy of click and exports only leaves of its tree of errors; this is their common base.
+USAGE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="Rows a page.")]
@@ -29,20 +31,22 @@ def main() -> None:
     """Entry point: bad options leave with 2, our errors with their code."""
     wants_json = "--json" in sys.argv[1:]
     try:
-        app(standalone_mode=False)
-    except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
-    except click.ClickException as error:
-        name = getattr(getattr(error, "param", None), "name", None)
-        field = f"--{name}" if name else "command"
-        output.fail(
-            BadInput("option.invalid", error.format_message(), field=field, remedy="See `viox --help`."),
-            as_json=wants_json,
-        )
-    except (KeyboardInterrupt, click.exceptions.Abort):
+        code = app(standalone_mode=False)
+    except USAGE_ERROR as error:
+        told = BadInput("option.invalid", error.format_message(), field=_field(error), remedy="See `viox --help`.")
+        output.fail(told, as_json=wants_json)
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except VioxError as error:
         output.fail(error, as_json=wants_json)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _field(error: Any) -> str:
+    param = getattr(error, "param", None)
+    if param is None or not param.name:
+        return "command"
+    return param.name.upper() if param.param_type_name == "argument" else max(param.opts, key=len)
 
 
 def run_async(work: Coroutine[Any, Any, Any]) -> Any:

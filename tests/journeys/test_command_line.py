@@ -1,0 +1,200 @@
+"""A running deployment as an operator knows it: commands, exit codes, JSON, bad input."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Deployment
+
+
+def lead(**more: Any) -> dict[str, Any]:
+    tag = uuid.uuid4().hex[:8]
+    data = {"email": f"j.{tag}@example.com", "first_name": "Jo", "interest": "tea", "amount_cents": 5000} | more
+    return {"specversion": "1.0", "id": tag, "source": "/journey", "type": "viox.lead.created", "data": data}
+
+
+def test_a_question_is_answered_and_told(deployment: Deployment) -> None:
+    answer = deployment("ask", "chief_of_staff", "Which colleague handles invoices? controller?", "--wait", "--json")
+    assert answer.code == 0, answer.err
+    run = answer.json()
+    assert (run["agent"], run["status"], run["model"]) == ("chief-of-staff", "finished", "offline")
+    told = deployment("run", run["run_id"])
+    assert "trigger" in told.out
+    assert run["text"] in told.out
+    assert deployment("replay", run["run_id"]).code == 0
+
+
+def test_a_published_lead_can_be_followed_to_the_exact_bytes(deployment: Deployment) -> None:
+    event = lead()
+    published = deployment("publish", "--json", stdin=json.dumps(event))
+    assert published.code == 0, published.err
+    (run_id,) = published.json()["items"][0]["run_ids"]
+    run = finished(deployment, run_id)
+    assert run["tool_calls"] == 5
+    calls = deployment("calls", "--run", run_id, "--json").json()["items"]
+    assert {c["state"] for c in calls} == {"succeeded"}
+    made = next(c for c in calls if c["tool"] == "hubspot_create_contact")
+    shown = deployment("call", made["call_id"], "--json").json()
+    assert shown["request"][0]["method"] == "POST"
+    assert shown["response"][0]["status"] == 201
+    assert all(c["passed"] for c in shown["checks"])
+    assert deployment("replay", run_id, "--json").json()["same"]
+    again = deployment("publish", "--json", stdin=json.dumps(event))
+    assert again.code == 0
+    assert len(deployment("calls", "--run", run_id, "--json").json()["items"]) == len(calls), "a repeat changes nothing"
+
+
+def test_a_known_contact_is_found_and_completed_not_doubled(deployment: Deployment) -> None:
+    first = lead()
+    run = finished(
+        deployment, deployment("publish", "--json", stdin=json.dumps(first)).json()["items"][0]["run_ids"][0]
+    )
+    assert "contact created" in run["text"]
+    second = lead(email=first["data"]["email"], phone="+14155550177")
+    run = finished(
+        deployment, deployment("publish", "--json", stdin=json.dumps(second)).json()["items"][0]["run_ids"][0]
+    )
+    assert "contact found" in run["text"], run["text"]
+    tools = [c["tool"] for c in deployment("calls", "--run", run["run_id"], "--json").json()["items"]]
+    assert "hubspot_update_contact" in tools
+    assert "hubspot_create_contact" not in tools
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "code", "field"),
+    [
+        (["ask", "clozer", "hi"], None, 2, "agent"),
+        (["ask", "closer", "  "], None, 2, "TEXT"),
+        (["run", "nonsense"], None, 2, "run"),
+        (["run", str(uuid.UUID(int=5))], None, 2, "run"),
+        (["call", "nonsense"], None, 2, "call"),
+        (["runs", "--limit", "0"], None, 2, "--limit"),
+        (["runs", "--cursor", "x"], None, 2, "--cursor"),
+        (["runs", "--since", "yesterday"], None, 2, "--since"),
+        (["runs", "--status", "sleeping"], None, 2, "--status"),
+        (["settle", "x", "--as", "maybe"], None, 2, "--as"),
+        (["redrive"], None, 2, "ID"),
+        (["pause", "nobody"], None, 2, "SCOPE"),
+        (["publish", "/no/such/file"], None, 2, "FILE"),
+        (["publish"], "", 2, "FILE"),
+        (["publish"], "{oops", 2, "line 1"),
+        (["publish"], "[1]", 2, "event"),
+        (["publish"], json.dumps({"specversion": "1.0", "source": "/x", "type": "viox.lead.created"}), 2, "id"),
+        (["publish"], json.dumps(lead() | {"type": "viox.lead.craeted"}), 2, "type"),
+        (["publish"], json.dumps(lead(email="nobody")), 2, "data.email"),
+        (["publish", "--topic", "viox.events.people"], json.dumps(lead()), 2, "--topic"),
+        (["publish"], json.dumps(lead(note="x" * 5_000_000)), 2, "data"),
+        (["nonsense"], None, 2, "command"),
+    ],
+)
+def test_bad_input_names_field_and_remedy(
+    deployment: Deployment, arguments: list[str], stdin: str | None, code: int, field: str
+) -> None:
+    plain = deployment(*arguments, stdin=stdin)
+    assert plain.code == code
+    assert plain.err.startswith("error["), plain.err
+    as_json = deployment(*arguments, "--json", stdin=stdin)
+    assert as_json.code == code
+    error = as_json.json()["error"]
+    assert error["field"] == field
+    assert set(error) == {"code", "message", "field", "remedy", "retryable"}
+
+
+def test_one_bad_event_of_a_file_means_none_is_taken(deployment: Deployment, tmp_path: Path) -> None:
+    good, bad = lead(), lead(email="nobody")
+    file = tmp_path / "events.jsonl"
+    file.write_text("\n".join(json.dumps(e) for e in (good, bad)))
+    answer = deployment("publish", str(file))
+    assert answer.code == 2
+    assert "line 2" in answer.err
+    assert good["data"]["email"] not in deployment("runs", "--agent", "closer", "--json", "--limit", "1000").out
+
+
+def test_waiting_too_short_is_exit_code_5_and_the_run_goes_on(deployment: Deployment) -> None:
+    deployment("pause", "builder")
+    try:
+        paused = deployment("ask", "builder", "x", "--wait", "--timeout", "5", "--json")
+        assert paused.code == 3, paused.err
+        run = paused.json()
+        assert run["waiting_for"] == [{"kind": "paused", "id": "agent:builder"}]
+    finally:
+        deployment("resume", "builder")
+    assert finished(deployment, run["run_id"])["status"] == "finished"
+
+
+def test_a_cancelled_run_ends(deployment: Deployment) -> None:
+    deployment("pause", "tool:hubspot_get_contact_by_email".removeprefix("tool:"))
+    try:
+        (run_id,) = deployment("publish", "--json", stdin=json.dumps(lead())).json()["items"][0]["run_ids"]
+        waited(deployment, run_id, lambda r: r["tool_calls"] == 1)
+        assert deployment("cancel", run_id).code == 0
+        assert waited(deployment, run_id, lambda r: r["status"] != "running")["status"] == "cancelled"
+        assert deployment("cancel", run_id).code == 1
+    finally:
+        deployment("resume", "hubspot_get_contact_by_email")
+
+
+def test_listings_page_to_the_end(deployment: Deployment) -> None:
+    everything = deployment("runs", "--json", "--limit", "1000").json()["items"]
+    seen: list[str] = []
+    cursor: list[str] = []
+    while True:
+        page = deployment("runs", "--json", "--limit", "4", *cursor).json()
+        seen += [r["run_id"] for r in page["items"]]
+        if page["next"] is None:
+            break
+        cursor = ["--cursor", page["next"]]
+    assert seen == [r["run_id"] for r in everything]
+
+
+def test_tools_status_and_graphs(deployment: Deployment) -> None:
+    tools = {t["tool"]: t for t in deployment("tools", "--json").json()["items"]}
+    assert tools["hubspot_create_deal"]["granted_to"] == ["closer"]
+    assert deployment("tools", "check").code == 0
+    status = deployment("status", "--json").json()
+    assert {s["name"] for s in status["services"]} >= {"gateway", "closer", "chief-of-staff"}
+    assert all(s["ready"] for s in status["services"])
+    assert "think" in deployment("graph", "people_ops").out
+
+
+def test_a_second_stack_in_the_same_place_is_refused(deployment: Deployment) -> None:
+    answer = deployment("up", "--json")
+    assert answer.code == 2
+    assert answer.json()["error"]["code"] == "stack.running"
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    import os
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        base = taken.getsockname()[1] - 1
+        environment = os.environ | {"VIOX_HOME": str(tmp_path), "VIOX_PORT_BASE": str(base)}
+        answer = Deployment(tmp_path, environment)("up")
+    assert answer.code == 2
+    assert f"port {base + 1}" in answer.err
+    assert "VIOX_PORT_BASE" in answer.err
+
+
+def finished(deployment: Deployment, run_id: str) -> dict[str, Any]:
+    return waited(deployment, run_id, lambda run: run["status"] not in ("running", "waiting"))
+
+
+def waited(deployment: Deployment, run_id: str, condition: Any, seconds: float = 40) -> dict[str, Any]:
+    import time
+
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = deployment("run", run_id, "--json")
+        if answer.code == 0 and condition(answer.json()):
+            found: dict[str, Any] = answer.json()
+            return found
+        assert time.monotonic() < deadline, answer.out + answer.err
+        time.sleep(0.1)

@@ -1,0 +1,79 @@
+"""Replay: the same record is green, one changed line of a prompt, a rule or a call is red."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+from langgraph.types import Command
+
+from shared.models.port import AssistantMessage, ModelToolCall, sha256_json
+from shared.runtime.agent import AgentSpec
+from shared.runtime.history import Step
+from shared.runtime.replay import Report, replay_run
+from tests.unit.agents.test_graphs import RUN, Graph, Scripted, calls, closed, spec_of, trigger
+
+VOICE = spec_of("voice")
+
+
+async def recorded() -> list[Step]:
+    """A run of two turns in which an event joined."""
+    graph = Graph(VOICE, Scripted(calls("a", "b"), calls("c"), AssistantMessage("done")))
+    state = await graph.go(trigger("viox.task.requested", {"instruction": "x", "context": {}}))
+    joined = [trigger("com.twilio.message.received", {"From": "+1", "Body": "my invoice"})]
+    state = await graph.go(Command(resume={"results": closed(state, {"n": 1}), "joined": joined}))
+    await graph.go(Command(resume={"results": closed(state, {"n": 2}), "joined": []}))
+    return [orjson_round_trip(step) for step in graph.history]
+
+
+def orjson_round_trip(step: Step) -> Step:
+    """As it comes back from the table."""
+    return replace(step, body=orjson.loads(orjson.dumps(step.body)))
+
+
+async def replayed(spec: AgentSpec, steps: list[Step]) -> Report:
+    stored = {sha256_json(VOICE.prompt): orjson.dumps(VOICE.prompt).decode(), sha256_json([]): "[]"}
+    return await replay_run(spec, RUN, steps, stored)
+
+
+async def test_an_unchanged_run_is_green() -> None:
+    report = await replayed(VOICE, await recorded())
+    assert report.same, report.lines()
+    assert (report.model_requests, report.calls) == (3, 3)
+
+
+async def test_one_changed_line_of_the_prompt_is_red_and_shown() -> None:
+    changed = replace(VOICE, prompt=VOICE.prompt.replace("Never promise prices", "Sometimes promise prices"))
+    report = await replayed(changed, await recorded())
+    assert not report.same
+    assert "+Sometimes promise prices or dates." in "\n".join(report.lines())
+
+
+async def test_a_changed_rule_is_red(monkeypatch: pytest.MonkeyPatch) -> None:
+    from services.voice import domain
+
+    steps = await recorded()
+    monkeypatch.setattr(domain, "ROUTING", ())
+    report = await replayed(VOICE, steps)
+    assert any(d.what == "note" for d in report.differences)
+
+
+@pytest.mark.parametrize("kind", ["results", "trigger"])
+async def test_a_record_that_was_tampered_with_is_red(kind: str) -> None:
+    steps = await recorded()
+    place = next(i for i, s in enumerate(steps) if s.kind == kind)
+    body: dict[str, Any] = orjson.loads(
+        orjson.dumps(steps[place].body).replace(b'"n":1', b'"n":7').replace(b'"x"', b'"y"')
+    )
+    steps[place] = replace(steps[place], body=body)
+    assert not (await replayed(VOICE, steps)).same
+
+
+async def test_repeated_provider_ids_do_not_confuse_it() -> None:
+    same = AssistantMessage("", (ModelToolCall("id", "a", {}), ModelToolCall("id", "b", {})))
+    graph = Graph(VOICE, Scripted(same, AssistantMessage("done")))
+    state = await graph.go(trigger("viox.task.requested", {"instruction": "x", "context": {}}))
+    await graph.go(Command(resume={"results": closed(state), "joined": []}))
+    assert (await replayed(VOICE, graph.history)).same
