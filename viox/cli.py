@@ -46,7 +46,7 @@ def _field(error: Any) -> str:
     param = getattr(error, "param", None)
     if param is None or not param.name:
         return "command"
-    return param.name.upper() if param.param_type_name == "argument" else max(param.opts, key=len)
+    return str(param.name.upper() if param.param_type_name == "argument" else max(param.opts, key=len))
 
 
 def run_async(work: Coroutine[Any, Any, Any]) -> Any:

@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 import jsonschema_rs
 import yaml
 
+from shared.bus.topics import AGENTS
 from shared.errors import BadInput
 
 Effect = Literal["read", "idempotent", "keyed", "once"]
@@ -161,9 +162,25 @@ class Catalogue:
 
 def load(paths: Iterable[Path] = (), grants: Mapping[str, frozenset[str]] | None = None) -> Catalogue:
     """Read our vendors' documents and further ones. Raises BadInput naming file and operation at fault."""
-    files = [*sorted(HERE.glob("*.yaml")), *(f for p in paths for f in _files(p))]
-    tools = [tool for file in files for tool in read_document(file)]
-    return Catalogue(tools, grants if grants is not None else read_grants())
+    tools = [tool for file in sorted(HERE.glob("*.yaml")) for tool in read_document(file)]
+    given = dict(grants if grants is not None else read_grants())
+    for file in (f for p in paths for f in _files(p)):
+        added = read_document(file)
+        for agent in _granted_by(file):
+            given[agent] = given.get(agent, frozenset()) | {tool.name for tool in added}
+        tools += added
+    return Catalogue(tools, given)
+
+
+def _granted_by(file: Path) -> list[str]:
+    """A business's own document may say itself whom its tools are for: `granted_to` under info.x-viox."""
+    named = yaml.safe_load(file.read_text())["info"]["x-viox"].get("granted_to", [])
+    for agent in named:
+        if agent not in AGENTS:
+            raise BadInput(
+                "agent.unknown", f"{file.name} grants to {agent!r}, which is no agent.", field="info.x-viox.granted_to"
+            )
+    return list(named)
 
 
 def with_rates(found: Catalogue, settings: Mapping[str, str]) -> Catalogue:

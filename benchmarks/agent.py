@@ -1,0 +1,52 @@
+"""An agent that does what its task says: `calls N` makes N tool calls, one after another. No model time of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.graph import StateGraph
+from langgraph.runtime import Runtime
+
+from shared.bus.envelope import Message
+from shared.models.offline import call, say
+from shared.models.port import AssistantMessage, ChatRequest, ToolMessage, UserMessage
+from shared.runtime.agent import AgentSpec
+from shared.runtime.nodes import AgentState, RunContext, add_loop
+from shared.runtime.process import Process, run
+from shared.runtime.service import agent_service
+from shared.settings import Settings
+
+
+def policy(request: ChatRequest) -> AssistantMessage:
+    first = request.messages[0]
+    assert isinstance(first, UserMessage)
+    wanted = int(first.text.rsplit(" ", 1)[1])
+    done = sum(isinstance(m, ToolMessage) for m in request.messages)
+    if done >= wanted:
+        return say("done")
+    return call(request, ("bench_echo", {"n": done, "text": "x" * 100}))
+
+
+def begin(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
+    return {"steps": state.get("steps", [])}
+
+
+def graph() -> StateGraph[Any, Any, Any, Any]:
+    flow = StateGraph(AgentState, context_schema=RunContext)
+    flow.add_node("begin", begin)
+    return add_loop(flow, entry="begin")
+
+
+def conversation(event: Message) -> str:
+    return event.id
+
+
+BENCH = AgentSpec("builder", "building", "Do what the task says.", conversation, graph, policy, max_turns=200)
+
+
+def build(settings: Settings) -> Process:
+    return agent_service(BENCH, settings)
+
+
+if __name__ == "__main__":
+    run(BENCH.name, build)
