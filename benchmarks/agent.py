@@ -27,7 +27,7 @@ def policy(request: ChatRequest) -> AssistantMessage:
     return call(request, ("bench_echo", {"n": done, "text": "x" * 100}))
 
 
-def begin(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
+async def begin(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
     return {"steps": state.get("steps", [])}
 
 

@@ -11,7 +11,7 @@ from services.closer import domain
 from shared.runtime.nodes import AgentState, RunContext, add_loop, last_trigger, note
 
 
-def qualify(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
+async def qualify(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
     """Put what the rules say about the trigger before the model."""
     trigger = last_trigger(state)
     found = domain.facts(trigger) if trigger else None

@@ -1,7 +1,8 @@
 """The nodes every agent's graph is built around: think, act, wait, conclude.
 
 Nodes are pure apart from the model: what they want done is state, which the runtime commits and sends. `wait` does
-nothing but interrupt, because LangGraph runs an interrupted node again from its start when it resumes.
+nothing but interrupt, because LangGraph runs an interrupted node again from its start when it resumes. All are async,
+because LangGraph hands plain functions to a thread.
 """
 
 from __future__ import annotations
@@ -89,14 +90,14 @@ async def think(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
     return {"steps": steps, "turns": turns, "text": reply.message.text, "calls": []}
 
 
-def act(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
+async def act(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
     """Give each call of the turn its identity. The runtime sends them after the commit."""
     turn = state["steps"][-1]
     calls = [identified_call(runtime.context.run_id, turn.step, index, c) for index, c in enumerate(turn.body["calls"])]
     return {"calls": calls, "outgoing": [call for call in calls if call["error"] is None]}
 
 
-def wait(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
+async def wait(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
     """Stand still until every call of the turn has its result, then put results and what else arrived on record."""
     sent = [call["call_id"] for call in state["calls"] if call["error"] is None]
     resumed: dict[str, Any] = interrupt({"calls": sent}) if sent else {"results": {}, "joined": []}
@@ -114,7 +115,7 @@ def record_results(
     return steps
 
 
-def conclude(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
+async def conclude(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
     """Put the run's end on record."""
     body = {"status": "finished", "text": state.get("text", "")}
     return {"steps": runtime.context.step(state, "outcome", body)}

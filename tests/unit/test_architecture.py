@@ -1,0 +1,55 @@
+"""Rules about the code itself."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from shared.bus.topics import AGENTS
+from shared.telemetry.hold import POINTS
+
+ROOT = Path(__file__).parent.parent.parent
+FILES = (
+    "README.md",
+    "__init__.py",
+    "agent.py",
+    "domain.py",
+    "graph.py",
+    "main.py",
+    "offline.py",
+    "prompts.py",
+    "tools.yaml",
+)
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_every_service_has_the_same_files(agent: str) -> None:
+    folder = ROOT / "services" / agent.replace("-", "_")
+    assert sorted(f.name for f in folder.iterdir() if f.is_file()) == sorted(FILES)
+    assert len((folder / "main.py").read_text().splitlines()) <= 60
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_domains_are_pure(agent: str) -> None:
+    text = (ROOT / "services" / agent.replace("-", "_") / "domain.py").read_text()
+    imported = re.findall(r"^(?:from|import) (\S+)", text, re.MULTILINE)
+    assert set(imported) <= {"__future__", "json", "re", "dataclasses", "datetime", "typing"}
+    assert "datetime.now" not in text
+    assert "date.today" not in text
+
+
+def test_every_named_moment_is_in_the_code() -> None:
+    source = "\n".join(f.read_text() for folder in ("shared", "services") for f in (ROOT / folder).rglob("*.py"))
+    for point in POINTS:
+        assert f'reached("{point}")' in source, point
+
+
+def test_the_gateway_does_not_load_langgraph() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, services.tool_gateway.main; print([m for m in sys.modules if m.startswith('langgraph')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,181 @@
+"""Reference pages made from the code: topics, event types, settings, JSON Schemas, the AsyncAPI document.
+
+`python -m viox.docs` writes them, `--check` says which are out of date and leaves with 1.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from shared.bus import messages, topics
+from shared.bus.events import REGISTRY, TASK_TYPE, EventData, TaskRequested
+from shared.settings import Settings
+
+REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
+HEAD = "<!-- Made by `make docs` from the code. Do not edit. -->\n\n"
+
+# Our own types: name → (model of the data, what it says)
+OWN: dict[str, tuple[type[EventData], str]] = {
+    TASK_TYPE: (TaskRequested, "do this: a command to one agent"),
+    **{e.type: (e.data, e.about) for e in REGISTRY.values() if e.data},
+    messages.RUN_STARTED: (messages.Run, "a run began"),
+    messages.RUN_WAITING: (messages.Run, "a run waits for somebody"),
+    messages.RUN_FINISHED: (messages.Run, "a run ended"),
+    messages.CALL_REQUESTED: (messages.ToolCallRequested, "an agent wants a tool run"),
+    messages.CALL_CLOSED: (messages.ToolCallClosed, "a tool call ended"),
+    messages.DEAD_LETTER: (messages.DeadLetterRecorded, "a message was set aside"),
+}
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """(path below docs/reference, content) of every generated file."""
+    yield "topics.md", _topics()
+    yield "events.md", _events()
+    yield "settings.md", _settings()
+    yield "asyncapi.json", _json(asyncapi())
+    for name, (model, _) in OWN.items():
+        yield f"schemas/{name}.json", _json(_schema(name, model))
+
+
+def asyncapi() -> dict[str, Any]:
+    """AsyncAPI 3.0: every channel with the messages it may carry."""
+    carried = {topic.name: _types_on(topic.name) for topic in topics.all_topics()}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "VioX OS",
+            "version": "0.1.0",
+            "description": "CloudEvents 1.0 over Kafka, binary or structured.",
+        },
+        "defaultContentType": "application/json",
+        "channels": {
+            topic.name: {
+                "address": topic.name,
+                "description": f"{topic.about}. Keyed by {topic.key}. Written by {', '.join(topic.writers)}; "
+                f"read by {', '.join(topic.readers)}.",
+                "messages": {_key(t): {"$ref": f"#/components/messages/{_key(t)}"} for t in carried[topic.name]},
+            }
+            for topic in topics.all_topics()
+        },
+        "operations": {
+            f"{action}-{agent}-{topic.name}".replace(".", "-"): {
+                "action": action,
+                "channel": {"$ref": f"#/channels/{topic.name}"},
+            }
+            for topic in topics.all_topics()
+            for action, agents in (("receive", topic.readers), ("send", topic.writers))
+            for agent in agents
+        },
+        "components": {"messages": {_key(t): _message(t) for t in sorted({t for ts in carried.values() for t in ts})}},
+    }
+
+
+def _types_on(topic: str) -> list[str]:
+    if topic.startswith(topics.EVENTS):
+        return sorted(e.type for e in REGISTRY.values() if e.topic == topic)
+    if topic.startswith(topics.TASKS):
+        return [TASK_TYPE]
+    if topic.startswith(topics.TOOL_CALLS):
+        return [messages.CALL_REQUESTED]
+    if topic.startswith(topics.TOOL_RESULTS):
+        return [messages.CALL_CLOSED]
+    fixed = {topics.RUNS: [messages.RUN_STARTED, messages.RUN_WAITING, messages.RUN_FINISHED],
+             topics.DEAD_LETTERS: [messages.DEAD_LETTER]}  # fmt: skip
+    return fixed.get(topic, [])
+
+
+def _message(name: str) -> dict[str, Any]:
+    entry = REGISTRY.get(name)
+    about = OWN[name][1] if name in OWN else entry.about if entry else ""
+    payload = (
+        _schema(name, OWN[name][0]) if name in OWN else {"type": "object", "description": "the vendor's own payload"}
+    )
+    return {"name": name, "summary": about, "contentType": "application/json", "payload": payload}
+
+
+def _schema(name: str, model: type[EventData]) -> dict[str, Any]:
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"viox:{name}",
+        **model.model_json_schema(),
+    }
+
+
+def _topics() -> str:
+    rows = [
+        f"| `{t.name}` | {t.key} | {', '.join(t.writers)} | {', '.join(t.readers)} | {t.about} |"
+        for t in topics.all_topics()
+    ]
+    return HEAD + "\n".join(
+        [
+            "# Topics",
+            "",
+            "| topic | key | who may write | who reads | what it carries |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _events() -> str:
+    rows = [
+        f"| `{e.type}` | `{e.topic}` | {', '.join(e.owners)}{' (when nobody owns the conversation)' if e.addressed else ''} "
+        f"| {e.about} | {f'[schema](schemas/{e.type}.json)' if e.data else 'the vendor’s own'} |"
+        for e in REGISTRY.values()
+    ]
+    own = [f"| `{n}` | {about} | [schema](schemas/{n}.json) |" for n, (_, about) in OWN.items() if n not in REGISTRY]
+    return HEAD + "\n".join(
+        ["# Event types", "", "An unknown type is refused by name.", "", "| type | topic | handled by | meaning | data |",
+         "|---|---|---|---|---|", *rows, "", "## Messages of our own making", "", "| type | meaning | data |",
+         "|---|---|---|", *own, ""]
+    )  # fmt: skip
+
+
+def _settings() -> str:
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = "`~/.local/state/viox`, for root `/var/lib/viox`" if name == "home" else f"`{field.get_default()}`"
+        rows.append(f"| `VIOX_{name.upper()}` | {default} |")
+    extra = [
+        "| `VIOX_PORT_BASE` | first port of `viox up`: gateway +1, agents +2 to +9; `0` takes any free ones. `8080` |",
+        "| `<VENDOR>_BASE_URL` | where a vendor is reached; the vendor's real address without it |",
+        "| `<VENDOR>_RATE_PER_SECOND` | calls a second the business's plan allows; the smallest plan's without it |",
+        "| `HUBSPOT_ACCESS_TOKEN`, `TWILIO_ACCOUNT_SID`, `TWILIO_AUTH_TOKEN`, `TWILIO_FROM`, `AIRTABLE_API_KEY` | credentials, read by the gateway only |",
+        "| `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `GEMINI_API_KEY`, `MISTRAL_API_KEY` (+ `_BASE_URL`) | models, read by the agents only |",
+    ]
+    return HEAD + "\n".join(["# Settings", "", "| variable | default or meaning |", "|---|---|", *rows, *extra, ""])
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "_")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, sort_keys=True) + "\n"
+
+
+def main() -> None:
+    check = "--check" in sys.argv[1:]
+    stale = []
+    for path, content in pages():
+        file = REFERENCE / path
+        if file.exists() and file.read_text() == content:
+            continue
+        stale.append(path)
+        if not check:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content)
+    if check and stale:
+        sys.stderr.write(
+            f"error[docs.stale] docs/reference: {', '.join(stale)} differ from the code. Run `make docs`.\n"
+        )
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
