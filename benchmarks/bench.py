@@ -166,6 +166,10 @@ class Bench:
         before = await self._counters(["gateway"])
         started = time.monotonic()
         run = run_id("builder", "/bench", "gateway")
+        await self._pool.execute(
+            "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)"
+            " values ($1, 'builder', $1, 'g', 'running', '/bench', 'gateway', 'bench')", run,
+        )  # fmt: skip
         for number in range(count):
             call = ToolCallRequested(
                 call_id=call_id(run, number, 0), run_id=str(run), step=number, index=0, tool="bench_echo",

@@ -316,7 +316,10 @@ class Stack:
         if everything and not self._ready_at:
             self._ready_at = time.monotonic()
             self._say("ready")
-        self._write_state(ready=everything)
+        try:
+            self._write_state(ready=everything)
+        except OSError as error:
+            self._say(f"cannot write {self.home}/state.json: {error}; going on")
 
     # -- stop --------------------------------------------------------------------------------------------------------
 

@@ -33,12 +33,17 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except USAGE_ERROR as error:
-        told = BadInput("option.invalid", error.format_message(), field=_field(error), remedy="See `viox --help`.")
+        told: VioxError = BadInput(
+            "option.invalid", error.format_message(), field=_field(error), remedy="See `viox --help`."
+        )
         output.fail(told, as_json=wants_json)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except VioxError as error:
         output.fail(error, as_json=wants_json)
+    except Exception as error:  # noqa: BLE001  # the last resort: still one document, still an exit code
+        told = VioxError("internal", f"{type(error).__name__}: {error}.", remedy="If it happens again, report it.")
+        output.fail(told, as_json=wants_json)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -333,7 +338,8 @@ def dead_letters(
     """Messages that could not be handled."""
     from viox import intervention
 
-    run_async(intervention.show_dead_letters(status, agent, cursor, limit, as_json=as_json))
+    service = agent if agent == "gateway" else agent_name(agent)
+    run_async(intervention.show_dead_letters(status, service, cursor, limit, as_json=as_json))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -21,10 +22,18 @@ def home() -> Path:
 def state() -> dict[str, Any] | None:
     """What the running stack says of itself; None when none runs."""
     try:
-        found: dict[str, Any] = json.loads((home() / "state.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        with (home() / "stack.lock").open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None  # nobody holds it: what state.json says is stale, its pid may be anybody's
+    except BlockingIOError:
+        pass
+    except OSError:
         return None
-    return found if Path(f"/proc/{found['pid']}").exists() or _signalable(found["pid"]) else None
+    try:
+        found: dict[str, Any] = json.loads((home() / "state.json").read_text())
+    except (OSError, json.JSONDecodeError):
+        return None
+    return found if isinstance(found, dict) and "pid" in found else None
 
 
 def dsn(role: str = CLI_ROLE) -> str:
@@ -46,11 +55,3 @@ def dsn(role: str = CLI_ROLE) -> str:
 
 async def pool() -> Pool:
     return await open_pool(dsn(), application="viox cli", size=2)
-
-
-def _signalable(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True

@@ -31,10 +31,18 @@ def read_events(file: Path | None) -> list[Message]:
         text = (sys.stdin.buffer.read() if file is None else file.read_bytes()).strip()
     except OSError as error:
         raise BadInput("file.unreadable", f"{file}: {error.strerror}.", field="FILE") from error
-    lines = orjson.loads(text) if text.startswith(b"[") else [line for line in text.splitlines() if line.strip()]
+    lines = _array(text) if text.startswith(b"[") else [line for line in text.splitlines() if line.strip()]
     if not lines:
         raise BadInput("event.none", "there is no event in the input.", field="FILE", remedy="One JSON object a line.")
     return [_event(number, line) for number, line in enumerate(lines, 1)]
+
+
+def _array(text: bytes) -> list[Any]:
+    try:
+        found: list[Any] = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise BadInput("event.malformed", f"the input is not JSON: {error}.", field="line 1") from error
+    return found
 
 
 def _event(number: int, line: Any) -> Message:
@@ -73,8 +81,8 @@ async def publish(events: Sequence[Message], topic: str | None) -> list[dict[str
 def _place(message: Message, topic: str | None) -> tuple[str, list[str], list[str]]:
     """(topic, receivers whose mark ends the row, agents whose run is known already)."""
     if message.type == TASK_TYPE:
-        agent = topics.canonical_agent((topic or "").removeprefix(topics.TASKS) or message.subject or "")
-        if agent is None:
+        agent = topics.canonical_agent(topic.removeprefix(topics.TASKS) if topic else message.subject or "")
+        if agent is None or topic not in (None, topics.tasks(agent)):
             raise BadInput("task.no_agent", "a task needs an agent.", field="subject",
                            remedy="Set subject to the agent, or --topic viox.tasks.<agent>.")  # fmt: skip
         return topics.tasks(agent), [agent], [agent]
@@ -89,6 +97,8 @@ def _place(message: Message, topic: str | None) -> tuple[str, list[str], list[st
 
 async def ask(agent: str, text: str, conversation: str | None, *, wait: bool, timeout: float, as_json: bool) -> int:
     """Accept a task, print its run id at once, and with `wait` the end of the run. Returns the exit code."""
+    if "\x00" in text or not _is_unicode(text + (conversation or "")):
+        raise BadInput("task.unreadable", "the text is not valid Unicode.", field="TEXT", remedy="Send UTF-8 text.")
     if not text.strip():
         raise BadInput("task.empty", "the task is empty.", field="TEXT", remedy="Say what is to be done.")
     message = task(agent, str(uuid4()), store.CLI_SOURCE, text, {}, datetime.now(UTC), conversation)
@@ -104,6 +114,14 @@ async def ask(agent: str, text: str, conversation: str | None, *, wait: bool, ti
         return await _wait(pool, run, timeout, as_json=as_json)
     finally:
         await pool.close()
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 async def _wait(pool: Any, run: Any, timeout: float, *, as_json: bool) -> int:

@@ -26,7 +26,7 @@ def plan(only: str | None, replicas: str | None, broker: str, *, foreground: boo
             "option.invalid", f"{broker!r} is not a broker.", field="--broker", remedy="Use embedded or apache."
         )
     given = os.environ.get("VIOX_PORT_BASE", str(DEFAULT_PORT_BASE))
-    if not given.isdigit() or int(given) > 65000:
+    if not given.isdecimal() or int(given) > 65000:
         raise BadInput(
             "settings.invalid", f"{given!r} is not a port.", field="VIOX_PORT_BASE", remedy="For instance 8080."
         )
@@ -128,7 +128,7 @@ def _replicas(given: str | None) -> dict[str, int]:
         if not part:
             continue
         name, _, number = part.partition("=")
-        if not number.isdigit() or not 1 <= int(number) <= 8:
+        if not number.isdecimal() or not 1 <= int(number) <= 8:
             raise BadInput("option.invalid", f"{part!r} is not S=N with N from 1 to 8.", field="--replicas",
                            remedy="For instance --replicas closer=2,gateway=2.")  # fmt: skip
         wanted[_services(name, "--replicas")[0]] = int(number)

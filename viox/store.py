@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import orjson
 
 from shared.bus import topics
-from shared.bus.envelope import Message
+from shared.bus.envelope import Message, headers_from_json, headers_to_json
 from shared.bus.messages import CANCEL, call_closed
 from shared.bus.outbox import Outgoing, outgoing
 from shared.errors import BadInput, Conflict, NotFound
@@ -54,8 +54,8 @@ def call_document(row: Any) -> dict[str, Any]:
 async def runs(
     pool: Any, *, agent: str | None, status: str | None, since: datetime | None, cursor: str | None, limit: int
 ) -> tuple[list[dict[str, Any]], str | None]:
-    at, last = _cursor(cursor)
-    rows = await pool.fetch(SQL["runs"], agent, status, since, at, UUID(last) if last else None, limit + 1)
+    at, last = _cursor(cursor, UUID)
+    rows = await pool.fetch(SQL["runs"], agent, status, since, at, last, limit + 1)
     following = _next(rows[limit - 1], "started_at", "run_id") if len(rows) > limit else None
     return [run_document(row) for row in rows[:limit]], following
 
@@ -76,7 +76,7 @@ async def calls(
     pool: Any, *, agent: str | None, tool: str | None, state: str | None, since: datetime | None, run_id: UUID | None,
     cursor: str | None, limit: int, failed: bool,
 ) -> tuple[list[dict[str, Any]], str | None]:  # fmt: skip
-    at, last = _cursor(cursor)
+    at, last = _cursor(cursor, _call_id)
     rows = await pool.fetch(SQL["calls"], agent, tool, state, since, run_id, at, last, limit + 1, failed)
     following = _next(rows[limit - 1], "created_at", "call_id") if len(rows) > limit else None
     return [call_document(row) for row in rows[:limit]], following
@@ -149,7 +149,7 @@ async def accept(connection: Any, topic: str, message: Message, receivers: Seque
 
 
 async def _put(connection: Any, row: Outgoing) -> None:
-    headers = [[name, raw.decode()] for name, raw in row.headers]
+    headers = headers_to_json(row.headers)
     await connection.execute(
         SQL["outbox_row"], row.outbox_id, row.topic, row.key, row.value, headers, row.source, row.message_id,
         list(row.receivers),
@@ -159,15 +159,18 @@ async def _put(connection: Any, row: Outgoing) -> None:
 async def cancel(pool: Any, run_id: UUID) -> dict[str, Any]:
     """Ask a run's agent to end it. Calls that have not begun are refused; what is under way is settled as usual."""
     found = await run(pool, run_id)
+    if found["merged_into"]:
+        raise Conflict(
+            "run.merged", f"run {run_id} joined {found['merged_into']}.", field="run", remedy="Cancel that one."
+        )
     if found["status"] not in ("running", "waiting"):
         raise Conflict("run.over", f"run {run_id} is {found['status']} already.", field="run")
     facts = await pool.fetchrow(SQL["run_facts"], run_id)
     message = Message(f"cancel:{run_id}", CLI_SOURCE, CANCEL, {"run_id": str(run_id)}, datetime.now(UTC))
     _, value, headers = message.to_kafka()
-    host = facts["merged_into"] or run_id
     await pool.execute(
-        SQL["accept_control"], facts["agent"], message.source, message.id, facts["thread_id"], host, value,
-        [[n, raw.decode()] for n, raw in headers],
+        SQL["accept_control"], facts["agent"], message.source, message.id, facts["thread_id"], run_id, value,
+        headers_to_json(headers),
     )  # fmt: skip
     return found
 
@@ -175,8 +178,8 @@ async def cancel(pool: Any, run_id: UUID) -> dict[str, Any]:
 async def dead_letters(
     pool: Any, *, state: str | None, service: str | None, cursor: str | None, limit: int
 ) -> tuple[list[dict[str, Any]], str | None]:
-    at, last = _cursor(cursor)
-    rows = await pool.fetch(SQL["dead_letters"], state, service, at, UUID(last) if last else None, limit + 1)
+    at, last = _cursor(cursor, UUID)
+    rows = await pool.fetch(SQL["dead_letters"], state, service, at, last, limit + 1)
     following = _next(rows[limit - 1], "created_at", "dead_letter_id") if len(rows) > limit else None
     return [_letter(row) for row in rows[:limit]], following
 
@@ -204,6 +207,11 @@ async def redrive(pool: Any, letter: UUID) -> None:
         if row is None:
             raise NotFound("dead_letter.not_found", f"there is no dead letter {letter}.", field="id",
                            remedy="See `viox dead-letters`.")  # fmt: skip
+        if (row["topic"] or "").startswith(topics.TOOL_RESULTS):
+            raise Conflict("dead_letter.result", "a tool's result cannot be redriven: its run ended without it.", field="id",
+                           remedy="Read the result with `viox call`, and ask the agent again.")  # fmt: skip
+        if len(row["value"] or b"") > topics.MAX_RECORD_BYTES:
+            raise Conflict("dead_letter.too_large", "the message is larger than a record may be.", field="id")
         if await connection.fetchval(SQL["mark_redriven"], letter) is None:
             raise Conflict("dead_letter.redriven", f"{letter} was redriven already.", field="id")
         await connection.execute(SQL["forget_mark"], row["service"], row["source"], row["message_id"])
@@ -213,7 +221,7 @@ async def redrive(pool: Any, letter: UUID) -> None:
             connection,
             Outgoing(
                 uuid4(), row["topic"], row["key"] or b"", row["value"] or b"",
-                [(name, raw.encode()) for name, raw in row["headers"]], row["source"] or "", row["message_id"] or "",
+                headers_from_json(row["headers"]), row["source"] or "", row["message_id"] or "",
                 (row["service"],) if row["message_id"] else (),
             ),
         )  # fmt: skip
@@ -268,18 +276,19 @@ def parse_moment(text: str | None) -> datetime | None:
     from datetime import timedelta
 
     spans = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-    if text[:-1].isdigit() and text[-1] in spans:
-        return datetime.now(UTC) - timedelta(**{spans[text[-1]]: int(text[:-1])})
     try:
+        if text[:-1].isdecimal() and text[-1] in spans:
+            return datetime.now(UTC) - timedelta(**{spans[text[-1]]: int(text[:-1])})
         at = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
+        at = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise BadInput(
             "option.invalid",
             f"{text!r} is not a time.",
             field="--since",
             remedy="For instance 2026-11-22T08:00:00Z or 24h.",
         ) from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return at
 
 
 def parse_uuid(text: str, what: str) -> UUID:
@@ -289,12 +298,17 @@ def parse_uuid(text: str, what: str) -> UUID:
         raise BadInput("option.invalid", f"{text!r} is not the id of a {what}.", field=what) from None
 
 
-def _cursor(given: str | None) -> tuple[datetime | None, str | None]:
+def _call_id(text: str) -> str:
+    parse_call_id(text)
+    return text
+
+
+def _cursor(given: str | None, read: Callable[[str], Any]) -> tuple[datetime | None, Any]:
     if given is None:
         return None, None
     try:
         at, last = json.loads(base64.urlsafe_b64decode(given.encode()))
-        return datetime.fromisoformat(at), str(last)
+        return datetime.fromisoformat(at), read(str(last))
     except (ValueError, TypeError):
         raise BadInput("option.invalid", "the cursor is not one of ours.", field="--cursor",
                        remedy="Use `next` of the previous page as it is.") from None  # fmt: skip

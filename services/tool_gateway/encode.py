@@ -66,7 +66,7 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets) -> Prepa
             continue
         match parameter.place:
             case "path":
-                path = path.replace("{" + parameter.name + "}", quote(_text(value), safe=""))
+                path = path.replace("{" + parameter.name + "}", _segment(parameter.name, _text(value)))
             case "query":
                 query += _pairs(parameter.name, value)
             case "header":
@@ -87,6 +87,14 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets) -> Prepa
         plain.append(("Content-Length", str(len(body))))
     secret, shown = _authorization(tool.credential, secrets)
     return Prepared(tool.method, url, plain + secret, plain + shown, body)
+
+
+def _segment(name: str, text: str) -> str:
+    """One path segment. Dots alone would be taken for "here" and "above" on the way, whatever the encoding."""
+    if text in ("", ".", ".."):
+        raise BadInput("tool.invalid_arguments", f"{name}: {text!r} cannot be part of a path.", field=name,
+                       remedy="Give the id of a record.")  # fmt: skip
+    return quote(text, safe="")
 
 
 def _body(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets) -> tuple[bytes, str | None]:

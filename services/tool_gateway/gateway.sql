@@ -1,9 +1,11 @@
 -- name: standing    What forbids calls before they begin: a twin whose effect is unknown, a run that ended, a pause.
-select u.call_id,
+select u.call_id, u.agent,
        exists (select from tool_calls c where c.state = 'unknown' and c.thread_id = u.thread_id and c.tool = u.tool
                and c.arguments_sha256 = u.sha256 and c.call_id <> u.call_id) as twin_unknown,
        exists (select from runs r where r.run_id = u.run_id and r.status in ('cancelled', 'blocked')) as run_over,
-       exists (select from pauses p where p.scope in ('all', 'tool:' || u.tool, 'agent:' || u.agent)) as paused
+       exists (select from pauses p where p.scope in ('all', 'tool:' || u.tool, 'agent:' || u.agent)) as paused,
+       exists (select from runs r where r.run_id = u.run_id and r.agent = u.agent) as own_run,
+       exists (select from tool_calls c where c.call_id = u.call_id) as known
 from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[])
     as u(call_id, thread_id, tool, sha256, run_id, agent)
 
@@ -98,8 +100,15 @@ where c.call_id in (
            or (d.state = 'executing' and d.effect in ('read', 'idempotent', 'keyed')
                and (d.lease_until < now() or not owner_alive(d.lease_owner))))
       and not exists (select from pauses p where p.scope in ('all', 'tool:' || d.tool, 'agent:' || d.agent))
+      and not exists (select from runs r where r.run_id = d.run_id and r.status in ('cancelled', 'blocked'))
     order by d.not_before nulls first, d.step, d.idx limit $3 for update skip locked)
 returning c.*
+
+-- name: deny_over    Calls that had not begun when their run was ended from outside never will.
+update tool_calls c
+set state = 'denied', closed_at = clock_timestamp(), error = '{"code": "run.over", "message": "the run was cancelled or blocked."}'
+from runs r where c.state = 'requested' and r.run_id = c.run_id and r.status in ('cancelled', 'blocked')
+returning c.call_id, c.attempt
 
 -- name: next_due    When the next waiting call may go.
 select min(not_before) from tool_calls where state = 'requested' and not_before is not null

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from services.tool_gateway.catalogue import Catalogue, Rate, Tool
 from services.tool_gateway.encode import Prepared, Secrets, prepare
 from services.tool_gateway.judge import Verdict, judge
-from services.tool_gateway.store import Admitted, GatewayStore, Requested
+from services.tool_gateway.store import Admitted, GatewayStore, Requested, Standing
 from shared.bus import topics
 from shared.bus.dead_letters import write_dead_letter
 from shared.bus.envelope import Message, parse_record
@@ -65,29 +65,49 @@ class Intake:
     async def accept(self, records: Sequence[Record]) -> None:
         """Store a batch. When this returns every record is a call row or a dead letter."""
         reached("gateway.before_intent")
-        calls: dict[CallId, tuple[Requested, Record]] = {}
+        understood: list[tuple[Requested, Record]] = []
         for record in records:
             metrics.MESSAGES_CONSUMED.labels(topics.GATEWAY, record.topic).inc()
             try:
-                call = _understand(record)
+                understood.append((_understand(record), record))
             except VioxError as error:
                 await self._bury(record, error, None)
-                continue
-            if call.call_id in calls and calls[call.call_id][0].digest != call.digest:
-                await self._conflict(call, record)
-            else:
-                calls[call.call_id] = (call, record)
-        if calls:
-            await self._admit(calls)
+        if understood:
+            await self._sort(understood)
 
-    async def _admit(self, calls: dict[CallId, tuple[Requested, Record]]) -> None:
+    async def poison(self, record: Record, error: Exception) -> None:
+        """A record that cannot even be stored: set aside, so that its neighbours go on."""
+        await self._bury(record, VioxError("message.unstorable", f"{type(error).__name__}: {error}"), None)
+
+    async def _sort(self, understood: Sequence[tuple[Requested, Record]]) -> None:
+        """New calls are admitted; repeats and conflicts are told apart; calls in the name of another's run are refused."""
+        standing = await self._store.standing([call for call, _ in understood])
+        fresh: dict[CallId, tuple[Requested, Record]] = {}
+        repeats: list[tuple[Requested, Record]] = []
+        for call, record in understood:
+            if not standing[call.agent, call.call_id].own_run:
+                error = BadInput("call.foreign_run", f"run {call.run_id} is not {call.agent}'s.", field="run_id",
+                                 remedy="An agent calls tools for its own runs.")  # fmt: skip
+                await self._bury(record, error, None)
+            elif standing[call.agent, call.call_id].known or call.call_id in fresh:
+                repeats.append((call, record))
+            else:
+                fresh[call.call_id] = (call, record)
+        if fresh:
+            repeats += await self._admit(fresh, standing)
+        await self._check_repeats(repeats)
+
+    async def _admit(
+        self, calls: dict[CallId, tuple[Requested, Record]], standing: dict[tuple[str, CallId], Standing]
+    ) -> list[tuple[Requested, Record]]:
+        """Judge and store; returns those that a faster replica had stored already."""
         started = time.monotonic()
-        requested = [call for call, _ in calls.values()]
-        standing = await self._store.standing(requested)
-        judged = [(call, judge(call, standing[call.call_id], self._catalogue)) for call in requested]
+        judged = [
+            (call, judge(call, standing[call.agent, call.call_id], self._catalogue)) for call, _ in calls.values()
+        ]
         may_go = await self._reserve_rates([(c, v.tool) for c, v in judged if v.tool])
         admitted = [
-            self._admitted(call, verdict, standing[call.call_id].paused, may_go.get(call.call_id))
+            self._admitted(call, verdict, standing[call.agent, call.call_id].paused, may_go.get(call.call_id))
             for call, verdict in judged
         ]
         fresh = await self._store.intake(admitted)
@@ -95,7 +115,7 @@ class Intake:
         for item in admitted:
             if item.call.call_id in fresh:
                 self._go_on(item, started)
-        await self._check_repeats([calls[i] for i in calls if i not in fresh])
+        return [calls[i] for i in calls if i not in fresh]
 
     def _go_on(self, item: Admitted, started: float) -> None:
         call = item.call

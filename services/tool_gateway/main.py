@@ -20,7 +20,7 @@ from shared.bus.kafka import Consumer, Producer
 from shared.bus.outbox import Outbox
 from shared.runtime.process import Process, run
 from shared.settings import Settings
-from shared.store.pool import Instance, open_pool
+from shared.store.pool import Instance, open_pool, passing
 
 
 def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Process:
@@ -74,7 +74,9 @@ class _Gateway:
             tools, secrets, store, self.outbox, self._executor.start, self._resumer.wait_until, self._pool
         )
         self.settler = Settler(tools, secrets, store, self.outbox, self._wire)
-        self.consumer = Consumer(settings, "viox.gateway", topics.of_gateway(), self._intake.accept)
+        self.consumer = Consumer(
+            settings, "viox.gateway", topics.of_gateway(), self._intake.accept, self._intake.poison, passing
+        )
         await self._instance.start()
         await store.publish(tools)
 

@@ -2,6 +2,7 @@
 
 nothing left (NotSent)                          any effect: try again, later failed for certain
 2xx, success condition met                      succeeded
+    2xx with a body that is not JSON                as an answer that never came
 2xx, success condition not met                  failed (the vendor said so)
 400 401 403 404 409 422 … (nothing happened)    failed, final
 429                                             nothing happened: wait, try again, later failed
@@ -59,7 +60,7 @@ def of_answer(tool: Tool, answer: Answer, attempt: int) -> Meaning:
     if answer.status in tool.empty_statuses:
         return Meaning("succeeded", None)
     if 200 <= answer.status < 300:
-        return _of_success(tool, answer)
+        return _of_success(tool, answer, attempt)
     if answer.status == 429:
         return _again(attempt, _retry_after(tool, answer), _vendor_error(tool, answer), throttled=True)
     if answer.status in NOTHING_HAPPENED or answer.status in tool.harmless_statuses or 300 <= answer.status < 400:
@@ -77,8 +78,12 @@ def of_maybe_sent(tool: Tool, attempt: int, error: VioxError) -> Meaning:
     return _uncertain(tool, attempt, {"code": error.code, "message": error.message})
 
 
-def _of_success(tool: Tool, answer: Answer) -> Meaning:
-    body = _json(answer.body)
+def _of_success(tool: Tool, answer: Answer, attempt: int) -> Meaning:
+    try:
+        body = orjson.loads(answer.body) if answer.body else None
+    except orjson.JSONDecodeError:
+        # A proxy's page, a cut body: the status says yes, but nobody can say what happened.
+        return _uncertain(tool, attempt, {"code": "tool.unreadable_answer", "message": "the answer is not JSON."})
     if tool.success is not None:
         found = at(body, tool.success.path)
         refused = (tool.success.one_of is not None and found not in tool.success.one_of) or (

@@ -129,6 +129,10 @@ class Resumer:
 
     async def _give_up_lost(self) -> None:
         async with self._store.transaction() as connection, connection.transaction():
+            for call, attempt in await self._store.deny_over(connection):
+                await self._store.enter(
+                    connection, call, attempt, "outcome", detail={"state": "denied", "code": "run.over"}
+                )
             rows = await self._store.claim_lost(connection, BATCH)
             if not rows:
                 return

@@ -48,6 +48,8 @@ class Standing:
     twin_unknown: bool
     run_over: bool
     paused: bool
+    own_run: bool = True
+    known: bool = False
 
 
 @dataclass(slots=True)
@@ -125,7 +127,8 @@ class GatewayStore:
     def transaction(self) -> Any:
         return self._pool.acquire()
 
-    async def standing(self, calls: Sequence[Requested]) -> dict[CallId, Standing]:
+    async def standing(self, calls: Sequence[Requested]) -> dict[tuple[str, CallId], Standing]:
+        """What the tables say of each (agent, call)."""
         rows = await self._pool.fetch(
             SQL["standing"],
             [c.call_id for c in calls],
@@ -135,7 +138,12 @@ class GatewayStore:
             [c.run_id for c in calls],
             [c.agent for c in calls],
         )
-        return {CallId(r["call_id"]): Standing(r["twin_unknown"], r["run_over"], r["paused"]) for r in rows}
+        return {
+            (r["agent"], CallId(r["call_id"])): Standing(
+                r["twin_unknown"], r["run_over"], r["paused"], r["own_run"], r["known"]
+            )
+            for r in rows
+        }
 
     async def take_rates(
         self, keys: Sequence[str], per_second: Sequence[float], bursts: Sequence[int], places: Sequence[int]
@@ -215,6 +223,9 @@ class GatewayStore:
     async def claim_due(self, connection: Any, lease_seconds: float, limit: int) -> list[CallRow]:
         rows = await connection.fetch(SQL["claim_due"], self._owner, lease_seconds, limit)
         return [_call_row(row) for row in rows]
+
+    async def deny_over(self, connection: Any) -> list[tuple[str, int]]:
+        return [(row["call_id"], row["attempt"]) for row in await connection.fetch(SQL["deny_over"])]
 
     async def next_due(self) -> datetime | None:
         moment: datetime | None = await self._pool.fetchval(SQL["next_due"])

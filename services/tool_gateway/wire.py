@@ -191,10 +191,13 @@ class Wire(httpx2.AsyncBaseTransport):
     async def _exchange(
         self, request: httpx2.Request, attempt: Attempt, body: bytes, limits: dict[str, float]
     ) -> httpx2.Response:
+        url = URL(str(request.url), encoded=True)
+        if str(url) != str(request.url):
+            raise NotSent("http.url_rewritten", f"{request.url} would be sent as {url}; refused.")
         timeout = aiohttp.ClientTimeout(total=limits.get("read", 20.0), sock_connect=limits.get("connect", 5.0))
         async with self._open().request(
             request.method,
-            URL(str(request.url), encoded=True),
+            url,
             data=body or None,
             allow_redirects=False,
             timeout=timeout,

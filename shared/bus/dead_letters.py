@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from shared.bus.envelope import Message
+from shared.bus.envelope import Message, headers_to_json
 from shared.bus.kafka import Record
 from shared.errors import VioxError
 from shared.ids import dead_letter_id
@@ -35,7 +35,7 @@ async def write_dead_letter(
         record.offset,
         record.key,
         record.value,
-        [[name, raw.decode("utf-8", "replace")] for name, raw in record.headers],
+        headers_to_json(record.headers),
         message.source if message else None,
         message.id if message else None,
         run_id,

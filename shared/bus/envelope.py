@@ -7,7 +7,8 @@ Kafka header `traceparent` wins over the extension of the same name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,8 +21,30 @@ from cloudevents.core.v1.event import CloudEvent
 from shared.bus import topics
 from shared.errors import BadInput
 
-_FORMAT = JSONFormat()
 Headers = list[tuple[str, bytes]]
+MAX_ATTRIBUTE = 512  # characters of an id, source, type, subject or conversation: they are keys of tables
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+
+
+class _Json(JSONFormat):  # type: ignore[misc]  # the package carries no types
+    """Data as UTF-8, not \\u-escaped: what was measured when it was accepted is what is sent."""
+
+    def write_data(self, data: Any, datacontenttype: str | None) -> bytes:
+        return orjson.dumps(data)
+
+
+_FORMAT = _Json()
+
+
+def headers_to_json(headers: Iterable[tuple[str, bytes]]) -> list[list[str]]:
+    """Header values byte for byte (Latin-1), for a JSON column."""
+    return [[name, (raw or b"").decode("latin-1")] for name, raw in headers]
+
+
+def headers_from_json(stored: Iterable[Sequence[str]]) -> Headers:
+    """The inverse of `headers_to_json`."""
+    return [(name, value.encode("latin-1")) for name, value in stored]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +104,12 @@ class Message:
 
 def parse_record(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Message:
     """Read a Kafka record, binary or structured. Raises BadInput that names the attribute at fault."""
-    given = {name.lower(): raw for name, raw in headers}
+    given = {name.lower(): raw or b"" for name, raw in headers}
     if value is not None and len(value) > topics.MAX_RECORD_BYTES:
         raise _too_large(len(value))
     binary = any(name.startswith(topics.CE_PREFIX) for name in given)
     if binary:
-        _require({name.removeprefix(topics.CE_PREFIX): raw for name, raw in given.items()})
+        _require({name.removeprefix(topics.CE_PREFIX): _text(name, raw) for name, raw in given.items()})
     else:
         _require(_json_object(value or b""))
     try:
@@ -96,15 +119,18 @@ def parse_record(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> M
             "event.malformed", f"not a CloudEvent 1.0: {error}.", remedy="Send specversion, id, source, type and data."
         ) from error
     trace = given.get(topics.HEADER_TRACEPARENT)
-    return _message(event, trace.decode() if trace else None)
+    return _message(event, _text(topics.HEADER_TRACEPARENT, trace) if trace else None)
 
 
 def parse_json(document: dict[str, Any]) -> Message:
     """Read a structured-mode JSON object. Raises BadInput that names the attribute at fault."""
-    size = len(orjson.dumps(document))
-    if size > topics.MAX_RECORD_BYTES:
-        raise _too_large(size)
-    return parse_record(orjson.dumps(document), [(topics.CONTENT_TYPE, topics.STRUCTURED_CONTENT_TYPE.encode())])
+    try:
+        raw = orjson.dumps(document)
+    except TypeError as error:
+        raise _unwritable(error) from error
+    if len(raw) > topics.MAX_RECORD_BYTES:
+        raise _too_large(len(raw))
+    return parse_record(raw, [(topics.CONTENT_TYPE, topics.STRUCTURED_CONTENT_TYPE.encode())])
 
 
 def _too_large(size: int) -> BadInput:
@@ -125,6 +151,49 @@ def _require(attributes: dict[str, Any]) -> None:
                 field=name,
                 remedy="Every event needs specversion, id, source and type.",
             )
+    if attributes["specversion"] != "1.0":
+        raise BadInput(
+            "event.malformed", f"specversion {attributes['specversion']!r} is not spoken here.", field="specversion",
+            remedy="Send CloudEvents 1.0.",
+        )  # fmt: skip
+
+
+def _text(name: str, raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise BadInput("event.malformed", f"the header {name!r} is not UTF-8.", field=name) from error
+
+
+def _unwritable(error: Exception) -> BadInput:
+    return BadInput(
+        "event.invalid_data", f"data cannot be written as JSON: {error}.", field="data",
+        remedy="Send integers of at most 64 bits and text without lone surrogates.",
+    )  # fmt: skip
+
+
+def _attribute(name: str, value: Any) -> str:
+    """An attribute that becomes part of a table's key. Raises BadInput when it cannot."""
+    if not isinstance(value, str) or "\x00" in value or not value.isprintable() or len(value) > MAX_ATTRIBUTE:
+        raise BadInput(
+            "event.malformed", f"{name} must be printable text of at most {MAX_ATTRIBUTE} characters.", field=name,
+            remedy="Send a short text.",
+        )  # fmt: skip
+    return value
+
+
+def _clean(data: dict[str, Any]) -> dict[str, Any]:
+    """Data as every later reader and writer can take it."""
+    try:
+        raw = orjson.dumps(data)
+    except TypeError as error:
+        raise _unwritable(error) from error
+    if len(raw) > topics.MAX_RECORD_BYTES:
+        raise _too_large(len(raw))
+    if _NUL.search(raw):
+        raise BadInput("event.invalid_data", "data contains a NUL character.", field="data", remedy="Leave it out.")
+    cleaned: dict[str, Any] = orjson.loads(raw)
+    return cleaned
 
 
 def _json_object(value: bytes) -> dict[str, Any]:
@@ -140,6 +209,7 @@ def _json_object(value: bytes) -> dict[str, Any]:
 
 
 _KNOWN = {"specversion", "id", "source", "type", "time", "datacontenttype", "dataschema", "subject"}
+_KEYS = ("id", "source", "type", "subject", "conversationid")
 _OURS = {"conversationid", "traceparent", "partitionkey"}
 
 
@@ -155,14 +225,16 @@ def _message(event: Any, header_trace: str | None) -> Message:
             ) from error
     if not isinstance(data, dict):
         raise BadInput("event.invalid_data", "data must be a JSON object.", field="data", remedy="Send an object.")
+    kept = {name: _attribute(name, attributes[name]) for name in _KEYS if attributes.get(name) is not None}
+    trace = header_trace or attributes.get("traceparent")
     return Message(
-        id=str(attributes["id"]),
-        source=str(attributes["source"]),
-        type=str(attributes["type"]),
-        data=data,
+        id=kept["id"],
+        source=kept["source"],
+        type=kept["type"],
+        data=_clean(data),
         time=attributes.get("time") or datetime.now(UTC),
-        subject=attributes.get("subject"),
-        conversation_id=attributes.get("conversationid"),
-        traceparent=header_trace or attributes.get("traceparent"),
-        extensions={k: str(v) for k, v in attributes.items() if k not in _KNOWN and k not in _OURS},
+        subject=kept.get("subject"),
+        conversation_id=kept.get("conversationid"),
+        traceparent=trace if isinstance(trace, str) and _TRACEPARENT.match(trace) else None,
+        extensions={k: _attribute(k, str(v)) for k, v in attributes.items() if k not in _KNOWN and k not in _OURS},
     )

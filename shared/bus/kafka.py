@@ -47,6 +47,9 @@ class Record:
 
 
 Handler = Callable[[Sequence[Record]], Awaitable[None]]
+Poison = Callable[[Record, Exception], Awaitable[None]]
+Passing = Callable[[Exception], bool]
+POISON_TRIES = 3
 
 
 def client_settings(settings: Settings) -> dict[str, Any]:
@@ -203,11 +206,17 @@ class Producer:
 class Consumer:
     """One consumer over all topics of a service. `joined` is true while it has its place in the group."""
 
-    def __init__(self, settings: Settings, group: str, wanted: Sequence[str], handler: Handler) -> None:
+    def __init__(
+        self, settings: Settings, group: str, wanted: Sequence[str], handler: Handler, poison: Poison, passing: Passing
+    ) -> None:
+        """`poison` sets a record aside that cannot be handled; `passing` tells an error that will go away by itself."""
         self._settings = settings
         self._group = group
         self._topics = list(wanted)
         self._handler = handler
+        self._poison = poison
+        self._passing = passing
+        self._giving_up = False
         self._stop = asyncio.Event()
         self._storing = asyncio.Lock()
         self._offsets: dict[TopicPartition, int] = {}
@@ -231,8 +240,9 @@ class Consumer:
         await asyncio.Event().wait()  # stopped on purpose: the process ends us
 
     async def stop(self) -> None:
-        """Take nothing new; a batch being stored is stored first."""
+        """Take nothing new; a batch being stored is stored first, one that cannot be is left for the next start."""
         self._stop.set()
+        self._giving_up = True
         async with self._storing:
             pass
 
@@ -268,6 +278,7 @@ class Consumer:
         try:
             done, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._giving_up = True
             async with self._storing:
                 for loop in loops:
                     loop.cancel()
@@ -280,6 +291,7 @@ class Consumer:
         await self.commit(consumer)
 
     async def _drain(self, consumer: AIOKafkaConsumer) -> None:
+        self._giving_up = False
         fetcher = consumer._fetcher
         last = 0.0
         loop = asyncio.get_running_loop()
@@ -300,23 +312,45 @@ class Consumer:
             for b in batches.values()
             for r in b
         ]
-        delay = 0.1
-        while True:
-            try:
-                await self._handler(records)
-                break
-            except Exception as error:  # noqa: BLE001  # Postgres away or worse: the batch is kept and tried again
-                log.warning(
-                    "kafka: %s could not store a batch of %d: %r; trying again", self._group, len(records), error
-                )
-                if self._stop.is_set():
-                    return
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 2.0)
+        if not await self._handled(records):
+            return
         owned = consumer.assignment()
         for partition, batch in batches.items():
             if partition in owned:
                 self._offsets[partition] = batch[-1].offset + 1
+
+    async def _handled(self, records: Sequence[Record]) -> bool:
+        """Hand a batch over until it is stored. False when we are asked to let go first.
+
+        An error that will not go away by itself is narrowed down to the record that causes it, which is set aside: one
+        bad message must not hold up its neighbours.
+        """
+        delay, tries = 0.1, 0
+        while not self._giving_up:
+            try:
+                await self._handler(records)
+                return True
+            except Exception as error:  # noqa: BLE001  # sorted out below
+                log.warning("kafka: %s could not store a batch of %d: %r", self._group, len(records), error)
+                if not self._passing(error):
+                    tries += 1
+                    if len(records) > 1:
+                        return all([await self._handled([record]) for record in records])
+                    if tries >= POISON_TRIES:
+                        return await self._set_aside(records[0], error)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 2.0)
+        return False
+
+    async def _set_aside(self, record: Record, error: Exception) -> bool:
+        while not self._giving_up:
+            try:
+                await self._poison(record, error)
+                return True
+            except Exception as failed:  # noqa: BLE001  # not even that: Postgres is away
+                log.warning("kafka: %s could not set a record aside: %r", self._group, failed)
+                await asyncio.sleep(1)
+        return False
 
     async def _commit_steadily(self, consumer: AIOKafkaConsumer) -> None:
         """Offsets may lag behind the rows: what is read again is recognised. So a few commits a second suffice."""

@@ -36,9 +36,9 @@ class ToolCallRequested(EventData):
 
     call_id: str
     run_id: str
-    step: int = Field(ge=0)
-    index: int = Field(ge=0)
-    tool: str
+    step: int = Field(ge=0, le=2**31 - 1)
+    index: int = Field(ge=0, le=2**31 - 1)
+    tool: str = Field(max_length=256)
     arguments: dict[str, Any]
     deadline: AwareDatetime | None = None
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from shared.bus.envelope import Headers, Message
+from shared.bus.envelope import Headers, Message, headers_from_json, headers_to_json
 from shared.bus.kafka import Producer
 from shared.store.pool import Pool, json_column
 from shared.store.sql import Queries
@@ -56,7 +56,7 @@ def columns(rows: Sequence[Outgoing]) -> list[list[Any]]:
         [r.topic for r in rows],
         [r.key for r in rows],
         [r.value for r in rows],
-        json_column([[name, raw.decode()] for name, raw in r.headers] for r in rows),
+        json_column(headers_to_json(r.headers) for r in rows),
         [r.source for r in rows],
         [r.message_id for r in rows],
         [",".join(r.receivers) for r in rows],
@@ -117,7 +117,7 @@ class Outbox:
             await connection.execute(SQL["forget_received"], self.owner)
             due = await connection.fetch(SQL["claim_due"], self.owner, BATCH)
         for record in due:
-            headers = [(name, raw.encode()) for name, raw in record["headers"]]
+            headers = headers_from_json(record["headers"])
             await self._send(
                 Outgoing(
                     record["outbox_id"],

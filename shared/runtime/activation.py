@@ -21,7 +21,7 @@ import orjson
 from langgraph.types import Command
 
 from shared.bus import topics
-from shared.bus.envelope import Message
+from shared.bus.envelope import Message, headers_from_json
 from shared.bus.kafka import Record
 from shared.bus.messages import (
     CANCEL,
@@ -157,7 +157,7 @@ class Activator:
             metrics.MODEL_CALLS.labels(self._spec.name, self._model.model, error.code).inc(error.attempts)
             await self._model_failed(claimed, error)
         except VioxError as error:
-            await self._end_run(claimed, "failed", error)
+            await self._fail(claimed, error)
         except Exception as error:
             log.exception("activation of thread %s failed", thread)
             await self._try_later(claimed, 2.0 ** max(p.attempts for p in claimed.pending) / 4, 0, error)
@@ -168,14 +168,13 @@ class Activator:
         poison = [p for p in claimed.pending if p.attempts > self._limits.max_attempts]
         if poison:
             return await self._block(claimed, poison)
-        if any(p.kind == "control" and p.message.type == CANCEL for p in claimed.pending):
-            return await self._cancel(claimed)
+        controls = [p for p in claimed.pending if p.kind == "control" and p.message.type == CANCEL]
+        if controls:
+            return await self._cancel(claimed, controls)
         results = {p.message.id: p.message.data for p in claimed.pending if p.kind == "result"}
-        arrivals = [p for p in claimed.pending if p.kind in ("event", "task")]
+        arrivals = self._arrivals(claimed)
         if not claimed.awaiting and not arrivals:
             return await self._discard_late(claimed)
-        if not claimed.awaiting:
-            arrivals = arrivals[:1]  # one run per trigger; only what comes while a run waits joins it
         run = claimed.run or await self._store.run_row(arrivals[0].run_id)
         context = await self._context(claimed, run.run_id)
         state = await self._run_graph(claimed, context, results, arrivals)
@@ -288,9 +287,19 @@ class Activator:
 
     # -- ends that are not the graph's own -----------------------------------------------------------------------------
 
-    async def _cancel(self, claimed: Claimed) -> bool | None:
-        error = VioxError("run.cancelled", "cancelled by an operator.")
-        return await self._end_run(claimed, "cancelled", error, taken=claimed.pending)
+    async def _cancel(self, claimed: Claimed, controls: Sequence[Pending]) -> bool | None:
+        """End exactly the runs that were named: the active one from outside its graph, queued ones before they begin."""
+        named = {p.run_id for p in controls}
+        if claimed.run and claimed.run.run_id in named:
+            mine = [p for p in controls if claimed.run and p.run_id == claimed.run.run_id]
+            taken = [*mine, *(p for p in claimed.pending if p.kind == "result")]
+            return await self._end_run(
+                claimed, "cancelled", VioxError("run.cancelled", "cancelled by an operator."), [], taken
+            )
+        queued = [p for p in claimed.pending if p.kind in ("event", "task") and p.run_id in named]
+        await self._store.cancel_queued([p.run_id for p in queued], [*controls, *queued])
+        await self._store.release(claimed.thread_id, self._owner, retry_in=0, refund=1)
+        return True
 
     async def _block(self, claimed: Claimed, poison: Sequence[Pending]) -> bool | None:
         """A message that failed (or killed us) too often is set aside; its run is blocked until somebody redrives it."""
@@ -298,14 +307,17 @@ class Activator:
             "message.poison", f"given up after {self._limits.max_attempts} attempts.", remedy="See `viox dead-letters`."
         )
         culprit = poison[0]
-        record = Record(culprit.topic, -1, -1, culprit.message.key.encode(), culprit.value,
-                        tuple((n, raw.encode()) for n, raw in culprit.headers))  # fmt: skip
+        # No place in a log: the moment stands in for the offset, so that the same message can die again after a redrive.
+        record = Record(culprit.topic, -1, time.time_ns() // 1_000_000, culprit.message.key.encode(), culprit.value,
+                        tuple(headers_from_json(culprit.headers)))  # fmt: skip
         async with self._store.transaction() as connection, connection.transaction():
             letter = await self._store.dead_letter(
                 record, error, attempts=culprit.attempts - 1, message=culprit.message, run_id=culprit.run_id,
                 connection=connection,
             )  # fmt: skip
-            work = await self._ending(claimed, "blocked", error, taken=[p for p in claimed.pending if p is not culprit])
+            arrivals = [culprit] if culprit.kind in ("event", "task") else []
+            taken = [p for p in claimed.pending if p.kind == "result" and p is not culprit]
+            work = await self._ending(claimed, "blocked", error, arrivals, taken)
             if letter:
                 data = DeadLetterRecorded(
                     dead_letter_id=str(letter), service=self._spec.name, topic=culprit.topic, code=error.code,
@@ -319,15 +331,24 @@ class Activator:
         return self._committed(work, more)
 
     async def _end_run(
-        self, claimed: Claimed, status: str, error: VioxError, taken: Sequence[Pending] | None = None
+        self, claimed: Claimed, status: str, error: VioxError, arrivals: Sequence[Pending], taken: Sequence[Pending]
     ) -> bool | None:
         log.warning("run of thread %s %s: %s", claimed.thread_id, status, error)
-        work = await self._ending(claimed, status, error, taken=claimed.pending if taken is None else taken)
-        return await self._commit(work, None)
+        return await self._commit(await self._ending(claimed, status, error, arrivals, taken), None)
 
-    async def _ending(self, claimed: Claimed, status: str, error: VioxError, taken: Sequence[Pending]) -> Commit:
-        """The commit that ends a run from outside its graph: open calls get a result that says so, the thread is free."""
-        arrivals = [p for p in claimed.pending if p.kind in ("event", "task")]
+    async def _fail(self, claimed: Claimed, error: VioxError) -> bool | None:
+        """The activation cannot succeed: its run fails, together with what joined it; what is queued stays queued."""
+        arrivals = self._arrivals(claimed)
+        results = [p for p in claimed.pending if p.kind == "result"]
+        return await self._end_run(claimed, "failed", error, arrivals, [*results, *arrivals])
+
+    async def _ending(
+        self, claimed: Claimed, status: str, error: VioxError, arrivals: Sequence[Pending], taken: Sequence[Pending]
+    ) -> Commit:
+        """The commit that ends a run from outside its graph: open calls get a result that says so, the thread is free.
+
+        `arrivals` are the triggers that end with it, `taken` the messages that are done with.
+        """
         first = arrivals[0].run_id if arrivals else claimed.pending[0].run_id
         run = claimed.run or await self._store.run_row(first)
         context = await self._context(claimed, run.run_id)
@@ -349,6 +370,12 @@ class Activator:
         work.outgoing.append(self._announce(RUN_FINISHED, claimed, run, work, datetime.now(UTC)))
         return work
 
+    @staticmethod
+    def _arrivals(claimed: Claimed) -> list[Pending]:
+        """Triggers that this activation takes: whatever came while a run waits; else one run per trigger."""
+        found = [p for p in claimed.pending if p.kind in ("event", "task")]
+        return found if claimed.awaiting else found[:1]
+
     async def _discard_late(self, claimed: Claimed) -> bool | None:
         """Results nobody waits for any more (their run was cancelled): taken, on record in the ledger, without effect here."""
         first = claimed.pending[0]
@@ -363,7 +390,7 @@ class Activator:
             delay = error.retry_after or min(2.0 ** max(p.attempts for p in claimed.pending) / 2, 30.0)
             await self._try_later(claimed, delay, 1, error)
         else:
-            await self._end_run(claimed, "failed", error)
+            await self._fail(claimed, error)
 
     async def _try_later(self, claimed: Claimed, delay: float, refund: int, error: BaseException) -> None:
         log.warning("thread %s: again in %.1f s after: %s", claimed.thread_id, delay, error)

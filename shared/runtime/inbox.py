@@ -43,7 +43,7 @@ class Inbox:
             try:
                 understood.append((record, _understand(record)))
             except VioxError as error:
-                await self._bury(record, error)
+                await self.bury(record, error)
         items = await self._addressed_to_us(understood)
         if items:
             fresh = await self._store.accept(items)
@@ -52,7 +52,8 @@ class Inbox:
             for thread in dict.fromkeys(fresh):
                 self._wake(thread)
 
-    async def _bury(self, record: Record, error: VioxError) -> None:
+    async def bury(self, record: Record, error: VioxError) -> None:
+        """Set a record aside with its original bytes."""
         log.warning("dead letter from %s[%d]@%d: %s", record.topic, record.partition, record.offset, error)
         metrics.DEAD_LETTERS.labels(self._spec.name, error.code).inc()
         message = _message_or_none(record)
@@ -112,6 +113,8 @@ class Inbox:
 def _understand(record: Record) -> Message:
     """Parse and check one record against what its topic may carry. Raises BadInput naming what is wrong."""
     message = parse_record(record.value, record.headers)
+    if parent := message.extensions.get("parentrunid"):
+        _uuid(parent)
     if record.topic.startswith(topics.TOOL_RESULTS):
         _expect(message, CALL_CLOSED)
         try:
@@ -129,6 +132,13 @@ def _understand(record: Record) -> Message:
         )  # fmt: skip
     check_data(message.type, message.data)
     return message
+
+
+def _uuid(text: str) -> None:
+    try:
+        UUID(text)
+    except ValueError as error:
+        raise BadInput("event.malformed", f"{text!r} is not a run id.", field="parentrunid") from error
 
 
 def _expect(message: Message, wanted: str) -> None:

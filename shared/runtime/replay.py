@@ -124,6 +124,8 @@ async def replay_run(spec: AgentSpec, run_id: UUID, thread: Sequence[Step], stor
     turns = [s for s in mine if s.kind == "model"]
     if not turns:
         return report
+    if mine[-1].kind == "outcome" and mine[-1].body["status"] != "finished":
+        mine = mine[: mine.index(turns[-1]) + 1]  # what ended it came from outside the graph
     model = _Recorded(turns, stored, report)
     history = list(thread[:first])
     graph = spec.graph().compile(checkpointer=InMemorySaver())

@@ -6,8 +6,9 @@ import asyncio
 import logging
 
 from shared.bus import topics
-from shared.bus.kafka import Consumer, Producer
+from shared.bus.kafka import Consumer, Producer, Record
 from shared.bus.outbox import Outbox
+from shared.errors import VioxError
 from shared.ids import ThreadId
 from shared.models.port import ChatModel
 from shared.models.registry import model_for
@@ -18,7 +19,7 @@ from shared.runtime.process import Process
 from shared.runtime.saver import ThreadSaver
 from shared.runtime.store import RuntimeStore
 from shared.settings import Settings
-from shared.store.pool import Instance, Pool, open_pool
+from shared.store.pool import Instance, Pool, open_pool, passing
 
 log = logging.getLogger(__name__)
 TOOLS_REFRESH_SECONDS = 5.0
@@ -54,7 +55,9 @@ class _Runner:
         self._settings = settings
         self._model = model or model_for(spec.model_role, spec.offline, settings)
         self.producer = Producer(settings, spec.name)
-        self.consumer = Consumer(settings, f"viox.{spec.name}", topics.of(spec.name), self._accept)
+        self.consumer = Consumer(
+            settings, f"viox.{spec.name}", topics.of(spec.name), self._accept, self._poison, passing
+        )
         self._inbox: Inbox | None = None
         self.tools_problem: str | None = "starting"
 
@@ -96,6 +99,10 @@ class _Runner:
     async def _accept(self, records: object) -> None:
         assert self._inbox is not None  # noqa: S101  # the consumer starts after `start`
         await self._inbox.accept(records)  # type: ignore[arg-type]
+
+    async def _poison(self, record: Record, error: Exception) -> None:
+        assert self._inbox is not None  # noqa: S101  # the consumer starts after `start`
+        await self._inbox.bury(record, VioxError("message.unstorable", f"{type(error).__name__}: {error}"))
 
     def _wake(self, thread: ThreadId) -> None:
         self.activator.wake(thread)

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.bus.dead_letters import write_dead_letter
-from shared.bus.envelope import Message, parse_record
+from shared.bus.envelope import Message, headers_from_json, headers_to_json, parse_record
 from shared.bus.kafka import Record
 from shared.bus.messages import GATEWAY_SOURCE
 from shared.bus.outbox import Outgoing, columns
@@ -136,7 +136,7 @@ class RuntimeStore:
             [i.run_id for i in items],
             [i.record.topic for i in items],
             [i.record.value or b"" for i in items],
-            json_column([[n, raw.decode("utf-8", "replace")] for n, raw in i.record.headers] for i in items),
+            json_column(headers_to_json(i.record.headers) for i in items),
             [i.message.type for i in items],
             [i.message.traceparent for i in items],
             [i.parent_run_id for i in items],
@@ -196,6 +196,13 @@ class RuntimeStore:
     async def bury(self, connection: Any, message: Message) -> None:
         await connection.execute(SQL["bury"], self._agent, message.source, message.id)
 
+    async def cancel_queued(self, run_ids: Sequence[RunId], messages: Sequence[Pending]) -> None:
+        """End runs that wait for their turn, together with their messages."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(SQL["cancel_queued"], list(run_ids))
+            sources, ids = [p.message.source for p in messages], [p.message.id for p in messages]
+            await connection.execute(SQL["set_aside"], self._agent, sources, ids)
+
     async def set_aside(self, pending: Sequence[Pending]) -> None:
         """Mark messages as taken that have nothing left to do."""
         sources, ids = [p.message.source for p in pending], [p.message.id for p in pending]
@@ -246,7 +253,7 @@ def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
 
 
 def _pending(row: Any) -> Pending:
-    headers = [(name, raw.encode()) for name, raw in row["headers"]]
+    headers = headers_from_json(row["headers"])
     return Pending(
         parse_record(row["value"], headers),
         row["kind"],

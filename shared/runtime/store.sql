@@ -143,6 +143,11 @@ update inbox set state = 'dead' where agent = $1 and source = $2 and message_id 
 -- name: tools_of
 select tool, description, input_schema from catalogue where $1 = any(granted_to) order by tool
 
+-- name: cancel_queued    Runs that had not begun: they end without ever having been on the thread.
+update runs set status = 'cancelled', finished_at = clock_timestamp(),
+    error = '{"code": "run.cancelled", "message": "cancelled by an operator."}'
+where run_id = any($1::uuid[]) and status = 'running'
+
 -- name: set_aside
 update inbox i set state = 'done' from unnest($2::text[], $3::text[]) as u(source, message_id)
 where i.agent = $1 and i.source = u.source and i.message_id = u.message_id

@@ -28,6 +28,20 @@ def dumps(value: Any) -> str:
     return orjson.dumps(value, default=str).decode()
 
 
+def passing(error: Exception) -> bool:
+    """Will this error go away by itself: server away, overloaded, out of disk, statement cancelled?"""
+    away = (
+        OSError,
+        TimeoutError,
+        asyncpg.InterfaceError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.OperatorInterventionError,
+        asyncpg.InsufficientResourcesError,
+        asyncpg.TransactionRollbackError,
+    )
+    return isinstance(error, away)
+
+
 def json_column(values: Iterable[Any]) -> list[str | None]:
     """JSON values as a text[] parameter, cast in the statement: asyncpg would take lists inside for array dimensions."""
     return [None if value is None else dumps(value) for value in values]

@@ -26,8 +26,9 @@ def test_message_survives_kafka_in_both_modes(structured: bool) -> None:
 
 def test_kafka_header_traceparent_wins_over_the_extension() -> None:
     _, value, headers = MESSAGE.to_kafka()
-    headers += [("ce_traceparent", b"00-aa-bb-00"), ("traceparent", b"00-cc-dd-01")]
-    assert parse_record(value, headers).traceparent == "00-cc-dd-01"
+    extension, header = (f"00-{c * 32}-{c * 16}-01" for c in "ab")
+    headers += [("ce_traceparent", extension.encode()), ("traceparent", header.encode())]
+    assert parse_record(value, headers).traceparent == header
 
 
 @pytest.mark.parametrize("name", ["id", "source", "type", "specversion"])
@@ -67,6 +68,49 @@ def test_too_large_record_says_how_large_and_what_to_do() -> None:
     assert error.value.code == "event.too_large"
     assert "5,000," in error.value.message
     assert error.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"conversationid": "x" * 8000}, "conversationid"),
+        ({"conversationid": 7}, "conversationid"),
+        ({"id": "a\x00b"}, "id"),
+        ({"source": "s" * 600}, "source"),
+        ({"specversion": "0.3"}, "specversion"),
+        ({"data": {"n": 123456789012345678901234567890}}, "data"),
+        ({"data": {"text": "a\x00b"}}, "data"),
+    ],
+)
+def test_what_no_table_could_hold_is_refused_at_the_door(change: dict[str, object], field: str) -> None:
+    import json
+
+    raw = json.dumps(MESSAGE.to_json() | change).encode()
+    with pytest.raises(BadInput) as error:
+        parse_record(raw, [("content-type", b"application/cloudevents+json")])
+    assert error.value.field == field
+
+
+def test_a_backslash_before_u0000_is_text() -> None:
+    document = MESSAGE.to_json() | {"data": {"path": "C:\\u0000"}}
+    assert parse_json(document).data == {"path": "C:\\u0000"}
+
+
+@pytest.mark.parametrize("headers", [[("ce_id", None)], [("ce_id", b"\xff")], [("traceparent", b"nonsense")]])
+def test_odd_headers_are_an_error_of_their_own_or_nothing(headers: list[tuple[str, bytes]]) -> None:
+    _, value, given = MESSAGE.to_kafka()
+    kept = [h for h in given if h[0] != headers[0][0]]
+    if headers[0][0] == "traceparent":
+        assert parse_record(value, kept + headers).traceparent is None
+    else:
+        with pytest.raises(BadInput):
+            parse_record(value, kept + headers)
+
+
+def test_what_was_measured_is_what_is_sent() -> None:
+    message = parse_json(MESSAGE.to_json() | {"data": {"text": "☕" * 200_000}})
+    _, value, _ = message.to_kafka()
+    assert len(value) < topics.MAX_RECORD_BYTES
 
 
 def test_sizes_are_bounded_by_what_a_broker_takes() -> None:

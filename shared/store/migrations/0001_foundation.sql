@@ -349,3 +349,29 @@ grant insert, update, delete on pauses to viox_operators;
 grant update (state, attempts) on inbox to viox_operators;
 grant update (status, finished_at, error) on runs to viox_operators;
 grant delete on inbox to viox_operators;
+
+-- An agent acts for itself only: its login role is viox_<agent>, and rows it writes carry that name. It may look at the
+-- others' (its outbox sweep asks whether a receiver has a message).
+create function acting_agent() returns text stable language sql as $$
+    select replace(substr(session_user::text, 6), '_', '-')
+$$;
+do $$
+declare t text;
+begin
+    foreach t in array array['threads', 'runs', 'inbox', 'outbox'] loop
+        execute format('alter table %I enable row level security', t);
+        execute format('create policy look on %I for select using (true)', t);
+        execute format('create policy gateway on %I for all to viox_gateways, viox_operators using (true) with check (true)', t);
+    end loop;
+    foreach t in array array['threads', 'runs', 'inbox'] loop
+        execute format('create policy own_insert on %I for insert to viox_agents with check (agent = acting_agent())', t);
+        execute format('create policy own_update on %I for update to viox_agents using (agent = acting_agent())
+                        with check (agent = acting_agent())', t);
+    end loop;
+end $$;
+create policy own_insert on outbox for insert to viox_agents with check (
+    owner = acting_agent()
+    and (topic not like 'viox.tool-calls.%' or topic = 'viox.tool-calls.' || acting_agent())
+    and topic not like 'viox.tool-results.%');
+create policy own_update on outbox for update to viox_agents using (owner = acting_agent()) with check (owner = acting_agent());
+create policy own_delete on outbox for delete to viox_agents using (owner = acting_agent());

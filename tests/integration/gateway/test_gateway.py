@@ -204,10 +204,50 @@ async def test_the_same_identity_with_other_arguments_is_refused(world: World) -
 async def test_the_caller_is_who_owns_the_topic(world: World) -> None:
     gateway = await world.gateway()
     await gateway.intake.accept([wants("twilio_send_message", SMS, agent="voice")])
+    assert await world.admin.fetchval("select code from dead_letters") == "call.foreign_run"
+    await world.admin.execute("update runs set agent = 'voice'")
+    await gateway.intake.accept([wants("twilio_send_message", SMS, agent="voice")])
     row = await world.state("denied")
     assert row["agent"] == "voice"
     assert "not_granted" in row["error"]
     assert world.twilio.effects == []
+
+
+@pytest.mark.rule(8)
+async def test_nobody_can_take_a_call_id_of_anothers_run_in_advance(world: World) -> None:
+    gateway = await world.gateway()
+    mine, forged = wants("twilio_send_message", SMS), wants("hubspot_list_owners", SMS, agent="voice")
+    await gateway.intake.accept([mine, forged])
+    assert (await world.state("succeeded"))["agent"] == "closer"
+
+
+async def test_calls_that_had_not_begun_when_their_run_was_cancelled_never_do(world: World) -> None:
+    gateway = await world.gateway()
+    await world.admin.execute("insert into pauses (scope, paused_by) values ('tool:twilio_send_message', 'test')")
+    await gateway.intake.accept([wants("twilio_send_message", SMS)])
+    await world.state("requested")
+    await world.admin.execute("update runs set status = 'cancelled'")
+    await world.admin.execute("delete from pauses")
+    await world.state("denied")
+    assert world.twilio.effects == []
+
+
+@pytest.mark.parametrize("contact", [".", ".."])
+async def test_dots_cannot_climb_out_of_a_path(world: World, contact: str) -> None:
+    gateway = await world.gateway()
+    await gateway.intake.accept([wants("hubspot_get_contact", {"contactId": contact})])
+    await world.state("denied")
+    assert not world.hubspot.requests
+
+
+async def test_repeats_take_no_places_of_a_rate(world: World) -> None:
+    gateway = await world.gateway()
+    slow = catalogue.Rate("slow", per_second=2, burst=1)
+    gateway.catalogue.tools["hubspot_list_owners"] = replace(gateway.catalogue.tools["hubspot_list_owners"], rate=slow)
+    for _ in range(20):
+        await gateway.intake.accept([wants("hubspot_list_owners", {})])
+    await gateway.intake.accept([wants("hubspot_list_owners", {}, step=2)])
+    await world.state("succeeded", step=2, seconds=3)
 
 
 @pytest.mark.rule(8)
@@ -424,6 +464,29 @@ async def test_not_even_the_owner_changes_the_ledger(postgres: Postgres, admin: 
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
                 await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def test_agents_cannot_act_as_each_other_or_as_the_gateway(postgres: Postgres, admin: Any) -> None:
+    connection = await asyncpg.connect(postgres.dsn("viox_voice"))
+    outbox = "insert into outbox (outbox_id, owner, topic, key, value, headers, source, message_id) values (gen_random_uuid(), $1, $2, '', '', '[]', '', '')"
+    try:
+        for owner, topic in (("gateway", "viox.tool-calls.closer"), ("voice", "viox.tool-calls.closer"),
+                             ("voice", "viox.tool-results.closer"), ("closer", "viox.runs")):  # fmt: skip
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(outbox, owner, topic)
+        await connection.execute(outbox, "voice", "viox.tool-calls.voice")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(
+                "insert into inbox (agent, source, message_id, kind, thread_id, topic, value, headers)"
+                " values ('closer', '/viox/gateway', 'x', 'result', gen_random_uuid(), '', '', '[]')"
+            )
+        await admin.execute(
+            "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)"
+            " values ($1, 'closer', $1, 'c', 'running', '/t', '1', 'x')", RUN,
+        )  # fmt: skip
+        assert await connection.execute("update runs set status = 'finished'") == "UPDATE 0"
     finally:
         await connection.close()
 

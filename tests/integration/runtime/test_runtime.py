@@ -354,6 +354,26 @@ async def test_cancel_ends_a_waiting_run_and_a_late_result_changes_nothing(
     assert await admin.fetchval("select status from runs where trigger_id = '2'") == "finished"
 
 
+async def test_cancelling_a_queued_run_ends_that_one_only(agents: Any, admin: Any, postgres: Postgres) -> None:
+    from shared.store.pool import open_pool
+    from viox import store
+
+    agent = await agents(calls("a"), AssistantMessage("both"))
+    await agent.accept(ask("first"))
+    await agent.work()
+    await agent.accept(ask("second", number="2"), ask("third", number="3"))
+    operator = await open_pool(postgres.dsn("viox_operator_cli"), application="test", size=1)
+    await store.cancel(operator, run_id("closer", "/t", "2"))
+    await operator.close()
+    agent.woken.append(thread_id("closer", "c"))
+    await agent.work()
+    await agent.accept(result(f"{RUN}.1.0", 1))
+    await agent.work()
+    rows = await admin.fetch("select trigger_id, status from run_overview order by trigger_id")
+    assert [tuple(r) for r in rows] == [("1", "finished"), ("2", "cancelled"), ("3", "finished")]
+    assert "Task: second" not in str(agent.model.requests[1].messages)
+
+
 async def test_a_paused_agent_takes_nothing_up(agents: Any, admin: Any) -> None:
     agent = await agents(DONE)
     await admin.execute("insert into pauses (scope, paused_by) values ('agent:closer', 'test')")

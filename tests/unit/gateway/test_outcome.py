@@ -85,7 +85,14 @@ def test_huge_results_stay_in_the_ledger() -> None:
     assert len(meaning.result["preview"]) == 2000
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff\xfe", b"null", b'"text"'])
+@pytest.mark.rule(9)
+@pytest.mark.parametrize("body", [b"<html>", b"\xff\xfe", b'{"id": '])
+def test_an_unreadable_200_is_no_proof_of_anything(body: bytes) -> None:
+    assert of_answer(ONCE, Answer(200, [], body), 1).state == "unknown"
+    assert of_answer(READ, Answer(200, [], body), 1).state == "requested"
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b'"text"'])
 def test_odd_bodies_never_break_the_reading(body: bytes) -> None:
     assert of_answer(ONCE, Answer(200, [], body), 1).state == "succeeded"
     assert of_answer(ONCE, Answer(400, [], body), 1).state == "failed"
