@@ -1,24 +1,16 @@
-"""Builder's flow: inspect (deterministic) → think → (act → wait)* → conclude."""
+"""Builder's flow: inspect (the role's rules) → think → (act → wait → inspect → think)* → conclude."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from langgraph.graph import StateGraph
-from langgraph.runtime import Runtime
 
 from services.builder import domain
-from shared.runtime.nodes import AgentState, RunContext, add_loop, last_trigger, note
-
-
-async def inspect(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
-    """Put what the rules say about the trigger before the model."""
-    trigger = last_trigger(state)
-    found = domain.facts(trigger) if trigger else None
-    return note(state, runtime, found) if found else {"steps": state.get("steps", [])}
+from shared.runtime.nodes import AgentState, RunContext, add_loop, rules
 
 
 def graph() -> StateGraph[Any, Any, Any, Any]:
     flow = StateGraph(AgentState, context_schema=RunContext)
-    flow.add_node("inspect", inspect)
+    flow.add_node("inspect", rules(domain.facts))
     return add_loop(flow, entry="inspect")

@@ -153,9 +153,17 @@ def last_trigger(state: AgentState) -> dict[str, Any] | None:
     return None
 
 
-def note(state: AgentState, runtime: Runtime[RunContext], text: str) -> AgentState:
-    """What a role's deterministic node found, for the model to see."""
-    return {"steps": runtime.context.step(state, "note", {"text": text})}
+def rules(facts: Callable[[dict[str, Any]], str | None]) -> Any:
+    """The deterministic node of a role: what its rules say about a new trigger, as a note for the model to see."""
+
+    async def node(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
+        trigger = last_trigger(state)
+        found = facts(trigger) if trigger else None
+        if found is None:
+            return {"steps": state.get("steps", [])}
+        return {"steps": runtime.context.step(state, "note", {"text": found})}
+
+    return node
 
 
 def identified_call(run: UUID, step: int, index: int, given: dict[str, Any]) -> Call:
