@@ -137,10 +137,13 @@ select method, url, request_headers, request_body from ledger_entries
 where call_id = $1 and phase = 'intent' order by attempt limit 1
 
 -- name: claim_unknown    Unknown calls due for a look-up; each is looked at by one replica at a time.
-update tool_calls set not_before = now() + least($2 * power(1.5, look_ups), 60) * interval '1 second', look_ups = look_ups + 1
+update tool_calls set not_before = now() + least($2 * power(1.5, look_ups), 30) * interval '1 second', look_ups = look_ups + 1
 where call_id in (select call_id from tool_calls where state = 'unknown' and (not_before is null or not_before <= now())
                   order by not_before limit $1 for update skip locked)
 returning *, (select min(at) from ledger_entries l where l.call_id = tool_calls.call_id and l.phase = 'intent') as intended_at
+
+-- name: look_again    Sooner than planned: the vendor did not answer, or absence begins to count before the next look.
+update tool_calls set not_before = least(not_before, $2) where call_id = $1 and state = 'unknown'
 
 -- name: taken_items    Which of these vendor-side ids already belong to another call of the tool.
 select result->>$2 as id from tool_calls where tool = $1 and state = 'succeeded' and result->>$2 = any($3::text[])

@@ -61,6 +61,7 @@ class Settler:
         asked_at = datetime.now(UTC)
         body = await self._ask(row, tool.settle)
         if body is None:
+            await self._store.look_again(row.call_id, asked_at + timedelta(seconds=LOOK_EVERY_SECONDS))
             return
         items = _matching(tool.settle, body.value, row)
         key = tool.settle.unique
@@ -68,8 +69,12 @@ class Settler:
         ours = [item for item in items if str(item.get(key)) not in taken]
         if ours:
             await self._found(row, tool, ours[0])
-        elif not items and asked_at >= _absence_counts_from(row, tool):
-            await self._absent(row)
+        elif not items:
+            counts_from = _absence_counts_from(row, tool)
+            if asked_at >= counts_from:
+                await self._absent(row)
+            else:
+                await self._store.look_again(row.call_id, counts_from)
 
     async def _ask(self, row: CallRow, settle: Settle) -> _Body | None:
         """The vendor's answer to the look-up, on record; None when there was none worth anything."""

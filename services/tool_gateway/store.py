@@ -249,6 +249,9 @@ class GatewayStore:
         rows = await self._pool.fetch(SQL["claim_unknown"], limit, again_seconds)
         return [_call_row(row, row["intended_at"]) for row in rows]
 
+    async def look_again(self, call: str, at: datetime) -> None:
+        await self._pool.execute(SQL["look_again"], call, at)
+
     async def taken_items(self, tool: str, key: str, ids: Sequence[str]) -> set[str]:
         return {row["id"] for row in await self._pool.fetch(SQL["taken_items"], tool, key, list(ids))}
 

@@ -59,7 +59,7 @@ def test_a_killed_gateway_is_back_and_loses_nothing(deployment: Deployment) -> N
     pid = next(s["pid"] for s in deployment.state["services"] if s["name"] == "gateway")
     os.kill(pid, signal.SIGKILL)
     for run_id in run_ids:
-        assert waited(deployment, run_id, lambda r: r["status"] == "finished", seconds=120)
+        assert waited(deployment, run_id, lambda r: r["status"] == "finished", seconds=180)
 
 
 @pytest.mark.rule(4)
