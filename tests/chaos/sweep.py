@@ -26,6 +26,7 @@ from typing import Any
 
 import asyncpg
 
+from sandbox.children import alive
 from shared.bus.envelope import parse_json
 from shared.telemetry.hold import POINTS
 from tests.chaos import verdict
@@ -208,6 +209,7 @@ class Sweep:
         return found
 
     async def _stop_past_lease(self, service: str) -> None:
+        await asyncio.sleep(2.5)  # what was killed before is back, and state.json says so
         pid = await self._living(f"{service}-2")
         seconds = 2.5 * LEASE_SECONDS if service == "closer" else 32.0
         say(f"  SIGSTOP {service}-2 for {seconds:.0f} s, past its lease")
@@ -222,9 +224,12 @@ class Sweep:
         while True:
             state = json.loads((self.home / "state.json").read_text())
             pid = next(int(s["pid"]) for s in state["services"] if s["name"] == name)
-            if pid and state["ready"] and Path(f"/proc/{pid}").exists():
+            fresh = (
+                time.time() - (self.home / "state.json").stat().st_mtime < 1
+            )  # written after the last kill was noticed
+            if pid and state["ready"] and fresh and alive(pid):
                 return pid
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.3)
 
     async def _until_quiet(self) -> None:
         deadline = time.monotonic() + 240
