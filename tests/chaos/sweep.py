@@ -183,9 +183,15 @@ class Sweep:
         say(f"  {point:<38} NOT REACHED")
 
     async def _kill_random(self, dice: random.Random) -> None:
-        state = json.loads((self.home / "state.json").read_text())
-        chosen = dice.choice([s for s in state["services"] if s["name"] != "vendors" and s["pid"]])
-        await self._kill(f"random moment, {chosen['name']}", chosen["pid"])
+        """Any living service; state.json may lag behind the last kill by a moment."""
+        while True:
+            state = json.loads((self.home / "state.json").read_text())
+            living = [s for s in state["services"] if s["name"] != "vendors" and s["pid"] and alive(s["pid"])]
+            if living:
+                chosen = dice.choice(living)
+                await self._kill(f"random moment, {chosen['name']}", chosen["pid"])
+                return
+            await asyncio.sleep(0.1)
 
     async def _kill(self, where: str, pid: int) -> None:
         began = time.monotonic()
