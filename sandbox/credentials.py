@@ -60,7 +60,7 @@ def for_gateway(ports: Mapping[str, int], environment: Mapping[str, str]) -> dic
             "AIRTABLE_BASE_URL": f"http://127.0.0.1:{ports['airtable']}",
         },
     }
-    chosen: dict[str, str] = {"VIOX_ALLOW_LOOPBACK": "1"}
+    chosen: dict[str, str] = {}
     for values in invented.values():
         if not any(name in environment for name in values):
             chosen |= values

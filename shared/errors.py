@@ -6,9 +6,7 @@ The tree, with the codes each branch raises:
     ├── BadInput        input.*      the caller must change something; nothing was stored
     ├── NotFound        *.not_found  the named thing does not exist
     ├── Conflict        *.conflict   same identity, different content
-    ├── Denied          tool.denied, tool.not_granted, ...
-    ├── Unavailable     *.unavailable  a dependency is down; trying again can help
-    └── Lost            lease.lost   another process owns this work now; discard what was done
+    └── Unavailable     *.unavailable  a dependency is down; trying again can help
 
 Callers branch on `code`, never on the text.
 """
@@ -58,15 +56,7 @@ class Conflict(VioxError):
     """The same identity already stands for something else."""
 
 
-class Denied(VioxError):
-    """A rule forbids it."""
-
-
 class Unavailable(VioxError):
     """Something we depend on is down. Trying again can help."""
 
     retryable = True
-
-
-class Lost(VioxError):
-    """Another process owns this work now; whatever was done here is discarded."""

@@ -37,10 +37,7 @@ class Settings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=0, ge=0, le=65535)
     models: str | None = None
-    business: Path | None = None
-    policies: Path | None = None
     catalogue: str | None = None
-    allow_loopback: bool = False
     log_level: str = "INFO"
     lease_seconds: float = Field(default=10.0, gt=0)
     max_attempts: int = Field(default=5, ge=1)

@@ -132,10 +132,6 @@ from unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[
     as u(call_id, attempt, checks, method, url, headers, body, sha256)
 on conflict (call_id, attempt, phase) do nothing
 
--- name: stored_request    The bytes of the first attempt, for vendors that recognise a repeat by its key and body.
-select method, url, request_headers, request_body from ledger_entries
-where call_id = $1 and phase = 'intent' order by attempt limit 1
-
 -- name: claim_unknown    Unknown calls due for a look-up; each is looked at by one replica at a time.
 update tool_calls set not_before = now() + least($2 * power(1.5, look_ups), 30) * interval '1 second', look_ups = look_ups + 1
 where call_id in (select call_id from tool_calls where state = 'unknown' and (not_before is null or not_before <= now())
