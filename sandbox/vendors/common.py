@@ -11,6 +11,7 @@ Control, for tests and scenarios (never part of a vendor's API):
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import collections
 import json
@@ -70,7 +71,7 @@ class Window:
         return True
 
 
-class Emulator:
+class Emulator(abc.ABC):
     """Base of a vendor emulator. Subclasses add routes and say how their errors look."""
 
     vendor = "vendor"
@@ -94,23 +95,25 @@ class Emulator:
 
     # -- for subclasses ----------------------------------------------------------------------------------------------
 
+    @abc.abstractmethod
     def error(self, status: int, message: str) -> web.Response:
         """An error in the vendor's own shape, for faults."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def unauthorized(self, request: web.Request) -> web.Response | None:
         """None when the request proves who it is."""
-        raise NotImplementedError
 
     def limited(self, request: web.Request) -> web.Response | None:
         """None while the request is within the vendor's limits."""
         return None
 
+    @abc.abstractmethod
     def state(self) -> Any:
-        raise NotImplementedError
+        """Everything the vendor knows, as JSON."""
 
+    @abc.abstractmethod
     def reset(self) -> None:
-        raise NotImplementedError
+        """Forget everything."""
 
     def effect(self, operation: str, **what: Any) -> None:
         """Record a state change that really happened."""
