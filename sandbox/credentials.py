@@ -64,6 +64,8 @@ def for_gateway(ports: Mapping[str, int], environment: Mapping[str, str]) -> dic
     for values in invented.values():
         if not any(name in environment for name in values):
             chosen |= values
+    if chosen:
+        chosen["VIOX_ALLOW_LOOPBACK"] = "1"
     return chosen
 
 

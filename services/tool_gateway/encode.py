@@ -1,19 +1,19 @@
-"""From arguments to the bytes of a request, and the redacted copy of it that the ledger keeps.
-
-Secrets enter here and nowhere else: the ledger's copy shows `{"$secret": NAME}` in their place.
-"""
+"""From arguments to the request of a call, as it will be sent but for its credentials, which are added while sending."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlsplit
 
 import orjson
 
-from services.tool_gateway.catalogue import Credential, Tool
+from services.tool_gateway import styles
+from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.tools import Body, Credential, Parameter, Tool
 from shared.errors import BadInput
 
 USER_AGENT = "viox-gateway/0.1"
@@ -21,117 +21,144 @@ USER_AGENT = "viox-gateway/0.1"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request ready to be sent: exact method, URL, headers and body; `shown` are the headers without secrets."""
+    """A request of a call. `auth` is how it will prove who we are; no secret is in here."""
 
     method: str
     url: str
     headers: list[tuple[str, str]]
-    shown: list[tuple[str, str]]
     body: bytes
+    auth: tuple[Credential, ...] = ()
 
 
-class Secrets:
-    """Named values: credentials and the deployment's own facts. Reading one that is missing names it."""
+def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, *, key: str = "") -> Prepared:
+    """Build the request of one call; `key` makes a repeat of it harmless where the vendor supports that.
 
-    def __init__(self, values: Mapping[str, str]) -> None:
-        self._values = values
-
-    def get(self, name: str) -> str:
-        try:
-            return self._values[name]
-        except KeyError:
-            raise BadInput(
-                "credential.missing", f"{name} is not set.", field=name,
-                remedy=f"Set {name} in the gateway's environment or secrets.",
-            ) from None  # fmt: skip
-
-    def all(self) -> Mapping[str, str]:
-        return self._values
-
-    def or_none(self, name: str | None) -> str | None:
-        return self._values.get(name) if name else None
-
-
-def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets) -> Prepared:
-    """Build the request of one call. Raises BadInput naming a credential or setting that is missing."""
+    Raises BadInput naming a setting or credential that is missing, or an argument that cannot be written.
+    """
     base = (secrets.or_none(tool.base_url_setting) or tool.base_url).rstrip("/")
-    path = tool.path
-    query: list[tuple[str, str]] = []
-    headers: list[tuple[str, str]] = []
+    if not base:
+        secrets.get(tool.base_url_setting or f"{tool.vendor.upper()}_BASE_URL")
+    path, query, headers, cookies = tool.path, [], [], []
     for parameter in tool.parameters:
-        value = (
-            secrets.get(parameter.setting) if parameter.setting else arguments.get(parameter.name, parameter.default)
-        )
+        value = _value(parameter, arguments, secrets)
         if value is None:
             continue
         match parameter.place:
             case "path":
-                path = path.replace("{" + parameter.name + "}", _segment(parameter.name, _text(value)))
+                path = path.replace("{" + parameter.name + "}", _segment(parameter, value))
             case "query":
-                query += _pairs(parameter.name, value)
+                pairs = styles.pairs(parameter.name, value, parameter.style, parameter.explode)
+                query += [(name, text, parameter.reserved) for name, text in pairs]
             case "header":
-                headers.append((parameter.name, _text(value)))
-    body, content_type = _body(tool, arguments, secrets)
-    url = base + path + ("?" + urlencode(query) if query else "")
-    host = url.split("/", 3)[2]
+                headers.append((parameter.name, styles.header(value, parameter.explode)))
+            case "cookie":
+                cookies += styles.pairs(parameter.name, value, "form", parameter.explode)
+    if tool.idempotency and key:
+        if tool.idempotency.place == "query":
+            query.append((tool.idempotency.name, key, False))
+        else:
+            headers.append((tool.idempotency.name, key))
+    if cookies:
+        headers.append(("Cookie", "; ".join(f"{name}={value}" for name, value in cookies)))
+    body, content_type = _body(tool.body, arguments, secrets) if tool.body else (b"", None)
+    url = base + path + ("?" + styles.query(query) if query else "")
     plain = [
-        ("Host", host),
+        ("Host", urlsplit(url).netloc),
         ("User-Agent", USER_AGENT),
-        ("Accept", "application/json"),
-        *tool.headers.items(),
+        ("Accept", tool.accept),
+        *((name, text) for name, given in tool.headers.items() if (text := _header(given, secrets)) is not None),
         *headers,
     ]
     if content_type:
         plain.append(("Content-Type", content_type))
     if body or tool.method in ("POST", "PUT", "PATCH"):
         plain.append(("Content-Length", str(len(body))))
-    secret, shown = _authorization(tool.credential, secrets)
-    return Prepared(tool.method, url, plain + secret, plain + shown, body)
+    for name, text in plain:
+        if any(c in text for c in "\r\n\0"):
+            raise BadInput("tool.invalid_arguments", f"{name}: line breaks cannot be sent in a header.", field=name)
+    return Prepared(tool.method, url, plain, body, secrets.choose(tool.credentials))
 
 
-def _segment(name: str, text: str) -> str:
+def _value(parameter: Parameter, arguments: Mapping[str, Any], secrets: Secrets) -> Any:
+    if parameter.setting:
+        found = secrets.or_none(parameter.setting)
+        value = found if found is not None else parameter.default
+        return secrets.get(parameter.setting) if value is None and parameter.required else value
+    value = arguments.get(parameter.argument, parameter.default)
+    return orjson.dumps(value).decode() if parameter.as_json and value is not None else value
+
+
+def _header(given: str | tuple[str, str | None], secrets: Secrets) -> str | None:
+    return given if isinstance(given, str) else secrets.or_none(given[0]) or given[1]
+
+
+def _segment(parameter: Parameter, value: Any) -> str:
     """One path segment. Dots alone would be taken for "here" and "above" on the way, whatever the encoding."""
+    text = styles.path_segment(parameter, value)
     if text in ("", ".", ".."):
-        raise BadInput("tool.invalid_arguments", f"{name}: {text!r} cannot be part of a path.", field=name,
-                       remedy="Give the id of a record.")  # fmt: skip
-    return quote(text, safe="")
+        raise BadInput("tool.invalid_arguments", f"{parameter.argument}: {text!r} cannot be part of a path.",
+                       field=parameter.argument, remedy="Give the id of a record.")  # fmt: skip
+    return text
 
 
-def _body(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets) -> tuple[bytes, str | None]:
-    if tool.body is None:
-        return b"", None
-    values = {name: secrets.get(setting) for name, setting in tool.body_defaults.items()}
-    values |= {name: arguments[name] for name in arguments if name in tool.body_properties}
-    if tool.body == "json":
-        return orjson.dumps(values), "application/json"
-    pairs = [pair for name, value in values.items() for pair in _pairs(name, value)]
-    return urlencode(pairs).encode(), "application/x-www-form-urlencoded"
+def _body(body: Body, arguments: Mapping[str, Any], secrets: Secrets) -> tuple[bytes, str | None]:
+    if body.argument is not None:
+        if body.argument not in arguments:
+            return b"", None
+        values = arguments[body.argument]
+    else:
+        values = {name: secrets.get(setting) for name, setting in body.settings.items()}
+        values |= {name: value for name, value in body.defaults.items() if name not in arguments}
+        values |= {name: arguments[name] for name in arguments if name in body.properties}
+    match body.kind:
+        case "json":
+            return orjson.dumps(values), body.media_type if "*" not in body.media_type else "application/json"
+        case "text":
+            return str(values).encode(), body.media_type
+        case "multipart":
+            return _multipart(values)
+        case "form":
+            found = [pair for name, value in values.items() for pair in _form(body, name, value)]
+            return styles.query([(name, text, False) for name, text in found]).encode(), body.media_type
 
 
-def _pairs(name: str, value: Any) -> list[tuple[str, str]]:
-    """Lists become repeated names (form style, exploded)."""
-    return [(name, _text(item)) for item in value] if isinstance(value, list) else [(name, _text(value))]
+def _form(body: Body, name: str, value: Any) -> list[tuple[str, str]]:
+    return styles.pairs(name, value, *body.styles.get(name, body.style))
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+def _multipart(values: Mapping[str, Any]) -> tuple[bytes, str]:
+    """RFC 7578. The boundary follows from the content, so that the same call has the same bytes again."""
+    parts: list[tuple[str, bytes]] = []
+    for name, value in values.items():
+        for item in value if isinstance(value, list) else [value]:
+            parts.append(_part(name, item))
+    boundary = "viox-" + hashlib.sha256(b"\0".join(head.encode() + b"\0" + raw for head, raw in parts)).hexdigest()[:32]
+    body = b"".join(
+        f"--{boundary}\r\n{head}\r\n\r\n".encode() + raw + b"\r\n" for head, raw in parts
+    ) + f"--{boundary}--\r\n".encode()  # fmt: skip
+    return body, f"multipart/form-data; boundary={boundary}"
 
 
-def _authorization(credential: Credential, secrets: Secrets) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    names = credential.secrets
-    shown = orjson.dumps({"$secret": "+".join(names)}).decode()
-    match credential.scheme:
-        case "bearer":
-            return [(credential.header, f"Bearer {secrets.get(names[0])}")], [(credential.header, f"Bearer {shown}")]
-        case "basic":
-            pair = ":".join(secrets.get(name) for name in names)
-            return (
-                [(credential.header, "Basic " + base64.b64encode(pair.encode()).decode())],
-                [(credential.header, f"Basic {shown}")],
-            )
-        case "header":
-            return [(credential.header, secrets.get(names[0]))], [(credential.header, shown)]
-        case _:
-            return [], []
+def _part(name: str, value: Any) -> tuple[str, bytes]:
+    head = f'Content-Disposition: form-data; name="{_quoted(name)}"'
+    if isinstance(value, dict) and "filename" in value and ("text" in value or "base64" in value):
+        kind = str(value.get("content_type") or "application/octet-stream")
+        if any(c in kind for c in "\r\n"):
+            raise BadInput("tool.invalid_arguments", "content_type: line breaks cannot be sent.", field=name)
+        raw = value["text"].encode() if "text" in value else _decoded(name, value["base64"])
+        return f'{head}; filename="{_quoted(value["filename"])}"\r\nContent-Type: {kind}', raw
+    if isinstance(value, dict):
+        return f"{head}\r\nContent-Type: application/json", orjson.dumps(value)
+    return head, styles.text(value).encode()
+
+
+def _decoded(name: str, text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise BadInput("tool.invalid_arguments", f"{name}: not base64.", field=name) from error
+
+
+def _quoted(text: str) -> str:
+    """As HTML has it for form data: quotes and line breaks percent-encoded."""
+    return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

@@ -10,9 +10,13 @@ import httpx2
 
 from services.tool_gateway import outcome
 from services.tool_gateway.close import Closer
+from services.tool_gateway.credentials import Secrets, sign
 from services.tool_gateway.intake import Ready
+from services.tool_gateway.oauth import Tokens
 from services.tool_gateway.outcome import Answer, Meaning
+from services.tool_gateway.tools import Credential
 from services.tool_gateway.wire import MaybeSent, NotSent, Wire
+from shared.errors import BadInput
 from shared.telemetry import metrics
 from shared.telemetry.hold import reached
 
@@ -22,8 +26,8 @@ log = logging.getLogger(__name__)
 class Executor:
     """Runs calls side by side, at most `concurrency` at once."""
 
-    def __init__(self, wire: Wire, closer: Closer, *, concurrency: int) -> None:
-        self._wire = wire
+    def __init__(self, sender: Sender, closer: Closer, *, concurrency: int) -> None:
+        self._sender = sender
         self._closer = closer
         self._slots = asyncio.Semaphore(concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -44,7 +48,7 @@ class Executor:
             started = time.monotonic()
             answer: Answer | None = None
             try:
-                answer = await send(self._wire, ready)
+                answer = await self._sender.send(ready)
                 meaning = outcome.of_answer(ready.tool, answer, ready.attempt)
             except NotSent as error:
                 meaning = outcome.of_not_sent(ready.attempt, error)
@@ -61,22 +65,47 @@ class Executor:
         self._closer.submit(ready, answer, meaning, seconds * 1000)
 
 
-async def send(wire: Wire, ready: Ready) -> Answer:
-    """One HTTP exchange. Raises NotSent or MaybeSent when there is no complete answer."""
+class Sender:
+    """Sends prepared requests with their credentials."""
 
-    async def gate() -> None:
-        if time.monotonic() >= ready.lease_ends:
-            raise NotSent("lease.lost", "the lease of this attempt ran out before it was sent.")
-        reached("gateway.mid_call")
+    def __init__(self, wire: Wire, secrets: Secrets, tokens: Tokens) -> None:
+        self._wire = wire
+        self._secrets = secrets
+        self._tokens = tokens
 
-    prepared = ready.prepared
-    request = httpx2.Request(
-        prepared.method,
-        prepared.url,
-        headers=prepared.headers,
-        stream=httpx2.ByteStream(prepared.body),
-        extensions={"timeout": {"connect": 5.0, "read": ready.tool.timeout_seconds}, "viox.gate": gate},
-    )
-    response = await wire.handle_async_request(request)
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw]
-    return Answer(response.status_code, headers, response.extensions["viox.body"])
+    async def send(self, ready: Ready) -> Answer:
+        """One HTTP exchange. Raises NotSent or MaybeSent when there is no complete answer."""
+        answer, used = await self._exchange(ready)
+        if answer.status == 401 and any(self._tokens.refused(c, token) for c, token in used.items()):
+            # Refused at the door: nothing happened. What was refused may have been taken back early; once more, anew.
+            answer, _ = await self._exchange(ready)
+        return answer
+
+    async def _exchange(self, ready: Ready) -> tuple[Answer, dict[Credential, str]]:
+        used: dict[Credential, str] = {}
+
+        async def token_of(credential: Credential) -> str:
+            used[credential] = await self._tokens.get(credential)
+            return used[credential]
+
+        async def gate() -> None:
+            if time.monotonic() >= ready.lease_ends:
+                raise NotSent("lease.lost", "the lease of this attempt ran out before it was sent.")
+            reached("gateway.mid_call")
+
+        prepared = ready.prepared
+        left = max(ready.lease_ends - time.monotonic(), 0.0)
+        try:
+            url, headers = await sign(prepared, self._secrets, token_of)
+        except BadInput as error:
+            raise NotSent(error.code, error.message, field=error.field, remedy=error.remedy) from error
+        request = httpx2.Request(
+            prepared.method,
+            url,
+            headers=headers,
+            stream=httpx2.ByteStream(prepared.body),
+            extensions={"timeout": {"connect": 5.0, "read": min(ready.tool.timeout_seconds, left)}, "viox.gate": gate},
+        )
+        response = await self._wire.handle_async_request(request)
+        raw = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw]
+        return Answer(response.status_code, raw, response.extensions["viox.body"]), used

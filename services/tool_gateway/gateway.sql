@@ -132,6 +132,10 @@ from unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[
     as u(call_id, attempt, checks, method, url, headers, body, sha256)
 on conflict (call_id, attempt, phase) do nothing
 
+-- name: first_intents    What was sent the first time, for calls that must be repeated byte for byte.
+select distinct on (call_id) call_id, method, url, request_headers, request_body, at
+from ledger_entries where call_id = any($1::text[]) and phase = 'intent' order by call_id, attempt
+
 -- name: claim_unknown    Unknown calls due for a look-up; each is looked at by one replica at a time.
 update tool_calls set not_before = now() + least($2 * power(1.5, look_ups), 30) * interval '1 second', look_ups = look_ups + 1
 where call_id in (select call_id from tool_calls where state = 'unknown' and (not_before is null or not_before <= now())
@@ -172,3 +176,9 @@ select * from run_overview where run_id = any($1::uuid[])
 
 -- name: count_unknown
 select count(*) from tool_calls where state = 'unknown'
+
+-- name: documents
+select name, content, imported_at from documents order by name
+
+-- name: documents_stamp
+select coalesce(string_agg(name || imported_at::text, ' ' order by name), '') from documents

@@ -16,10 +16,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from services.tool_gateway.catalogue import Catalogue, Rate, Tool
-from services.tool_gateway.encode import Prepared, Secrets, prepare
+from services.tool_gateway.catalogue import Catalogue
+from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.encode import Prepared, prepare
 from services.tool_gateway.judge import Verdict, judge
 from services.tool_gateway.store import Admitted, GatewayStore, Requested, Standing
+from services.tool_gateway.tools import Rate, Tool
 from shared.bus import topics
 from shared.bus.dead_letters import write_dead_letter
 from shared.bus.envelope import Message, parse_record
@@ -144,7 +146,7 @@ class Intake:
             item.not_before = may_go
             return item
         try:
-            item.prepared = prepare(tool, call.arguments, self._secrets)
+            item.prepared = prepare(tool, call.arguments, self._secrets, key=call.call_id)
         except VioxError as error:
             return self._denied(call, verdict.checks, error.as_dict())
         item.state = "executing"

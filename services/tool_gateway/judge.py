@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
-from services.tool_gateway.catalogue import Catalogue, Tool
+from services.tool_gateway.catalogue import Catalogue
 from services.tool_gateway.store import Requested, Standing
-from shared.bus.topics import MAX_INLINE_BYTES
+from services.tool_gateway.tools import Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def _checks(call: Requested, standing: Standing, catalogue: Catalogue, tool: Too
         else _error("tool.not_granted", f"{call.tool} is not granted to {call.agent}.", "Do without it, and say so."),
     )
     yield "run.open", _error("run.over", "the run was cancelled or blocked.", "Stop.") if standing.run_over else None
-    yield "arguments.size", _too_large(call)
+    yield "arguments.size", _too_large(call, tool)
     yield "arguments.schema", tool.problem_with(call.arguments)
     yield (
         "twin.unknown",
@@ -73,12 +73,14 @@ def _unknown_tool(call: Requested, catalogue: Catalogue) -> dict[str, Any]:
     return _error("tool.not_found", f"there is no tool {call.tool!r}.", remedy)
 
 
-def _too_large(call: Requested) -> dict[str, Any] | None:
+def _too_large(call: Requested, tool: Tool) -> dict[str, Any] | None:
     size = len(orjson.dumps(call.arguments))
-    if size <= MAX_INLINE_BYTES:
+    if size <= tool.max_argument_bytes:
         return None
     return _error(
-        "tool.arguments_too_large", f"{size:,} bytes of arguments; {MAX_INLINE_BYTES:,} is the limit.", "Send less."
+        "tool.arguments_too_large",
+        f"{size:,} bytes of arguments; {tool.max_argument_bytes:,} is the limit.",
+        "Send less.",
     )
 
 

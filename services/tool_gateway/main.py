@@ -8,9 +8,12 @@ from collections.abc import Mapping
 
 from services.tool_gateway import catalogue
 from services.tool_gateway.close import Closer
-from services.tool_gateway.encode import Secrets
-from services.tool_gateway.execute import Executor
+from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.execute import Executor, Sender
+from services.tool_gateway.guard import Guard
 from services.tool_gateway.intake import Intake
+from services.tool_gateway.library import Library
+from services.tool_gateway.oauth import Tokens
 from services.tool_gateway.resume import Resumer
 from services.tool_gateway.settle import Settler
 from services.tool_gateway.store import GatewayStore
@@ -26,7 +29,7 @@ from shared.store.pool import Instance, open_pool, passing
 def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Process:
     """Consumes viox.tool-calls.*; reaches the vendors; changes calls and ledger; announces viox.tool-results.*."""
     process = Process(topics.GATEWAY, settings)
-    gateway = _Gateway(settings, Secrets(os.environ if secrets is None else secrets))
+    gateway = _Gateway(settings, os.environ if secrets is None else secrets)
     process.on_start(gateway.start)
     process.loop("producer", lambda: gateway.producer.run())
     process.loop("publisher", lambda: gateway.outbox.run_publisher())
@@ -34,6 +37,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process.loop("closer", lambda: gateway.closer.run())
     process.loop("resumer", gateway.keep_resuming)
     process.loop("settler", lambda: gateway.settler.run())
+    process.loop("catalogue", lambda: gateway.library.follow())
     process.loop("consumer", lambda: gateway.consumer.run())
     process.on_stop(gateway.stop)
     process.check("ledger", lambda: gateway.closer.problem if gateway.closer else "starting")
@@ -46,34 +50,39 @@ class _Gateway:
 
     closer: Closer
     consumer: Consumer
+    library: Library
     outbox: Outbox
     settler: Settler
 
-    def __init__(self, settings: Settings, secrets: Secrets) -> None:
+    def __init__(self, settings: Settings, values: Mapping[str, str]) -> None:
         self._settings = settings
-        self._secrets = secrets
-        documents = catalogue.extra_documents(settings.catalogue)
-        self._catalogue = catalogue.with_rates(catalogue.load(documents), secrets.all())
+        self._values = values
+        self._secrets = Secrets(values)
+        self._guard = Guard.of(values)
         self.producer = Producer(settings, topics.GATEWAY)
         self.closer = None  # type: ignore[assignment]  # set by start; readiness asks earlier
         self.consumer = None  # type: ignore[assignment]
 
     async def start(self) -> None:
-        settings, tools, secrets = self._settings, self._catalogue, self._secrets
+        settings, secrets = self._settings, self._secrets
         dsn = settings.postgres_dsn.get_secret_value()
         self._pool = await open_pool(dsn, application=topics.GATEWAY, size=settings.postgres_pool_size)
         self._instance = Instance(dsn, topics.GATEWAY)
         store = GatewayStore(self._pool, self._instance.owner)
+        self.library = Library(store, catalogue.extra_documents(settings.catalogue), self._values)
+        tools = await self.library.read()
+        self._instance.on_notify("viox_documents", self.library.wake)
         self.outbox = Outbox(topics.GATEWAY, self._pool, self.producer)
         self._instance.on_notify("viox_outbox", self.outbox.wake)
-        self._wire = Wire()
+        self._wire = Wire(self._guard)
+        sender = Sender(self._wire, secrets, Tokens(secrets, self._pool, self._wire))
         self._resumer = Resumer(tools, secrets, store, self.outbox, lambda ready: self._executor.start(ready))
         self.closer = Closer(store, self.outbox, self._resumer.wait_until)
-        self._executor = Executor(self._wire, self.closer, concurrency=4 * settings.concurrency)
+        self._executor = Executor(sender, self.closer, concurrency=4 * settings.concurrency)
         self._intake = Intake(
             tools, secrets, store, self.outbox, self._executor.start, self._resumer.wait_until, self._pool
         )
-        self.settler = Settler(tools, secrets, store, self.outbox, self._wire)
+        self.settler = Settler(tools, secrets, store, self.outbox, sender)
         self.consumer = Consumer(
             settings, "viox.gateway", topics.of_gateway(), self._intake.accept, self._intake.poison, passing
         )

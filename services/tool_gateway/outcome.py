@@ -1,6 +1,7 @@
 """What an answer means: succeeded, failed, to be tried again, or unknown. Pure: rule 9 of the design as a table.
 
 nothing left (NotSent)                          any effect: try again, later failed for certain
+    401 with an access token of OAuth               as nothing left, once, with a new token
 2xx, success condition met                      succeeded
     2xx with a body that is not JSON                as an answer that never came
 2xx, success condition not met                  failed (the vendor said so)
@@ -15,13 +16,15 @@ sent without an answer, 408, 3xx*, 5xx          read, idempotent: try again, lat
 from __future__ import annotations
 
 import contextlib
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from services.tool_gateway.catalogue import Tool
 from services.tool_gateway.paths import at, project
+from services.tool_gateway.tools import Tool
+from services.tool_gateway.wire import MAX_RESPONSE_BYTES, NotSent
 from shared.bus.topics import MAX_INLINE_BYTES
 from shared.errors import VioxError
 
@@ -34,11 +37,27 @@ MAX_ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP response, complete."""
+    """An HTTP response, complete. `body` are the bytes as they came."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
+
+    def plain(self) -> bytes:
+        """The body without its content encoding. Raises ValueError when it unfolds to too much or cannot be read."""
+        encoding = (self.header("content-encoding") or "identity").strip().lower()
+        if encoding == "identity" or not self.body:
+            return self.body
+        if encoding not in ("gzip", "deflate"):
+            raise ValueError(f"content encoding {encoding!r} was not asked for")
+        unfold = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        try:
+            plain = unfold.decompress(self.body, MAX_RESPONSE_BYTES)
+        except zlib.error as error:
+            raise ValueError(f"not {encoding}: {error}") from error
+        if unfold.unconsumed_tail or not unfold.eof:
+            raise ValueError(f"unfolds to more than {MAX_RESPONSE_BYTES:,} bytes, or is cut off")
+        return plain
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key.lower() == name), None)
@@ -68,8 +87,10 @@ def of_answer(tool: Tool, answer: Answer, attempt: int) -> Meaning:
     return _uncertain(tool, attempt, _vendor_error(tool, answer))
 
 
-def of_not_sent(attempt: int, error: VioxError) -> Meaning:
-    """Nothing left: safe to try again whatever the effect."""
+def of_not_sent(attempt: int, error: NotSent) -> Meaning:
+    """Nothing left: safe to try again whatever the effect, where that can help."""
+    if error.final:
+        return Meaning("failed", error=error.as_dict())
     return _again(attempt, 0.2 * 2**attempt, {"code": error.code, "message": error.message})
 
 
@@ -80,10 +101,12 @@ def of_maybe_sent(tool: Tool, attempt: int, error: VioxError) -> Meaning:
 
 def _of_success(tool: Tool, answer: Answer, attempt: int) -> Meaning:
     try:
-        body = orjson.loads(answer.body) if answer.body else None
-    except orjson.JSONDecodeError:
+        body = read_body(tool, answer, answer.plain())
+    except ValueError as unreadable:
         # A proxy's page, a cut body: the status says yes, but nobody can say what happened.
-        return _uncertain(tool, attempt, {"code": "tool.unreadable_answer", "message": "the answer is not JSON."})
+        return _uncertain(
+            tool, attempt, {"code": "tool.unreadable_answer", "message": f"the answer is not JSON: {unreadable}."}
+        )
     if tool.success is not None:
         found = at(body, tool.success.path)
         refused = (tool.success.one_of is not None and found not in tool.success.one_of) or (
@@ -93,6 +116,19 @@ def _of_success(tool: Tool, answer: Answer, attempt: int) -> Meaning:
             error = _vendor_error(tool, answer) | {"code": "tool.vendor_refused"}
             return Meaning("failed", error=error)
     return Meaning("succeeded", shown(tool, body))
+
+
+def read_body(tool: Tool, answer: Answer, raw: bytes) -> Any:
+    """A body as a JSON value. Raises ValueError when it should be JSON and is not."""
+    if not raw:
+        return None
+    kind = (answer.header("content-type") or "").split(";")[0].strip().lower()
+    if tool.answer == "json" or "json" in kind:
+        return orjson.loads(raw)
+    try:
+        return {"content_type": kind, "text": raw.decode()}
+    except UnicodeDecodeError:
+        return {"content_type": kind, "bytes": len(raw)}
 
 
 def shown(tool: Tool, body: Any) -> Any:
@@ -128,9 +164,13 @@ def _retry_after(tool: Tool, answer: Answer) -> float:
 
 def _vendor_error(tool: Tool, answer: Answer) -> dict[str, Any]:
     """Short, exact, repairable: the status and what the vendor said, found at the document's error paths."""
-    body = _json(answer.body)
-    said = [text for path in tool.error_paths if isinstance(text := at(body, path), str | int)]
-    message = str(said[0]) if said else answer.body[:300].decode("utf-8", "replace")
+    try:
+        raw = answer.plain()
+    except ValueError:
+        raw = answer.body
+    body = _json(raw)
+    said = [str(text) for path in tool.error_paths if isinstance(text := at(body, path), str | int) and text != ""]
+    message = " · ".join(dict.fromkeys(said)) if said else raw[:300].decode("utf-8", "replace")
     return {"code": f"http.{answer.status}", "message": message[:1000], "status": answer.status}
 
 

@@ -11,15 +11,16 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.tool_gateway.catalogue import Catalogue
 from services.tool_gateway.close import closed_message
-from services.tool_gateway.encode import Prepared, Secrets, prepare
+from services.tool_gateway.credentials import Secrets, again
+from services.tool_gateway.encode import Prepared, prepare
 from services.tool_gateway.intake import LEASE_MARGIN_SECONDS, Ready
 from services.tool_gateway.outcome import MAX_ATTEMPTS
-from services.tool_gateway.store import CallRow, GatewayStore
+from services.tool_gateway.store import CallRow, GatewayStore, Intent
 from services.tool_gateway.waiting import announce_waiting
 from shared.bus.outbox import Outbox, insert
 from shared.errors import VioxError
@@ -33,6 +34,11 @@ BATCH = 100
 LOST = {
     "code": "tool.unknown_outcome",
     "message": "the gateway that was executing this call died or overran its lease; the effect may have happened.",
+}
+
+FORGOTTEN = {
+    "code": "tool.unknown_outcome",
+    "message": "no answer came, and the vendor may have forgotten the idempotency key by now.",
 }
 
 
@@ -89,9 +95,11 @@ class Resumer:
         ready: list[Ready] = []
         async with self._store.transaction() as connection, connection.transaction():
             rows = await self._store.claim_due(connection, self._lease, BATCH)
+            repeats = [row.call_id for row in rows if row.effect == "keyed" and row.attempt > 1]
+            sent_before = await self._store.first_intents(connection, repeats)
             items = []
             for row in rows:
-                made = await self._prepared(connection, row)
+                made = await self._prepared(connection, row, sent_before.get(row.call_id))
                 if made is not None:
                     tool, prepared = made
                     items.append((row, prepared, [{"check": "resumed", "attempt": row.attempt, "passed": True}]))
@@ -104,8 +112,11 @@ class Resumer:
             self._execute(one)
         return len(rows)
 
-    async def _prepared(self, connection: Any, row: CallRow) -> tuple[Any, Prepared] | None:
-        """Tool and request of a claimed call; None when it ended here instead (tool withdrawn, too many attempts)."""
+    async def _prepared(self, connection: Any, row: CallRow, before: Intent | None) -> tuple[Any, Prepared] | None:
+        """Tool and request of a claimed call; None when it ended here instead (tool withdrawn, too many attempts).
+
+        A call whose key makes repeats harmless is sent again as the ledger has it, while the vendor remembers the key.
+        """
         tool = self._catalogue.tools.get(row.tool)
         if tool is None:
             await self._fail(connection, row, "tool.not_found", f"{row.tool} is no longer in the catalogue.")
@@ -114,10 +125,24 @@ class Resumer:
             await self._fail(connection, row, "tool.attempts_exhausted", "given up after too many attempts.")
             return None
         try:
-            return tool, prepare(tool, row.arguments, self._secrets)
+            prepared = prepare(tool, row.arguments, self._secrets, key=row.call_id)
+            if before is None:
+                return tool, prepared
+            if tool.idempotency and datetime.now(UTC) - before.at > timedelta(hours=tool.idempotency.hours):
+                await self._forgotten(connection, row)
+                return None
+            return tool, again(prepared, before.url, before.headers, before.body)
         except VioxError as error:
             await self._fail(connection, row, error.code, error.message)
             return None
+
+    async def _forgotten(self, connection: Any, row: CallRow) -> None:
+        """The vendor may have forgotten the key: a repeat could act a second time."""
+        detail = {"state": "unknown", "error": FORGOTTEN}
+        await self._store.mark_unknown(connection, [row.call_id], FORGOTTEN)
+        await self._store.enter(connection, row.call_id, row.attempt, "outcome", detail=detail)
+        await announce_waiting(self._store, connection, [row.call_id])
+        log.warning("call %s %s: unknown, too late to repeat it under its key", row.call_id, row.tool)
 
     async def _fail(self, connection: Any, row: CallRow, code: str, message: str) -> None:
         error = {"code": code, "message": message}

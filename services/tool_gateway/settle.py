@@ -17,15 +17,17 @@ from typing import Any
 
 import orjson
 
-from services.tool_gateway.catalogue import Catalogue, Settle, Tool
+from services.tool_gateway.catalogue import Catalogue
 from services.tool_gateway.close import closed_message
-from services.tool_gateway.encode import Secrets, prepare
-from services.tool_gateway.execute import send
+from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.encode import prepare
+from services.tool_gateway.execute import Sender
 from services.tool_gateway.intake import Ready
 from services.tool_gateway.outcome import Answer, shown
 from services.tool_gateway.paths import at, filled
 from services.tool_gateway.store import CallRow, GatewayStore
-from services.tool_gateway.wire import MaybeSent, NotSent, Wire
+from services.tool_gateway.tools import Settle, Tool
+from services.tool_gateway.wire import MaybeSent, NotSent
 from shared.bus.outbox import Outbox, insert
 from shared.telemetry import metrics
 
@@ -37,12 +39,14 @@ CLOCK_SKEW = timedelta(seconds=5)  # between us and a vendor's creation times
 class Settler:
     """Looks up unknown calls, one after another."""
 
-    def __init__(self, catalogue: Catalogue, secrets: Secrets, store: GatewayStore, outbox: Outbox, wire: Wire) -> None:
+    def __init__(
+        self, catalogue: Catalogue, secrets: Secrets, store: GatewayStore, outbox: Outbox, sender: Sender
+    ) -> None:
         self._catalogue = catalogue
         self._secrets = secrets
         self._store = store
         self._outbox = outbox
-        self._wire = wire
+        self._sender = sender
 
     async def run(self) -> None:
         while True:
@@ -88,7 +92,7 @@ class Settler:
         ready = Ready(row.requested(), tool, prepared, row.attempt, now + tool.timeout_seconds, now)
         answer: Answer | None = None
         with contextlib.suppress(NotSent, MaybeSent):
-            answer = await send(self._wire, ready)
+            answer = await self._sender.send(ready)
         async with self._store.transaction() as connection:
             await self._store.enter(
                 connection, row.call_id, row.look_ups, "look_up", prepared=prepared,
@@ -102,8 +106,8 @@ class Settler:
         if answer.status != 200:
             return None
         try:
-            return _Body(orjson.loads(answer.body))
-        except orjson.JSONDecodeError:
+            return _Body(orjson.loads(answer.plain()))
+        except ValueError:
             return None
 
     async def _found(self, row: CallRow, tool: Tool, item: dict[str, Any]) -> None:

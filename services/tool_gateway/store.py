@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from services.tool_gateway.catalogue import Catalogue
+from services.tool_gateway.credentials import shown
 from services.tool_gateway.encode import Prepared
 from shared.bus.outbox import Outgoing, columns
 from shared.ids import CallId, RunId, ThreadId
@@ -115,6 +116,17 @@ class Outcome:
     body: bytes | None
     detail: dict[str, Any] | None
     answer: Outgoing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A request as the ledger keeps it, names of secrets in the place of secrets."""
+
+    method: str
+    url: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    at: datetime
 
 
 class GatewayStore:
@@ -245,6 +257,18 @@ class GatewayStore:
         attempts, checks = [row.attempt for row, _, _ in items], json_column(checks for _, _, checks in items)
         await connection.execute(SQL["intents"], ids, attempts, checks, methods, urls, headers, bodies, digests)
 
+    async def first_intents(self, connection: Any, ids: Sequence[str]) -> dict[str, Intent]:
+        """call id → what was sent for it the first time."""
+        if not ids:
+            return {}
+        rows = await connection.fetch(SQL["first_intents"], list(ids))
+        return {
+            r["call_id"]: Intent(
+                r["method"], r["url"], [(k, v) for k, v in r["request_headers"]], r["request_body"] or b"", r["at"]
+            )
+            for r in rows
+        }
+
     async def claim_unknown(self, limit: int, again_seconds: float) -> list[CallRow]:
         rows = await self._pool.fetch(SQL["claim_unknown"], limit, again_seconds)
         return [_call_row(row, row["intended_at"]) for row in rows]
@@ -270,11 +294,12 @@ class GatewayStore:
         detail: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
         """One ledger entry outside the hot path."""
+        url, sent = shown(prepared) if prepared else (None, [])
         await connection.execute(
             SQL["enter"], call, attempt, phase,
             prepared.method if prepared else None,
-            prepared.url if prepared else None,
-            [list(h) for h in prepared.shown] if prepared else None,
+            url,
+            [list(h) for h in sent] if prepared else None,
             prepared.body if prepared else None,
             sha256_bytes(prepared.body) if prepared else None,
             status, headers, body,
@@ -291,23 +316,33 @@ class GatewayStore:
             await connection.executemany(
                 SQL["publish_tool"],
                 [
-                    (t.name, t.vendor, t.method, t.path, t.effect, list(t.risk), t.description, t.input_schema,
+                    (t.name, t.vendor, t.method, t.path, t.effect, list(t.risk), t.description, t.model_schema,
                      catalogue.granted_to(t.name))
                     for t in catalogue.tools.values()
                 ],
             )  # fmt: skip
             await connection.execute(SQL["withdraw_tools"], list(catalogue.tools))
 
+    async def documents(self) -> list[tuple[str, dict[str, Any], datetime]]:
+        """Imported documents: name, content, when."""
+        rows = await self._pool.fetch(SQL["documents"])
+        return [(row["name"], row["content"], row["imported_at"]) for row in rows]
+
+    async def documents_stamp(self) -> str:
+        """Changes whenever an imported document does."""
+        return str(await self._pool.fetchval(SQL["documents_stamp"]))
+
     async def count_unknown(self) -> int:
         return int(await self._pool.fetchval(SQL["count_unknown"]))
 
 
 def _requests(items: Sequence[tuple[CallId, Prepared]]) -> tuple[list[Any], ...]:
+    kept = [shown(p) for _, p in items]
     return (
         [call_id for call_id, _ in items],
         [p.method for _, p in items],
-        [p.url for _, p in items],
-        json_column([list(h) for h in p.shown] for _, p in items),
+        [url for url, _ in kept],
+        json_column([list(h) for h in headers] for _, headers in kept),
         [p.body for _, p in items],
         [sha256_bytes(p.body) for _, p in items],
     )

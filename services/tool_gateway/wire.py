@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import socket
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from aiohttp.helpers import set_exception
 from multidict import CIMultiDict
 from yarl import URL
 
+from services.tool_gateway.guard import Guard, Refused
 from shared.errors import VioxError
 
 MAX_RESPONSE_BYTES = 10_000_000
@@ -32,9 +34,9 @@ Gate = Callable[[], Awaitable[None]]
 
 
 class NotSent(VioxError):
-    """No byte of the request left. Trying again cannot do anything twice."""
+    """No byte of the request left. Trying again cannot do anything twice, though it may be of no use (`final`)."""
 
-    retryable = True
+    final = False
 
 
 class MaybeSent(VioxError):
@@ -48,6 +50,7 @@ class Attempt:
     headers: list[tuple[str, str]]
     gate: Gate | None = None
     written: int = 0
+    refused: str | None = None
     passed: bool = False
     over: bool = False
 
@@ -108,8 +111,17 @@ class _Handler(ResponseHandler):
 
 
 class _Connector(aiohttp.TCPConnector):
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    """Connects only where the guard agrees, and remembers in the attempt when it did not."""
+
+    def __init__(self, guard: Guard, **given: Any) -> None:
+        def guarded(info: Any) -> socket.socket:
+            try:
+                return guard.open(info)
+            except Refused as error:
+                _current.get().refused = str(error)
+                raise
+
+        super().__init__(socket_factory=guarded, **given)
         self._factory = functools.partial(_Handler, loop=self._loop)  # type: ignore[assignment]
 
 
@@ -149,7 +161,10 @@ class Wire(httpx2.AsyncBaseTransport):
     Raises NotSent (nothing left) or MaybeSent (something may have).
     """
 
-    def __init__(self, *, connections: int = 256, max_response_bytes: int = MAX_RESPONSE_BYTES) -> None:
+    def __init__(
+        self, guard: Guard, *, connections: int = 256, max_response_bytes: int = MAX_RESPONSE_BYTES
+    ) -> None:  # fmt: skip
+        self._guard = guard
         self._connections = connections
         self._max_bytes = max_response_bytes
         self._session: aiohttp.ClientSession | None = None
@@ -158,6 +173,7 @@ class Wire(httpx2.AsyncBaseTransport):
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=_Connector(
+                    self._guard,
                     limit=self._connections,
                     keepalive_timeout=4,  # below what servers commonly keep, so a reused connection is rarely dying
                     use_dns_cache=False,
@@ -193,7 +209,7 @@ class Wire(httpx2.AsyncBaseTransport):
     ) -> httpx2.Response:
         url = URL(str(request.url), encoded=True)
         if str(url) != str(request.url):
-            raise NotSent("http.url_rewritten", f"{request.url} would be sent as {url}; refused.")
+            raise NotSent("http.url_rewritten", f"{request.url.path} would be sent as {url.raw_path}; refused.")
         timeout = aiohttp.ClientTimeout(total=limits.get("read", 20.0), sock_connect=limits.get("connect", 5.0))
         async with self._open().request(
             request.method,
@@ -232,6 +248,10 @@ class Wire(httpx2.AsyncBaseTransport):
 def _explained(attempt: Attempt, error: BaseException) -> VioxError:
     attempt.over = True
     what = str(error) or type(error).__name__
+    if attempt.refused is not None and attempt.written == 0:
+        refusal = NotSent("outbound.refused", f"{attempt.refused}.", remedy="See docs/tools.md on the outbound guard.")
+        refusal.final = True
+        return refusal
     if attempt.written == 0:
         return NotSent("http.not_sent", f"no byte left: {what}.")
     if isinstance(error, TimeoutError):

@@ -18,12 +18,15 @@ from sandbox.vendors.main import start
 from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN, NUMBER, Twilio
 from services.tool_gateway import catalogue
 from services.tool_gateway.close import Closer
-from services.tool_gateway.encode import Secrets
-from services.tool_gateway.execute import Executor
+from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.execute import Executor, Sender
+from services.tool_gateway.guard import Guard
 from services.tool_gateway.intake import Intake
+from services.tool_gateway.oauth import Tokens
 from services.tool_gateway.resume import Resumer
 from services.tool_gateway.settle import Settler
 from services.tool_gateway.store import GatewayStore
+from services.tool_gateway.tools import Rate
 from services.tool_gateway.wire import Wire
 from shared.bus import topics
 from shared.bus.kafka import Record
@@ -58,14 +61,15 @@ class Gateway:
         self.instance = Instance(dsn, "gateway")
         self.store = GatewayStore(pool, self.instance.owner)
         outbox = Outbox("gateway", pool, NoProducer())  # type: ignore[arg-type]
-        self.wire = Wire()
+        self.wire = Wire(Guard(loopback=True))
+        self.sender = Sender(self.wire, values, Tokens(values, pool, self.wire))
         self.resumer = Resumer(self.catalogue, values, self.store, outbox, lambda ready: self.executor.start(ready))
         self.closer = Closer(self.store, outbox, self.resumer.wait_until)
-        self.executor = Executor(self.wire, self.closer, concurrency=16)
+        self.executor = Executor(self.sender, self.closer, concurrency=16)
         self.intake = Intake(
             self.catalogue, values, self.store, outbox, self.executor.start, self.resumer.wait_until, pool
         )
-        self.settler = Settler(self.catalogue, values, self.store, outbox, self.wire)
+        self.settler = Settler(self.catalogue, values, self.store, outbox, self.sender)
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self, *loops: str) -> None:
@@ -242,7 +246,7 @@ async def test_dots_cannot_climb_out_of_a_path(world: World, contact: str) -> No
 
 async def test_repeats_take_no_places_of_a_rate(world: World) -> None:
     gateway = await world.gateway()
-    slow = catalogue.Rate("slow", per_second=2, burst=1)
+    slow = Rate("slow", per_second=2, burst=1)
     gateway.catalogue.tools["hubspot_list_owners"] = replace(gateway.catalogue.tools["hubspot_list_owners"], rate=slow)
     for _ in range(20):
         await gateway.intake.accept([wants("hubspot_list_owners", {})])
@@ -276,7 +280,6 @@ async def test_a_single_effect_of_a_dead_executor_is_unknown_until_looked_up(wor
 
 @pytest.mark.rule(8)
 async def test_a_lease_that_ran_out_stops_the_first_byte(world: World) -> None:
-    from services.tool_gateway import execute
     from services.tool_gateway.intake import Ready
     from services.tool_gateway.wire import NotSent
 
@@ -288,7 +291,7 @@ async def test_a_lease_that_ran_out_stops_the_first_byte(world: World) -> None:
     call = _understand(wants("twilio_send_message", SMS))
     prepared = prepare(tool, SMS, Secrets(world.secrets))
     with pytest.raises(NotSent, match="lease"):
-        await execute.send(gateway.wire, Ready(call, tool, prepared, 1, 0.0, 0.0))
+        await gateway.sender.send(Ready(call, tool, prepared, 1, 0.0, 0.0))
     assert world.twilio.effects == []
 
 
@@ -395,7 +398,7 @@ async def test_a_vendor_that_says_429_is_asked_again_when_it_said(world: World) 
 @pytest.mark.rule(12)
 async def test_what_waits_for_its_rate_waits_as_a_row(world: World) -> None:
     gateway = await world.gateway()
-    slow = catalogue.Rate("slow", per_second=10, burst=1)
+    slow = Rate("slow", per_second=10, burst=1)
     gateway.catalogue.tools["hubspot_list_owners"] = replace(gateway.catalogue.tools["hubspot_list_owners"], rate=slow)
     await gateway.intake.accept([wants("hubspot_list_owners", {}, step=n) for n in range(1, 6)])
     assert await world.admin.fetchval("select count(*) from tool_calls where state = 'requested'") == 4

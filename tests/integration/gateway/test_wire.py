@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from sandbox.net import free_ports
+from services.tool_gateway.guard import Guard
 from services.tool_gateway.wire import MaybeSent, NotSent, Wire
 
 pytestmark = pytest.mark.rule(9)
@@ -102,7 +103,7 @@ def replies(raw: bytes) -> Behaviour:
 
 @pytest.fixture
 async def wire() -> AsyncIterator[Wire]:
-    made = Wire(max_response_bytes=100_000)
+    made = Wire(Guard(loopback=True), max_response_bytes=100_000)
     yield made
     await made.aclose()
 

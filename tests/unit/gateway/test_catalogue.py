@@ -61,9 +61,9 @@ def test_our_own_catalogue_is_sound() -> None:
 
 
 def test_rates_follow_the_plan_of_the_business() -> None:
-    faster = catalogue.with_rates(catalogue.load(), {"HUBSPOT_RATE_PER_SECOND": "19"})
+    faster = catalogue.load().with_rates({"HUBSPOT_RATE_PER_SECOND": "19"})
     rate = faster.tools["hubspot_create_deal"].rate
     assert rate is not None
     assert rate.per_second == 19
     with pytest.raises(BadInput):
-        catalogue.with_rates(catalogue.load(), {"HUBSPOT_RATE_PER_SECOND": "fast"})
+        catalogue.load().with_rates({"HUBSPOT_RATE_PER_SECOND": "fast"})

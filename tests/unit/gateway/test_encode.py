@@ -6,8 +6,10 @@ import orjson
 import pytest
 
 from services.tool_gateway import catalogue
-from services.tool_gateway.encode import Secrets, prepare
+from services.tool_gateway.credentials import Secrets, shown, sign
+from services.tool_gateway.encode import prepare
 from services.tool_gateway.paths import at, filled, project
+from services.tool_gateway.tools import Credential
 from shared.errors import BadInput
 
 TOOLS = catalogue.load().tools
@@ -17,6 +19,10 @@ SECRETS = Secrets(
 )  # fmt: skip
 
 
+async def no_token(credential: Credential) -> str:
+    raise AssertionError(f"{credential} wants a token")
+
+
 def test_form_bodies_carry_settings_the_model_never_sees() -> None:
     made = prepare(TOOLS["twilio_send_message"], {"To": "+14155550123", "Body": "Hi & you+me"}, SECRETS)
     assert made.url == "https://api.twilio.com/2010-04-01/Accounts/ACx/Messages.json"
@@ -24,15 +30,17 @@ def test_form_bodies_carry_settings_the_model_never_sees() -> None:
     assert "From" not in TOOLS["twilio_send_message"].input_schema["properties"]
 
 
-def test_no_secret_is_shown() -> None:
+async def test_no_secret_is_shown() -> None:
     for name, arguments in (
         ("twilio_send_message", {"To": "+14155550123", "Body": "x"}),
         ("hubspot_create_deal", {"properties": {"dealname": "x", "dealstage": "s"}}),
     ):
         made = prepare(TOOLS[name], arguments, SECRETS)
-        assert "secret" not in repr(made.shown).replace("$secret", "")
+        assert "secret" not in repr(shown(made)).replace("$secret", "")
         assert "secret" not in made.url + made.body.decode()
-        assert made.headers != made.shown, "the real headers do carry it"
+        _, real = await sign(made, SECRETS, no_token)
+        assert "secret" in repr(real) or "Basic" in repr(real), "the real headers do"
+        assert real != shown(made)[1]
 
 
 def test_path_values_cannot_leave_their_segment() -> None:

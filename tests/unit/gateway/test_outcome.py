@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from services.tool_gateway import catalogue
-from services.tool_gateway.catalogue import Success
 from services.tool_gateway.outcome import MAX_ATTEMPTS, Answer, of_answer, of_maybe_sent, of_not_sent
+from services.tool_gateway.tools import Success
 from services.tool_gateway.wire import MaybeSent, NotSent
 
 TOOLS = catalogue.load().tools

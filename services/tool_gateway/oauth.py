@@ -1,0 +1,190 @@
+"""OAuth 2.0 access tokens: fetched, refreshed before they end, shared by all replicas, encrypted at rest.
+
+A refresh token may be good for one use only, so one replica refreshes at a time: it holds the token's row while it asks,
+and whoever waited for the row finds the new token there. What a request is made of and what an answer means is oauthlib's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error, WebApplicationClient
+
+from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.tools import Credential
+from services.tool_gateway.wire import NotSent, Wire
+from shared.errors import BadInput, VioxError
+from shared.store.pool import Pool
+
+log = logging.getLogger(__name__)
+KEY_NAME = "VIOX_SECRET_KEY"
+EARLY = timedelta(seconds=90)
+LOCK = "insert into oauth_tokens (name) values ($1) on conflict (name) do update set name = excluded.name returning *"
+WRITE = """update oauth_tokens set sealed = $2, expires_at = $3, seed_sha256 = $4, refreshed_at = now(), problem = null
+           where name = $1"""
+FAILED = "update oauth_tokens set problem = $2 where name = $1"
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    access: str
+    refresh: str | None
+    expires_at: datetime
+    seed: str
+
+    def good(self, seed: str) -> bool:
+        return self.seed == seed and self.expires_at > datetime.now(UTC) + EARLY
+
+
+class Tokens:
+    """Access tokens of all OAuth credentials of a deployment."""
+
+    def __init__(self, secrets: Secrets, pool: Pool, wire: Wire) -> None:
+        self._secrets = secrets
+        self._pool = pool
+        self._wire = wire
+        self._known: dict[str, _Token] = {}
+        self._refused: set[str] = set()
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def get(self, credential: Credential) -> str:
+        """An access token that is good for a while. Raises NotSent, because without one nothing is sent."""
+        try:
+            return await self._get(credential)
+        except NotSent:
+            raise
+        except VioxError as error:
+            unsent = NotSent(error.code, error.message, field=error.field, remedy=error.remedy)
+            unsent.final = error.code != "credential.unavailable"
+            raise unsent from error
+
+    def refused(self, credential: Credential, token: str) -> bool:
+        """The vendor did not take this token: fetch another. False when that has been tried already."""
+        name = _name(credential)
+        if token in self._refused or (known := self._known.get(name)) is None:
+            return False
+        if known.access == token:
+            self._refused.add(token)
+            del self._known[name]
+        return True
+
+    async def _get(self, credential: Credential) -> str:
+        name, seed = _name(credential), self._seed(credential)
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            known = self._known.get(name)
+            if known is None or not known.good(seed):
+                known = self._known[name] = await self._fetch(credential, name, seed)
+            return known.access
+
+    async def _fetch(self, credential: Credential, name: str, seed: str) -> _Token:
+        """The token of the table, or a new one put there. The row is ours from here to the commit."""
+        box = self._box()
+        async with self._pool.acquire() as connection:
+            async with connection.transaction():
+                row = await connection.fetchrow(LOCK, name)
+                stored = _opened(box, row)
+                if stored and stored.good(seed) and stored.access not in self._refused:
+                    return stored
+                refresh = stored.refresh if stored and stored.seed == seed else None
+                try:
+                    made = await self._ask(credential, refresh, seed)
+                except VioxError as error:
+                    problem = error
+                else:
+                    sealed = box.encrypt(json.dumps({"access": made.access, "refresh": made.refresh}).encode())
+                    await connection.execute(WRITE, name, sealed, made.expires_at, seed)
+                    log.info(
+                        "credential %s: new access token until %s", name, made.expires_at.isoformat("T", "seconds")
+                    )
+                    return made
+            await connection.execute(FAILED, name, problem.message)
+        raise problem
+
+    async def _ask(self, credential: Credential, refresh: str | None, seed: str) -> _Token:
+        """One request to the token endpoint. Raises VioxError saying what it refused."""
+        oauth = credential.oauth
+        assert oauth is not None  # noqa: S101  # an oauth2 credential has it
+        url = self._secrets.or_none(oauth.token_url_setting) or oauth.token_url
+        client_id, client_secret = (self._secrets.get(name) for name in credential.secrets[:2])
+        given: dict[str, str] = (
+            {"client_id": client_id, "client_secret": client_secret} if oauth.authentication == "form" else {}
+        )
+        if oauth.grant == "refresh_token":
+            client: Any = WebApplicationClient(client_id)
+            token = refresh or self._secrets.get(credential.secrets[2])
+            body = client.prepare_refresh_body(refresh_token=token, **given)
+        else:
+            client = BackendApplicationClient(client_id)
+            body = client.prepare_request_body(scope=list(oauth.scopes) or None, include_client_id=False, **given)
+        headers = [("Host", httpx2.URL(url).netloc.decode()), ("Accept", "application/json"),
+                   ("Content-Type", "application/x-www-form-urlencoded"), ("Content-Length", str(len(body)))]  # fmt: skip
+        if oauth.authentication == "basic":
+            pair = base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
+            headers.append(("Authorization", f"Basic {pair}"))
+        request = httpx2.Request(
+            "POST", url, headers=headers, content=body.encode(), extensions={"timeout": {"read": 15.0}}
+        )
+        answer = await self._wire.handle_async_request(request)
+        return _answered(client, credential, answer, refresh, seed)
+
+    def _seed(self, credential: Credential) -> str:
+        """What the operator gave us to begin with: another refresh token, client or secret replaces what is stored."""
+        return hashlib.sha256("\0".join(self._secrets.get(name) for name in credential.secrets).encode()).hexdigest()
+
+    def _box(self) -> MultiFernet:
+        try:
+            return MultiFernet([Fernet(key) for key in self._secrets.get(KEY_NAME).split(",")])
+        except ValueError as error:
+            raise BadInput(
+                "settings.invalid", "not a Fernet key.", field=KEY_NAME,
+                remedy="Make one with `openssl rand -base64 32 | tr +/ -_`; several, newest first, are separated by commas.",
+            ) from error  # fmt: skip
+
+
+def _answered(client: Any, credential: Credential, answer: httpx2.Response, refresh: str | None, seed: str) -> _Token:
+    text = answer.extensions["viox.body"].decode("utf-8", "replace")
+    names = ", ".join(credential.secrets)
+    if answer.status_code >= 500 or answer.status_code == 429:
+        raise VioxError("credential.unavailable", f"the token endpoint answers {answer.status_code}.")
+    try:
+        given = client.parse_request_body_response(text)
+    except OAuth2Error as error:
+        raise VioxError(
+            "credential.refused", f"the token endpoint refuses: {error.error} {error.description or ''}".strip() + ".",
+            field=names, remedy="Authorise VioX OS anew at the vendor and set the new refresh token.",
+        ) from error  # fmt: skip
+    except ValueError as error:
+        raise VioxError(
+            "credential.unavailable", f"the token endpoint answers {answer.status_code} and no token."
+        ) from error
+    seconds = float(given.get("expires_in") or 3600)
+    expires = datetime.now(UTC) + timedelta(seconds=seconds)
+    return _Token(given["access_token"], given.get("refresh_token") or refresh, expires, seed)
+
+
+def _opened(box: MultiFernet, row: Any) -> _Token | None:
+    if row["sealed"] is None:
+        return None
+    try:
+        held = json.loads(box.decrypt(row["sealed"]))
+    except InvalidToken:
+        log.warning(
+            "credential %s: the stored token was sealed with another %s; starting from the settings",
+            row["name"],
+            KEY_NAME,
+        )
+        return None
+    return _Token(held["access"], held["refresh"], row["expires_at"], row["seed_sha256"])
+
+
+def _name(credential: Credential) -> str:
+    return "+".join(credential.secrets)

@@ -1,0 +1,84 @@
+"""Credentials of a document's operations: from `x-viox.credential`, else from its own `security` requirements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.tool_gateway.schema import deref
+from services.tool_gateway.tools import Credential, OAuth
+
+Alternatives = tuple[tuple[Credential, ...], ...]
+
+
+def credentials_of(
+    document: Mapping[str, Any], vendor: Mapping[str, Any], operation: Mapping[str, Any]
+) -> Alternatives:
+    """Ways to prove who we are, best first; an empty one means none is needed. Raises ValueError or KeyError."""
+    if "credential" in vendor:
+        given = vendor["credential"]
+        listed = given if isinstance(given, list) else [given]
+        return tuple((_explicit(one),) for one in listed if one.get("scheme") != "none")
+    requirements = operation.get("security", document.get("security")) or []
+    schemes = (document.get("components") or {}).get("securitySchemes") or {}
+    found = []
+    problems = []
+    for requirement in requirements:
+        try:
+            found.append(tuple(_declared(vendor, n, deref(document, schemes[n]), s) for n, s in requirement.items()))
+        except (KeyError, ValueError) as error:
+            problems.append(f"security scheme {error}" if isinstance(error, KeyError) else str(error))
+    if problems and not found:
+        raise ValueError(problems[0])
+    return tuple(sorted(found, key=len)) if () in found else tuple(found)
+
+
+def secret_names(prefix: str, scheme_name: str, scheme: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the secrets that a security scheme needs, for instance NORTHWIND_API_KEY. Raises ValueError."""
+    base = f"{prefix}_{_upper(scheme_name)}" if not _upper(scheme_name).startswith(prefix) else _upper(scheme_name)
+    kind, http = str(scheme.get("type", "")), str(scheme.get("scheme", "")).lower()
+    if kind == "apiKey":
+        return (base,)
+    if kind == "http" and http == "bearer":
+        return (base,)
+    if kind == "http" and http == "basic":
+        return (f"{base}_USER", f"{base}_PASSWORD")
+    if kind == "oauth2" and "clientCredentials" in (scheme.get("flows") or {}):
+        return (f"{base}_CLIENT_ID", f"{base}_CLIENT_SECRET")
+    if kind == "oauth2" and "authorizationCode" in (scheme.get("flows") or {}):
+        return (f"{base}_CLIENT_ID", f"{base}_CLIENT_SECRET", f"{base}_REFRESH_TOKEN")
+    raise ValueError(f"security scheme {scheme_name!r} ({kind} {http}".rstrip() + ") cannot be used unattended")
+
+
+def _declared(vendor: Mapping[str, Any], name: str, scheme: Mapping[str, Any], scopes: Any) -> Credential:
+    secrets = secret_names(_upper(vendor["vendor"]), name, scheme)
+    if scheme["type"] == "apiKey":
+        if scheme["in"] not in ("header", "query", "cookie"):
+            raise ValueError(f"security scheme {name!r} is in {scheme['in']!r}")
+        return Credential(scheme["in"], secrets, scheme["name"])
+    if scheme["type"] == "http":
+        return Credential("bearer" if scheme["scheme"].lower() == "bearer" else "basic", secrets)
+    flows = scheme["flows"]
+    flow = flows.get("clientCredentials") or flows["authorizationCode"]
+    grant: Any = "client_credentials" if "clientCredentials" in flows else "refresh_token"
+    url = flow["tokenUrl"] if grant == "client_credentials" else flow.get("refreshUrl") or flow["tokenUrl"]
+    setting = f"{_upper(vendor['vendor'])}_TOKEN_URL"
+    return Credential("oauth2", secrets, oauth=OAuth(grant, url, setting, "basic", tuple(scopes or ())))
+
+
+def _explicit(given: Mapping[str, Any]) -> Credential:
+    oauth = given.get("oauth")
+    return Credential(
+        given["scheme"],
+        tuple(given["secrets"]),
+        given.get("name", "Authorization"),
+        given.get("prefix", ""),
+        OAuth(oauth["grant"], oauth["token_url"], oauth.get("token_url_setting"), oauth.get("authentication", "basic"),
+              tuple(oauth.get("scopes", ())))
+        if oauth
+        else None,
+    )  # fmt: skip
+
+
+def _upper(name: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in name).upper().strip("_")

@@ -1,0 +1,181 @@
+"""What a tool is: one operation, how its arguments become a request, and what its answers mean. Data only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from shared.bus.topics import MAX_INLINE_BYTES
+
+Effect = Literal["read", "idempotent", "keyed", "once"]
+Place = Literal["path", "query", "header", "cookie"]
+Style = Literal["simple", "label", "matrix", "form", "spaceDelimited", "pipeDelimited", "deepObject"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One path, query, header or cookie parameter, written in an OpenAPI style.
+
+    `argument` is its key in the tool's arguments, `name` its name on the wire. `setting` fills it from the deployment's
+    settings instead of the model; `default` is sent when neither gives it. `as_json`: the value is written as JSON.
+    """
+
+    name: str
+    argument: str
+    place: Place
+    required: bool
+    style: Style
+    explode: bool
+    as_json: bool = False
+    reserved: bool = False
+    setting: str | None = None
+    default: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request body. `argument` holds all of it, or else each of `properties` is an argument of its own.
+
+    `settings` (property → setting) and `defaults` are filled in; `styles` say how a form writes arrays and objects.
+    """
+
+    kind: Literal["json", "form", "multipart", "text"]
+    media_type: str
+    argument: str | None = None
+    properties: frozenset[str] = frozenset()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    styles: Mapping[str, tuple[Style, bool]] = field(default_factory=dict)
+    style: tuple[Style, bool] = ("form", True)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Calls per second under a key; `{argument}` in the key is filled from the arguments. `pause_seconds` after a 429."""
+
+    key: str
+    per_second: float
+    burst: int
+    pause_seconds: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """Condition on a 2xx body: the value at `path` is (not) one of these. A 200 that says no is a failure."""
+
+    path: str
+    one_of: tuple[Any, ...] | None = None
+    none_of: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Look-up that decides an unknown call: call `tool` with `arguments`, find an item whose `match` paths agree.
+
+    Values that begin with `$.` are read from the unknown call's own arguments. `unique` names the item's id, so that an
+    item that belongs to another call is not taken for ours. Absence counts only `lag_seconds` after the call's lease.
+    """
+
+    tool: str
+    arguments: dict[str, Any]
+    items: str
+    match: dict[str, Any]
+    unique: str
+    lag_seconds: float
+    created: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Calling this tool opens a conversation with an address: whoever answers is routed to the caller's thread."""
+
+    channel: str
+    argument: str
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """Where the vendor wants the key that makes a repeat harmless. The key is the call's id; it is good for `hours`."""
+
+    place: Literal["header", "query"]
+    name: str
+    hours: float = 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth:
+    """How to get access tokens. `authentication`: the client proves itself in a Basic header or in the form."""
+
+    grant: Literal["refresh_token", "client_credentials"]
+    token_url: str
+    token_url_setting: str | None = None
+    authentication: Literal["basic", "form"] = "basic"
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One way to prove who we are. `secrets` are names of secrets, never secrets.
+
+    bearer [token] · basic [user, password] · header, query, cookie [value] written as `prefix` + value under `name` ·
+    oauth2 [client id, client secret, refresh token].
+    """
+
+    scheme: Literal["bearer", "basic", "header", "query", "cookie", "oauth2"]
+    secrets: tuple[str, ...]
+    name: str = "Authorization"
+    prefix: str = ""
+    oauth: OAuth | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One callable operation. `input_schema` checks arguments; `model_schema` is the same without references.
+
+    `credentials` are alternatives, each of which may need several at once. `hosts` are the only ones it may reach.
+    """
+
+    name: str
+    vendor: str
+    method: str
+    path: str
+    base_url: str
+    base_url_setting: str | None
+    effect: Effect
+    description: str
+    input_schema: dict[str, Any]
+    model_schema: dict[str, Any]
+    parameters: tuple[Parameter, ...]
+    body: Body | None
+    credentials: tuple[tuple[Credential, ...], ...]
+    headers: Mapping[str, str | tuple[str, str | None]]
+    accept: str = "application/json"
+    answer: Literal["json", "any"] = "json"
+    risk: tuple[str, ...] = ()
+    rate: Rate | None = None
+    success: Success | None = None
+    projection: tuple[str, ...] = ()
+    empty_statuses: frozenset[int] = frozenset()
+    harmless_statuses: frozenset[int] = frozenset()
+    error_paths: tuple[str, ...] = ()
+    idempotency: Idempotency | None = None
+    settle: Settle | None = None
+    address: Address | None = None
+    connector: str = "http"
+    max_argument_bytes: int = MAX_INLINE_BYTES
+    timeout_seconds: float = 20.0
+    validator: Any = field(default=None, compare=False)
+
+    def problem_with(self, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+        """None when the arguments fit, else an error a model can repair: where, what is wrong, what is allowed."""
+        error = next(iter(self.validator.iter_errors(arguments)), None)
+        if error is None:
+            return None
+        where = ".".join(str(part) for part in error.instance_path) or "arguments"
+        return {
+            "code": "tool.invalid_arguments",
+            "message": f"{where}: {error.message[:600]}",
+            "field": where,
+            "remedy": f"Call {self.name} again with arguments that fit its schema.",
+        }
