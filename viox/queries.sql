@@ -87,3 +87,8 @@ where call_id = $1 and state = 'unknown' returning *
 -- name: record_settled
 insert into ledger_entries (call_id, attempt, phase, detail) values ($1, $2, 'settled', $3)
 on conflict (call_id, attempt, phase) do nothing
+
+-- name: held_events    What was accepted under this identity before, on its way or arrived.
+select value, headers from inbox where source = $1 and message_id = $2
+union all
+select value, headers from outbox where source = $1 and message_id = $2

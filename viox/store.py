@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import orjson
 
 from shared.bus import topics
-from shared.bus.envelope import Message, headers_from_json, headers_to_json
+from shared.bus.envelope import Message, conflict, headers_from_json, headers_to_json, parse_record
 from shared.bus.messages import CANCEL, call_closed
 from shared.bus.outbox import Outgoing, outgoing
 from shared.errors import BadInput, Conflict, NotFound
@@ -143,7 +143,13 @@ def _entry(entry: Any) -> dict[str, Any]:
 
 
 async def accept(connection: Any, topic: str, message: Message, receivers: Sequence[str]) -> None:
-    """Accepted means: a row in Postgres. The gateway puts it on Kafka and sends again until the receivers have it."""
+    """Accepted means: a row in Postgres. The gateway puts it on Kafka and sends again until the receivers have it.
+
+    A repeat is accepted like the first. Raises Conflict when the identity stands for other content.
+    """
+    for row in await connection.fetch(SQL["held_events"], message.source, message.id):
+        if not parse_record(row["value"], headers_from_json(row["headers"])).says_the_same(message):
+            raise conflict(message)
     await _put(connection, outgoing(topic, message, receivers))
     await connection.execute("select pg_notify('viox_outbox', '')")
 

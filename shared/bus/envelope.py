@@ -19,7 +19,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from shared.bus import topics
-from shared.errors import BadInput
+from shared.errors import BadInput, Conflict
 
 Headers = list[tuple[str, bytes]]
 MAX_ATTRIBUTE = 512  # characters of an id, source, type, subject or conversation: they are keys of tables
@@ -65,6 +65,10 @@ class Message:
     def key(self) -> str:
         return self.conversation_id or self.subject or self.id
 
+    def says_the_same(self, other: Message) -> bool:
+        """Whether type and data agree; how it travelled does not matter."""
+        return (self.type, self.data) == (other.type, other.data)
+
     def with_conversation(self, conversation_id: str) -> Message:
         return replace(self, conversation_id=conversation_id)
 
@@ -100,6 +104,14 @@ class Message:
         if self.traceparent:
             attributes["traceparent"] = self.traceparent
         return CloudEvent(attributes, self.data)
+
+
+def conflict(message: Message) -> Conflict:
+    """The error of an identity that already stands for something else."""
+    return Conflict(
+        "event.conflict", f"{message.id} from {message.source} was accepted before with other content; this one is refused.",
+        field="id", remedy="A new event needs a new id.",
+    )  # fmt: skip
 
 
 def parse_record(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Message:

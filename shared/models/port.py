@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import orjson
@@ -61,28 +63,74 @@ class ToolMessage:
 ChatMessage = UserMessage | AssistantMessage | ToolMessage
 
 
+class Toolbox(tuple[ToolSpec, ...]):
+    """The tools of an agent, with their digest at hand."""
+
+    def document(self) -> list[dict[str, Any]]:
+        """As JSON, equal for equal tools."""
+        return [asdict(tool) for tool in self]
+
+    @cached_property
+    def sha256(self) -> str:
+        return sha256_json(self.document())
+
+
+class Messages:
+    """A conversation that only grows, with the digest of all of it: adding costs what is added, however long it is."""
+
+    __slots__ = ("_digest", "_said")
+
+    def __init__(self, said: Iterable[ChatMessage] = ()) -> None:
+        self._said: list[ChatMessage] = []
+        self._digest = hashlib.sha256()
+        self.extend(said)
+
+    def extend(self, said: Iterable[ChatMessage]) -> None:
+        for message in said:
+            self._said.append(message)
+            self._digest.update(
+                type(message).__name__.encode() + orjson.dumps(message, option=orjson.OPT_SORT_KEYS) + b"\n"
+            )
+
+    def copy(self) -> Messages:
+        """One that grows independently."""
+        made = Messages()
+        made._said, made._digest = self._said.copy(), self._digest.copy()
+        return made
+
+    def all(self) -> tuple[ChatMessage, ...]:
+        return tuple(self._said)
+
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One question to a model: everything it will see."""
+    """One question to a model: everything it will see. `messages_sha256` spares the digest a look at every message."""
 
     model: str
     system: str
     messages: tuple[ChatMessage, ...]
     tools: tuple[ToolSpec, ...] = ()
     max_output_tokens: int = 4096
-
-    def parts(self) -> dict[str, Any]:
-        """A JSON-able form, equal for equal requests: what `replay` compares."""
-        return {
-            "model": self.model,
-            "max_output_tokens": self.max_output_tokens,
-            "system": self.system,
-            "tools": [asdict(tool) for tool in self.tools],
-            "messages": [{"role": type(m).__name__, **asdict(m)} for m in self.messages],
-        }
+    messages_sha256: str | None = field(default=None, compare=False)
 
     def digest(self) -> str:
-        return sha256_json(self.parts())
+        """Equal for equal requests: what `replay` compares."""
+        return sha256_json(
+            {
+                "model": self.model,
+                "max_output_tokens": self.max_output_tokens,
+                "system": sha256_json(self.system),
+                "tools": self.toolbox.sha256,
+                "messages": self.messages_sha256 or Messages(self.messages).sha256(),
+            }
+        )
+
+    @property
+    def toolbox(self) -> Toolbox:
+        return self.tools if isinstance(self.tools, Toolbox) else Toolbox(self.tools)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,27 +19,21 @@ from typing import Any
 import orjson
 from langgraph.types import Command
 
-from shared.bus import topics
-from shared.bus.envelope import Message, headers_from_json
+from shared.bus.envelope import headers_from_json
 from shared.bus.kafka import Record
 from shared.bus.messages import (
     CANCEL,
-    RUN_FINISHED,
-    RUN_STARTED,
-    DeadLetterRecorded,
-    ToolCallRequested,
-    agent_source,
-    call_requested,
-    run_changed,
 )
-from shared.bus.outbox import Outbox, Outgoing, outgoing
+from shared.bus.outbox import Outbox
 from shared.errors import VioxError
-from shared.ids import RunId, ThreadId
-from shared.models.port import ChatModel, ChatReply, ModelError, ToolSpec, sha256_json
+from shared.ids import ThreadId
+from shared.models.port import ChatModel, ChatReply, ModelError, Toolbox, sha256_json
 from shared.models.prices import cost_microusd
+from shared.runtime import announce
 from shared.runtime.agent import AgentSpec
 from shared.runtime.history import Step, trigger_body
 from shared.runtime.nodes import AgentState, Call, RunContext, identified_call, record_results
+from shared.runtime.recall import Recall
 from shared.runtime.saver import ThreadSaver
 from shared.runtime.store import Claimed, Commit, Pending, RunRow, RuntimeStore
 from shared.telemetry import metrics
@@ -48,7 +41,6 @@ from shared.telemetry.hold import reached
 
 log = logging.getLogger(__name__)
 
-HISTORY_CACHE = 1024
 SWEEP_SECONDS = 0.5
 
 
@@ -77,9 +69,9 @@ class Activator:
         self._limits = limits
         self._graph = spec.graph().compile(checkpointer=saver)
         self.graph_version = graph_version(self._graph)
-        self._tools: tuple[ToolSpec, ...] = ()
+        self._tools = Toolbox()
         self._known_prompts: set[str] = set()
-        self._history: OrderedDict[ThreadId, tuple[int, list[Step]]] = OrderedDict()
+        self._recall = Recall(store)
         self._active: set[ThreadId] = set()
         self._again: set[ThreadId] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,7 +109,9 @@ class Activator:
 
     async def refresh_tools(self) -> None:
         """Read what this agent is granted, as the gateway published it."""
-        self._tools = await self._store.tools()
+        found = await self._store.tools()
+        if found != self._tools:
+            self._tools = found
 
     async def drain(self, seconds: float) -> None:
         """Finish what is under way; what does not finish in time is taken up by whoever comes next."""
@@ -176,15 +170,18 @@ class Activator:
         if not claimed.awaiting and not arrivals:
             return await self._discard_late(claimed)
         run = claimed.run or await self._store.run_row(arrivals[0].run_id)
-        context = await self._context(claimed, run.run_id)
+        context = await self._context(claimed, run)
         state = await self._run_graph(claimed, context, results, arrivals)
         work = self._commit_of(claimed, run, context, state, arrivals)
         return await self._commit(work, context)
 
-    async def _context(self, claimed: Claimed, run_id: RunId) -> RunContext:
+    async def _context(self, claimed: Claimed, run: RunRow) -> RunContext:
+        past = await self._recall.of(claimed)
         return RunContext(
-            run_id=run_id,
-            history=await self._steps(claimed),
+            run_id=run.run_id,
+            history=past.steps,
+            said=past.said.copy(),
+            first_step=run.steps,
             model=self._model,
             prompt=self._spec.prompt,
             tools=self._tools,
@@ -246,12 +243,12 @@ class Activator:
         )
         now = datetime.now(UTC)
         if waits:
-            work.outgoing.extend(self._call_message(claimed, run, call, now) for call in calls)
+            work.outgoing.extend(announce.call(self._spec.name, claimed, run, one, now) for one in calls)
             work.saved = self._saver.take(str(claimed.thread_id))
         if claimed.run is None:
-            work.outgoing.append(self._announce(RUN_STARTED, claimed, run, work, now))
+            work.outgoing.append(announce.run_started(self._spec.name, run, work, now))
         if not waits:
-            work.outgoing.append(self._announce(RUN_FINISHED, claimed, run, work, now))
+            work.outgoing.append(announce.run_finished(self._spec.name, run, work, now))
         return work
 
     async def _commit(self, work: Commit, context: RunContext | None) -> bool | None:
@@ -275,11 +272,11 @@ class Activator:
         thread = work.claimed.thread_id
         if more is None:
             log.warning("thread %s moved on without us: what was done here is discarded", thread)
-            self._history.pop(thread, None)
+            self._recall.forget(thread)
             return None
         reached("agent.after_commit_before_publish")
         self._outbox.publish(work.outgoing)
-        self._remember(work)
+        self._recall.add(work)
         if work.status != "running":
             metrics.RUNS.labels(self._spec.name, work.status).inc()
             log.info("run %s %s after %d steps", work.run_id, work.status, len(work.steps))
@@ -319,11 +316,7 @@ class Activator:
             taken = [p for p in claimed.pending if p.kind == "result" and p is not culprit]
             work = await self._ending(claimed, "blocked", error, arrivals, taken)
             if letter:
-                data = DeadLetterRecorded(
-                    dead_letter_id=str(letter), service=self._spec.name, topic=culprit.topic, code=error.code,
-                    error=error.message, attempts=culprit.attempts - 1, run_id=str(culprit.run_id),
-                )  # fmt: skip
-                work.outgoing.append(self._dead_letter_message(data))
+                work.outgoing.append(announce.dead_letter(self._spec.name, letter, culprit, error))
             more = await self._store.commit(work, self._owner, connection)
             if more is not None:
                 await self._store.bury(connection, culprit.message)
@@ -351,7 +344,7 @@ class Activator:
         """
         first = arrivals[0].run_id if arrivals else claimed.pending[0].run_id
         run = claimed.run or await self._store.run_row(first)
-        context = await self._context(claimed, run.run_id)
+        context = await self._context(claimed, run)
         calls = open_calls(context.history, set(claimed.awaiting))
         closed = {"state": "failed", "result": None, "error": {"code": error.code, "message": error.message}}
         arrived = {p.message.id: p.message.data for p in claimed.pending if p.kind == "result"}
@@ -367,7 +360,7 @@ class Activator:
             claimed, run.run_id, status, [], self.graph_version, steps, list(taken),
             joined=[p.run_id for p in arrivals if p.run_id != run.run_id], error=error.as_dict(),
         )  # fmt: skip
-        work.outgoing.append(self._announce(RUN_FINISHED, claimed, run, work, datetime.now(UTC)))
+        work.outgoing.append(announce.run_finished(self._spec.name, run, work, datetime.now(UTC)))
         return work
 
     @staticmethod
@@ -401,78 +394,13 @@ class Activator:
 
     # -- parts ------------------------------------------------------------------------------------------------------
 
-    async def _steps(self, claimed: Claimed) -> list[Step]:
-        cached = self._history.get(claimed.thread_id)
-        if cached and cached[0] == claimed.version:
-            self._history.move_to_end(claimed.thread_id)
-            return cached[1]
-        if claimed.next_seq == 0:
-            return []
-        return await self._store.steps(claimed.thread_id)
-
-    def _remember(self, work: Commit) -> None:
-        thread, version = work.claimed.thread_id, work.claimed.version
-        cached = self._history.get(thread)
-        if cached and cached[0] == version:
-            steps = cached[1]
-            steps.extend(work.steps)
-        elif version == 0:
-            steps = list(work.steps)
-        else:
-            return
-        self._history[thread] = (version + 1, steps)
-        self._history.move_to_end(thread)
-        while len(self._history) > HISTORY_CACHE:
-            self._history.popitem(last=False)
-
     async def _remember_prompts(self, context: RunContext) -> None:
         """System prompt and tool list, once per text: with them any request of the past can be rebuilt and compared."""
-        request = context.request()
-        for part in (request.system, request.parts()["tools"]):
-            sha256 = sha256_json(part)
+        tools = context.tools
+        for sha256, part in ((sha256_json(context.prompt), lambda: context.prompt), (tools.sha256, tools.document)):
             if sha256 not in self._known_prompts:
-                await self._store.remember_prompt(sha256, orjson.dumps(part).decode())
+                await self._store.remember_prompt(sha256, orjson.dumps(part()).decode())
                 self._known_prompts.add(sha256)
-
-    def _call_message(self, claimed: Claimed, run: RunRow, call: Call, now: datetime) -> Outgoing:
-        request = ToolCallRequested(
-            call_id=call["call_id"],
-            run_id=str(run.run_id),
-            step=int(call["call_id"].rsplit(".", 2)[1]),
-            index=call["index"],
-            tool=call["tool"],
-            arguments=call["arguments"] or {},
-        )
-        message = call_requested(self._spec.name, request, claimed.conversation_id, now, run.traceparent)
-        return outgoing(topics.tool_calls(self._spec.name), message, [topics.GATEWAY])
-
-    def _announce(self, event: str, claimed: Claimed, run: RunRow, work: Commit, now: datetime) -> Outgoing:
-        started = event == RUN_STARTED
-        data: dict[str, Any] = {
-            "run_id": str(run.run_id),
-            "agent": self._spec.name,
-            "conversation_id": claimed.conversation_id,
-            "status": "running" if started else work.status,
-            "waiting_for": [],
-            "trigger": {"source": run.trigger_source, "id": run.trigger_id, "type": run.trigger_type},
-            "parent_run_id": str(run.parent_run_id) if run.parent_run_id else None,
-            "started_at": run.started_at.isoformat(),
-            "finished_at": None if started else now.isoformat(),
-            "steps": run.steps + len(work.steps),
-            "tool_calls": run.tool_calls + work.tool_calls,
-            "tokens": {"input": run.input_tokens + work.input_tokens, "output": run.output_tokens + work.output_tokens},
-            "cost_usd": (run.cost_microusd + work.cost_microusd) / 1_000_000,
-            "model": work.model,
-            "text": None if started else work.text,
-        }
-        return outgoing(topics.RUNS, run_changed(event, data, now))
-
-    def _dead_letter_message(self, data: DeadLetterRecorded) -> Outgoing:
-        message = Message(
-            data.dead_letter_id, agent_source(self._spec.name), "viox.dead_letter.recorded", data.model_dump(),
-            datetime.now(UTC), subject=data.run_id,
-        )  # fmt: skip
-        return outgoing(topics.DEAD_LETTERS, message)
 
 
 def open_calls(history: Sequence[Step], awaiting: set[str]) -> list[Call]:

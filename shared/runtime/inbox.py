@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from shared.bus import topics
-from shared.bus.envelope import Message, parse_record
+from shared.bus.envelope import Message, conflict, parse_record
 from shared.bus.events import TASK_TYPE, EventType, check_data, event_type
 from shared.bus.kafka import Record
 from shared.bus.messages import CALL_CLOSED, ToolCallClosed
@@ -47,10 +47,29 @@ class Inbox:
         items = await self._addressed_to_us(understood)
         if items:
             fresh = await self._store.accept(items)
-            metrics.MESSAGES_REPEATED.labels(self._spec.name).inc(len(items) - len(fresh))
+            await self._check_repeats(items, set(fresh))
             reached("agent.after_inbox_before_offset")
-            for thread in dict.fromkeys(fresh):
+            for thread in dict.fromkeys(fresh.values()):
                 self._wake(thread)
+
+    async def _check_repeats(self, items: Sequence[Accepted], fresh: set[tuple[str, str]]) -> None:
+        """A repeat says what the first one said and is dropped. The same identity with other content is nobody's repeat."""
+        repeats: list[Accepted] = []
+        for item in items:
+            identity = (item.message.source, item.message.id)
+            if identity in fresh:
+                fresh.discard(identity)
+            else:
+                repeats.append(item)
+        if not repeats:
+            return
+        metrics.MESSAGES_REPEATED.labels(self._spec.name).inc(len(repeats))
+        held = await self._store.held([item.message for item in repeats])
+        for item in repeats:
+            first = held.get((item.message.source, item.message.id))
+            if first is not None and not first.says_the_same(item.message):
+                metrics.INCIDENTS.labels("event.conflict").inc()
+                await self.bury(item.record, conflict(item.message))
 
     async def bury(self, record: Record, error: VioxError) -> None:
         """Set a record aside with its original bytes."""

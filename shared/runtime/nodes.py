@@ -19,7 +19,7 @@ from langgraph.types import interrupt
 
 from shared.errors import VioxError
 from shared.ids import RunId, call_id
-from shared.models.port import ChatModel, ChatReply, ChatRequest, ToolSpec, sha256_json
+from shared.models.port import ChatModel, ChatReply, ChatRequest, Messages, Toolbox, sha256_json
 from shared.models.prices import cost_microusd
 from shared.runtime.history import Step, conversation
 
@@ -48,28 +48,35 @@ class AgentState(TypedDict, total=False):
 
 @dataclass(slots=True)
 class RunContext:
-    """What an activation gives its nodes: who runs, what was said before, the model and the tools."""
+    """What an activation gives its nodes: who runs, what was said before, the model and the tools.
+
+    `said` is the conversation so far and grows with the activation; `first_step` numbers the run's next step.
+    """
 
     run_id: RunId
     history: Sequence[Step]
+    said: Messages
+    first_step: int
     model: ChatModel
     prompt: str
-    tools: tuple[ToolSpec, ...]
+    tools: Toolbox
     max_turns: int
     replies: list[ChatReply] = field(default_factory=list)
     reached: Callable[[str], None] = lambda point: None
-
-    def next_step(self, state: AgentState) -> int:
-        """The number of the run's next step."""
-        mine = [s for s in (*self.history, *state.get("steps", ())) if s.run_id == self.run_id]
-        return mine[-1].step + 1 if mine else 0
+    heard: int = 0
 
     def step(self, state: AgentState, kind: str, body: dict[str, Any]) -> list[Step]:
         """The activation's steps with one more."""
-        return [*state.get("steps", ()), Step(self.run_id, self.next_step(state), kind, body)]
+        steps = state.get("steps", [])
+        return [*steps, Step(self.run_id, self.first_step + len(steps), kind, body)]
 
     def request(self, steps: Sequence[Step] = ()) -> ChatRequest:
-        return ChatRequest(self.model.model, self.prompt, conversation([*self.history, *steps]), self.tools)
+        """What to ask the model next. `steps` are all of this activation so far; they only ever grow."""
+        self.said.extend(conversation(steps[self.heard :]))
+        self.heard = len(steps)
+        return ChatRequest(
+            self.model.model, self.prompt, self.said.all(), self.tools, messages_sha256=self.said.sha256()
+        )
 
 
 class TooManyTurns(VioxError):
@@ -217,7 +224,7 @@ def _model_body(request: ChatRequest, reply: ChatReply) -> dict[str, Any]:
         "stop": reply.stop,
         "request_sha256": request.digest(),
         "prompt_sha256": sha256_json(request.system),
-        "tools_sha256": sha256_json(request.parts()["tools"]),
+        "tools_sha256": request.toolbox.sha256,
     }
     if message.provider_extra is not None:
         body["provider_extra"] = message.provider_extra

@@ -17,9 +17,9 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from shared.ids import RunId
-from shared.models.port import ChatReply, ChatRequest, ToolSpec, Usage, sha256_json
+from shared.models.port import ChatReply, ChatRequest, Messages, Toolbox, ToolSpec, Usage, sha256_json
 from shared.runtime.agent import AgentSpec
-from shared.runtime.history import Step, assistant_message
+from shared.runtime.history import Step, assistant_message, conversation
 from shared.runtime.nodes import RunContext
 
 
@@ -99,9 +99,8 @@ class _Recorded:
         parts: list[str] = []
         if sha256_json(request.system) != body["prompt_sha256"]:
             parts.append(_diff("system prompt", self._text(body["prompt_sha256"]), request.system))
-        tools = request.parts()["tools"]
-        if sha256_json(tools) != body["tools_sha256"]:
-            parts.append(_diff("tools", self._text(body["tools_sha256"]), _pretty(tools)))
+        if request.toolbox.sha256 != body["tools_sha256"]:
+            parts.append(_diff("tools", self._text(body["tools_sha256"]), _pretty(request.toolbox.document())))
         return "\n".join(parts) or "the conversation before this turn is rendered differently now"
 
     def _text(self, sha256: str) -> str:
@@ -135,7 +134,10 @@ async def replay_run(spec: AgentSpec, run_id: UUID, thread: Sequence[Step], stor
     try:
         while True:
             tools = _tools(stored, turns, mine, at)
-            context = RunContext(RunId(run_id), history, model, spec.prompt, tools, spec.max_turns)
+            context = RunContext(
+                RunId(run_id), history, Messages(conversation(history)), _next_step(history, run_id), model, spec.prompt,
+                tools, spec.max_turns,
+            )  # fmt: skip
             state = await graph.ainvoke(given, config, context=context)
             made = list(state.get("steps", ()))
             offset = at if isinstance(given, dict) else 0
@@ -152,17 +154,19 @@ async def replay_run(spec: AgentSpec, run_id: UUID, thread: Sequence[Step], stor
     return report
 
 
+def _next_step(history: Sequence[Step], run_id: UUID) -> int:
+    return max((s.step for s in history if s.run_id == run_id), default=-1) + 1
+
+
 def _leading_triggers(mine: Sequence[Step]) -> int:
     return next((i for i, s in enumerate(mine) if s.kind != "trigger"), len(mine))
 
 
-def _tools(
-    stored: Mapping[str, str | None], turns: Sequence[Step], mine: Sequence[Step], at: int
-) -> tuple[ToolSpec, ...]:
+def _tools(stored: Mapping[str, str | None], turns: Sequence[Step], mine: Sequence[Step], at: int) -> Toolbox:
     """The tool list that was recorded for the next turn: today's may differ without the run being any different."""
     following = next((s for s in mine[at:] if s.kind == "model"), turns[-1])
     text = stored.get(following.body["tools_sha256"])
-    return tuple(ToolSpec(**tool) for tool in orjson.loads(text)) if text else ()
+    return Toolbox(ToolSpec(**tool) for tool in orjson.loads(text)) if text else Toolbox()
 
 
 def _resume(mine: Sequence[Step], at: int) -> Any:

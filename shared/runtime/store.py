@@ -16,7 +16,7 @@ from shared.bus.messages import GATEWAY_SOURCE
 from shared.bus.outbox import Outgoing, columns
 from shared.errors import VioxError
 from shared.ids import RunId, ThreadId
-from shared.models.port import ToolSpec
+from shared.models.port import Toolbox, ToolSpec
 from shared.runtime.history import Step
 from shared.runtime.saver import Buffer
 from shared.store.pool import Pool, json_column
@@ -123,8 +123,8 @@ class RuntimeStore:
         rows = await self._pool.fetch(SQL["read_routes"], arrays[0], arrays[1])
         return {(r["source"], r["message_id"]): (r["agent"], r["conversation_id"]) for r in rows}
 
-    async def accept(self, items: Sequence[Accepted]) -> list[ThreadId]:
-        """Store messages; returns the threads of those that are new."""
+    async def accept(self, items: Sequence[Accepted]) -> dict[tuple[str, str], ThreadId]:
+        """Store messages; returns (source, id) and thread of those that are new."""
         rows = await self._pool.fetch(
             SQL["accept"],
             self._agent,
@@ -141,7 +141,13 @@ class RuntimeStore:
             [i.message.traceparent for i in items],
             [i.parent_run_id for i in items],
         )
-        return [row["thread_id"] for row in rows]
+        return {(row["source"], row["message_id"]): row["thread_id"] for row in rows}
+
+    async def held(self, messages: Sequence[Message]) -> dict[tuple[str, str], Message]:
+        """What the inbox has under the identities of these messages."""
+        rows = await self._pool.fetch(SQL["held"], self._agent, [m.source for m in messages], [m.id for m in messages])
+        found = [parse_record(row["value"], headers_from_json(row["headers"])) for row in rows]
+        return {(message.source, message.id): message for message in found}
 
     async def dead_letter(
         self, record: Record, error: VioxError, *, attempts: int, message: Message | None, run_id: UUID | None,
@@ -189,9 +195,9 @@ class RuntimeStore:
     async def remember_prompt(self, sha256: str, body: str) -> None:
         await self._pool.execute(SQL["remember_prompt"], sha256, body)
 
-    async def tools(self) -> tuple[ToolSpec, ...]:
+    async def tools(self) -> Toolbox:
         rows = await self._pool.fetch(SQL["tools_of"], self._agent)
-        return tuple(ToolSpec(r["tool"], r["description"], r["input_schema"]) for r in rows)
+        return Toolbox(ToolSpec(r["tool"], r["description"], r["input_schema"]) for r in rows)
 
     async def bury(self, connection: Any, message: Message) -> None:
         await connection.execute(SQL["bury"], self._agent, message.source, message.id)

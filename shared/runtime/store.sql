@@ -30,7 +30,12 @@ with given as (
     from given g join fresh using (source, message_id) where g.kind in ('event', 'task')
     on conflict do nothing
 )
-select thread_id from fresh
+select source, message_id, thread_id from fresh
+
+-- name: held    What the inbox has under these identities.
+select i.source, i.message_id, i.value, i.headers from inbox i
+join unnest($2::text[], $3::text[]) as u(source, message_id) on i.source = u.source and i.message_id = u.message_id
+where i.agent = $1
 
 -- name: claim    Lease, attempts and pending messages in one statement. Attempts are counted before the work.
 -- A thread with outstanding calls is claimed only when all their results are here (or somebody cancels it).

@@ -47,6 +47,9 @@ def test_a_published_lead_can_be_followed_to_the_exact_bytes(deployment: Deploym
     again = deployment("publish", "--json", stdin=json.dumps(event))
     assert again.code == 0
     assert len(deployment("calls", "--run", run_id, "--json").json()["items"]) == len(calls), "a repeat changes nothing"
+    other = deployment("publish", "--json", stdin=json.dumps(event | {"data": event["data"] | {"company": "Else"}}))
+    assert other.code == 1
+    assert other.json()["error"]["code"] == "event.conflict"
 
 
 def test_a_known_contact_is_found_and_completed_not_doubled(deployment: Deployment) -> None:

@@ -136,6 +136,20 @@ async def test_a_redelivered_message_is_one_run(agents: Any, admin: Any) -> None
 
 
 @pytest.mark.rule(1)
+async def test_the_same_identity_with_other_content_is_on_record_and_changes_nothing(agents: Any, admin: Any) -> None:
+    agent = await agents(DONE)
+    topic, first = ask("x")
+    _, other = ask("y")
+    await agent.inbox.accept([record(topic, first, 1), record(topic, other, 2), record(topic, first, 3)])
+    await agent.inbox.accept([record(topic, other, 2)])  # delivered again: still one letter
+    await agent.work()
+    letters = await admin.fetch("select code, kafka_offset from dead_letters")
+    assert [(r["code"], r["kafka_offset"]) for r in letters] == [("event.conflict", 2)]
+    assert await admin.fetchval("select count(*) from runs") == 1
+    assert "x" in str(agent.model.requests[0].messages)
+
+
+@pytest.mark.rule(1)
 async def test_a_poison_record_becomes_a_dead_letter_with_its_bytes_and_its_neighbours_go_on(
     agents: Any, admin: Any
 ) -> None:

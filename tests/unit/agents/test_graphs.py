@@ -13,8 +13,9 @@ from langgraph.types import Command
 from shared.bus.topics import AGENTS
 from shared.ids import RunId
 from shared.models.offline import OfflineModel
-from shared.models.port import AssistantMessage, ChatReply, ChatRequest, ModelToolCall, ToolMessage
+from shared.models.port import AssistantMessage, ChatReply, ChatRequest, Messages, ModelToolCall, Toolbox, ToolMessage
 from shared.runtime.agent import AgentSpec
+from shared.runtime.history import conversation
 from shared.runtime.nodes import RunContext
 
 RUN = RunId(UUID(int=7))
@@ -41,7 +42,17 @@ class Graph:
         self.history: list[Any] = []
 
     async def go(self, given: Any) -> Any:
-        context = RunContext(RUN, list(self.history), self._model, self._spec.prompt, (), self._spec.max_turns)
+        said = Messages(conversation(self.history))
+        context = RunContext(
+            RUN,
+            list(self.history),
+            said,
+            len(self.history),
+            self._model,
+            self._spec.prompt,
+            Toolbox(),
+            self._spec.max_turns,
+        )
         if isinstance(given, dict):
             steps = context.step({}, "trigger", given)
             given = {"steps": steps, "turns": 0, "calls": [], "text": ""}
