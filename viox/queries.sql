@@ -53,8 +53,9 @@ select * from dead_letters where dead_letter_id = $1
 -- name: dead_ids
 select dead_letter_id from dead_letters where state = 'dead' order by created_at
 
--- name: mark_redriven
-update dead_letters set state = 'redriven', redriven_at = now() where dead_letter_id = $1 and state = 'dead'
+-- name: mark_redriven    Once; a letter without identity leaves no mark at its receiver and may be sent again any time.
+update dead_letters set state = 'redriven', redriven_at = now()
+where dead_letter_id = $1 and (state = 'dead' or message_id is null)
 returning dead_letter_id
 
 -- name: forget_mark

@@ -6,6 +6,7 @@ unchanged. Provider-run tools are never enabled: they would escape the gateway.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -24,7 +25,7 @@ from shared.models.port import (
     Usage,
     UserMessage,
 )
-from shared.models.retry import error_of_status, retry_after, with_retries
+from shared.models.retry import Sleep, error_of_status, retry_after, with_retries
 
 PROVIDER = "anthropic"
 STOPS: dict[str, StopReason] = {
@@ -38,14 +39,17 @@ class AnthropicModel:
 
     provider = PROVIDER
 
-    def __init__(self, model: str, *, api_key: str, base_url: str, timeout_seconds: float = 120.0) -> None:
+    def __init__(
+        self, model: str, *, api_key: str, base_url: str, timeout_seconds: float = 120.0, sleep: Sleep = asyncio.sleep
+    ) -> None:
         self.model = model
+        self._sleep = sleep
         self._client = anthropic.AsyncAnthropic(
             api_key=api_key, base_url=base_url, timeout=timeout_seconds, max_retries=0
         )
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        return await with_retries(lambda: self._once(request))
+        return await with_retries(lambda: self._once(request), sleep=self._sleep)
 
     async def aclose(self) -> None:
         await self._client.close()

@@ -6,6 +6,7 @@ refused: a message with anything opaque in it is stored and returned whole.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -25,7 +26,7 @@ from shared.models.port import (
     Usage,
     UserMessage,
 )
-from shared.models.retry import error_of_status, retry_after, with_retries
+from shared.models.retry import Sleep, error_of_status, retry_after, with_retries
 
 STOPS: dict[str, StopReason] = {
     "stop": "end", "tool_calls": "tool_calls", "length": "max_tokens", "content_filter": "refusal",
@@ -38,14 +39,16 @@ class OpenAIModel:
     """One model behind a Chat Completions endpoint. `provider` is whose: openai, gemini, mistral."""
 
     def __init__(
-        self, model: str, *, provider: str, api_key: str, base_url: str, timeout_seconds: float = 120.0
-    ) -> None:
+        self, model: str, *, provider: str, api_key: str, base_url: str, timeout_seconds: float = 120.0,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:  # fmt: skip
+        self._sleep = sleep
         self.provider = provider
         self.model = model
         self._client = openai.AsyncOpenAI(api_key=api_key, base_url=base_url, timeout=timeout_seconds, max_retries=0)
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        return await with_retries(lambda: self._once(request))
+        return await with_retries(lambda: self._once(request), sleep=self._sleep)
 
     async def aclose(self) -> None:
         await self._client.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -15,7 +14,7 @@ LONGEST_WAIT_SECONDS = 8.0  # a provider that wants more is asked again by the r
 Sleep = Callable[[float], Awaitable[None]]
 
 
-async def with_retries(once: Callable[[], Awaitable[ChatReply]], *, sleep: Sleep = asyncio.sleep) -> ChatReply:
+async def with_retries(once: Callable[[], Awaitable[ChatReply]], *, sleep: Sleep) -> ChatReply:
     """Ask up to three times. The reply says how often. Raises the last ModelError, with `attempts`."""
     for attempt in range(1, ATTEMPTS + 1):
         try:

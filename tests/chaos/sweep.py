@@ -21,8 +21,10 @@ import time
 import urllib.request
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
@@ -34,6 +36,12 @@ from tests.chaos import verdict
 HELD_WITHIN_SECONDS = 20.0
 OPEN = ("running", "waiting")
 LEASE_SECONDS = 4.0
+INTERRUPTED = """
+select distinct r.run_id from runs r
+where r.finished_at is null
+  and (exists (select from threads t where t.thread_id = r.thread_id and t.lease_owner like $1)
+       or exists (select from tool_calls c where c.run_id = r.run_id and c.state = 'executing' and c.lease_owner like $1))
+"""
 
 
 def say(text: str) -> None:
@@ -43,11 +51,13 @@ def say(text: str) -> None:
 
 @dataclass
 class Kill:
-    """One kill and how long it took until nothing was left in the dead process's name."""
+    """One kill, how long until nothing was left in the dead process's name, and the runs it was working on."""
 
     where: str
     pid: int
-    recovered_seconds: float
+    at: datetime
+    taken_over_seconds: float
+    runs: list[UUID]
 
 
 @dataclass
@@ -194,7 +204,8 @@ class Sweep:
             await asyncio.sleep(0.1)
 
     async def _kill(self, where: str, pid: int) -> None:
-        began = time.monotonic()
+        runs = [row["run_id"] for row in await self._pool.fetch(INTERRUPTED, f"%:{pid}:%")]
+        began, at = time.monotonic(), datetime.now(UTC)
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -202,7 +213,7 @@ class Sweep:
         while time.monotonic() - began < 60 and await self._held_by(pid):
             await asyncio.sleep(0.02)
         seconds = time.monotonic() - began
-        self.killed.append(Kill(where, pid, seconds))
+        self.killed.append(Kill(where, pid, at, seconds, runs))
         say(f"  {where:<38} killed {pid}, taken over after {seconds:.2f} s")
 
     async def _held_by(self, pid: int) -> bool:
@@ -247,16 +258,32 @@ class Sweep:
             await asyncio.sleep(0.5)
         say(f"  not quiet after 240 s: {counts}")
 
+    async def _until_ended(self) -> list[float]:
+        """Seconds from each kill to the end of each run that the dead process had been working on."""
+        rows = await self._pool.fetch("select run_id, finished_at from runs where finished_at is not null")
+        ended = {row["run_id"]: row["finished_at"] for row in rows}
+        return [
+            (ended[run] - kill.at).total_seconds()
+            for kill in self.killed
+            for run in kill.runs
+            if run in ended and ended[run] > kill.at
+        ]
+
     async def _judge(self, seconds: float) -> int:
         found = await verdict.collect(self._pool, self._get("hubspot", "effects"), self._get("twilio", "effects"))
         trouble = verdict.problems(found, self.emails)
         trouble += [f"moment never reached: {point}" for point in self.not_reached]
-        times = sorted(kill.recovered_seconds for kill in self.killed)
+        times = sorted(kill.taken_over_seconds for kill in self.killed)
+        ends = sorted(await self._until_ended())
         say(
             f"\n{len(self.killed)} kills in {seconds:.0f} s: {dict(Counter(k.where.split(',')[0] for k in self.killed))}"
         )
         if times:
             say(f"taken over: p50 {times[len(times) // 2]:.2f} s, max {times[-1]:.2f} s")
+        if ends:
+            say(
+                f"{len(ends)} interrupted runs ended after their kill: p50 {ends[len(ends) // 2]:.2f} s, max {ends[-1]:.2f} s"
+            )
         for line in verdict.lines(found):
             say(line)
         for problem in trouble[:40]:

@@ -9,7 +9,6 @@ import pytest
 from aiohttp import web
 
 from sandbox.models.servers import KEY, ModelServer, claude, function, gpt, text, tool_use
-from shared.models import retry
 from shared.models.anthropic import AnthropicModel
 from shared.models.failover import FailoverModel
 from shared.models.openai import OpenAIModel
@@ -42,25 +41,32 @@ async def server() -> AsyncIterator[Any]:
     await runner.cleanup()
 
 
+WAITED: list[float] = []
+
+
+async def note(seconds: float) -> None:
+    """Given to the adapters in the place of sleep."""
+    WAITED.append(seconds)
+
+
 @pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    waits: list[float] = []
-
-    async def note(seconds: float) -> None:
-        waits.append(seconds)
-
-    monkeypatch.setattr(retry.with_retries, "__kwdefaults__", {"sleep": note})
-    return waits
+def no_waiting() -> list[float]:
+    WAITED.clear()
+    return WAITED
 
 
 def anthropic(server: Any, key: str = KEY, timeout: float = 5) -> Any:
-    OPENED.append(AnthropicModel("claude-sonnet-4-6", api_key=key, base_url=server.url, timeout_seconds=timeout))
+    OPENED.append(
+        AnthropicModel("claude-sonnet-4-6", api_key=key, base_url=server.url, timeout_seconds=timeout, sleep=note)
+    )
     return OPENED[-1]
 
 
 def chat(server: Any, provider: str = "openai", model: str = "gpt-4o", timeout: float = 5) -> Any:
     OPENED.append(
-        OpenAIModel(model, provider=provider, api_key=KEY, base_url=f"{server.url}/v1", timeout_seconds=timeout)
+        OpenAIModel(
+            model, provider=provider, api_key=KEY, base_url=f"{server.url}/v1", timeout_seconds=timeout, sleep=note
+        )
     )
     return OPENED[-1]
 
