@@ -294,6 +294,39 @@ def tools_check(as_json: Json = False) -> None:
     inspection.check_tools(as_json=as_json)
 
 
+@tools_app.command("import")
+def tools_import(
+    source: Annotated[str, typer.Argument(help="OpenAPI 3.0 or 3.1 document: file or URL.")],
+    name: Annotated[str, typer.Option("--name", help="Prefix of the tools and of their settings.")],
+    grant: Annotated[
+        list[str] | None, typer.Option("--grant", help="Agents that may use them, by comma or repeated.")
+    ] = None,
+    effect: Annotated[
+        list[str] | None, typer.Option("--effect", help="OPERATION=read|idempotent|keyed|once; repeat for more.")
+    ] = None,
+    overlay: Annotated[Path | None, typer.Option("--overlay", help="OpenAPI Overlay 1.0 with corrections.")] = None,
+    allow_host: Annotated[list[str] | None, typer.Option("--allow-host", help="A further host it may call.")] = None,
+    base_url: Annotated[str | None, typer.Option("--base-url", help="In the place of the document's servers.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Over an earlier import of this name.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported.")] = False,
+    by: By = "operator",
+    as_json: Json = False,
+) -> None:
+    """Make tools of any OpenAPI document."""
+    from viox import importing
+
+    wanted = importing.wish(name, grant or [], effect or [], overlay, allow_host or [], base_url)
+    run_async(importing.bring_in(source, wanted, by=by, replace=replace, dry_run=dry_run, as_json=as_json))
+
+
+@tools_app.command("withdraw")
+def tools_withdraw(name: str, as_json: Json = False) -> None:
+    """Take the tools of an imported document away."""
+    from viox import importing
+
+    run_async(importing.withdraw(name, as_json=as_json))
+
+
 # -- stepping in -------------------------------------------------------------------------------------------------------
 
 

@@ -101,6 +101,10 @@ def read_tool(document: Mapping[str, Any], vendor: Mapping[str, Any], path: str,
                               "additionalProperties": False}  # fmt: skip
     if bundle.defs:
         schema["$defs"] = bundle.defs
+    url = base_url(document, item, operation)
+    hosts = vendor.get("hosts")
+    if url and hosts is not None and urlsplit(url).hostname not in hosts:
+        raise ValueError(f"its server is on {urlsplit(url).hostname}, which is none of the document's hosts")
     idempotency = own.get("idempotency", vendor.get("idempotency") if effect == "keyed" else None)
     if effect == "keyed" and not idempotency:
         raise ValueError("effect keyed needs idempotency {in, name}: where the vendor reads the key")
@@ -110,7 +114,7 @@ def read_tool(document: Mapping[str, Any], vendor: Mapping[str, Any], path: str,
         vendor=vendor["vendor"],
         method=method.upper(),
         path=path,
-        base_url=base_url(document, item, operation),
+        base_url=url,
         base_url_setting=own.get("base_url_setting", vendor.get("base_url_setting")),
         effect=effect,
         description=" ".join(str(operation.get("description") or operation.get("summary") or "").split())[:1000],
@@ -137,8 +141,22 @@ def read_tool(document: Mapping[str, Any], vendor: Mapping[str, Any], path: str,
         connector=vendor.get("connector", "http"),
         max_argument_bytes=int(own.get("max_argument_bytes", Tool.__dataclass_fields__["max_argument_bytes"].default)),
         timeout_seconds=float(own.get("timeout_seconds", vendor.get("timeout_seconds", 20))),
-        validator=jsonschema_rs.Draft202012Validator(schema, validate_formats=True),
+        validator=_validator(schema),
     )
+
+
+def _validator(schema: dict[str, Any]) -> Any:
+    """Checks arguments. Regular expressions that only other dialects know are left to the vendor to check."""
+    try:
+        return jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+    except ValueError:
+        return jsonschema_rs.Draft202012Validator(_without_patterns(schema), validate_formats=True)
+
+
+def _without_patterns(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {k: _without_patterns(v) for k, v in node.items() if not (k == "pattern" and isinstance(v, str))}
+    return [_without_patterns(item) for item in node] if isinstance(node, list) else node
 
 
 def base_url(document: Mapping[str, Any], item: Mapping[str, Any], operation: Mapping[str, Any]) -> str:
@@ -256,6 +274,8 @@ def _body(
     raw = described.get("schema", {})
     schema = deref(document, raw)
     flat = _flat(document, schema)
+    if kind in ("form", "multipart") and _empty(schema):
+        return None
     style = ("deepObject", True) if vendor.get("form_style") == "deepObject" else ("form", True)
     styles = {
         name: (e["style"], bool(e.get("explode", e["style"] == "form")))
@@ -311,6 +331,17 @@ def _flat(document: Mapping[str, Any], schema: Any, depth: int = 0) -> dict[str,
     if not properties or schema.get("additionalProperties") not in (None, False):
         return None
     return {"properties": properties, "required": [name for name in required if name in properties]}
+
+
+def _empty(schema: Any) -> bool:
+    """An object that can have nothing in it."""
+    return (
+        isinstance(schema, Mapping)
+        and schema.get("type") == "object"
+        and not schema.get("properties")
+        and not schema.get("additionalProperties")
+        and not any(key in schema for key in ("allOf", "anyOf", "oneOf"))
+    )
 
 
 def _with_files(document: Mapping[str, Any], flat: dict[str, Any]) -> dict[str, Any]:

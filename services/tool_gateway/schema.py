@@ -20,6 +20,8 @@ SUBSCHEMAS = ("items", "additionalProperties", "not", "contains", "propertyNames
               "unevaluatedProperties", "unevaluatedItems")  # fmt: skip
 LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
 MAPS = ("properties", "patternProperties", "dependentSchemas")
+BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "minItems",
+          "maxItems")  # fmt: skip
 DEEPEST = 60
 
 
@@ -111,7 +113,10 @@ def _read_only(document: Mapping[str, Any], schema: Any) -> bool:
 
 
 def _modern(made: dict[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
-    """OpenAPI 3.0 to 2020-12: nullable, exclusive limits, a single `example` left out."""
+    """OpenAPI 3.0 to 2020-12: nullable and exclusive limits; numbers that YAML took for text (1e+09) are numbers."""
+    for key in BOUNDS:
+        if isinstance(made.get(key), str):
+            made[key] = _number(made[key])
     for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if made.get(exclusive) is True and bound in made:
             made[exclusive] = made.pop(bound)
@@ -125,6 +130,11 @@ def _modern(made: dict[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
         elif "type" not in made and any(key in made for key in LISTS):
             return {"anyOf": [made, {"type": "null"}]}
     return made
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def for_models(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from services.tool_gateway.schema import deref
 from services.tool_gateway.tools import Credential, OAuth
@@ -62,6 +63,10 @@ def _declared(vendor: Mapping[str, Any], name: str, scheme: Mapping[str, Any], s
     flow = flows.get("clientCredentials") or flows["authorizationCode"]
     grant: Any = "client_credentials" if "clientCredentials" in flows else "refresh_token"
     url = flow["tokenUrl"] if grant == "client_credentials" else flow.get("refreshUrl") or flow["tokenUrl"]
+    url = urljoin(str(vendor.get("source", "")), url)
+    hosts, host = vendor.get("hosts"), urlsplit(url).hostname
+    if hosts is not None and host not in hosts:
+        raise ValueError(f"the token endpoint of {name!r} is on {host}, which is none of the document's hosts")
     setting = f"{_upper(vendor['vendor'])}_TOKEN_URL"
     return Credential("oauth2", secrets, oauth=OAuth(grant, url, setting, "basic", tuple(scopes or ())))
 

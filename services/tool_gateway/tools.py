@@ -133,7 +133,7 @@ class Credential:
 class Tool:
     """One callable operation. `input_schema` checks arguments; `model_schema` is the same without references.
 
-    `credentials` are alternatives, each of which may need several at once. `hosts` are the only ones it may reach.
+    `credentials` are alternatives, each of which may need several at once.
     """
 
     name: str

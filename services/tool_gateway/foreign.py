@@ -1,0 +1,137 @@
+"""Other people's OpenAPI documents: got, read and measured without trusting them.
+
+What is refused here is refused by name: not a document, too large, circular, an alias bomb, nested without end.
+"""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import httpx2
+import orjson
+import yaml
+
+from services.tool_gateway.wire import MaybeSent, NotSent, Wire
+from shared.errors import BadInput
+
+MAX_BYTES = 20_000_000
+MAX_NODES = 3_000_000
+MAX_DEPTH = 200
+REDIRECTS = 3
+
+
+async def fetch(source: str, wire: Wire) -> tuple[bytes, str]:
+    """Bytes of a file or URL, and the URL they came from at last ("" for a file). Raises BadInput."""
+    if not source.startswith(("http://", "https://")):
+        return _read(Path(source)), ""
+    url = source
+    for _ in range(REDIRECTS + 1):
+        answer = await _get(url, wire)
+        if answer.status_code in (301, 302, 303, 307, 308) and "location" in answer.headers:
+            url = urljoin(url, answer.headers["location"])
+            continue
+        if answer.status_code != 200:
+            raise BadInput("document.unreachable", f"{url} answers {answer.status_code}.", field="SOURCE")
+        return bytes(answer.extensions["viox.body"]), url
+    raise BadInput("document.unreachable", f"{source} redirects more than {REDIRECTS} times.", field="SOURCE")
+
+
+def parse(raw: bytes) -> dict[str, Any]:
+    """An OpenAPI 3.0 or 3.1 document as JSON values. Raises BadInput naming what is wrong with it."""
+    if len(raw) > MAX_BYTES:
+        raise BadInput("document.too_large", f"{len(raw):,} bytes; {MAX_BYTES:,} is the limit.", field="SOURCE")
+    try:
+        document = orjson.loads(raw) if raw.lstrip()[:1] == b"{" else yaml.load(raw, Loader=yaml.CSafeLoader)
+    except (yaml.YAMLError, orjson.JSONDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        told = " ".join(str(error).split())[:300] or "nested too deeply"
+        raise BadInput("document.unreadable", f"neither JSON nor YAML: {told}.", field="SOURCE") from error
+    if not isinstance(document, dict):
+        raise BadInput("document.invalid", "the document is not an object.", field="SOURCE")
+    _weigh(document)
+    document = {_key(key): _plain(value) for key, value in document.items()}
+    version = str(document.get("openapi", ""))
+    if "swagger" in document:
+        raise BadInput(
+            "document.invalid", "this is Swagger 2.0.", field="swagger", remedy="Convert it to OpenAPI 3 first."
+        )
+    if not version.startswith(("3.0", "3.1")):
+        raise BadInput(
+            "document.invalid", f"openapi is {version!r}.", field="openapi", remedy="3.0 and 3.1 can be read."
+        )
+    if not isinstance(document.get("paths"), dict) or not isinstance(document.get("info"), dict):
+        raise BadInput("document.invalid", "info or paths is missing.", field="paths")
+    return document
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise BadInput("document.too_large", f"{path} is larger than {MAX_BYTES:,} bytes.", field="SOURCE")
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput("file.unreadable", f"{path}: {error.strerror}.", field="SOURCE") from error
+
+
+async def _get(url: str, wire: Wire) -> httpx2.Response:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise BadInput("document.unreachable", f"{url!r} is not an http(s) URL we would call.", field="SOURCE")
+    headers = [
+        ("Host", parts.netloc),
+        ("User-Agent", "viox-import/0.1"),
+        ("Accept", "application/json, application/yaml, */*"),
+    ]
+    request = httpx2.Request("GET", url, headers=headers, extensions={"timeout": {"connect": 5.0, "read": 30.0}})
+    try:
+        return await wire.handle_async_request(request)
+    except (NotSent, MaybeSent) as error:
+        raise BadInput(
+            "document.unreachable", f"{url}: {error.message}", field="SOURCE", remedy=error.remedy
+        ) from error
+
+
+def _weigh(document: Any) -> None:
+    """Count the nodes that a walk would visit, shared ones as often as they are used, each looked into only once."""
+    sizes: dict[int, int] = {}
+    open_nodes: set[int] = set()
+    stack: list[tuple[Any, bool]] = [(document, False)]
+    while stack:
+        node, leaving = stack.pop()
+        if leaving:
+            inner = node.values() if isinstance(node, dict) else node
+            sizes[id(node)] = 1 + sum(sizes.get(id(child), 1) for child in inner)
+            open_nodes.discard(id(node))
+            if sizes[id(node)] > MAX_NODES:
+                raise BadInput(
+                    "document.too_large", f"more than {MAX_NODES:,} values, once its aliases unfold.", field="SOURCE"
+                )
+            continue
+        if not isinstance(node, dict | list) or id(node) in sizes:
+            continue
+        if id(node) in open_nodes:
+            raise BadInput("document.circular", "an alias contains itself.", field="SOURCE")
+        open_nodes.add(id(node))
+        if len(open_nodes) > MAX_DEPTH:
+            raise BadInput("document.too_deep", f"nested deeper than {MAX_DEPTH} levels.", field="SOURCE")
+        stack.append((node, True))
+        stack += [(child, False) for child in (node.values() if isinstance(node, dict) else node)]
+
+
+def _plain(node: Any) -> Any:
+    """YAML's extras as JSON has them: keys are text, dates are text."""
+    if isinstance(node, dict):
+        return {_key(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(item) for item in node]
+    if isinstance(node, datetime.date | datetime.datetime):
+        return node.isoformat()
+    if isinstance(node, bytes | set | tuple):
+        return str(node)
+    return node
+
+
+def _key(key: Any) -> str:
+    return ("true" if key else "false") if isinstance(key, bool) else str(key)

@@ -1,0 +1,276 @@
+"""Any OpenAPI document as tools: what can be used is annotated with `x-viox`, what cannot is listed with its reason.
+
+The result is a document like our own, read by the same code. Nothing is granted that was not asked for, and credentials
+go only to hosts that were agreed to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
+from urllib.parse import urljoin, urlsplit
+
+from services.tool_gateway.document import base_url, check_base_url, operations, read_tool, reason
+from services.tool_gateway.overlay import apply_overlay
+from services.tool_gateway.schema import deref, lookup
+from services.tool_gateway.tools import Effect, Tool
+from shared.bus.topics import AGENTS
+from shared.errors import BadInput
+
+DOCUMENT_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,30}$")
+EFFECTS = {"get": "read", "put": "idempotent", "delete": "idempotent", "post": "once", "patch": "once"}
+RISKS = {"read": ["reads_private", "reads_untrusted"]}
+# Where public APIs say what was wrong; the first that is there is shown.
+ERROR_PATHS = ["message", "error.message", "error_description", "error", "detail", "title", "errors.0.message",
+               "errors.0.detail", "errors.0", "description", "msg"]  # fmt: skip
+KEY_HEADERS = ("idempotency-key", "x-idempotency-key")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an integrator says of an import. `effects` is by tool, operationId or `METHOD /path`."""
+
+    name: str
+    grants: Sequence[str] = ()
+    effects: Mapping[str, str] = field(default_factory=dict)
+    overlay: Mapping[str, Any] | None = None
+    hosts: Sequence[str] = ()
+    base_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An operation that did not become a tool."""
+
+    method: str
+    path: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Import:
+    """A document made ready for the catalogue."""
+
+    name: str
+    document: dict[str, Any]
+    tools: list[Tool]
+    skipped: list[Skipped]
+
+    def secrets(self) -> list[str]:
+        """Settings that the tools need before they can be called; of alternative credentials those of the first."""
+        needed = {n for t in self.tools for c in (t.credentials[0] if t.credentials else ()) for n in c.secrets}
+        needed |= {t.base_url_setting for t in self.tools if not t.base_url and t.base_url_setting}
+        return sorted(needed)
+
+
+def import_document(given: Mapping[str, Any], source: str, wish: Wish) -> Import:
+    """Make a document ready. Raises BadInput when nothing of it can be used, or the wish does not fit it."""
+    _check(wish)
+    document = apply_overlay(given, wish.overlay) if wish.overlay else dict(given)
+    document = {key: value for key, value in document.items() if key not in ("webhooks", "tags", "externalDocs")}
+    prefix = wish.name.upper().replace("-", "_")
+    server = _server(document, source, wish)
+    document["servers"] = [{"url": server}] if server else []
+    main = urlsplit(server).hostname if server else None
+    hosts = sorted({h for h in (main, *wish.hosts) if h})
+    about = {"vendor": wish.name, "base_url_setting": f"{prefix}_BASE_URL", "source": source or "file", "hosts": hosts,
+             "granted_to": sorted(set(wish.grants)), "error_paths": ERROR_PATHS,
+             "rate": {"key": wish.name, "per_second": 10, "burst": 20}}  # fmt: skip
+    info = document["info"]
+    ours = ("vendor", "source", "hosts", "granted_to")
+    about |= {key: value for key, value in (info.get("x-viox") or {}).items() if key not in ours}
+    title, version = (str(info.get(key, "")) for key in ("title", "version"))
+    document["info"] = {"title": title, "version": version, "x-viox": about}
+    made = Import(wish.name, document, [], [])
+    _take_operations(made, wish)
+    unused = set(wish.effects) - _names_used(made)
+    if unused:
+        raise BadInput("option.invalid", f"no operation is called {sorted(unused)[0]!r}.", field="--effect",
+                       remedy="Name a tool, an operationId or 'METHOD /path'.")  # fmt: skip
+    if not made.tools:
+        why = made.skipped[0].reason if made.skipped else "it has no operations"
+        raise BadInput("document.unusable", f"no operation can be imported: {why}.", field="SOURCE")
+    document["components"] = _reachable(document)
+    return made
+
+
+def _check(wish: Wish) -> None:
+    if not DOCUMENT_NAME.match(wish.name):
+        raise BadInput("option.invalid", f"{wish.name!r} does not match {DOCUMENT_NAME.pattern}.", field="--name")
+    for agent in wish.grants:
+        if agent not in AGENTS:
+            raise BadInput(
+                "agent.unknown", f"{agent!r} is no agent.", field="--grant", remedy=f"One of {', '.join(AGENTS)}."
+            )
+    for name, effect in wish.effects.items():
+        if effect not in get_args(Effect):
+            raise BadInput("option.invalid", f"{name}: effect {effect!r}.", field="--effect",
+                           remedy=f"One of {', '.join(get_args(Effect))}.")  # fmt: skip
+
+
+def _server(document: Mapping[str, Any], source: str, wish: Wish) -> str:
+    """The first server we would call, absolute; "" when only the deployment can say. Raises BadInput."""
+    if wish.base_url:
+        try:
+            check_base_url(wish.base_url)
+        except ValueError as error:
+            raise BadInput("option.invalid", f"{error}.", field="--base-url") from error
+        return wish.base_url.rstrip("/")
+    problems = []
+    for server in document.get("servers") or []:
+        try:
+            one = {"servers": [server], "info": {"x-viox": {"source": source}}}
+            return base_url(one, {}, {})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            relative = isinstance(server, Mapping) and str(server.get("url", "")).startswith("/") and not source
+            if not relative:
+                problems.append(reason(error))
+    if problems:
+        raise BadInput(
+            "document.server", f"{problems[0]}.", field="servers", remedy="Give the right one with --base-url."
+        )
+    return urljoin(source, "/").rstrip("/") if source else ""
+
+
+def _take_operations(made: Import, wish: Wish) -> None:
+    document = made.document
+    kept: dict[str, Any] = {}
+    names: set[str] = set()
+    for path, item, problem in _items(document):
+        if problem:
+            made.skipped.append(Skipped("*", path, problem))
+            continue
+        for _, method, _ in operations([(path, item)]):
+            try:
+                annotated = _annotated(document, wish, path, method, item, names)
+                trial = {"parameters": item.get("parameters") or [], "servers": item.get("servers"), method: annotated}
+                tool = read_tool(document, document["info"]["x-viox"], path, method, trial)
+            except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+                made.skipped.append(Skipped(method.upper(), path, reason(error)))
+                continue
+            names.add(tool.name)
+            made.tools.append(tool)
+            place = kept.setdefault(path, {"parameters": trial["parameters"]})
+            if item.get("servers"):
+                place["servers"] = item["servers"]
+            place[method] = annotated
+        for method in ("head", "options", "trace"):
+            if method in item:
+                made.skipped.append(Skipped(method.upper(), path, f"{method.upper()} says nothing a model could use"))
+    document["paths"] = kept
+
+
+def _items(document: Mapping[str, Any]) -> Iterator[tuple[str, Any, str | None]]:
+    for path, raw in document["paths"].items():
+        if path.startswith("x-"):
+            continue
+        try:
+            item = deref(document, raw)
+        except ValueError as error:
+            yield path, {}, str(error)
+            continue
+        yield path, item, None if isinstance(item, Mapping) else "not a path item"
+
+
+def _annotated(
+    document: Mapping[str, Any], wish: Wish, path: str, method: str, item: Mapping[str, Any], names: set[str]
+) -> dict[str, Any]:
+    """The operation with its `x-viox`, without what is of no use here."""
+    operation = item[method]
+    dropped = ("responses", "callbacks", "tags", "externalDocs", "x-codeSamples", "x-code-samples")
+    made = {key: value for key, value in operation.items() if key not in dropped}
+    made["responses"] = _answers(document, operation)
+    own = dict(operation.get("x-viox") or {})
+    tool = own.get("tool") or _tool_name(wish.name, operation.get("operationId") or f"{method}_{path}", names)
+    called = (tool, operation.get("operationId"), f"{method.upper()} {path}")
+    chosen = next((effect for name, effect in wish.effects.items() if name in called), None)
+    key = _key_parameter(document, item, operation)
+    effect = chosen or own.get("effect") or ("keyed" if key and method == "post" else EFFECTS[method])
+    if key and effect == "keyed":
+        made["parameters"] = [p for p in made.get("parameters") or [] if deref(document, p).get("name") != key]
+        own.setdefault("idempotency", {"in": "header", "name": key})
+    if effect == "keyed" and "idempotency" not in own:
+        raise ValueError("effect keyed: the operation has no idempotency header; say where in an overlay")
+    if not made.get("description") and not made.get("summary"):
+        made["summary"] = f"{method.upper()} {path}"
+    if operation.get("deprecated"):
+        made["summary"] = f"(deprecated) {made.get('summary', '')}".strip()
+    made["x-viox"] = {"risk": RISKS.get(effect, ["changes_state"])} | own | {"tool": tool, "effect": effect}
+    return made
+
+
+def _answers(document: Mapping[str, Any], operation: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the responses only what kinds of content they have."""
+    found = {}
+    for status, raw in (operation.get("responses") or {}).items():
+        content = (deref(document, raw) or {}).get("content") or {}
+        found[str(status)] = (
+            {"description": "", "content": {kind: {} for kind in content}} if content else {"description": ""}
+        )
+    return found
+
+
+def _key_parameter(document: Mapping[str, Any], item: Mapping[str, Any], operation: Mapping[str, Any]) -> str | None:
+    """The header in which the operation takes an idempotency key, if it does."""
+    for raw in [*(item.get("parameters") or []), *(operation.get("parameters") or [])]:
+        given = deref(document, raw)
+        if given.get("in") == "header" and str(given.get("name", "")).lower() in KEY_HEADERS:
+            return str(given["name"])
+    return None
+
+
+def _tool_name(prefix: str, wanted: str, taken: set[str]) -> str:
+    plain = re.sub(r"_+", "_", re.sub(r"[^a-zA-Z0-9_-]", "_", f"{prefix}_{wanted}")).strip("_")
+    if len(plain) <= 64 and plain not in taken:
+        return plain
+    digest = hashlib.sha256(wanted.encode()).hexdigest()[:6]
+    shorter = f"{plain[:57]}_{digest}"
+    if shorter in taken:
+        raise ValueError(f"two operations are called {wanted!r}")
+    return shorter
+
+
+def _names_used(made: Import) -> set[str]:
+    used: set[str] = set()
+    for path, method, item in operations(made.document["paths"].items()):
+        operation = item[method]
+        used |= {operation["x-viox"]["tool"], str(operation.get("operationId")), f"{method.upper()} {path}"}
+    return used
+
+
+def _reachable(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The components that the kept operations lead to, and the security schemes."""
+    kept: dict[str, Any] = {}
+    schemes = (document.get("components") or {}).get("securitySchemes")
+    if schemes:
+        kept["securitySchemes"] = schemes
+    waiting = list(_references(document["paths"]))
+    done: set[str] = set()
+    while waiting:
+        reference = waiting.pop()
+        if reference in done:
+            continue
+        done.add(reference)
+        target = lookup(document, reference)
+        parts = [p.replace("~1", "/").replace("~0", "~") for p in reference[2:].split("/")]
+        if parts[0] == "components" and len(parts) >= 3:
+            whole = document["components"][parts[1]][parts[2]]
+            kept.setdefault(parts[1], {})[parts[2]] = whole
+            waiting += _references(whole)
+        else:
+            waiting += _references(target)
+    return kept
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for value in node.values():
+            yield from _references(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _references(item)

@@ -1,0 +1,141 @@
+"""`viox tools import` and `withdraw`: other people's endpoints into a running deployment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from services.tool_gateway import catalogue, foreign
+from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.guard import Guard
+from services.tool_gateway.importer import Import, Wish, import_document
+from services.tool_gateway.wire import Wire
+from shared.bus import topics
+from shared.errors import BadInput, Conflict, NotFound
+from viox import deployment, output
+
+PUT = """insert into documents (name, content, tools, imported_by) values ($1, $2, $3, $4)
+         on conflict (name) do update set content = excluded.content, tools = excluded.tools,
+             imported_by = excluded.imported_by, imported_at = now()"""
+
+
+def wish(
+    name: str, grants: Sequence[str], effects: Sequence[str], overlay: Path | None, hosts: Sequence[str],
+    base_url: str | None,
+) -> Wish:  # fmt: skip
+    """What the options say. Raises BadInput naming the option."""
+    agents = [
+        topics.canonical_agent(part.strip()) or part.strip()
+        for one in grants
+        for part in one.split(",")
+        if part.strip()
+    ]
+    chosen: dict[str, str] = {}
+    for one in effects:
+        operation, sign, effect = one.rpartition("=")
+        if not sign or not operation:
+            raise BadInput("option.invalid", f"{one!r} is not OPERATION=EFFECT.", field="--effect",
+                           remedy="For instance --effect createJob=idempotent.")  # fmt: skip
+        chosen[operation] = effect
+    return Wish(name, agents, chosen, _overlay(overlay), list(hosts), base_url)
+
+
+async def bring_in(source: str, wanted: Wish, *, by: str, replace: bool, dry_run: bool, as_json: bool) -> None:
+    """Read, check against everything that is there, store, tell."""
+    wire = Wire(Guard.of(os.environ), max_response_bytes=foreign.MAX_BYTES)
+    try:
+        raw, url = await foreign.fetch(source, wire)
+    finally:
+        await wire.aclose()
+    made = import_document(foreign.parse(raw), url, wanted)
+    if dry_run:
+        _fits(made, [])
+    else:
+        await _store(made, by, replace=replace)
+    missing = [name for name in made.secrets() if Secrets(os.environ).or_none(name) is None]
+    output.emit(_document(made, stored=not dry_run)) if as_json else _tell(made, missing, stored=not dry_run)
+
+
+async def withdraw(name: str, *, as_json: bool) -> None:
+    """Take an imported document's tools away."""
+    pool = await deployment.pool()
+    try:
+        tools = await pool.fetchval("delete from documents where name = $1 returning tools", name)
+    finally:
+        await pool.close()
+    if tools is None:
+        raise NotFound(
+            "document.not_found", f"no document {name!r} was imported.", field="NAME", remedy="See `viox tools`."
+        )
+    output.emit({"name": name, "withdrawn": tools}) if as_json else output.say(f"{tools} tools of {name} are withdrawn")
+
+
+async def _store(made: Import, by: str, *, replace: bool) -> None:
+    pool = await deployment.pool()
+    try:
+        async with pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch("select name, content from documents order by name for update")
+            if any(row["name"] == made.name for row in rows) and not replace:
+                raise Conflict("document.exists", f"{made.name!r} was imported before.", field="--name",
+                               remedy="Say --replace, or take another name.")  # fmt: skip
+            others = [catalogue.Document(row["name"], row["content"]) for row in rows if row["name"] != made.name]
+            _fits(made, others)
+            await connection.execute(PUT, made.name, made.document, len(made.tools), by)
+    finally:
+        await pool.close()
+
+
+def _fits(made: Import, others: Sequence[catalogue.Document]) -> None:
+    """The whole catalogue, with this in it, must be sound. Raises BadInput."""
+    vendors = {tool.vendor for tool in catalogue.load().tools.values()}
+    if made.name in vendors:
+        raise BadInput(
+            "option.invalid", f"{made.name} is a vendor of the catalogue.", field="--name", remedy="Take another."
+        )
+    files = catalogue.extra_documents(os.environ.get("VIOX_CATALOGUE"))
+    catalogue.load(files, imported=[*others, catalogue.Document(made.name, made.document)])
+
+
+def _overlay(file: Path | None) -> Mapping[str, Any] | None:
+    if file is None:
+        return None
+    try:
+        found = yaml.safe_load(file.read_text())
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput("file.unreadable", f"{file}: {error}.", field="--overlay") from error
+    if not isinstance(found, dict):
+        raise BadInput("overlay.invalid", "not an OpenAPI Overlay 1.0 document.", field="--overlay")
+    return found
+
+
+def _document(made: Import, *, stored: bool) -> dict[str, Any]:
+    about = made.document["info"]["x-viox"]
+    return {
+        "name": made.name,
+        "stored": stored,
+        "tools": [{"tool": t.name, "method": t.method, "path": t.path, "effect": t.effect} for t in made.tools],
+        "skipped": [{"method": s.method, "path": s.path, "reason": s.reason} for s in made.skipped],
+        "granted_to": about["granted_to"],
+        "hosts": about["hosts"],
+        "settings": made.secrets(),
+    }
+
+
+def _tell(made: Import, missing: Sequence[str], *, stored: bool) -> None:
+    about = made.document["info"]["x-viox"]
+    rows = [(t.name, t.effect, f"{t.method} {t.path}") for t in made.tools]
+    output.table(("tool", "effect", "operation"), rows, empty="no tools")
+    for skipped in made.skipped:
+        output.say(f"not imported: {skipped.method} {skipped.path}: {skipped.reason}")
+    granted = ", ".join(about["granted_to"]) or "nobody: denied until you import it again with --grant and --replace"
+    output.say(
+        f"{len(made.tools)} tools{'' if stored else ' would be'} imported as {made.name}, {len(made.skipped)} operations not"
+    )
+    output.say(f"hosts: {', '.join(about['hosts']) or 'none: set ' + about['base_url_setting']}")
+    output.say(f"granted to: {granted}")
+    if missing:
+        output.say(f"the gateway needs: {', '.join(missing)} (not set here; see docs/tools.md)")
