@@ -204,7 +204,7 @@ class ElevenLabs(Emulator):
             self.scripts.remove(script)
         sid = "CA" + uuid.uuid4().hex
         made = self._add(self.conversations, "conv_" + uuid.uuid4().hex[:28], agent_id=agent["id"], to=to,
-                         agent_name=agent["name"], number=number, call_sid=sid, script=script, at=time.monotonic(),
+                         agent_name=agent["name"], number=number, call_sid=sid, script=script, at=time.monotonic(), ended=False,
                          client=given.get("conversation_initiation_client_data") or {},
                          first=agent["conversation_config"]["agent"]["first_message"] or "Hello!")  # fmt: skip
         self.effect("call", id=made["id"], to=to, agent_id=agent["id"])
@@ -252,6 +252,7 @@ class ElevenLabs(Emulator):
         row = self.conversations.get(key)
         if row is None:
             return
+        row["ended"] = True
         kind, data = "post_call_transcription", self._conversation(row)
         if reason := row["script"].get("failure_reason"):
             kind = "call_initiation_failure"
@@ -262,11 +263,10 @@ class ElevenLabs(Emulator):
         self.webhooks.send(kind, json.dumps({"type": kind, "event_timestamp": int(time.time()), "data": data}).encode())
 
     def _status(self, row: Row) -> str:
-        age = time.monotonic() - row["at"]
-        # A timer may fire a moment before the clock agrees that it is due.
-        if age >= self.end_after - 0.02:
+        if row["ended"]:
             return "failed" if row["script"].get("failure_reason") else "done"
-        answered = age >= self.answer_after and not row["script"].get("failure_reason")
+        aged = time.monotonic() - row["at"] >= self.answer_after
+        answered = aged and not row["script"].get("failure_reason")
         return "in-progress" if answered else "initiated"
 
     def _turns(self, row: Row, status: str) -> list[Row]:
