@@ -12,6 +12,7 @@ from sandbox.vendors.airtable import Airtable
 from sandbox.vendors.common import Emulator
 from sandbox.vendors.elevenlabs import ElevenLabs
 from sandbox.vendors.hubspot import HubSpot
+from sandbox.vendors.make import Make
 from sandbox.vendors.twilio import Twilio
 
 EMULATORS: dict[str, type[Emulator]] = {
@@ -19,6 +20,7 @@ EMULATORS: dict[str, type[Emulator]] = {
     "twilio": Twilio,
     "airtable": Airtable,
     "elevenlabs": ElevenLabs,
+    "make": Make,
 }
 
 
