@@ -13,6 +13,7 @@ from sandbox.vendors.common import Emulator
 from sandbox.vendors.elevenlabs import ElevenLabs
 from sandbox.vendors.hubspot import HubSpot
 from sandbox.vendors.make import Make
+from sandbox.vendors.n8n import N8n
 from sandbox.vendors.twilio import Twilio
 
 EMULATORS: dict[str, type[Emulator]] = {
@@ -21,6 +22,7 @@ EMULATORS: dict[str, type[Emulator]] = {
     "airtable": Airtable,
     "elevenlabs": ElevenLabs,
     "make": Make,
+    "n8n": N8n,
 }
 
 
