@@ -79,9 +79,11 @@ def page(rows: list[Row], request: web.Request) -> tuple[list[Row], Row]:
 
 
 def merged(old: Row, new: Row) -> Row:
-    """A copy of `old` with `new` laid over it, dictionaries inside as well."""
+    """A copy of `old` with `new` laid over it, dictionaries inside as well; null leaves a section as it is."""
     made = copy.deepcopy(old)
     for key, value in new.items():
+        if value is None and isinstance(made.get(key), dict | list):
+            continue
         inside = isinstance(value, dict) and isinstance(made.get(key), dict)
         made[key] = merged(made[key], value) if inside else value
     return made

@@ -289,7 +289,8 @@ class Make(Emulator):
         missing = [n for n in ("name", "teamId", "typeName") if n not in given]
         if missing:
             return self._invalid(*[f"Missing value of required parameter '{n}'." for n in missing])
-        data = {k: v for k, v in given.items() if k not in ("name", "typeName")}
+        usual = {"headers": False, "method": False, "stringify": False}
+        data = usual | {k: v for k, v in given.items() if k not in ("name", "typeName")}
         made = {"id": self._id(), "name": given["name"], "teamId": given["teamId"], "typeName": given["typeName"],
                 "udid": uuid.uuid4().hex, "data": data, "enabled": True, "learning": False}  # fmt: skip
         self.hooks[made["id"]] = made
