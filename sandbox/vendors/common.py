@@ -23,7 +23,7 @@ from typing import Any
 from aiohttp import web
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-KINDS = ("429", "500", "502", "503", "504", "slow", "cut_before", "cut_after", "wrong_body")
+KINDS = ("429", "500", "502", "503", "504", "slow", "cut_before", "cut_after", "wrong_body", "failed_200")
 
 
 @dataclass
@@ -115,6 +115,10 @@ class Emulator(abc.ABC):
     def reset(self) -> None:
         """Forget everything."""
 
+    def failed_answer(self, request: web.Request) -> web.Response:
+        """A refusal sent with status 200, for the fault `failed_200`; vendors that know such answers say how they look."""
+        return self.error(200, "injected fault")
+
     def effect(self, operation: str, **what: Any) -> None:
         """Record a state change that really happened."""
         self.effects.append({"at": time.time(), "vendor": self.vendor, "operation": operation, **what})
@@ -158,6 +162,8 @@ class Emulator(abc.ABC):
             case "wrong_body":
                 await self._handled(request, handler)
                 return web.Response(text="<html>gateway</html>", content_type="text/html")
+            case "failed_200":
+                return self.failed_answer(request)
             case _:
                 answer = self.error(int(fault.kind), "injected fault")
                 if fault.retry_after is not None:

@@ -10,10 +10,20 @@ from aiohttp import web
 
 from sandbox.vendors.airtable import Airtable
 from sandbox.vendors.common import Emulator
+from sandbox.vendors.elevenlabs import ElevenLabs
 from sandbox.vendors.hubspot import HubSpot
+from sandbox.vendors.make import Make
+from sandbox.vendors.n8n import N8n
 from sandbox.vendors.twilio import Twilio
 
-EMULATORS: dict[str, type[Emulator]] = {"hubspot": HubSpot, "twilio": Twilio, "airtable": Airtable}
+EMULATORS: dict[str, type[Emulator]] = {
+    "hubspot": HubSpot,
+    "twilio": Twilio,
+    "airtable": Airtable,
+    "elevenlabs": ElevenLabs,
+    "make": Make,
+    "n8n": N8n,
+}
 
 
 async def start(emulator: Emulator, port: int) -> tuple[web.AppRunner, int]:
