@@ -199,3 +199,15 @@ async def test_redirects_are_answers_not_orders(wire: Wire) -> None:
     ) as server:
         assert (await post(wire, server.url)).status_code == 307
         assert server.requests == 1
+
+
+async def test_the_guard_looks_at_the_address_not_at_the_name() -> None:
+    """`localhost` and literals alike: nothing is connected to, and trying again is of no use."""
+    async with Server(answers) as server:
+        guarded = Wire(Guard())
+        for host in ("localhost", "127.0.0.1", "[::ffff:127.0.0.1]"):
+            with pytest.raises(NotSent) as error:
+                await post(guarded, server.url.replace("127.0.0.1", host))
+            assert (error.value.code, error.value.final) == ("outbound.refused", True), host
+        assert server.read == b""
+        await guarded.aclose()
