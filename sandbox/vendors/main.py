@@ -9,11 +9,17 @@ import sys
 from aiohttp import web
 
 from sandbox.vendors.airtable import Airtable
+from sandbox.vendors.business import Business
 from sandbox.vendors.common import Emulator
 from sandbox.vendors.hubspot import HubSpot
 from sandbox.vendors.twilio import Twilio
 
-EMULATORS: dict[str, type[Emulator]] = {"hubspot": HubSpot, "twilio": Twilio, "airtable": Airtable}
+EMULATORS: dict[str, type[Emulator]] = {
+    "hubspot": HubSpot,
+    "twilio": Twilio,
+    "airtable": Airtable,
+    "business": Business,
+}
 
 
 async def start(emulator: Emulator, port: int) -> tuple[web.AppRunner, int]:
