@@ -1,19 +1,24 @@
-"""Airtable: bases, tables, fields with their options, links mirrored on both sides, records, upserts, formulas, paging."""
+"""Airtable: bases, tables, fields with their options, links mirrored on both sides, records, upserts.
+
+Lists with formulas, sorting and paging are in `airtable_query`, webhooks and comments in `airtable_events`.
+"""
 
 from __future__ import annotations
 
 import random
 import string
-from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
-from sandbox.vendors import formula
+from sandbox.vendors.airtable_events import Comments, Hooks
+from sandbox.vendors.airtable_query import Refused, asked, at_most_ten, now, page, shown
 from sandbox.vendors.common import Emulator, Window
 
 TOKEN = "patSandbox0000000.sandbox"
 WORKSPACE = "wspSandbox0000001"
+SCOPES = ["data.records:read", "data.records:write", "data.recordComments:read", "data.recordComments:write",
+          "schema.bases:read", "schema.bases:write", "webhook:manage"]  # fmt: skip
 PLAIN = {"singleLineText", "multilineText", "richText", "email", "phoneNumber", "url"}
 NUMBERS = {"number", "currency", "percent", "rating", "duration"}
 NEEDED = {"number": {"precision"}, "percent": {"precision"}, "currency": {"precision", "symbol"},
@@ -24,14 +29,6 @@ FORMATS = {"iso": "YYYY-MM-DD", "us": "M/D/YYYY", "european": "D/M/YYYY", "local
            "24hour": "HH:mm", "12hour": "h:mma"}  # fmt: skip
 
 
-class _Refused(Exception):
-    """A request Airtable would answer with 422 (or another status)."""
-
-    def __init__(self, kind: str, message: str, status: int = 422) -> None:
-        super().__init__(message)
-        self.kind, self.message, self.status = kind, message, status
-
-
 class Airtable(Emulator):
     """One workspace."""
 
@@ -39,6 +36,7 @@ class Airtable(Emulator):
 
     def __init__(self) -> None:
         super().__init__()
+        self.hooks, self.comments = Hooks(self), Comments(self)
         self.reset()
         meta = "/v0/meta/bases"
         routes = [
@@ -53,16 +51,18 @@ class Airtable(Emulator):
             ("PUT", "/v0/{base}/{table}/{record}", self.update_one),
             ("DELETE", "/v0/{base}/{table}/{record}", self.delete_one),
         ]  # fmt: skip
-        for method, path, handler in routes:
+        for method, path, handler in routes + self.hooks.routes() + self.comments.routes():
             self.app.router.add_route(method, path, self._guarded(handler))
 
     def reset(self) -> None:
         self.bases: dict[str, dict[str, Any]] = {}
         self._windows: dict[str, Window] = {}
         self._random = random.Random(7)
+        self.hooks.reset()
+        self.comments.reset()
 
     def state(self) -> Any:
-        return {"bases": list(self.bases.values())}
+        return {"bases": list(self.bases.values()), "webhooks": self.hooks.state(), "comments": self.comments.rows}
 
     def unauthorized(self, request: web.Request) -> web.Response | None:
         if request.headers.get("Authorization") == f"Bearer {TOKEN}":
@@ -87,8 +87,10 @@ class Airtable(Emulator):
         async def run(request: web.Request) -> web.StreamResponse:
             try:
                 answer: web.StreamResponse = await handler(request)
-            except _Refused as refusal:
+            except Refused as refusal:
                 return self.error(refusal.status, refusal.message, refusal.kind)
+            finally:
+                self.hooks.flush(request.match_info.get("base", ""))
             return answer
 
         return run
@@ -96,7 +98,7 @@ class Airtable(Emulator):
     # -- schema ------------------------------------------------------------------------------------------------------
 
     async def whoami(self, request: web.Request) -> web.Response:
-        return web.json_response({"id": "usrSandbox0000001", "scopes": ["data.records:read", "schema.bases:write"]})
+        return web.json_response({"id": "usrSandbox0000001", "scopes": SCOPES})
 
     async def list_bases(self, request: web.Request) -> web.Response:
         rows = [{"id": b["id"], "name": b["name"], "permissionLevel": "create"} for b in self.bases.values()]
@@ -107,12 +109,12 @@ class Airtable(Emulator):
     async def create_base(self, request: web.Request) -> web.Response:
         given = await request.json()
         if given.get("workspaceId") != WORKSPACE:
-            raise _Refused(
+            raise Refused(
                 "INVALID_PERMISSIONS_OR_MODEL_NOT_FOUND", "Invalid permissions, or the model was not found.", 403
             )
         if not given.get("name") or not given.get("tables"):
-            raise _Refused("INVALID_REQUEST_BODY", "name and tables are required")
-        base: dict[str, Any] = {"id": self._id("app"), "name": given["name"], "tables": []}
+            raise Refused("INVALID_REQUEST_BODY", "name and tables are required")
+        base: dict[str, Any] = {"id": self.new_id("app"), "name": given["name"], "tables": []}
         for table in given["tables"]:
             self._add_table(base, table)
         self.bases[base["id"]] = base
@@ -120,47 +122,49 @@ class Airtable(Emulator):
         return web.json_response({"id": base["id"], "tables": [_table(t) for t in base["tables"]]})
 
     async def schema(self, request: web.Request) -> web.Response:
-        return web.json_response({"tables": [_table(t) for t in self._base(request)["tables"]]})
+        return web.json_response({"tables": [_table(t) for t in self.base_of(request)["tables"]]})
 
     async def create_table(self, request: web.Request) -> web.Response:
-        base, given = self._base(request), await request.json()
+        base, given = self.base_of(request), await request.json()
         table = self._add_table(base, given)
         self.effect("create_table", base=base["id"], id=table["id"], name=table["name"])
+        self.hooks.created_table(table)
         return web.json_response(_table(table))
 
     async def create_field(self, request: web.Request) -> web.Response:
-        base, table = self._base(request), self._table(request)
+        base, table = self.base_of(request), self.table_of(request)
         field = self._add_field(base, table, await request.json())
         self.effect("create_field", base=base["id"], table=table["id"], id=field["id"], name=field["name"])
+        self.hooks.created_field(table, field)
         return web.json_response(field)
 
     def _add_table(self, base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         if any(t["name"] == given.get("name") for t in base["tables"]):
-            raise _Refused("DUPLICATE_TABLE_NAME", f"Table name {given['name']!r} exists already")
+            raise Refused("DUPLICATE_TABLE_NAME", f"Table name {given['name']!r} exists already")
         if not given.get("name") or not given.get("fields"):
-            raise _Refused("INVALID_REQUEST_BODY", "a table needs a name and fields")
-        table: dict[str, Any] = {"id": self._id("tbl"), "name": given["name"], "fields": [], "records": {}}
+            raise Refused("INVALID_REQUEST_BODY", "a table needs a name and fields")
+        table: dict[str, Any] = {"id": self.new_id("tbl"), "name": given["name"], "fields": [], "records": {}}
         if given.get("description"):
             table["description"] = given["description"]
         base["tables"].append(table)
         for field in given["fields"]:
             self._add_field(base, table, field)
         table["primaryFieldId"] = table["fields"][0]["id"]
-        table["views"] = [{"id": self._id("viw"), "name": "Grid view", "type": "grid"}]
+        table["views"] = [{"id": self.new_id("viw"), "name": "Grid view", "type": "grid"}]
         return table
 
     def _add_field(self, base: dict[str, Any], table: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         name, kind, options = given.get("name"), given.get("type"), given.get("options") or {}
         if not name or any(f["name"] == name for f in table["fields"]):
-            raise _Refused("DUPLICATE_OR_EMPTY_FIELD_NAME", f"Field name {name!r} is empty or exists already")
+            raise Refused("DUPLICATE_OR_EMPTY_FIELD_NAME", f"Field name {name!r} is empty or exists already")
         if kind not in PLAIN | NUMBERS | set(NEEDED) | {"multipleAttachments", "singleCollaborator", "autoNumber"}:
-            raise _Refused("INVALID_FIELD_TYPE", f"Invalid field type {kind!r}")
+            raise Refused("INVALID_FIELD_TYPE", f"Invalid field type {kind!r}")
         if missing := NEEDED.get(kind, set()) - options.keys():
-            raise _Refused(
+            raise Refused(
                 "INVALID_FIELD_TYPE_OPTIONS_FOR_CREATE",
                 f"Invalid options for {table['name']}.{name}: Failed schema validation: missing {sorted(missing)}",
             )
-        field: dict[str, Any] = {"id": self._id("fld"), "name": name, "type": kind}
+        field: dict[str, Any] = {"id": self.new_id("fld"), "name": name, "type": kind}
         if given.get("description"):
             field["description"] = given["description"]
         table["fields"].append(field)
@@ -172,7 +176,7 @@ class Airtable(Emulator):
         self, base: dict[str, Any], table: dict[str, Any], field: dict[str, Any], kind: str, given: dict[str, Any]
     ) -> dict[str, Any]:
         if kind in ("singleSelect", "multipleSelects"):
-            return {"choices": [{"id": self._id("sel"), **choice} for choice in given["choices"]]}
+            return {"choices": [{"id": self.new_id("sel"), **choice} for choice in given["choices"]]}
         if kind in ("date", "dateTime"):
             made = dict(given)
             for part in ("dateFormat", "timeFormat"):
@@ -187,16 +191,16 @@ class Airtable(Emulator):
         self, base: dict[str, Any], table: dict[str, Any], field: dict[str, Any], given: dict[str, Any]
     ) -> dict[str, Any]:
         if extra := given.keys() - {"linkedTableId", "viewIdForRecordSelection"}:
-            raise _Refused("INVALID_FIELD_TYPE_OPTIONS_FOR_CREATE", f"Failed schema validation: {sorted(extra)}")
+            raise Refused("INVALID_FIELD_TYPE_OPTIONS_FOR_CREATE", f"Failed schema validation: {sorted(extra)}")
         linked = next((t for t in base["tables"] if t["id"] == given["linkedTableId"]), None)
         if linked is None:
             table["fields"].remove(field)
-            raise _Refused("INVALID_FIELD_TYPE_OPTIONS_FOR_CREATE", "linkedTableId is not a table of this base")
+            raise Refused("INVALID_FIELD_TYPE_OPTIONS_FOR_CREATE", "linkedTableId is not a table of this base")
         name = table["name"]
         while any(f["name"] == name for f in linked["fields"]):
             name += " copy"
         common = {"isReversed": False, "prefersSingleRecordLink": False}
-        inverse = {"id": self._id("fld"), "name": name, "type": "multipleRecordLinks",
+        inverse = {"id": self.new_id("fld"), "name": name, "type": "multipleRecordLinks",
                    "options": {"linkedTableId": table["id"], "inverseLinkFieldId": field["id"], **common}}  # fmt: skip
         linked["fields"].append(inverse)
         return {"linkedTableId": linked["id"], "inverseLinkFieldId": inverse["id"], **common}
@@ -204,162 +208,157 @@ class Airtable(Emulator):
     # -- records -----------------------------------------------------------------------------------------------------
 
     async def list_records(self, request: web.Request) -> web.Response:
-        query: dict[str, Any] = dict(request.query)
-        shown: list[str] = request.query.getall("fields[]", [])
-        query["fields"] = shown
-        if "sort[0][field]" in query:
-            query["sort"] = [{"field": query["sort[0][field]"], "direction": query.get("sort[0][direction]", "asc")}]
-        return self._page(self._table(request), query)
+        return web.json_response(page(self.table_of(request), asked(request.query)))
 
     async def list_records_by_post(self, request: web.Request) -> web.Response:
-        return self._page(self._table(request), await request.json())
-
-    def _page(self, table: dict[str, Any], query: dict[str, Any]) -> web.Response:
-        size = int(query.get("pageSize") or 100)
-        if not 1 <= size <= 100:
-            raise _Refused("INVALID_REQUEST_UNKNOWN", "pageSize must be between 1 and 100")
-        rows = list(table["records"].values())
-        if wanted := query.get("filterByFormula"):
-            try:
-                rows = [r for r in rows if formula.matches(wanted, r["id"], r["fields"])]
-            except ValueError as error:
-                raise _Refused("INVALID_FILTER_BY_FORMULA", f"The formula is invalid: {error}") from error
-        for rule in reversed(query.get("sort") or []):
-            rows.sort(key=lambda r: str(r["fields"].get(rule["field"], "")), reverse=rule.get("direction") == "desc")
-        if query.get("maxRecords"):
-            rows = rows[: int(query["maxRecords"])]
-        start = _offset(query.get("offset"))
-        part = rows[start : start + size]
-        shown = query.get("fields") or None
-        records = [r | {"fields": {k: v for k, v in r["fields"].items() if not shown or k in shown}} for r in part]
-        more = {"offset": f"itr{start + size}/{part[-1]['id']}"} if len(rows) > start + size else {}
-        return web.json_response({"records": records} | more)
+        return web.json_response(page(self.table_of(request), await request.json()))
 
     async def create_records(self, request: web.Request) -> web.Response:
-        table, given = self._table(request), await request.json()
+        table, given = self.table_of(request), await request.json()
+        typecast, by_id = bool(given.get("typecast")), bool(given.get("returnFieldsByFieldId"))
         if "records" not in given:
-            made = self._insert(table, given.get("fields") or {}, typecast=bool(given.get("typecast")))
-            return web.json_response(made)
-        _at_most_ten(given["records"])
-        typecast = bool(given.get("typecast"))
+            return web.json_response(shown(table, self._insert(table, given.get("fields") or {}, typecast), by_id))
+        at_most_ten(given["records"])
         for item in given["records"]:
             self._checked(table, item["fields"], typecast)
-        return web.json_response(
-            {"records": [self._insert(table, i["fields"], typecast=typecast) for i in given["records"]]}
-        )
+        made = [self._insert(table, item["fields"], typecast) for item in given["records"]]
+        return web.json_response({"records": [shown(table, record, by_id) for record in made]})
 
     async def update_records(self, request: web.Request) -> web.Response:
-        table, given = self._table(request), await request.json()
-        _at_most_ten(given["records"])
+        """Change up to ten records, all or none."""
+        table, given = self.table_of(request), await request.json()
+        at_most_ten(given["records"])
         typecast, replace = bool(given.get("typecast")), request.method == "PUT"
         for item in given["records"]:
             self._checked(table, item["fields"], typecast)
-        if "performUpsert" in given:
-            return web.json_response(self._upsert(table, given, typecast, replace))
-        return web.json_response(
-            {"records": [self._change(table, i["id"], i["fields"], typecast, replace) for i in given["records"]]}
-        )
-
-    def _upsert(self, table: dict[str, Any], given: dict[str, Any], typecast: bool, replace: bool) -> dict[str, Any]:
-        keys = given["performUpsert"]["fieldsToMergeOn"]
+        upsert = given.get("performUpsert")
+        for item in given["records"]:
+            self._same(table, item, upsert)
         done, created, updated = [], [], []
         for item in given["records"]:
-            wanted = [item["fields"].get(key) for key in keys]
-            same = [r for r in table["records"].values() if [r["fields"].get(key) for key in keys] == wanted]
-            if len(same) > 1:
-                raise _Refused("INVALID_VALUE_FOR_COLUMN", "more than one record matches fieldsToMergeOn")
-            if same:
-                done.append(self._change(table, same[0]["id"], item["fields"], typecast, replace))
-                updated.append(same[0]["id"])
+            # looked up again: an item may mean the record that one before it has just created
+            known = self._same(table, item, upsert)
+            if known:
+                done.append(self._change(table, known, item["fields"], typecast, replace))
+                updated.append(known)
             else:
-                done.append(self._insert(table, item["fields"], typecast=typecast))
+                done.append(self._insert(table, item["fields"], typecast))
                 created.append(done[-1]["id"])
-        return {"records": done, "createdRecords": created, "updatedRecords": updated}
+        records = [shown(table, record, bool(given.get("returnFieldsByFieldId"))) for record in done]
+        if upsert is None:
+            return web.json_response({"records": records})
+        return web.json_response({"records": records, "createdRecords": created, "updatedRecords": updated})
+
+    def _same(self, table: dict[str, Any], item: dict[str, Any], upsert: dict[str, Any] | None) -> str | None:
+        """The record an item of an update means; None when an upsert has to create it."""
+        if "id" in item:
+            return str(self.record_of(table, item["id"])["id"])
+        if upsert is None:
+            raise Refused("INVALID_REQUEST_UNKNOWN", "every record needs an id")
+        names = {f["name"]: f["name"] for f in table["fields"]} | {f["id"]: f["name"] for f in table["fields"]}
+        keys = upsert.get("fieldsToMergeOn") or []
+        if not 1 <= len(keys) <= 3 or set(keys) - names.keys():
+            raise Refused("INVALID_REQUEST_UNKNOWN", "fieldsToMergeOn names one to three fields of the table")
+        fields = {names[name]: value for name, value in item["fields"].items()}
+        if missing := [key for key in keys if names[key] not in fields]:
+            raise Refused("INVALID_REQUEST_UNKNOWN", f"a record lacks {missing}, on which it should be merged")
+        wanted = {names[key]: fields[names[key]] for key in keys}
+        same = [r for r in table["records"].values() if all(r["fields"].get(k) == v for k, v in wanted.items())]
+        if len(same) > 1:
+            raise Refused("INVALID_VALUE_FOR_COLUMN", "more than one record matches fieldsToMergeOn")
+        return same[0]["id"] if same else None
 
     async def read(self, request: web.Request) -> web.Response:
-        return web.json_response(self._record(self._table(request), request.match_info["record"]))
+        table = self.table_of(request)
+        by_id = request.query.get("returnFieldsByFieldId") in ("1", "true")
+        return web.json_response(shown(table, self.record_of(table, request.match_info["record"]), by_id))
 
     async def update_one(self, request: web.Request) -> web.Response:
-        table, given = self._table(request), await request.json()
-        typecast = bool(given.get("typecast"))
+        table, given = self.table_of(request), await request.json()
+        typecast, replace = bool(given.get("typecast")), request.method == "PUT"
         self._checked(table, given["fields"], typecast)
-        record = request.match_info["record"]
-        return web.json_response(self._change(table, record, given["fields"], typecast, request.method == "PUT"))
+        record = self._change(table, request.match_info["record"], given["fields"], typecast, replace)
+        return web.json_response(shown(table, record, bool(given.get("returnFieldsByFieldId"))))
 
     async def delete_one(self, request: web.Request) -> web.Response:
-        return web.json_response(self._remove(self._table(request), request.match_info["record"]))
+        return web.json_response(self._remove(self.table_of(request), request.match_info["record"]))
 
     async def delete_records(self, request: web.Request) -> web.Response:
-        table = self._table(request)
+        table = self.table_of(request)
         ids: list[str] = request.query.getall("records[]", [])
-        _at_most_ten(ids)
+        at_most_ten(ids)
+        for record in ids:
+            self.record_of(table, record)
         return web.json_response({"records": [self._remove(table, record) for record in ids]})
 
-    def _insert(self, table: dict[str, Any], fields: dict[str, Any], *, typecast: bool) -> dict[str, Any]:
+    def _insert(self, table: dict[str, Any], fields: dict[str, Any], typecast: bool) -> dict[str, Any]:
         values = self._checked(table, fields, typecast)
-        record = {"id": self._id("rec"), "createdTime": _now(), "fields": values}
+        record = {"id": self.new_id("rec"), "createdTime": now(), "fields": values}
         table["records"][record["id"]] = record
         self.effect("create_record", table=table["id"], id=record["id"], fields=values)
+        self.hooks.created(table, record)
         return record
 
     def _change(
         self, table: dict[str, Any], record_id: str, fields: dict[str, Any], typecast: bool, replace: bool
     ) -> dict[str, Any]:
-        record = self._record(table, record_id)
+        record = self.record_of(table, record_id)
         values = self._checked(table, fields, typecast)
         merged = values if replace else record["fields"] | values
         merged = {key: value for key, value in merged.items() if value is not None}
         if merged != record["fields"]:
-            record["fields"] = merged
+            before, record["fields"] = record["fields"], merged
             self.effect("update_record", table=table["id"], id=record_id, fields=values)
+            self.hooks.changed(table, record, before)
         return record
 
     def _remove(self, table: dict[str, Any], record_id: str) -> dict[str, Any]:
-        self._record(table, record_id)
+        self.record_of(table, record_id)
         del table["records"][record_id]
         self.effect("delete_record", table=table["id"], id=record_id)
+        self.hooks.destroyed(table, record_id)
         return {"id": record_id, "deleted": True}
 
     def _checked(self, table: dict[str, Any], fields: dict[str, Any], typecast: bool) -> dict[str, Any]:
         known = {f["name"]: f for f in table["fields"]} | {f["id"]: f for f in table["fields"]}
         for name, value in fields.items():
             if name not in known:
-                raise _Refused("UNKNOWN_FIELD_NAME", f'Unknown field name: "{name}"')
+                raise Refused("UNKNOWN_FIELD_NAME", f'Unknown field name: "{name}"')
             _check_value(known[name], value, typecast)
         return {known[name]["name"]: value for name, value in fields.items() if value is not None}
 
     # -- look-ups ----------------------------------------------------------------------------------------------------
 
-    def _base(self, request: web.Request) -> dict[str, Any]:
+    def base_of(self, request: web.Request) -> dict[str, Any]:
         base: dict[str, Any] | None = self.bases.get(request.match_info["base"])
         if base is None:
-            raise _Refused("NOT_FOUND", "", 404)
+            raise Refused("NOT_FOUND", "", 404)
         return base
 
-    def _table(self, request: web.Request) -> dict[str, Any]:
+    def table_of(self, request: web.Request) -> dict[str, Any]:
         wanted = request.match_info["table"]
         found: dict[str, Any] | None = next(
-            (t for t in self._base(request)["tables"] if wanted in (t["id"], t["name"])), None
+            (t for t in self.base_of(request)["tables"] if wanted in (t["id"], t["name"])), None
         )
         if found is None:
-            raise _Refused(
+            raise Refused(
                 "INVALID_PERMISSIONS_OR_MODEL_NOT_FOUND", "Invalid permissions, or the model was not found.", 403
             )
         return found
 
-    def _record(self, table: dict[str, Any], record_id: str) -> dict[str, Any]:
+    def record_of(self, table: dict[str, Any], record_id: str) -> dict[str, Any]:
         found: dict[str, Any] | None = table["records"].get(record_id)
         if found is None:
-            raise _Refused("NOT_FOUND", "", 404)
+            raise Refused("NOT_FOUND", "", 404)
         return found
 
-    def _id(self, prefix: str) -> str:
+    def new_id(self, prefix: str) -> str:
         return prefix + "".join(self._random.choices(string.ascii_letters + string.digits, k=14))
 
 
 def _check_value(field: dict[str, Any], value: Any, typecast: bool) -> None:
     kind = field["type"]
-    wrong = _Refused("INVALID_VALUE_FOR_COLUMN", f'Field "{field["name"]}" cannot accept the provided value')
+    wrong = Refused("INVALID_VALUE_FOR_COLUMN", f'Field "{field["name"]}" cannot accept the provided value')
     if value is None or typecast:
         return
     if kind in PLAIN and not isinstance(value, str):
@@ -370,28 +369,10 @@ def _check_value(field: dict[str, Any], value: Any, typecast: bool) -> None:
         raise wrong
     if kind == "singleSelect" and value not in [c["name"] for c in field["options"]["choices"]]:
         message = f'Insufficient permissions to create new select option ""{value}""'
-        raise _Refused("INVALID_MULTIPLE_CHOICE_OPTIONS", message)
+        raise Refused("INVALID_MULTIPLE_CHOICE_OPTIONS", message)
     if kind == "multipleRecordLinks" and not (isinstance(value, list) and all(str(v).startswith("rec") for v in value)):
-        raise _Refused("INVALID_VALUE_FOR_COLUMN", "Value is not an array of record IDs.")
-
-
-def _at_most_ten(items: list[Any]) -> None:
-    if not 1 <= len(items) <= 10:
-        raise _Refused("INVALID_REQUEST_UNKNOWN", "between 1 and 10 records per request")
-
-
-def _offset(given: str | None) -> int:
-    if not given:
-        return 0
-    try:
-        return int(given.split("/")[0].removeprefix("itr"))
-    except ValueError:
-        raise _Refused("LIST_RECORDS_ITERATOR_NOT_AVAILABLE", "the offset is stale") from None
+        raise Refused("INVALID_VALUE_FOR_COLUMN", "Value is not an array of record IDs.")
 
 
 def _table(table: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in table.items() if key != "records"}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

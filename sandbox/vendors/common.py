@@ -39,7 +39,11 @@ class Fault:
     skip: int = 0
 
     def takes(self, request: web.Request) -> bool:
-        if self.count <= 0 or (self.method and self.method != request.method) or self.path not in request.path:
+        return self.matches(request.method, request.path)
+
+    def matches(self, method: str, path: str) -> bool:
+        """Is it this one's turn? Counts it."""
+        if self.count <= 0 or (self.method and self.method != method) or self.path not in path:
             return False
         if self.skip > 0:
             self.skip -= 1
@@ -75,6 +79,7 @@ class Emulator(abc.ABC):
     """Base of a vendor emulator. Subclasses add routes and say how their errors look."""
 
     vendor = "vendor"
+    kinds: tuple[str, ...] = KINDS
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
@@ -187,8 +192,8 @@ class Emulator(abc.ABC):
 
     async def _add_fault(self, request: web.Request) -> web.Response:
         given = await request.json()
-        if given.get("kind") not in KINDS:
-            return web.json_response({"error": f"kind must be one of {KINDS}"}, status=400)
+        if given.get("kind") not in self.kinds:
+            return web.json_response({"error": f"kind must be one of {self.kinds}"}, status=400)
         self.faults.append(Fault(**given))
         return web.json_response({"faults": len(self.faults)})
 

@@ -1,17 +1,23 @@
-"""All vendor emulators in one process: `python -m sandbox.vendors.main hubspot=8091 twilio=8092 airtable=8093`."""
+"""All vendor emulators in one process: `python -m sandbox.vendors.main hubspot=8091 twilio=8092 mail=8099:8025`.
+
+Each has a port for HTTP; mail's second one is for SMTP.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import sys
+from collections.abc import Mapping
 
 from aiohttp import web
 
 from sandbox.vendors.airtable import Airtable
+from sandbox.vendors.business import Business
 from sandbox.vendors.common import Emulator
 from sandbox.vendors.elevenlabs import ElevenLabs
 from sandbox.vendors.hubspot import HubSpot
+from sandbox.vendors.mail import Mail
 from sandbox.vendors.make import Make
 from sandbox.vendors.n8n import N8n
 from sandbox.vendors.twilio import Twilio
@@ -23,7 +29,10 @@ EMULATORS: dict[str, type[Emulator]] = {
     "elevenlabs": ElevenLabs,
     "make": Make,
     "n8n": N8n,
+    "business": Business,
+    "mail": Mail,
 }
+Ports = int | tuple[int, int]
 
 
 async def start(emulator: Emulator, port: int) -> tuple[web.AppRunner, int]:
@@ -34,16 +43,34 @@ async def start(emulator: Emulator, port: int) -> tuple[web.AppRunner, int]:
     return runner, int(runner.addresses[0][1])
 
 
-async def serve(ports: dict[str, int]) -> None:
+async def serve(ports: Mapping[str, Ports]) -> None:
     """Serve until SIGTERM or SIGINT."""
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    runners = [(await start(EMULATORS[name](), port))[0] for name, port in ports.items()]
+    runners = [(await start(*made(name, port)))[0] for name, port in ports.items()]
     await ended.wait()
     for runner in runners:
         await runner.cleanup()
 
 
+def made(name: str, ports: Ports) -> tuple[Emulator, int]:
+    """An emulator and its HTTP port. Only mail has a second port."""
+    if isinstance(ports, int):
+        return EMULATORS[name](), ports
+    if name != "mail":
+        raise ValueError(f"{name} has one port")
+    return Mail(smtp_port=ports[1]), ports[0]
+
+
+def read(arguments: list[str]) -> dict[str, Ports]:
+    """`name=port` or `name=port:port` as `serve` takes them."""
+    found: dict[str, Ports] = {}
+    for name, _, port in (argument.partition("=") for argument in arguments):
+        first, _, second = port.partition(":")
+        found[name] = (int(first), int(second)) if second else int(first)
+    return found
+
+
 if __name__ == "__main__":
-    asyncio.run(serve({name: int(port) for name, _, port in (arg.partition("=") for arg in sys.argv[1:])}))
+    asyncio.run(serve(read(sys.argv[1:])))
