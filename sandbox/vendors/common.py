@@ -81,6 +81,9 @@ class Emulator(abc.ABC):
         self.effects: list[dict[str, Any]] = []
         self.requests: collections.Counter[str] = collections.Counter()
         self.unlimited = False
+        self.running = 0
+        self.own_faults: dict[str, Callable[[], web.Response]] = {}
+        """Kinds of faults that only this vendor has: what a request gets instead of being handled."""
         self.app = web.Application(middlewares=[self._middleware], client_max_size=20_000_000)
         self.app.add_routes(
             [
@@ -132,9 +135,13 @@ class Emulator(abc.ABC):
         if refused is not None:
             return refused
         fault = next((f for f in self.faults if f.takes(request)), None)
-        if fault is None:
-            return await self._handled(request, handler)
-        return await self._faulty(fault, request, handler)
+        self.running += 1
+        try:
+            if fault is None:
+                return await self._handled(request, handler)
+            return await self._faulty(fault, request, handler)
+        finally:
+            self.running -= 1
 
     async def _handled(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
@@ -158,6 +165,8 @@ class Emulator(abc.ABC):
             case "wrong_body":
                 await self._handled(request, handler)
                 return web.Response(text="<html>gateway</html>", content_type="text/html")
+            case kind if kind in self.own_faults:
+                return self.own_faults[kind]()
             case _:
                 answer = self.error(int(fault.kind), "injected fault")
                 if fault.retry_after is not None:
@@ -181,8 +190,9 @@ class Emulator(abc.ABC):
 
     async def _add_fault(self, request: web.Request) -> web.Response:
         given = await request.json()
-        if given.get("kind") not in KINDS:
-            return web.json_response({"error": f"kind must be one of {KINDS}"}, status=400)
+        kinds = (*KINDS, *self.own_faults)
+        if given.get("kind") not in kinds:
+            return web.json_response({"error": f"kind must be one of {kinds}"}, status=400)
         self.faults.append(Fault(**given))
         return web.json_response({"faults": len(self.faults)})
 
