@@ -11,9 +11,15 @@ from aiohttp import web
 from sandbox.vendors.airtable import Airtable
 from sandbox.vendors.common import Emulator
 from sandbox.vendors.hubspot import HubSpot
+from sandbox.vendors.quickbooks import QuickBooks
 from sandbox.vendors.twilio import Twilio
 
-EMULATORS: dict[str, type[Emulator]] = {"hubspot": HubSpot, "twilio": Twilio, "airtable": Airtable}
+EMULATORS: dict[str, type[Emulator]] = {
+    "hubspot": HubSpot,
+    "twilio": Twilio,
+    "airtable": Airtable,
+    "quickbooks": QuickBooks,
+}
 
 
 async def start(emulator: Emulator, port: int) -> tuple[web.AppRunner, int]:

@@ -121,7 +121,7 @@ class OAuth(abc.ABC):
         if kind not in ("authorization_code", "refresh_token"):
             return self.refusal(request, "unsupported_grant_type", f"grant_type {kind} is not supported")
         refresh = str(form.get("refresh_token")) if kind == "refresh_token" else None
-        consent = self.refresh.get(refresh) if refresh else self._redeemed(form)
+        consent = self._redeemed(form) if refresh is None else self.refresh.get(refresh)
         if consent is None:
             return self.refusal(request, "invalid_grant", "Incorrect or expired " + kind.replace("_", " "))
         return web.json_response(self._issue(consent, refresh) | self.extras(request))
