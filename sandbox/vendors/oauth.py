@@ -214,7 +214,10 @@ class HubSpotOAuth(OAuth):
     prefixes = ("/oauth/",)
     first_lifetime = 1800.0
     first_rotates = False
-    hub_id = 0
+
+    def __init__(self, client_id: str, client_secret: str, refresh_token: str, hub_id: int) -> None:
+        super().__init__(client_id, client_secret, refresh_token)
+        self.hub_id = hub_id
 
     def add_vendor_routes(self, app: web.Application) -> None:
         for version in ("v1", "v3", "2026-09"):
