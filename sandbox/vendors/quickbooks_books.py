@@ -173,6 +173,7 @@ class Books:
         for name in REQUIRED.get(entity, ()):
             if row.get(name) in (None, "", []):
                 raise Refused("2020", f"Required parameter {name} is missing in the request", name)
+        rules.check_shape(row)
         self._resolve(row)
         if entity in TRANSACTIONS:
             self._dates(row)
@@ -195,7 +196,7 @@ class Books:
         for key, value in part.items() if isinstance(part, dict) else ():
             if key in REFERENCES:
                 target, called = REFERENCES[key]
-                wanted = str(value.get("value", "")) if isinstance(value, dict) else ""
+                wanted = str(value.get("value", ""))
                 found = self.rows[target].get(wanted)
                 if found is None:
                     raise Refused("2500", f"Invalid Reference Id : {called} element id {wanted} not found", key)
@@ -203,7 +204,7 @@ class Books:
                     raise Refused("610", INACTIVE, key)
                 part[key] = {"value": wanted, "name": found.get("DisplayName") or found["Name"]}
             elif key in ("BillEmail", "PrimaryEmailAddr"):
-                rules.check_email(str(value.get("Address", "")) if isinstance(value, dict) else "")
+                rules.check_email(str(value.get("Address", "")))
             else:
                 for inner in value if isinstance(value, list) else [value]:
                     self._resolve(inner)
@@ -222,6 +223,7 @@ class Books:
             row |= {"FullyQualifiedName": name, "Job": row.get("Job", False), "Taxable": row.get("Taxable", True)}
 
     def _listed(self, entity: str, row: Row, own: str | None) -> None:
+        row["Name"] = str(row["Name"])
         rules.length(row["Name"], 100, "Name")
         self._unique(entity, "Name", row["Name"], own)
         row |= {"FullyQualifiedName": row["Name"], "Active": row.get("Active", True)}
@@ -244,7 +246,9 @@ class Books:
         for line in lines:
             detail = line.get("DiscountLineDetail", {})
             if detail.get("PercentBased"):
-                line["Amount"] = (before * rules.money(detail["DiscountPercent"]) / 100).quantize(CENT, ROUND_HALF_UP)
+                line["Amount"] = (before * rules.money(detail.get("DiscountPercent", 0)) / 100).quantize(
+                    CENT, ROUND_HALF_UP
+                )
         off = sum((line["Amount"] for line in lines if line["DetailType"] == "DiscountLineDetail"), Decimal(0))
         total = before - off + rules.money(row.get("TxnTaxDetail", {}).get("TotalTax", 0))
         if total < 0:
@@ -264,10 +268,10 @@ class Books:
 
     def _payment(self, row: Row, own: str | None) -> None:
         total = rules.money(row["TotalAmt"])
-        lines = rules.parts(row, "Line")
+        lines = row.get("Line", [])
         applied: dict[str, Decimal] = collections.defaultdict(Decimal)
         for line in lines:
-            line |= {"Amount": rules.money(line.get("Amount", 0)), "LinkedTxn": rules.parts(line, "LinkedTxn")}
+            line |= {"Amount": rules.money(line.get("Amount", 0)), "LinkedTxn": line.get("LinkedTxn", [])}
             if len(line["LinkedTxn"]) != 1:
                 raise Refused("2020", "Required parameter Line.LinkedTxn is missing in the request", "LinkedTxn")
             link = line["LinkedTxn"][0]
@@ -302,7 +306,7 @@ class Books:
                 "DueDate": row.get("DueDate", row["TxnDate"])}  # fmt: skip
 
     def _lines(self, entity: str, row: Row) -> list[Row]:
-        lines = [line for line in rules.parts(row, "Line") if line.get("DetailType") != "SubTotalLineDetail"]
+        lines = [line for line in row.get("Line", []) if line.get("DetailType") != "SubTotalLineDetail"]
         for number, line in enumerate(lines, 1):
             kind = str(line.get("DetailType", ""))
             rules.one_of("DetailType", kind, LINES[entity])

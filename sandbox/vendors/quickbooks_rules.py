@@ -66,6 +66,10 @@ LINES = {
     "Invoice": ("SalesItemLineDetail", "DiscountLineDetail", "DescriptionOnly", "SubTotalLineDetail"),
     "Bill": ("AccountBasedExpenseLineDetail", "ItemBasedExpenseLineDetail"),
 }
+OBJECTS = ("Ref", "Detail", "Addr", "Phone", "Email")
+LISTS = ("Line", "LinkedTxn")
+TEXTS = ("Id", "SyncToken", "DisplayName", "Name", "DocNumber", "Type", "AccountType", "DetailType", "TxnType", "TxnId",
+         "value", "Address", "TxnDate", "DueDate", "Amount", "TotalAmt", "PrintOnCheckName", "Active")  # fmt: skip
 EMAIL = re.compile(r"^[^@\s,]+@[^@\s,]+\.[^@\s,]+$")
 
 
@@ -143,9 +147,17 @@ def dollars() -> Row:
     return {"value": "USD", "name": "United States Dollar"}
 
 
-def parts(row: Row, name: str) -> list[Row]:
-    """A list of objects, as a row must have it under `name`."""
-    found = row.get(name, [])
-    if not isinstance(found, list) or not all(isinstance(part, dict) for part in found):
-        raise Refused("2010", f"Property Name:Can not deserialize instance of {name} out of the given token", name)
-    return found
+def check_shape(part: Row) -> None:
+    """Objects, lists of objects and plain values must each stand where Intuit's names say they do."""
+    for name, value in part.items():
+        if name in LISTS:
+            fits = isinstance(value, list) and all(isinstance(inner, dict) for inner in value)
+        elif name.endswith(OBJECTS):
+            fits = isinstance(value, dict)
+        else:
+            fits = not isinstance(value, (dict, list)) or name not in TEXTS
+        if not fits:
+            raise Refused("2010", f"Property Name:Can not deserialize instance of {name} out of the given token", name)
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, dict):
+                check_shape(inner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -25,7 +26,15 @@ with warnings.catch_warnings():
 
 from sandbox.vendors.quickbooks import REALM_ID
 from tests.contract.emulators import Served
-from tests.contract.quickbooks_client import a_payment, an_invoice, connect, new_bill, new_customer, quickbooks_served
+from tests.contract.quickbooks_client import (
+    a_payment,
+    an_invoice,
+    auth,
+    connect,
+    new_bill,
+    new_customer,
+    quickbooks_served,
+)
 
 __all__ = ["quickbooks_served"]
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -102,6 +111,26 @@ def test_invoices_are_sent_voided_and_deleted(served: Served) -> None:
     assert answer["status"] == "Deleted"
     with pytest.raises(exceptions.ObjectNotFoundException):
         Invoice.get(invoice.Id, qb=qb)
+
+
+def test_an_invoice_that_was_read_can_be_saved_again(served: Served) -> None:
+    qb = connect()
+    customer = new_customer(qb, "Ana")
+    invoice = an_invoice(customer, 80, qb).save(qb=qb)
+    payment = a_payment(invoice, customer, 30).save(qb=qb)
+    read = Invoice.get(invoice.Id, qb=qb)
+    read.DueDate, read.Line[0].Amount = "2030-01-31", 90
+    saved = read.save(qb=qb)
+    assert (saved.DueDate, saved.TotalAmt, saved.Balance, saved.DocNumber) == ("2030-01-31", 90, 60, "1001")
+    assert (saved.SyncToken, len(saved.Line)) == ("1", 2)
+    read.SyncToken, read.Line[0].Amount = "1", 20
+    with pytest.raises(exceptions.QuickbooksException) as error:
+        read.save(qb=qb)
+    assert error.value.error_code == 6000
+    assert Invoice.get(invoice.Id, qb=qb).TotalAmt == 90
+    payment.TotalAmt = payment.Line[0].Amount = 90
+    assert payment.save(qb=qb).UnappliedAmt == 0
+    assert Invoice.get(invoice.Id, qb=qb).Balance == 0
 
 
 def test_bills_and_vendors(served: Served) -> None:
@@ -243,6 +272,17 @@ def test_a_fault_may_arrive_with_status_200(served: Served) -> None:
     assert error.value.error_code == 6000
     assert Customer.count(qb=qb) == 0
     assert new_customer(qb, "Ana").Id
+
+
+def test_an_eleventh_request_at_once_is_throttled(served: Served) -> None:
+    client = auth()
+    served.fault(kind="slow", count=10, seconds=1.0, path="/query")
+    with ThreadPoolExecutor(11) as pool:
+        started = [pool.submit(Customer.count, qb=qb) for qb in [connect(client) for _ in range(11)]]
+        problems = [future.exception() for future in started]
+    refused = [problem for problem in problems if problem is not None]
+    assert len(refused) == 1
+    assert "ThrottleExceeded" in str(refused[0])
 
 
 def test_throttled_and_broken(served: Served) -> None:
