@@ -23,7 +23,7 @@ from typing import Any
 from aiohttp import web
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-KINDS = ("429", "500", "502", "503", "504", "slow", "cut_before", "cut_after", "wrong_body")
+KINDS = ("429", "500", "502", "503", "504", "slow", "cut_before", "cut_after", "wrong_body", "failed_200")
 
 
 @dataclass
@@ -82,8 +82,6 @@ class Emulator(abc.ABC):
         self.requests: collections.Counter[str] = collections.Counter()
         self.unlimited = False
         self.running = 0
-        self.own_faults: dict[str, Callable[[], web.Response]] = {}
-        """Kinds of faults that only this vendor has: what a request gets instead of being handled."""
         self.app = web.Application(middlewares=[self._middleware], client_max_size=20_000_000)
         self.app.add_routes(
             [
@@ -117,6 +115,10 @@ class Emulator(abc.ABC):
     @abc.abstractmethod
     def reset(self) -> None:
         """Forget everything."""
+
+    def failed_answer(self, request: web.Request) -> web.Response:
+        """A refusal sent with status 200, for the fault `failed_200`; vendors that know such answers say how they look."""
+        return self.error(200, "injected fault")
 
     def effect(self, operation: str, **what: Any) -> None:
         """Record a state change that really happened."""
@@ -165,8 +167,8 @@ class Emulator(abc.ABC):
             case "wrong_body":
                 await self._handled(request, handler)
                 return web.Response(text="<html>gateway</html>", content_type="text/html")
-            case kind if kind in self.own_faults:
-                return self.own_faults[kind]()
+            case "failed_200":
+                return self.failed_answer(request)
             case _:
                 answer = self.error(int(fault.kind), "injected fault")
                 if fault.retry_after is not None:
@@ -190,9 +192,8 @@ class Emulator(abc.ABC):
 
     async def _add_fault(self, request: web.Request) -> web.Response:
         given = await request.json()
-        kinds = (*KINDS, *self.own_faults)
-        if given.get("kind") not in kinds:
-            return web.json_response({"error": f"kind must be one of {kinds}"}, status=400)
+        if given.get("kind") not in KINDS:
+            return web.json_response({"error": f"kind must be one of {KINDS}"}, status=400)
         self.faults.append(Fault(**given))
         return web.json_response({"faults": len(self.faults)})
 

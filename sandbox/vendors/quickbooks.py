@@ -1,6 +1,6 @@
 """QuickBooks Online: one company behind OAuth2, its entities, queries, reports and webhooks. Faults as Intuit words them.
 
-Besides the controls all emulators have: those of `oauth` and `webhooks`, and a fault of kind "fault_200", a Fault that arrives
+Besides the controls all emulators have: those of `oauth` and `webhooks`. A fault of kind "failed_200" is a Fault that arrives
 with status 200 while nothing was done.
 """
 
@@ -45,9 +45,6 @@ class QuickBooks(Emulator):
         super().__init__()
         self.oauth = IntuitOAuth(CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN)
         self.webhooks = Webhooks(signature)
-        self.own_faults["fault_200"] = lambda: web.json_response(
-            fault("6000", "Business Validation Error: injected fault", "ValidationFault")
-        )
         self.reset()
         self.oauth.add_routes(self.app)
         self.webhooks.add_routes(self.app)
@@ -105,6 +102,9 @@ class QuickBooks(Emulator):
             text = "An application error has occurred while processing your request"
             body = fault("10000", f"System Failure Error: {message}", "SystemFault", text)
         return web.json_response(body, status=status)
+
+    def failed_answer(self, request: web.Request) -> web.Response:
+        return web.json_response(fault("6000", "Business Validation Error: injected fault", "ValidationFault"))
 
     # -- operations --------------------------------------------------------------------------------------------------
 

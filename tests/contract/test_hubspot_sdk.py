@@ -26,7 +26,7 @@ with warnings.catch_warnings():
 from sandbox.vendors.hubspot import CLIENT_ID, CLIENT_SECRET, PORTAL_ID, REFRESH_TOKEN, TOKEN, HubSpot
 from sandbox.vendors.hubspot_schema import PAIRS, SINGULAR
 from tests.contract.emulators import Served
-from tests.contract.receiver import Receiver
+from tests.contract.hooks import Receiver
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -17,8 +17,8 @@ with warnings.catch_warnings():
 
 from sandbox.vendors.quickbooks import REALM_ID, REFRESH_TOKEN, WEBHOOK_VERIFIER
 from tests.contract.emulators import Served
+from tests.contract.hooks import Receiver
 from tests.contract.quickbooks_client import an_invoice, auth, connect, new_customer, quickbooks_served
-from tests.contract.receiver import Receiver
 
 __all__ = ["quickbooks_served"]
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -266,7 +266,7 @@ def test_a_request_id_survives_a_lost_answer(served: Served) -> None:
 
 def test_a_fault_may_arrive_with_status_200(served: Served) -> None:
     qb = connect()
-    served.fault(kind="fault_200", method="POST", path="/customer")
+    served.fault(kind="failed_200", method="POST", path="/customer")
     with pytest.raises(exceptions.QuickbooksException) as error:
         new_customer(qb, "Ana")
     assert error.value.error_code == 6000
