@@ -86,6 +86,7 @@ class Emulator(abc.ABC):
         self.effects: list[dict[str, Any]] = []
         self.requests: collections.Counter[str] = collections.Counter()
         self.unlimited = False
+        self.running = 0
         self.app = web.Application(middlewares=[self._middleware], client_max_size=20_000_000)
         self.app.add_routes(
             [
@@ -141,9 +142,13 @@ class Emulator(abc.ABC):
         if refused is not None:
             return refused
         fault = next((f for f in self.faults if f.takes(request)), None)
-        if fault is None:
-            return await self._handled(request, handler)
-        return await self._faulty(fault, request, handler)
+        self.running += 1
+        try:
+            if fault is None:
+                return await self._handled(request, handler)
+            return await self._faulty(fault, request, handler)
+        finally:
+            self.running -= 1
 
     async def _handled(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:

@@ -1,9 +1,11 @@
-"""HubSpot CRM: objects, search with index delay, associations, owners, pipelines, batches. Shapes as its SDK needs them."""
+"""HubSpot CRM: objects, search with index delay, batches, owners, pipelines, OAuth, webhooks. Shapes as its SDK needs them."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
-import re
 import time
 import uuid
 from datetime import UTC, datetime
@@ -11,31 +13,29 @@ from typing import Any
 
 from aiohttp import web
 
+from sandbox.vendors import hubspot_schema as schema
+from sandbox.vendors import hubspot_search as searching
 from sandbox.vendors.common import Emulator, Window
+from sandbox.vendors.hubspot_links import Links, Place
+from sandbox.vendors.hubspot_schema import DEFAULT_SHOWN, PROPERTIES, SINGULAR, TYPE_IDS, UNIQUE, kind_of
+from sandbox.vendors.oauth import HubSpotOAuth
+from sandbox.vendors.webhooks import Webhooks
 
 TOKEN = "pat-na1-sandbox"
-TYPES = {"0-1": "contacts", "0-2": "companies", "0-3": "deals", "0-5": "tickets", "0-46": "notes", "0-27": "tasks"}
-PROPERTIES = {
-    "contacts": {"email", "firstname", "lastname", "phone", "company", "lifecyclestage", "website", "hs_lead_status",
-                 "jobtitle", "city", "hubspot_owner_id"},
-    "companies": {"name", "domain", "phone", "city", "industry", "hubspot_owner_id"},
-    "deals": {"dealname", "pipeline", "dealstage", "amount", "closedate", "description", "hubspot_owner_id"},
-    "tickets": {"subject", "content", "hs_pipeline", "hs_pipeline_stage", "hs_ticket_priority", "hubspot_owner_id"},
-    "notes": {"hs_timestamp", "hs_note_body", "hubspot_owner_id"},
-    "tasks": {"hs_timestamp", "hs_task_subject", "hs_task_body", "hs_task_status", "hs_task_priority", "hs_task_type",
-              "hubspot_owner_id"},
-}  # fmt: skip
-REQUIRED = {"notes": ("hs_timestamp",), "tasks": ("hs_timestamp",), "deals": ("dealname", "dealstage")}
-DEFAULT_SHOWN = {"contacts": ("email", "firstname", "lastname"), "deals": ("dealname", "dealstage", "pipeline", "amount"),
-                 "companies": ("name", "domain"), "tickets": ("subject",), "notes": (), "tasks": ()}  # fmt: skip
-# (from, to) → HUBSPOT_DEFINED association type id
-ASSOCIATION = {("contacts", "deals"): 4, ("deals", "contacts"): 3, ("contacts", "companies"): 279,
-               ("deals", "companies"): 341, ("tickets", "contacts"): 16, ("contacts", "tickets"): 15,
-               ("notes", "contacts"): 202, ("contacts", "notes"): 201, ("notes", "deals"): 214, ("deals", "notes"): 213,
-               ("tasks", "contacts"): 204, ("contacts", "tasks"): 203, ("tasks", "deals"): 216,
-               ("deals", "tasks"): 215}  # fmt: skip
-STAGES = ("appointmentscheduled", "qualifiedtobuy", "presentationscheduled", "closedwon", "closedlost")
-EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
+CLIENT_ID = "sandbox-hubspot-client"
+CLIENT_SECRET = "sandbox-hubspot-secret"
+REFRESH_TOKEN = "sandbox-hubspot-refresh"
+PORTAL_ID, APP_ID = 48000001, 1000001
+OLD_EVENTS = ("contacts", "companies", "deals", "tickets")
+"""Kinds that have webhook events of their own name; others are an "object" with an objectTypeId."""
+
+
+class Problem(Exception):
+    """A request HubSpot refuses."""
+
+    def __init__(self, response: web.Response) -> None:
+        super().__init__(response.text)
+        self.response = response
 
 
 class HubSpot(Emulator):
@@ -46,51 +46,72 @@ class HubSpot(Emulator):
     def __init__(self, *, index_delay: float = 1.0) -> None:
         super().__init__()
         self.index_delay = index_delay
+        self.oauth = HubSpotOAuth(CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, PORTAL_ID)
+        self.webhooks = Webhooks(signature)
+        self.links = Links(lambda kind, number: number in self.objects[kind], self._associated, self.error)
         self.reset()
-        base = "/crm/v3/objects/{type}"
+        for part in (self.oauth, self.webhooks, self.links):
+            part.add_routes(self.app)
+        for base in ("/crm/v3/objects/{type}", "/crm/objects/2026-09/{type}"):
+            self.app.add_routes(
+                [
+                    web.post(base + "/search", self.search),
+                    web.post(base + "/batch/{operation}", self.batch),
+                    web.post(base, self.create),
+                    web.get(base, self.list_page),
+                    web.get(base + "/{id}", self.read),
+                    web.patch(base + "/{id}", self.update),
+                    web.delete(base + "/{id}", self.archive),
+                ]
+            )
         self.app.add_routes(
             [
-                web.post(base + "/search", self.search),
-                web.post(base + "/batch/{operation}", self.batch),
-                web.post(base, self.create),
-                web.get(base, self.list_page),
-                web.get(base + "/{id}", self.read),
-                web.patch(base + "/{id}", self.update),
-                web.delete(base + "/{id}", self.archive),
-                web.put("/crm/v4/objects/{from}/{fromId}/associations/default/{to}/{toId}", self.associate),
-                web.put("/crm/v4/objects/{from}/{fromId}/associations/{to}/{toId}", self.associate_typed),
-                web.get("/crm/v4/objects/{from}/{fromId}/associations/{to}", self.associations),
-                web.delete("/crm/v4/objects/{from}/{fromId}/associations/{to}/{toId}", self.dissociate),
+                web.get("/crm/v3/owners", self.owners),
                 web.get("/crm/v3/owners/", self.owners),
+                web.get("/crm/v3/owners/{id}", self.owner),
                 web.get("/crm/v3/pipelines/{type}", self.pipelines),
+                web.get("/crm/v3/pipelines/{type}/{id}", self.pipeline),
+                web.get("/crm/v3/pipelines/{type}/{id}/stages", self.pipeline),
                 web.get("/crm/v3/properties/{type}", self.properties),
             ]
         )
+        self.app.on_response_prepare.append(self._rate_headers)
 
     def reset(self) -> None:
         self.objects: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in PROPERTIES}
-        self.links: set[tuple[str, str, str, str]] = set()
+        self.links.types.clear()
+        self.oauth.reset()
+        self.webhooks.reset()
         self._next = 101
+        self._event = 1
         self._window = Window(limit=100, seconds=10)
         self._search_window = Window(limit=5, seconds=1)
 
     def state(self) -> Any:
-        return {"objects": self.objects, "associations": sorted(self.links)}
+        return {"objects": self.objects, "associations": sorted(self.links.types)}
 
     def unauthorized(self, request: web.Request) -> web.Response | None:
-        if request.headers.get("Authorization") == f"Bearer {TOKEN}":
+        if self.oauth.owns(request) or request.headers.get("Authorization") == f"Bearer {TOKEN}":
             return None
-        text = "Authentication credentials not found. This API supports OAuth 2.0 authentication."
-        return self.error(401, text, "INVALID_AUTHENTICATION")
+        access = self.oauth.bearer(request)
+        if access is None:
+            text = "Authentication credentials not found. This API supports OAuth 2.0 authentication."
+            return self.error(401, text, "INVALID_AUTHENTICATION")
+        if access.left <= 0:
+            text = f"The OAuth token used to make this call expired {int(-access.left)} second(s) ago."
+            return self.error(401, text, "EXPIRED_AUTHENTICATION")
+        return None
 
     def limited(self, request: web.Request) -> web.Response | None:
-        searching = request.path.endswith("/search")
-        if (self._search_window if searching else self._window).allows():
+        if self.oauth.owns(request):
+            return None
+        searches = request.path.endswith("/search")
+        if (self._search_window if searches else self._window).allows():
             return None
         body = {"status": "error", "message": "You have reached your ten_secondly_rolling limit.",
                 "errorType": "RATE_LIMIT", "correlationId": str(uuid.uuid4()),
-                "policyName": "SECONDLY" if searching else "TEN_SECONDLY_ROLLING"}  # fmt: skip
-        return web.json_response(body, status=429, headers={"X-HubSpot-RateLimit-Max": "100"})
+                "policyName": "SECONDLY" if searches else "TEN_SECONDLY_ROLLING"}  # fmt: skip
+        return web.json_response(body, status=429)
 
     def error(self, status: int, message: str, category: str | None = None) -> web.Response:
         names = {400: "VALIDATION_ERROR", 404: "OBJECT_NOT_FOUND", 409: "CONFLICT", 429: "RATE_LIMITS"}
@@ -101,43 +122,44 @@ class HubSpot(Emulator):
     # -- objects -----------------------------------------------------------------------------------------------------
 
     async def create(self, request: web.Request) -> web.Response:
-        kind = _kind(request.match_info["type"])
+        kind = kind_of(request.match_info["type"])
         given = await request.json()
-        properties = given.get("properties")
-        problem = self._problem(kind, properties, new=True)
-        if problem is None:
-            problem = self._association_problem(kind, given.get("associations") or [])
+        properties, associations = given.get("properties"), given.get("associations") or []
+        problem = self._problem(kind, properties, own=None) or self.links.problem(kind, associations)
         if problem is not None:
             return problem
-        made = self._insert(kind, properties, given.get("associations") or [])
-        return web.json_response(self._shown(kind, made, None), status=201)
+        made = self._insert(kind, properties, associations)
+        return web.json_response(self._shown(kind, made, [*DEFAULT_SHOWN[kind], *properties]), status=201)
 
     async def read(self, request: web.Request) -> web.Response:
-        kind = _kind(request.match_info["type"])
-        found = self._find(kind, request.match_info["id"], request.query.get("idProperty"))
-        if found is None:
-            return self.error(404, "resource not found")
-        return web.json_response(self._shown(kind, found, _listed(request)))
+        kind = kind_of(request.match_info["type"])
+        try:
+            found = self._named(kind, request.match_info["id"], request.query.get("idProperty"))
+        except Problem as problem:
+            return problem.response
+        shown = self._shown(kind, found, _listed(request))
+        if asked := request.query.get("associations"):
+            shown |= self.links.shown_with(kind, found["id"], asked)
+        return web.json_response(shown)
 
     async def update(self, request: web.Request) -> web.Response:
-        kind = _kind(request.match_info["type"])
-        found = self._find(kind, request.match_info["id"], request.query.get("idProperty"))
-        if found is None:
-            return self.error(404, "resource not found")
+        kind = kind_of(request.match_info["type"])
         properties = (await request.json()).get("properties")
-        if problem := self._problem(kind, properties, new=False, own=found["id"]):
-            return problem
+        try:
+            found = self._named(kind, request.match_info["id"], request.query.get("idProperty"))
+        except Problem as problem:
+            return problem.response
+        if refused := self._problem(kind, properties, own=found["id"]):
+            return refused
         self._change(kind, found, properties)
-        return web.json_response(self._shown(kind, found, list(properties)))
+        return web.json_response(self._shown(kind, found, [*DEFAULT_SHOWN[kind], *properties]))
 
     async def archive(self, request: web.Request) -> web.Response:
-        kind = _kind(request.match_info["type"])
-        if self.objects[kind].pop(request.match_info["id"], None):
-            self.effect("archive", type=kind, id=request.match_info["id"])
+        self._archive(kind_of(request.match_info["type"]), request.match_info["id"])
         return web.Response(status=204)
 
     async def list_page(self, request: web.Request) -> web.Response:
-        kind = _kind(request.match_info["type"])
+        kind = kind_of(request.match_info["type"])
         limit = int(request.query.get("limit", 10))
         if not 1 <= limit <= 100:
             return self.error(400, "limit must be between 1 and 100")
@@ -147,239 +169,240 @@ class HubSpot(Emulator):
         return web.json_response(page | _paging(rows, limit, rows[limit - 1]["id"] if len(rows) > limit else ""))
 
     async def search(self, request: web.Request) -> web.Response:
-        kind = _kind(request.match_info["type"])
+        kind = kind_of(request.match_info["type"])
         given = await request.json()
         indexed = [o for o in self.objects[kind].values() if time.monotonic() - o["_at"] >= self.index_delay]
-        groups = given.get("filterGroups") or []
         try:
-            rows = [o for o in indexed if not groups or any(self._matches(kind, o, g["filters"]) for g in groups)]
+            searching.check(kind, given)
+            rows = searching.found(
+                kind, indexed, given, lambda o: lambda other, number: self.links.linked(kind, o["id"], other, number)
+            )
         except (KeyError, ValueError) as error:
             return self.error(400, f"invalid filter: {error}")
-        if text := given.get("query"):
-            rows = [o for o in rows if text.lower() in json.dumps(o["properties"]).lower()]
-        rows.sort(key=lambda o: int(o["id"]))
         start, limit = int(given.get("after") or 0), int(given.get("limit") or 10)
         page = rows[start : start + limit]
         body = {"total": len(rows), "results": [self._shown(kind, o, given.get("properties")) for o in page]}
         return web.json_response(body | _paging(rows[start:], limit, str(start + limit)))
 
+    # -- batches -----------------------------------------------------------------------------------------------------
+
     async def batch(self, request: web.Request) -> web.Response:
-        kind, operation = _kind(request.match_info["type"]), request.match_info["operation"]
-        inputs = (await request.json()).get("inputs", [])
+        """All or nothing, except that a read answers with what it found (207 when not everything)."""
+        kind, operation = kind_of(request.match_info["type"]), request.match_info["operation"]
+        given = await request.json()
+        inputs = given.get("inputs", [])
         if len(inputs) > 100:
             return self.error(400, "at most 100 inputs")
-        results: list[dict[str, Any]] = []
-        for item in inputs:
-            key = item.get("idProperty")
-            found = self._find(kind, item["id"], key) if "id" in item else None
-            if operation == "read":
-                results += [self._shown(kind, found, None)] if found else []
-                continue
-            properties = item["properties"] | ({key: item["id"]} if key and not found else {})
-            if problem := self._problem(kind, properties, new=found is None, own=found["id"] if found else None):
-                return problem
+        if operation == "archive":
+            for item in inputs:
+                self._archive(kind, str(item["id"]))
+            return web.Response(status=204)
+        if operation == "read":
+            return self._batch_read(kind, given)
+        if operation not in ("create", "update", "upsert"):
+            raise web.HTTPNotFound
+        try:
+            planned = [self._planned(kind, operation, item) for item in inputs]
+            self._check_distinct(kind, planned)
+        except Problem as problem:
+            return problem.response
+        results = []
+        for (found, properties), item in zip(planned, inputs, strict=True):
             if found is None:
-                made = self._insert(kind, properties, item.get("associations") or [])
-                results.append(self._shown(kind, made, None) | {"new": True})
+                row = self._insert(kind, properties, item.get("associations") or [])
             else:
                 self._change(kind, found, properties)
-                results.append(self._shown(kind, found, None) | {"new": False})
-        now = _now()
-        body = {"status": "COMPLETE", "results": results, "startedAt": now, "completedAt": now}
-        return web.json_response(body, status=201 if operation == "create" else 200)
+                row = found
+            shown = self._shown(kind, row, [*DEFAULT_SHOWN[kind], *properties])
+            results.append(shown | ({"new": found is None} if operation == "upsert" else {}))
+        return web.json_response(_complete(results), status=201 if operation == "create" else 200)
 
-    # -- associations and the rest -----------------------------------------------------------------------------------
+    def _batch_read(self, kind: str, given: dict[str, Any]) -> web.Response:
+        results, missing = [], []
+        for item in given.get("inputs", []):
+            try:
+                found = self._named(kind, str(item["id"]), given.get("idProperty"))
+            except Problem as problem:
+                if problem.response.status != 404:
+                    return problem.response
+                missing.append(str(item["id"]))
+            else:
+                results.append(self._shown(kind, found, given.get("properties")))
+        if not missing:
+            return web.json_response(_complete(results))
+        text = f"Could not get some {SINGULAR[kind].upper()} objects, they may be deleted or not exist."
+        error = {"status": "error", "category": "OBJECT_NOT_FOUND", "message": text, "context": {"ids": missing},
+                 "errors": [], "links": {}}  # fmt: skip
+        return web.json_response(_complete(results) | {"numErrors": 1, "errors": [error]}, status=207)
 
-    async def associate(self, request: web.Request) -> web.Response:
-        place = self._place(request)
-        if place is None:
-            return self.error(404, "resource not found")
-        self._link(*place)
-        source, source_id, target, target_id = place
-        spec = {"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": ASSOCIATION.get((source, target), 1)}
-        now = _now()
-        result = {"from": {"id": source_id}, "to": {"id": target_id}, "associationSpec": spec}
-        return web.json_response({"status": "COMPLETE", "results": [result], "startedAt": now, "completedAt": now})
+    def _planned(self, kind: str, operation: str, item: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """The object an input changes (None: a new one) and the properties it gets."""
+        found, properties, key = None, dict(item.get("properties") or {}), item.get("idProperty")
+        if operation != "create":
+            try:
+                found = self._named(kind, str(item["id"]), key)
+            except Problem as problem:
+                if operation == "update" or problem.response.status != 404 or key in (None, "hs_object_id"):
+                    raise
+                properties[key] = item["id"]
+        associations = item.get("associations") or []
+        refused = self._problem(kind, properties, own=found["id"] if found else None)
+        if refused := refused or self.links.problem(kind, associations):
+            raise Problem(refused)
+        return found, properties
 
-    async def associate_typed(self, request: web.Request) -> web.Response:
-        place = self._place(request)
-        if place is None:
-            return self.error(404, "resource not found")
-        self._link(*place)
-        source, source_id, target, target_id = place
-        return web.json_response(
-            {"fromObjectTypeId": source, "fromObjectId": int(source_id), "toObjectTypeId": target,
-             "toObjectId": int(target_id), "labels": []}, status=201,
-        )  # fmt: skip
+    def _check_distinct(self, kind: str, planned: list[tuple[Any, dict[str, Any]]]) -> None:
+        values = [
+            str(properties[UNIQUE[kind]]).lower() for _, properties in planned if UNIQUE.get(kind, "") in properties
+        ]
+        if len(set(values)) < len(values):
+            raise Problem(self.error(400, f"Duplicate IDs found in batch input: {sorted(values)}"))
 
-    async def associations(self, request: web.Request) -> web.Response:
-        source, target = _kind(request.match_info["from"]), _kind(request.match_info["to"])
-        ids = sorted(int(t) for s, i, k, t in self.links if (s, i, k) == (source, request.match_info["fromId"], target))
-        kind = {"category": "HUBSPOT_DEFINED", "typeId": ASSOCIATION.get((source, target), 1), "label": None}
-        return web.json_response({"results": [{"toObjectId": i, "associationTypes": [kind]} for i in ids]})
-
-    async def dissociate(self, request: web.Request) -> web.Response:
-        place = self._place(request)
-        if place is not None and place in self.links:
-            source, source_id, target, target_id = place
-            self.links -= {place, (target, target_id, source, source_id)}
-            self.effect("dissociate", link=list(place))
-        return web.Response(status=204)
+    # -- the rest ----------------------------------------------------------------------------------------------------
 
     async def owners(self, request: web.Request) -> web.Response:
-        now = "2026-01-02T03:04:05.678Z"
-        owner = {"id": "1", "type": "PERSON", "email": "owner@example.com", "firstName": "Olga", "lastName": "Owner",
-                 "createdAt": now, "updatedAt": now, "archived": False}  # fmt: skip
         wanted = request.query.get("email")
-        return web.json_response({"results": [owner] if wanted in (None, owner["email"]) else []})
+        return web.json_response({"results": [o for o in schema.owners() if wanted in (None, o["email"])]})
+
+    async def owner(self, request: web.Request) -> web.Response:
+        found = next((o for o in schema.owners() if o["id"] == request.match_info["id"]), None)
+        return web.json_response(found) if found else self.error(404, "resource not found")
 
     async def pipelines(self, request: web.Request) -> web.Response:
-        now = "2026-01-02T03:04:05.678Z"
-        times = {"createdAt": now, "updatedAt": now, "archived": False}
-        stages = [{"id": s, "label": s.title(), "displayOrder": n, **times} for n, s in enumerate(STAGES)]
-        pipe = {"id": "default", "label": "Sales", "displayOrder": 0, "stages": stages, **times}
-        return web.json_response({"results": [pipe]})
+        return web.json_response({"results": schema.pipelines(kind_of(request.match_info["type"]))})
+
+    async def pipeline(self, request: web.Request) -> web.Response:
+        rows = schema.pipelines(kind_of(request.match_info["type"]))
+        found = next((row for row in rows if row["id"] == request.match_info["id"]), None)
+        if found is None:
+            return self.error(404, "resource not found")
+        return web.json_response({"results": found["stages"]} if request.path.endswith("/stages") else found)
 
     async def properties(self, request: web.Request) -> web.Response:
-        kind = _kind(request.match_info["type"])
-        rows = [{"name": p, "label": p, "type": "string", "fieldType": "text", "groupName": "info", "description": "",
-                 "options": []} for p in sorted(PROPERTIES[kind])]  # fmt: skip
-        return web.json_response({"results": rows})
+        return web.json_response({"results": schema.properties(kind_of(request.match_info["type"]))})
 
     # -- rules -------------------------------------------------------------------------------------------------------
 
-    def _problem(self, kind: str, properties: Any, *, new: bool, own: str | None = None) -> web.Response | None:
+    def _problem(self, kind: str, properties: Any, *, own: str | None) -> web.Response | None:
+        """Why an object (a new one without `own`) cannot have these properties."""
         if not isinstance(properties, dict):
             return self.error(400, "properties: must be an object")
-        for name in properties:
-            if name not in PROPERTIES[kind]:
-                return self._invalid(name, f'Property "{name}" does not exist', "PROPERTY_DOESNT_EXIST")
-        for name in REQUIRED.get(kind, ()) if new else ():
-            if not properties.get(name):
-                return self._invalid(name, f'Property "{name}" is required', "REQUIRED_FIELD")
-        if kind == "deals" and properties.get("dealstage", STAGES[0]) not in STAGES:
-            return self._invalid("dealstage", "was not one of the allowed options", "INVALID_OPTION")
-        if kind != "contacts" or "email" not in properties:
-            return None
-        email = str(properties["email"]).lower()
-        if not EMAIL.match(email):
-            return self._invalid("email", f"Email address {email} is invalid", "INVALID_EMAIL")
-        other = self._find("contacts", email, "email")
-        if other is not None and other["id"] != own:
-            return self.error(409, f"Contact already exists. Existing ID: {other['id']}")
-        return None
-
-    def _invalid(self, name: str, message: str, code: str) -> web.Response:
-        detail = [{"isValid": False, "message": message, "error": code, "name": name}]
-        return self.error(400, f"Property values were not valid: {json.dumps(detail)}")
-
-    def _association_problem(self, kind: str, associations: list[dict[str, Any]]) -> web.Response | None:
-        for item in associations:
-            wanted = [spec["associationTypeId"] for spec in item["types"]]
-            target = next((t for (s, t), n in ASSOCIATION.items() if s == kind and n in wanted), None)
-            if target is None:
-                return self.error(400, f"association type {wanted} is not valid from {kind}")
-            if item["to"]["id"] not in self.objects[target]:
-                return self.error(404, f"{target} {item['to']['id']} does not exist")
+        try:
+            schema.check(kind, properties, new=own is None)
+        except schema.Invalid as invalid:
+            detail = [{"isValid": False, "message": invalid.message, "error": invalid.code, "name": invalid.name}]
+            return self.error(400, f"Property values were not valid: {json.dumps(detail)}")
+        key = UNIQUE.get(kind)
+        if key and properties.get(key):
+            other = self._find(kind, str(properties[key]), key)
+            if other is not None and other["id"] != own:
+                return self.error(409, f"{SINGULAR[kind].title()} already exists. Existing ID: {other['id']}")
         return None
 
     def _insert(self, kind: str, properties: dict[str, Any], associations: list[dict[str, Any]]) -> dict[str, Any]:
         number = str(self._next)
         self._next += 1
         now = _now()
-        values = {name: None if v is None else str(v) for name, v in properties.items()}
-        if values.get("email"):
-            values["email"] = str(values["email"]).lower()
+        values = _stored(schema.DEFAULTS.get(kind, {}) | properties)
         made = {"id": number, "properties": values, "createdAt": now, "updatedAt": now, "_at": time.monotonic()}
         self.objects[kind][number] = made
         self.effect("create", type=kind, id=number, properties=values)
+        self._announce(kind, "creation", [{"objectId": int(number), "changeFlag": "CREATED"}])
         for item in associations:
-            wanted = item["types"][0]["associationTypeId"]
-            target = next(t for (s, t), n in ASSOCIATION.items() if s == kind and n == wanted)
-            self.links |= {(kind, number, target, item["to"]["id"]), (target, item["to"]["id"], kind, number)}
+            if target := self.links.target(kind, item):
+                numbers = {spec["associationTypeId"] for spec in item["types"]}
+                self.links.link((kind, number, target, str(item["to"]["id"])), numbers)
         return made
 
     def _change(self, kind: str, found: dict[str, Any], properties: dict[str, Any]) -> None:
-        found["properties"] |= {name: None if v is None else str(v) for name, v in properties.items()}
+        before, values = found["properties"], _stored(properties)
+        changed = {name: value for name, value in values.items() if before.get(name) != value}
+        found["properties"] = before | values
         found["updatedAt"] = _now()
         self.effect("update", type=kind, id=found["id"], properties=properties)
+        about = {"objectId": int(found["id"])}
+        rows = [about | {"propertyName": name, "propertyValue": value or ""} for name, value in changed.items()]
+        self._announce(kind, "propertyChange", rows)
 
-    def _link(self, source: str, source_id: str, target: str, target_id: str) -> None:
-        link = (source, source_id, target, target_id)
-        if link not in self.links:
-            self.links |= {link, (target, target_id, source, source_id)}
-            self.effect("associate", link=list(link))
+    def _archive(self, kind: str, number: str) -> None:
+        if self.objects[kind].pop(number, None):
+            self.links.forget(kind, number)
+            self.effect("archive", type=kind, id=number)
+            self._announce(kind, "deletion", [{"objectId": int(number), "changeFlag": "DELETED"}])
 
-    def _place(self, request: web.Request) -> tuple[str, str, str, str] | None:
-        info = request.match_info
-        source, target = _kind(info["from"]), _kind(info["to"])
-        if info["fromId"] not in self.objects[source] or info["toId"] not in self.objects[target]:
-            return None
-        return source, info["fromId"], target, info["toId"]
+    def _associated(self, operation: str, place: Place) -> None:
+        self.effect(operation, link=list(place))
+        source, source_id, target, target_id = place
+        about = {"fromObjectId": int(source_id), "toObjectId": int(target_id), "associationRemoved": operation != "associate",
+                 "associationType": f"{SINGULAR[source]}_to_{SINGULAR[target]}".upper()}  # fmt: skip
+        self._announce(source, "associationChange", [about])
+
+    def _announce(self, kind: str, event: str, rows: list[dict[str, Any]]) -> None:
+        """One delivery with all that happened at once, to those who subscribed to it."""
+        name = f"{SINGULAR[kind] if kind in OLD_EVENTS else 'object'}.{event}"
+        more = {} if kind in OLD_EVENTS else {"objectTypeId": TYPE_IDS[kind]}
+        events = []
+        for row in rows:
+            events.append({"eventId": self._event, "subscriptionId": 1, "portalId": PORTAL_ID, "appId": APP_ID,
+                           "occurredAt": int(time.time() * 1000), "subscriptionType": name, "attemptNumber": 0,
+                           "changeSource": "INTEGRATION", "sourceId": str(APP_ID), **more, **row})  # fmt: skip
+            self._event += 1
+        if events:
+            self.webhooks.send(name, json.dumps(events).encode())
+
+    def _named(self, kind: str, key: str, by: str | None) -> dict[str, Any]:
+        if by not in (None, "hs_object_id", UNIQUE.get(kind)):
+            raise Problem(self.error(400, f"{by} is not a unique property of {kind}"))
+        found = self._find(kind, key, by)
+        if found is None:
+            raise Problem(self.error(404, "resource not found"))
+        return found
 
     def _find(self, kind: str, key: str, by: str | None) -> dict[str, Any] | None:
         if by in (None, "hs_object_id"):
             return self.objects[kind].get(key)
         wanted = key.lower()
-        return next((o for o in self.objects[kind].values() if _text(o, by) == wanted), None)
-
-    def _matches(self, kind: str, item: dict[str, Any], filters: list[dict[str, Any]]) -> bool:
-        return all(self._match(kind, item, f) for f in filters)
-
-    def _match(self, kind: str, item: dict[str, Any], wanted: dict[str, Any]) -> bool:
-        name, operator, value = wanted["propertyName"], wanted["operator"], wanted.get("value")
-        if name.startswith("associations."):
-            target = name.removeprefix("associations.") + "s"
-            return (kind, item["id"], target, value) in self.links
-        has = item["properties"].get(name)
-        match operator:
-            case "EQ":
-                return has is not None and str(has).lower() == str(value).lower()
-            case "NEQ":
-                return has is None or str(has).lower() != str(value).lower()
-            case "HAS_PROPERTY":
-                return has is not None
-            case "NOT_HAS_PROPERTY":
-                return has is None
-            case "IN":
-                return has in wanted["values"]
-            case "NOT_IN":
-                return has not in wanted["values"]
-            case "CONTAINS_TOKEN":
-                return has is not None and str(value).strip("*").lower() in has.lower()
-            case "NOT_CONTAINS_TOKEN":
-                return has is None or str(value).strip("*").lower() not in has.lower()
-            case "LT" | "LTE" | "GT" | "GTE":
-                if has is None:
-                    return False
-                left, right = float(has), float(str(value))
-                return {"LT": left < right, "LTE": left <= right, "GT": left > right, "GTE": left >= right}[operator]
-            case "BETWEEN":
-                return has is not None and float(str(value)) <= float(has) <= float(wanted["highValue"])
-            case _:
-                raise ValueError(f"operator {operator}")
+        return next((o for o in self.objects[kind].values() if str(o["properties"].get(by)).lower() == wanted), None)
 
     def _shown(self, kind: str, item: dict[str, Any], listed: list[str] | None) -> dict[str, Any]:
         names = listed or DEFAULT_SHOWN[kind]
-        properties = {n: item["properties"].get(n) for n in names} | {"hs_object_id": item["id"]}
+        properties = {name: searching.value_of(item, name) for name in names} | {"hs_object_id": item["id"]}
         return {"id": item["id"], "properties": properties, "createdAt": item["createdAt"],
                 "updatedAt": item["updatedAt"], "archived": False}  # fmt: skip
 
+    async def _rate_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        """What is left of the ten seconds; answers to searches do not say."""
+        if request.path.startswith("/_sandbox/") or request.path.endswith("/search"):
+            return
+        left = max(self._window.limit - len(self._window.times), 0)
+        response.headers.update(
+            {"X-HubSpot-RateLimit-Max": str(self._window.limit), "X-HubSpot-RateLimit-Remaining": str(left),
+             "X-HubSpot-RateLimit-Interval-Milliseconds": str(int(self._window.seconds * 1000))}
+        )  # fmt: skip
 
-def _text(item: dict[str, Any], name: str) -> str:
-    return str(item["properties"].get(name) or "").lower()
+
+def signature(url: str, body: bytes) -> dict[str, str]:
+    """HubSpot's proof of a webhook, version 3: method, address, body and time under the app's secret."""
+    now = str(int(time.time() * 1000))
+    digest = hmac.new(CLIENT_SECRET.encode(), f"POST{url}{body.decode()}{now}".encode(), hashlib.sha256).digest()
+    return {"X-HubSpot-Signature-v3": base64.b64encode(digest).decode(), "X-HubSpot-Request-Timestamp": now}
 
 
-def _kind(name: str) -> str:
-    kind = TYPES.get(name, name)
-    if kind not in PROPERTIES:
-        raise web.HTTPNotFound
-    return kind
+def _stored(properties: dict[str, Any]) -> dict[str, str | None]:
+    values = {name: None if value is None else str(value) for name, value in properties.items()}
+    if values.get("email"):
+        values["email"] = str(values["email"]).lower()
+    return values
 
 
 def _listed(request: web.Request) -> list[str] | None:
     given = [part for value in request.query.getall("properties", []) for part in value.split(",")]
     return given or None
+
+
+def _complete(results: list[dict[str, Any]]) -> dict[str, Any]:
+    now = _now()
+    return {"status": "COMPLETE", "results": results, "startedAt": now, "completedAt": now}
 
 
 def _paging(rows: list[Any], limit: int, after: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from sandbox.vendors.hubspot import HubSpot
 from sandbox.vendors.mail import Mail
 from sandbox.vendors.make import Make
 from sandbox.vendors.n8n import N8n
+from sandbox.vendors.quickbooks import QuickBooks
 from sandbox.vendors.twilio import Twilio
 
 EMULATORS: dict[str, type[Emulator]] = {
@@ -31,6 +32,7 @@ EMULATORS: dict[str, type[Emulator]] = {
     "n8n": N8n,
     "business": Business,
     "mail": Mail,
+    "quickbooks": QuickBooks,
 }
 Ports = int | tuple[int, int]
 

@@ -24,10 +24,15 @@ class Served:
         self.url = f"http://127.0.0.1:{port}"
 
     def fault(self, **what: Any) -> None:
+        self.control("faults", **what)
+
+    def control(self, name: str, **what: Any) -> Any:
+        """POST to one of the emulator's controls."""
         request = urllib.request.Request(
-            f"{self.url}/_sandbox/faults", json.dumps(what).encode(), {"Content-Type": "application/json"}
+            f"{self.url}/_sandbox/{name}", json.dumps(what).encode(), {"Content-Type": "application/json"}
         )
-        urllib.request.urlopen(request, timeout=5).close()
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return json.load(answer)
 
     def close(self) -> None:
         asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
