@@ -7,10 +7,14 @@ with the emulator's address.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from sandbox.vendors import airtable, hubspot, twilio
+from cryptography.fernet import Fernet
+
+from sandbox.vendors import airtable, business, elevenlabs, hubspot, mail, make, n8n, quickbooks, stripe, twilio
 
 GATEWAY = "gateway"
+EMULATED = ("hubspot", "twilio", "airtable", "stripe", "quickbooks", "elevenlabs", "make", "n8n", "business", "mail")
 MODEL_NAMES = (
     "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL", "GEMINI_API_KEY", "GEMINI_BASE_URL",
     "MISTRAL_API_KEY", "MISTRAL_BASE_URL",
@@ -26,6 +30,7 @@ VENDOR_PREFIXES = (
     "MAKE_",
     "N8N_",
     "SMTP_",
+    "NORTHWIND_",
 )
 SYSTEM = (
     "PATH",
@@ -41,32 +46,47 @@ SYSTEM = (
 )
 
 
-def for_gateway(ports: Mapping[str, int], environment: Mapping[str, str]) -> dict[str, str]:
+def for_gateway(ports: Mapping[str, int], environment: Mapping[str, str], home: Path) -> dict[str, str]:
     """Vendor settings of the gateway: a vendor whose credential is given is the real one, else its emulator."""
-    invented = {
-        "HUBSPOT": {
-            "HUBSPOT_ACCESS_TOKEN": hubspot.TOKEN,
-            "HUBSPOT_BASE_URL": f"http://127.0.0.1:{ports['hubspot']}",
-        },
-        "TWILIO": {
-            "TWILIO_ACCOUNT_SID": twilio.ACCOUNT,
-            "TWILIO_AUTH_TOKEN": twilio.AUTH_TOKEN,
-            "TWILIO_FROM": twilio.NUMBER,
-            "TWILIO_BASE_URL": f"http://127.0.0.1:{ports['twilio']}",
-            "TWILIO_LOOKUPS_BASE_URL": f"http://127.0.0.1:{ports['twilio']}",
-        },
-        "AIRTABLE": {
-            "AIRTABLE_API_KEY": airtable.TOKEN,
-            "AIRTABLE_BASE_URL": f"http://127.0.0.1:{ports['airtable']}",
-        },
-    }
+    at = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    invented = (
+        {"HUBSPOT_ACCESS_TOKEN": hubspot.TOKEN, "HUBSPOT_BASE_URL": at["hubspot"]},
+        {"TWILIO_ACCOUNT_SID": twilio.ACCOUNT, "TWILIO_AUTH_TOKEN": twilio.AUTH_TOKEN, "TWILIO_FROM": twilio.NUMBER,
+         "TWILIO_BASE_URL": at["twilio"], "TWILIO_LOOKUPS_BASE_URL": at["twilio"]},
+        {"AIRTABLE_API_KEY": airtable.TOKEN, "AIRTABLE_BASE_URL": at["airtable"]},
+        {"STRIPE_API_KEY": stripe.API_KEY, "STRIPE_BASE_URL": at["stripe"]},
+        {"QUICKBOOKS_CLIENT_ID": quickbooks.CLIENT_ID, "QUICKBOOKS_CLIENT_SECRET": quickbooks.CLIENT_SECRET,
+         "QUICKBOOKS_REFRESH_TOKEN": quickbooks.REFRESH_TOKEN, "QUICKBOOKS_REALM_ID": quickbooks.REALM_ID,
+         "QUICKBOOKS_BASE_URL": at["quickbooks"], "QUICKBOOKS_TOKEN_URL": at["quickbooks"] + "/oauth2/v1/tokens/bearer"},
+        {"ELEVENLABS_API_KEY": elevenlabs.API_KEY, "ELEVENLABS_AGENT_ID": elevenlabs.AGENT_ID,
+         "ELEVENLABS_PHONE_NUMBER_ID": elevenlabs.PHONE_NUMBER_ID, "ELEVENLABS_BASE_URL": at["elevenlabs"]},
+        {"MAKE_API_KEY": make.API_KEY, "MAKE_TEAM_ID": str(make.TEAM_ID), "MAKE_BASE_URL": at["make"] + "/api/v2"},
+        {"N8N_API_KEY": n8n.API_KEY, "N8N_BASE_URL": at["n8n"]},
+        {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(ports["smtp"]), "SMTP_USERNAME": mail.USER, "SMTP_TLS": "none",
+         "SMTP_PASSWORD": mail.PASSWORD, "SMTP_FROM": "Sandbox Business <office@sandbox.example>"},
+        {"NORTHWIND_APIKEY": business.API_KEY, "NORTHWIND_BASE_URL": at["business"] + business.ROOT,
+         "NORTHWIND_TOKEN_URL": at["business"] + "/oauth/token", "NORTHWIND_OAUTH_CLIENT_ID": business.CLIENT_ID,
+         "NORTHWIND_OAUTH_CLIENT_SECRET": business.CLIENT_SECRET, "NORTHWIND_BASIC_USER": business.BASIC_USER,
+         "NORTHWIND_BASIC_PASSWORD": business.BASIC_PASSWORD, "NORTHWIND_BEARER": business.BEARER_TOKEN},
+    )  # fmt: skip
     chosen: dict[str, str] = {}
-    for values in invented.values():
+    for values in invented:
         if not any(name in environment for name in values):
             chosen |= values
     if chosen:
         chosen["VIOX_ALLOW_LOOPBACK"] = "1"
+        if "VIOX_SECRET_KEY" not in environment:
+            chosen["VIOX_SECRET_KEY"] = _secret_key(home)
     return chosen
+
+
+def _secret_key(home: Path) -> str:
+    """The key that seals the sandbox's tokens, made once and kept with its state."""
+    file = home / "secret-key"
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_bytes(Fernet.generate_key())
+    return file.read_text()
 
 
 def for_agents(environment: Mapping[str, str]) -> dict[str, str]:

@@ -31,6 +31,7 @@ ROLES = {f"viox_{agent.replace('-', '_')}": "viox_agents" for agent in AGENTS} |
     "viox_gateway": "viox_gateways",
     "viox_operator_cli": "viox_operators",
     "viox_reader": "viox_readers",
+    "viox_query": "viox_askers",
 }
 SETTINGS = {
     "max_connections": "200",

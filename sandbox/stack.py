@@ -32,6 +32,7 @@ from shared.errors import BadInput, VioxError
 from shared.settings import Settings
 
 VENDORS = "vendors"
+LATER_PORTS = [name for name in (*credentials.EMULATED, "smtp") if name not in ("hubspot", "twilio", "airtable")]
 SERVICES = (GATEWAY, *AGENTS)
 DEFAULT_PORT_BASE = 8080
 TICK_SECONDS = 0.05
@@ -133,7 +134,17 @@ class Stack:
             self._fork(child)
 
     def _choose_ports(self) -> None:
-        names = ["console", *SERVICES, "hubspot", "twilio", "airtable", "kafka", "kafka-controller", "postgres"]
+        names = [
+            "console",
+            *SERVICES,
+            "hubspot",
+            "twilio",
+            "airtable",
+            "kafka",
+            "kafka-controller",
+            "postgres",
+            *LATER_PORTS,
+        ]
         if self.plan.port_base == 0:
             self._ports = dict(zip(names, free_ports(len(names)), strict=True))
             return
@@ -183,7 +194,8 @@ class Stack:
         asyncio.run(ensure_topics(Settings.load()))
 
     def _vendor_child(self, module: Any) -> Child:
-        ports = {name: self._ports[name] for name in ("hubspot", "twilio", "airtable")}
+        ports: dict[str, Any] = {name: self._ports[name] for name in credentials.EMULATED}
+        ports["mail"] = (self._ports["mail"], self._ports["smtp"])
         return Child(VENDORS, VENDORS, 0, lambda: asyncio.run(module.serve(ports)), {})
 
     def _service_child(self, name: str, number: int, module: Any) -> Child:
@@ -194,7 +206,7 @@ class Stack:
             "VIOX_HTTP_PORT": str(port),
         }
         if name == GATEWAY:
-            environment |= credentials.for_gateway(self._ports, self.plan.environment)
+            environment |= credentials.for_gateway(self._ports, self.plan.environment, self.home)
         else:
             environment |= credentials.for_agents(self.plan.environment)
         from shared.runtime.process import run
@@ -373,7 +385,7 @@ class Stack:
             "postgres_dsn": None if self._postgres else self.plan.environment.get("VIOX_POSTGRES_DSN"),
             "gateway_url": f"http://127.0.0.1:{self._ports[GATEWAY]}",
             "console_url": None,
-            "vendors": {name: f"http://127.0.0.1:{self._ports[name]}" for name in ("hubspot", "twilio", "airtable")},
+            "vendors": {name: f"http://127.0.0.1:{self._ports[name]}" for name in credentials.EMULATED},
             "identity": self._broker.identity if self._broker else "not checked",
         }
         file = self.home / "state.json"

@@ -8,16 +8,13 @@ import base64
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote_plus
 
 import orjson
 
+from services.tool_gateway.prepared import Prepared
 from services.tool_gateway.tools import Credential
 from shared.errors import BadInput
-
-if TYPE_CHECKING:
-    from services.tool_gateway.encode import Prepared
 
 Headers = list[tuple[str, str]]
 TokenOf = Callable[[Credential], Awaitable[str]]
@@ -55,7 +52,7 @@ class Secrets:
         return None
 
     def choose(self, alternatives: tuple[tuple[Credential, ...], ...]) -> tuple[Credential, ...]:
-        """The first alternative that has all its secrets. Raises BadInput naming what the best one lacks."""
+        """The first alternative that has all its secrets; one that needs none comes last. Raises BadInput naming what lacks."""
         for one in alternatives:
             if all(self.or_none(name) is not None for credential in one for name in credential.secrets):
                 return one

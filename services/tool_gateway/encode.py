@@ -5,29 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 
 from services.tool_gateway import styles
+from services.tool_gateway.connectors import postgres, smtp
 from services.tool_gateway.credentials import Secrets
-from services.tool_gateway.tools import Body, Credential, Parameter, Tool
+from services.tool_gateway.prepared import Prepared
+from services.tool_gateway.tools import Body, Parameter, Tool
 from shared.errors import BadInput
 
 USER_AGENT = "viox-gateway/0.1"
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A request of a call. `auth` is how it will prove who we are; no secret is in here."""
-
-    method: str
-    url: str
-    headers: list[tuple[str, str]]
-    body: bytes
-    auth: tuple[Credential, ...] = ()
+CONNECTORS = {"smtp": smtp.prepare, "postgres": postgres.prepare}
 
 
 def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, *, key: str = "") -> Prepared:
@@ -35,6 +26,8 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, *, key: 
 
     Raises BadInput naming a setting or credential that is missing, or an argument that cannot be written.
     """
+    if other := CONNECTORS.get(tool.connector):
+        return other(tool, arguments, secrets, key)
     base = (secrets.or_none(tool.base_url_setting) or tool.base_url).rstrip("/")
     if not base:
         secrets.get(tool.base_url_setting or f"{tool.vendor.upper()}_BASE_URL")

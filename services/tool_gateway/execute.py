@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
+from typing import Protocol
 
 import httpx2
 
@@ -14,8 +16,9 @@ from services.tool_gateway.credentials import Secrets, sign
 from services.tool_gateway.intake import Ready
 from services.tool_gateway.oauth import Tokens
 from services.tool_gateway.outcome import Answer, Meaning
+from services.tool_gateway.prepared import Prepared
 from services.tool_gateway.tools import Credential
-from services.tool_gateway.wire import MaybeSent, NotSent, Wire
+from services.tool_gateway.wire import Gate, MaybeSent, NotSent, Wire
 from shared.errors import BadInput
 from shared.telemetry import metrics
 from shared.telemetry.hold import reached
@@ -65,16 +68,28 @@ class Executor:
         self._closer.submit(ready, answer, meaning, seconds * 1000)
 
 
+class Connector(Protocol):
+    """Carries out what is no HTTP. `gate` is awaited right before anything that could have an effect."""
+
+    async def send(self, prepared: Prepared, seconds: float, gate: Gate) -> Answer: ...
+
+
 class Sender:
     """Sends prepared requests with their credentials."""
 
-    def __init__(self, wire: Wire, secrets: Secrets, tokens: Tokens) -> None:
+    def __init__(self, wire: Wire, secrets: Secrets, tokens: Tokens, others: Mapping[str, Connector]) -> None:
         self._wire = wire
         self._secrets = secrets
         self._tokens = tokens
+        self._others = others
 
     async def send(self, ready: Ready) -> Answer:
-        """One HTTP exchange. Raises NotSent or MaybeSent when there is no complete answer."""
+        """One exchange. Raises NotSent or MaybeSent when there is no complete answer."""
+        if other := self._others.get(ready.tool.connector):
+            try:
+                return await other.send(ready.prepared, _seconds(ready), _gate(ready))
+            except BadInput as error:
+                raise NotSent(error.code, error.message, field=error.field, remedy=error.remedy) from error
         answer, used = await self._exchange(ready)
         if answer.status == 401 and any(self._tokens.refused(c, token) for c, token in used.items()):
             # Refused at the door: nothing happened. What was refused may have been taken back early; once more, anew.
@@ -88,13 +103,7 @@ class Sender:
             used[credential] = await self._tokens.get(credential)
             return used[credential]
 
-        async def gate() -> None:
-            if time.monotonic() >= ready.lease_ends:
-                raise NotSent("lease.lost", "the lease of this attempt ran out before it was sent.")
-            reached("gateway.mid_call")
-
         prepared = ready.prepared
-        left = max(ready.lease_ends - time.monotonic(), 0.0)
         try:
             url, headers = await sign(prepared, self._secrets, token_of)
         except BadInput as error:
@@ -104,8 +113,24 @@ class Sender:
             url,
             headers=headers,
             stream=httpx2.ByteStream(prepared.body),
-            extensions={"timeout": {"connect": 5.0, "read": min(ready.tool.timeout_seconds, left)}, "viox.gate": gate},
+            extensions={"timeout": {"connect": 5.0, "read": _seconds(ready)}, "viox.gate": _gate(ready)},
         )
         response = await self._wire.handle_async_request(request)
         raw = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw]
         return Answer(response.status_code, raw, response.extensions["viox.body"]), used
+
+
+def _seconds(ready: Ready) -> float:
+    """How long this exchange may take."""
+    return min(ready.tool.timeout_seconds, max(ready.lease_ends - time.monotonic(), 0.0))
+
+
+def _gate(ready: Ready) -> Gate:
+    """Asked right before the first byte that could have an effect."""
+
+    async def gate() -> None:
+        if time.monotonic() >= ready.lease_ends:
+            raise NotSent("lease.lost", "the lease of this attempt ran out before it was sent.")
+        reached("gateway.mid_call")
+
+    return gate

@@ -18,8 +18,9 @@ from pydantic import ValidationError
 
 from services.tool_gateway.catalogue import Catalogue
 from services.tool_gateway.credentials import Secrets
-from services.tool_gateway.encode import Prepared, prepare
+from services.tool_gateway.encode import prepare
 from services.tool_gateway.judge import Verdict, judge
+from services.tool_gateway.prepared import Prepared
 from services.tool_gateway.store import Admitted, GatewayStore, Requested, Standing
 from services.tool_gateway.tools import Rate, Tool
 from shared.bus import topics

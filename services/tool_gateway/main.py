@@ -8,8 +8,10 @@ from collections.abc import Mapping
 
 from services.tool_gateway import catalogue
 from services.tool_gateway.close import Closer
+from services.tool_gateway.connectors.postgres import Records
+from services.tool_gateway.connectors.smtp import Mailer
 from services.tool_gateway.credentials import Secrets
-from services.tool_gateway.execute import Executor, Sender
+from services.tool_gateway.execute import Connector, Executor, Sender
 from services.tool_gateway.guard import Guard
 from services.tool_gateway.intake import Intake
 from services.tool_gateway.library import Library
@@ -75,7 +77,8 @@ class _Gateway:
         self.outbox = Outbox(topics.GATEWAY, self._pool, self.producer)
         self._instance.on_notify("viox_outbox", self.outbox.wake)
         self._wire = Wire(self._guard)
-        sender = Sender(self._wire, secrets, Tokens(secrets, self._pool, self._wire))
+        others: dict[str, Connector] = {"smtp": Mailer(secrets, self._guard), "postgres": Records(self._pool, secrets)}
+        sender = Sender(self._wire, secrets, Tokens(secrets, self._pool, self._wire), others)
         self._resumer = Resumer(tools, secrets, store, self.outbox, lambda ready: self._executor.start(ready))
         self.closer = Closer(store, self.outbox, self._resumer.wait_until)
         self._executor = Executor(sender, self.closer, concurrency=4 * settings.concurrency)

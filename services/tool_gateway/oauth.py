@@ -114,6 +114,8 @@ class Tokens:
         oauth = credential.oauth
         assert oauth is not None  # noqa: S101  # an oauth2 credential has it
         url = self._secrets.or_none(oauth.token_url_setting) or oauth.token_url
+        if not url.startswith("http"):
+            url = self._secrets.get(oauth.token_url_setting or "")
         client_id, client_secret = (self._secrets.get(name) for name in credential.secrets[:2])
         given: dict[str, str] = (
             {"client_id": client_id, "client_secret": client_secret} if oauth.authentication == "form" else {}
@@ -187,4 +189,6 @@ def _opened(box: MultiFernet, row: Any) -> _Token | None:
 
 
 def _name(credential: Credential) -> str:
-    return "+".join(credential.secrets)
+    """A token for each set of scopes, where the client asks for them itself."""
+    scopes = credential.oauth.scopes if credential.oauth and credential.oauth.grant == "client_credentials" else ()
+    return " ".join(("+".join(credential.secrets), *scopes))

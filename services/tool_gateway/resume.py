@@ -17,9 +17,10 @@ from typing import Any
 from services.tool_gateway.catalogue import Catalogue
 from services.tool_gateway.close import closed_message
 from services.tool_gateway.credentials import Secrets, again
-from services.tool_gateway.encode import Prepared, prepare
+from services.tool_gateway.encode import prepare
 from services.tool_gateway.intake import LEASE_MARGIN_SECONDS, Ready
 from services.tool_gateway.outcome import MAX_ATTEMPTS
+from services.tool_gateway.prepared import Prepared
 from services.tool_gateway.store import CallRow, GatewayStore, Intent
 from services.tool_gateway.waiting import announce_waiting
 from shared.bus.outbox import Outbox, insert

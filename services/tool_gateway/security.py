@@ -31,7 +31,7 @@ def credentials_of(
             problems.append(f"security scheme {error}" if isinstance(error, KeyError) else str(error))
     if problems and not found:
         raise ValueError(problems[0])
-    return tuple(sorted(found, key=len)) if () in found else tuple(found)
+    return tuple(sorted(found, key=lambda one: not one))
 
 
 def secret_names(prefix: str, scheme_name: str, scheme: Mapping[str, Any]) -> tuple[str, ...]:

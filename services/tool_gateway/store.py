@@ -11,7 +11,7 @@ from uuid import UUID
 
 from services.tool_gateway.catalogue import Catalogue
 from services.tool_gateway.credentials import shown
-from services.tool_gateway.encode import Prepared
+from services.tool_gateway.prepared import Prepared
 from shared.bus.outbox import Outgoing, columns
 from shared.ids import CallId, RunId, ThreadId
 from shared.models.port import sha256_json

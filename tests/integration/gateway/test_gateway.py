@@ -18,8 +18,10 @@ from sandbox.vendors.main import start
 from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN, NUMBER, Twilio
 from services.tool_gateway import catalogue
 from services.tool_gateway.close import Closer
+from services.tool_gateway.connectors.postgres import Records
+from services.tool_gateway.connectors.smtp import Mailer
 from services.tool_gateway.credentials import Secrets
-from services.tool_gateway.execute import Executor, Sender
+from services.tool_gateway.execute import Connector, Executor, Sender
 from services.tool_gateway.guard import Guard
 from services.tool_gateway.intake import Intake
 from services.tool_gateway.oauth import Tokens
@@ -62,7 +64,8 @@ class Gateway:
         self.store = GatewayStore(pool, self.instance.owner)
         outbox = Outbox("gateway", pool, NoProducer())  # type: ignore[arg-type]
         self.wire = Wire(Guard(loopback=True))
-        self.sender = Sender(self.wire, values, Tokens(values, pool, self.wire))
+        others: dict[str, Connector] = {"smtp": Mailer(values, Guard(loopback=True)), "postgres": Records(pool, values)}
+        self.sender = Sender(self.wire, values, Tokens(values, pool, self.wire), others)
         self.resumer = Resumer(self.catalogue, values, self.store, outbox, lambda ready: self.executor.start(ready))
         self.closer = Closer(self.store, outbox, self.resumer.wait_until)
         self.executor = Executor(self.sender, self.closer, concurrency=16)

@@ -1,0 +1,132 @@
+"""Records and notes of the business, and questions to them in SQL: in our own Postgres, through the gateway like the rest.
+
+Writes are named statements of records.sql. Questions run as another role that can read a few views and nothing else, in
+a read-only transaction, as one statement, with a time limit and a row limit. Setting VIOX_QUERY_DSN is that role's address.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.outcome import Answer
+from services.tool_gateway.prepared import Prepared
+from services.tool_gateway.tools import Tool
+from services.tool_gateway.wire import Gate, MaybeSent, NotSent
+from shared.store.pool import Pool, passing
+from shared.store.sql import Queries
+
+SQL = Queries(Path(__file__).with_name("records.sql"))
+QUERY = "query"
+MAX_ROWS = 200
+QUERY_SECONDS = 5.0
+NO_QUESTION: dict[str, Any] = {"columns": [], "rows": [], "more": False}
+
+
+def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, key: str) -> Prepared:
+    """The statement of a tool (the last part of its path) with its parameters. Raises BadInput when a setting is missing."""
+    name = tool.path.rsplit("/", 1)[-1]
+    if name == QUERY:
+        secrets.get("VIOX_QUERY_DSN")
+    given = {p.argument: arguments.get(p.argument, p.default) for p in tool.parameters}
+    given |= dict(tool.body.defaults) if tool.body else {}
+    body = given | dict(arguments) | {"call_id": key}
+    return Prepared("SQL", f"postgres:/{name}", [], orjson.dumps(body))
+
+
+class Records:
+    """Runs prepared statements."""
+
+    def __init__(self, pool: Pool, secrets: Secrets) -> None:
+        self._pool = pool
+        self._secrets = secrets
+
+    async def send(self, prepared: Prepared, seconds: float, gate: Gate) -> Answer:
+        """One statement. Raises NotSent or MaybeSent when Postgres did not say how it ended."""
+        name = prepared.url.rsplit("/", 1)[-1]
+        given = orjson.loads(prepared.body)
+        await gate()
+        try:
+            found = await (self._query(given) if name == QUERY else self._statement(name, given))
+        except BadInput as error:
+            return _refused(
+                error.code, " ".join(error.message.split()), "Give as many parameters as $n, of their types."
+            )
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            if isinstance(error, asyncpg.QueryCanceledError):
+                return _refused("57014", f"it takes longer than {QUERY_SECONDS:g} s", "Ask for less.")
+            if isinstance(error, asyncpg.PostgresError) and not passing(error):
+                return _refused(error.sqlstate or "", str(error), getattr(error, "hint", None))
+            raise MaybeSent("postgres.no_answer", f"{type(error).__name__}: {error}.") from error
+        if found == NO_QUESTION:
+            return _refused("42601", "the statement answers nothing", "Ask with one SELECT.")
+        return Answer(200, [("content-type", "application/json")], orjson.dumps(found, default=_plain))
+
+    async def _statement(self, name: str, given: Mapping[str, Any]) -> Any:
+        arguments = ARGUMENTS[name](given)
+        rows = [dict(row) for row in await self._pool.fetch(SQL[name], *arguments)]
+        return rows[0] if name in ONE and rows else None if name in ONE else {"rows": rows}
+
+    async def _query(self, given: Mapping[str, Any]) -> Any:
+        """A connection of its own for every question: nothing a statement could set outlives it."""
+        limit = min(int(given.get("limit") or 50), MAX_ROWS)
+        try:
+            connection = await asyncpg.connect(
+                self._secrets.get("VIOX_QUERY_DSN"), timeout=5, command_timeout=QUERY_SECONDS + 1,
+                server_settings={"application_name": "viox question", "statement_timeout": str(int(QUERY_SECONDS * 1000)),
+                                 "search_path": "business"},
+            )  # fmt: skip
+        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+            raise NotSent("postgres.not_connected", f"{error}.", field="VIOX_QUERY_DSN") from error
+        try:
+            async with connection.transaction(readonly=True):
+                statement = await connection.prepare(given["sql"])
+                cursor = await statement.cursor(*[_typed(value) for value in given.get("parameters") or []])
+                rows = await cursor.fetch(limit + 1)
+            columns = [attribute.name for attribute in statement.get_attributes()]
+        except asyncpg.InterfaceError as error:
+            if connection.is_closed():
+                raise
+            raise BadInput("query.parameters", str(error), field="parameters") from error
+        finally:
+            connection.terminate()
+        return {"columns": columns, "rows": [list(row.values()) for row in rows[:limit]], "more": len(rows) > limit}
+
+
+def _typed(value: Any) -> Any:
+    return orjson.dumps(value).decode() if isinstance(value, dict | list) else value
+
+
+def _refused(code: str, message: str, hint: str | None) -> Answer:
+    body = {"message": message, "code": code, "hint": hint}
+    return Answer(422, [("content-type", "application/json")], orjson.dumps(body))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, decimal.Decimal | UUID | datetime.timedelta):
+        return str(value)
+    if isinstance(value, asyncpg.Record):
+        return dict(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value)
+
+
+ONE = frozenset({"put_record", "get_record", "add_note"})
+ARGUMENTS: dict[str, Callable[[Mapping[str, Any]], list[Any]]] = {
+    "put_record": lambda g: [g["entity"], g["data"], g["call_id"]],
+    "get_record": lambda g: [g["entity"]],
+    "list_records": lambda g: [g.get("prefix") or "", g.get("contains") or {}, g.get("limit") or 50],
+    "add_note": lambda g: [g["entity"], g["text"], g.get("tags") or [], g["call_id"]],
+    "find_notes": lambda g: [g.get("entity") or None, g.get("words") or None, g.get("limit") or 20],
+}

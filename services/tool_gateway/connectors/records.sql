@@ -1,0 +1,28 @@
+-- name: put_record    Merge into a record; null takes a property away. The same call twice changes it once.
+with put as (
+    insert into records as r (entity, data, source_call) values ($1, jsonb_strip_nulls($2::jsonb), $3)
+    on conflict (entity) do update
+    set data = jsonb_strip_nulls(r.data || $2::jsonb), version = r.version + 1, updated_at = now(), source_call = $3
+    where r.source_call <> $3
+    returning entity, data, version, updated_at
+)
+select * from put
+union all
+select entity, data, version, updated_at from records where entity = $1 and not exists (select from put)
+
+-- name: get_record
+select entity, data, version, updated_at from records where entity = $1
+
+-- name: list_records
+select entity, data, version, updated_at from records
+where starts_with(entity, $1) and data @> $2::jsonb order by updated_at desc limit $3
+
+-- name: add_note    The note's identity is its call's, so that the same call twice makes one note.
+insert into notes (note_id, entity, text, tags) values ($4, $1, $2, $3::text[])
+on conflict (note_id) do update set text = excluded.text
+returning note_id, entity, created_at
+
+-- name: find_notes
+select note_id, entity, text, tags, created_at from notes
+where ($1::text is null or entity = $1) and ($2::text is null or words @@ websearch_to_tsquery('simple', $2))
+order by created_at desc limit $3

@@ -1,0 +1,201 @@
+"""E-mail over SMTP submission (RFC 6409) with aiosmtplib.
+
+Settings: SMTP_HOST, SMTP_PORT (587), SMTP_TLS (starttls, implicit or none), SMTP_USERNAME and SMTP_PASSWORD (neither: no
+authentication), SMTP_FROM (an address, with or without a name). Nothing has been sent until the server is given the
+message; from then on only its answer says whether it took it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP as WIRE_FORMAT
+from email.utils import parseaddr
+from typing import Any
+
+import aiosmtplib
+import orjson
+
+from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.guard import Guard, Refused
+from services.tool_gateway.outcome import Answer
+from services.tool_gateway.prepared import Prepared
+from services.tool_gateway.tools import Credential, Tool
+from services.tool_gateway.wire import Gate, MaybeSent, NotSent
+from shared.errors import BadInput
+
+LOGIN = Credential("basic", ("SMTP_USERNAME", "SMTP_PASSWORD"))
+MODES = ("starttls", "implicit", "none")
+
+
+def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, key: str) -> Prepared:
+    """The message as it will be handed over. Its Message-ID is made of the call's id. Raises BadInput."""
+    sender = _address(secrets.get("SMTP_FROM"), "SMTP_FROM")
+    message = EmailMessage(policy=WIRE_FORMAT)
+    message["From"] = sender
+    for header, name in (("To", "to"), ("Cc", "cc"), ("Reply-To", "reply_to")):
+        given = arguments.get(name) or []
+        if addresses := [_address(one, name) for one in ([given] if isinstance(given, str) else given)]:
+            message[header] = addresses
+    message["Subject"] = " ".join(str(arguments["subject"]).split())
+    message["Date"] = datetime.now(UTC)
+    message["Message-ID"] = f"<{key or 'unidentified'}@{sender.domain}>"
+    if earlier := arguments.get("in_reply_to"):
+        _check_id(earlier)
+        message["In-Reply-To"] = message["References"] = earlier
+    message.set_content(arguments["text"])
+    if html := arguments.get("html"):
+        message.add_alternative(html, subtype="html")
+    bcc = [_address(one, "bcc").addr_spec for one in arguments.get("bcc") or []]
+    recipients = [a.addr_spec for h in ("To", "Cc") if h in message for a in message[h].addresses] + bcc
+    url = f"smtp://{secrets.get('SMTP_HOST')}:{_port(secrets)}"
+    headers = [("MAIL FROM", sender.addr_spec), *(("RCPT TO", one) for one in dict.fromkeys(recipients))]
+    authenticated = secrets.or_none("SMTP_USERNAME") is not None
+    return Prepared("SEND", url, headers, message.as_bytes(), (LOGIN,) if authenticated else ())
+
+
+class Mailer:
+    """Hands messages to the submission server, a connection for each."""
+
+    def __init__(self, secrets: Secrets, guard: Guard) -> None:
+        self._secrets = secrets
+        self._guard = guard
+
+    async def send(self, prepared: Prepared, seconds: float, gate: Gate) -> Answer:
+        """One submission. Raises NotSent or MaybeSent when the server did not say how it ended."""
+        client = await self._connected(seconds)
+        try:
+            refused = await self._introduce(client, prepared)
+            if isinstance(refused, Answer):
+                return refused
+            await gate()
+            return await self._hand_over(client, prepared, refused)
+        finally:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(client.quit(), 1.0)
+            client.close()
+
+    async def _connected(self, seconds: float) -> aiosmtplib.SMTP:
+        secrets = self._secrets
+        host, mode = secrets.get("SMTP_HOST"), secrets.or_none("SMTP_TLS") or "starttls"
+        if mode not in MODES:
+            raise _final(BadInput("settings.invalid", f"{mode!r} is none of {', '.join(MODES)}.", field="SMTP_TLS"))
+        client = aiosmtplib.SMTP(
+            hostname=host, timeout=seconds, use_tls=mode == "implicit", start_tls=mode == "starttls",
+            sock=await self._socket(host, _port(secrets)),
+        )  # fmt: skip
+        try:
+            await client.connect()
+            if user := secrets.or_none("SMTP_USERNAME"):
+                await client.login(user, secrets.get("SMTP_PASSWORD"))
+        except aiosmtplib.SMTPAuthenticationError as error:
+            client.close()
+            raise _final(BadInput("credential.refused", f"{host} refuses the login: {error.code} {error.message}.",
+                                  field="SMTP_USERNAME", remedy="Check SMTP_USERNAME and SMTP_PASSWORD.")) from error  # fmt: skip
+        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            client.close()
+            raise NotSent("smtp.not_connected", f"{host}: {error}.") from error
+        return client
+
+    async def _socket(self, host: str, port: int) -> socket.socket:
+        """A connection to an address that the outbound guard agrees to."""
+        loop = asyncio.get_running_loop()
+        problem: Exception | None = None
+        try:
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise NotSent("smtp.not_connected", f"{host}: {error}.", field="SMTP_HOST") from error
+        for info in found:
+            try:
+                made = self._guard.open(info)
+            except Refused as error:
+                raise _final(
+                    BadInput("outbound.refused", f"{error}.", field="SMTP_HOST", remedy="See docs/tools.md.")
+                ) from error
+            made.setblocking(False)
+            try:
+                await asyncio.wait_for(loop.sock_connect(made, info[4]), 5.0)
+            except (OSError, TimeoutError) as error:
+                made.close()
+                problem = error
+            else:
+                return made
+        raise NotSent("smtp.not_connected", f"{host}:{port}: {problem}.", field="SMTP_HOST")
+
+    async def _introduce(self, client: aiosmtplib.SMTP, prepared: Prepared) -> Answer | dict[str, str]:
+        """MAIL FROM and RCPT TO. The refused recipients, or an answer when nobody is left to send to."""
+        refused: dict[str, str] = {}
+        accepted = 0
+        try:
+            for name, address in prepared.headers:
+                if name == "MAIL FROM":
+                    await client.mail(address)
+                    continue
+                try:
+                    await client.rcpt(address)
+                    accepted += 1
+                except aiosmtplib.SMTPRecipientRefused as error:
+                    if error.code < 500:
+                        raise NotSent("smtp.try_again", f"{address}: {error.code} {error.message}.") from error
+                    refused[address] = f"{error.code} {error.message}"
+        except aiosmtplib.SMTPSenderRefused as error:
+            if error.code < 500:
+                raise NotSent("smtp.try_again", f"{error.code} {error.message}.") from error
+            return _refusal(error.code, error.message)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise NotSent("smtp.not_sent", f"before the message was given: {error}.") from error
+        return refused if accepted else _refusal(550, "; ".join(f"{a}: {why}" for a, why in refused.items()))
+
+    async def _hand_over(self, client: aiosmtplib.SMTP, prepared: Prepared, refused: dict[str, str]) -> Answer:
+        try:
+            reply = await client.data(prepared.body)
+        except aiosmtplib.SMTPDataError as error:
+            if error.code < 500:
+                raise NotSent("smtp.try_again", f"{error.code} {error.message}.") from error
+            return _refusal(error.code, error.message)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise MaybeSent(
+                "smtp.no_answer", f"given to the server, which did not say whether it took it: {error}."
+            ) from error
+        taken = [a for n, a in prepared.headers if n == "RCPT TO" and a not in refused]
+        body = {"accepted": taken, "refused": refused, "response": f"{reply.code} {reply.message}"}
+        return Answer(250, [("content-type", "application/json")], orjson.dumps(body))
+
+
+def _refusal(code: int, message: str) -> Answer:
+    """For good: what HTTP would call 422."""
+    body = {"message": f"{code} {message}".strip()}
+    return Answer(422, [("content-type", "application/json")], orjson.dumps(body))
+
+
+def _final(problem: BadInput) -> NotSent:
+    made = NotSent(problem.code, problem.message, field=problem.field, remedy=problem.remedy)
+    made.final = True
+    return made
+
+
+def _address(text: str, field: str) -> Address:
+    name, plain = parseaddr(text)
+    if any(c in text for c in "\r\n") or plain.count("@") != 1:
+        raise BadInput("tool.invalid_arguments", f"{field}: {text!r} is not an e-mail address.", field=field)
+    try:
+        return Address(display_name=name, addr_spec=plain)
+    except (ValueError, IndexError) as error:
+        raise BadInput("tool.invalid_arguments", f"{field}: {text!r} is not an e-mail address.", field=field) from error
+
+
+def _check_id(text: str) -> None:
+    if not (text.startswith("<") and text.endswith(">") and text.isprintable()):
+        raise BadInput("tool.invalid_arguments", "in_reply_to: a Message-ID is written <…@…>.", field="in_reply_to")
+
+
+def _port(secrets: Secrets) -> int:
+    text = secrets.or_none("SMTP_PORT") or "587"
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise BadInput("settings.invalid", f"{text!r} is not a port.", field="SMTP_PORT", remedy="Usually 587.")
+    return int(text)

@@ -1,0 +1,220 @@
+"""Tools that are no HTTP operation: e-mail against a mail server that misbehaves, records against a real Postgres."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from sandbox.postgres import Postgres
+from sandbox.vendors.common import Fault
+from sandbox.vendors.mail import PASSWORD, USER, Mail
+from sandbox.vendors.main import start
+from services.tool_gateway import catalogue, outcome
+from services.tool_gateway.connectors.postgres import Records
+from services.tool_gateway.connectors.smtp import Mailer
+from services.tool_gateway.credentials import Secrets, shown
+from services.tool_gateway.encode import prepare
+from services.tool_gateway.guard import Guard
+from services.tool_gateway.outcome import Meaning
+from services.tool_gateway.wire import MaybeSent, NotSent
+from shared.errors import BadInput
+from shared.store.pool import Pool
+
+TOOLS = catalogue.load().tools
+LETTER = {"to": ["Ana López <ana@example.com>"], "subject": "Your quote ✓", "text": "Dear Ana,\n.\nhere it is: 5 €"}
+
+
+async def agreed() -> None:
+    """A gate that lets everything through."""
+
+
+@pytest.fixture
+async def mail() -> AsyncIterator[Mail]:
+    made = Mail()
+    runner, _ = await start(made, 0)
+    yield made
+    await runner.cleanup()
+
+
+def settings(mail: Mail, **more: str) -> Secrets:
+    return Secrets(
+        {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(mail.smtp_port), "SMTP_TLS": "none", "SMTP_USERNAME": USER,
+         "SMTP_PASSWORD": PASSWORD, "SMTP_FROM": "The Office <office@viox.example>"} | more
+    )  # fmt: skip
+
+
+async def send(
+    mail: Mail, arguments: Any = None, *, key: str = "run.1.0", guard: Guard | None = None, **more: str
+) -> Meaning:
+    tool, secrets = TOOLS["email_send"], settings(mail, **more)
+    given = arguments or LETTER | {"to": ["ana@example.com"]}
+    assert tool.problem_with(given) is None
+    prepared = prepare(tool, given, secrets, key=key)
+    try:
+        answer = await Mailer(secrets, guard or Guard(loopback=True)).send(prepared, 3.0, agreed)
+    except NotSent as error:
+        return outcome.of_not_sent(1, error)
+    except MaybeSent as error:
+        return outcome.of_maybe_sent(tool, 1, error)
+    return outcome.of_answer(tool, answer, 1)
+
+
+async def test_a_mail_arrives_as_it_was_written(mail: Mail) -> None:
+    told = await send(
+        mail,
+        LETTER | {"to": ["ana@example.com"], "cc": ["bo@example.com"], "bcc": ["eve@example.com"], "html": "<p>hi</p>"},
+    )
+    assert told.state == "succeeded"
+    assert told.result["accepted"] == ["ana@example.com", "bo@example.com", "eve@example.com"]
+    (message,) = mail.messages
+    assert "eve@example.com" not in str(message.get("headers", message))[:0] + str(message.get("raw", "")), (
+        "bcc is in no header"
+    )
+    assert "here it is: 5 €" in str(message)
+    assert "run.1.0@viox.example" in str(message)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "state", "sent"),
+    [
+        ("550", {}, "failed", 0), ("451", {}, "requested", 0), ("421", {}, "requested", 0), ("550", {"method": "MAIL"}, "failed", 0),
+        ("451", {"method": "DATA"}, "requested", 0), ("550", {"method": "DATA"}, "failed", 0),
+        ("cut_before", {}, "unknown", 0), ("cut_after", {}, "unknown", 1), ("slow", {"seconds": 5.0}, "unknown", 1),
+    ],
+)  # fmt: skip
+async def test_what_went_wrong_is_told_as_it_was(
+    mail: Mail, kind: str, more: dict[str, Any], state: str, sent: int
+) -> None:
+    mail.faults.append(Fault(kind, **more))
+    told = await send(mail)
+    assert told.state == state, told
+    await asyncio.sleep(0.05)
+    assert len(mail.messages) == sent
+
+
+async def test_one_refused_recipient_does_not_keep_the_others_from_getting_it(mail: Mail) -> None:
+    mail.faults.append(Fault("550", path="gone@"))
+    told = await send(mail, LETTER | {"to": ["gone@example.com", "ana@example.com"]})
+    assert told.state == "succeeded"
+    assert list(told.result["refused"]) == ["gone@example.com"]
+    assert told.result["accepted"] == ["ana@example.com"]
+
+
+async def test_login_guard_and_settings_are_named(mail: Mail) -> None:
+    refused = await send(mail, SMTP_PASSWORD="wrong")  # the point of the test
+    assert (refused.state, refused.error and refused.error["code"]) == ("failed", "credential.refused")
+    outside = await send(mail, guard=Guard())
+    assert (outside.state, outside.error and outside.error["code"]) == ("failed", "outbound.refused")
+    for name, value in (("SMTP_PORT", "99999"), ("SMTP_FROM", "nobody"), ("SMTP_HOST", "")):
+        with pytest.raises(BadInput) as error:
+            prepare(TOOLS["email_send"], LETTER, settings(mail, **{name: value}), key="k")
+        assert error.value.field == name
+    assert mail.messages == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"to": ["a@b.co\r\nBcc: x@y.z"]}, {"to": []}, {"to": ["nobody"]}, {"subject": ""}, {"in_reply_to": "<a>\r\nX: y"}],
+)
+def test_no_header_can_be_smuggled_in(wrong: dict[str, Any]) -> None:
+    tool = TOOLS["email_send"]
+    given = LETTER | {"to": ["ana@example.com"]} | wrong
+    if tool.problem_with(given) is None:
+        with pytest.raises(BadInput):
+            prepare(tool, given, Secrets({"SMTP_HOST": "h", "SMTP_FROM": "a@b.co"}), key="k")
+    made = prepare(
+        tool,
+        LETTER | {"to": ["ana@example.com"], "subject": "a\r\nBcc: x@y.z"},
+        Secrets({"SMTP_HOST": "h", "SMTP_FROM": "a@b.co"}),
+    )
+    assert b"\r\nBcc:" not in made.body
+
+
+def test_the_ledger_sees_the_message_and_no_password() -> None:
+    secrets = Secrets({"SMTP_HOST": "h", "SMTP_FROM": "a@b.co", "SMTP_USERNAME": "u", "SMTP_PASSWORD": "secret-word"})
+    prepared = prepare(TOOLS["email_send"], LETTER | {"to": ["ana@example.com"]}, secrets, key="k")
+    url, headers = shown(prepared)
+    assert url == "smtp://h:587"
+    assert ("RCPT TO", "ana@example.com") in headers
+    assert "secret-word" not in repr((url, headers, prepared.body))
+
+
+# -- records ------------------------------------------------------------------------------------------------------------
+
+
+class Desk:
+    """Calls record tools as the gateway does."""
+
+    def __init__(self, pool: Pool, secrets: Secrets) -> None:
+        self._records, self._secrets = Records(pool, secrets), secrets
+
+    async def __call__(self, name: str, key: str = "r.1.0", **arguments: Any) -> Meaning:
+        tool = TOOLS[name]
+        assert tool.problem_with(arguments) is None
+        prepared = prepare(tool, arguments, self._secrets, key=key)
+        try:
+            answer = await self._records.send(prepared, 5.0, agreed)
+        except MaybeSent as error:
+            return outcome.of_maybe_sent(tool, 1, error)
+        return outcome.of_answer(tool, answer, 1)
+
+
+@pytest.fixture
+async def desk(gateway_pool: Pool, postgres: Postgres) -> Desk:
+    return Desk(gateway_pool, Secrets({"VIOX_QUERY_DSN": postgres.dsn("viox_query")}))
+
+
+async def test_records_are_merged_once_per_call_and_found(desk: Desk) -> None:
+    assert (await desk("records_read", entity="customer:ana")).result is None
+    await desk("records_write", "a.1.0", entity="customer:ana", data={"city": "Bern", "tags": ["vip"], "old": 1})
+    again = await desk("records_write", "a.2.0", entity="customer:ana", data={"city": "Basel", "old": None})
+    assert (again.result["data"], again.result["version"]) == ({"city": "Basel", "tags": ["vip"]}, 2)
+    repeat = await desk("records_write", "a.2.0", entity="customer:ana", data={"city": "Basel", "old": None})
+    assert repeat.result["version"] == 2, "the same call again changes nothing"
+    found = await desk("records_list", prefix="customer:", contains={"tags": ["vip"]})
+    assert [row["entity"] for row in found.result["rows"]] == ["customer:ana"]
+    assert (await desk("records_list", prefix="customer_")).result["rows"] == []
+
+
+async def test_notes_are_found_by_words_and_entity(desk: Desk) -> None:
+    for key in ("n.1.0", "n.1.0", "n.2.0"):
+        await desk("notes_add", key, entity="customer:ana", text=f"Prefers mornings; call {key}", tags=["call"])
+    assert len((await desk("notes_find", entity="customer:ana")).result["rows"]) == 2
+    assert len((await desk("notes_find", words="mornings -evening")).result["rows"]) == 2
+    assert (await desk("notes_find", words="evening")).result["rows"] == []
+
+
+async def test_questions_are_answered_with_limits_and_parameters(desk: Desk) -> None:
+    for number in range(5):
+        await desk("records_write", f"q.{number}.0", entity=f"order:{number}", data={"total": number})
+    told = await desk(
+        "records_query",
+        sql="select entity, data->>'total' as total from records where entity like $1 order by 1",
+        parameters=["order:%"],
+        limit=3,
+    )
+    assert told.result == {
+        "columns": ["entity", "total"],
+        "rows": [["order:0", "0"], ["order:1", "1"], ["order:2", "2"]],
+        "more": True,
+    }
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "delete from records", "insert into records values ('x')", "select 1; delete from public.records", "select * from public.oauth_tokens",
+        "select * from public.ledger_entries", "set role viox_gateway", "select set_config('role', 'viox_gateway', false)",
+        "with gone as (delete from public.records returning 1) select * from gone", "create table t (a int)", "copy records to '/tmp/x'",
+        "select pg_read_file('/etc/passwd')", "select lo_create(0)", "drop view business.records", "selec 1", "select $1::int",
+        "select query_to_xml('select * from public.oauth_tokens', true, true, '')", "commit", "select pg_sleep(60)",
+    ],
+)  # fmt: skip
+async def test_a_question_can_do_nothing_else(desk: Desk, admin: Any, sql: str) -> None:
+    await desk("records_write", entity="order:1", data={"total": 1})
+    told = await desk("records_query", sql=sql)
+    assert told.state == "failed", told
+    assert await admin.fetchval("select count(*) from records") == 1
