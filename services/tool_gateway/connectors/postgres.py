@@ -21,6 +21,7 @@ from services.tool_gateway.outcome import Answer
 from services.tool_gateway.prepared import Prepared
 from services.tool_gateway.tools import Tool
 from services.tool_gateway.wire import Gate, MaybeSent, NotSent
+from shared.errors import BadInput
 from shared.store.pool import Pool, passing
 from shared.store.sql import Queries
 
