@@ -11,9 +11,10 @@ from aiohttp import web
 from sandbox.vendors.airtable import Airtable
 from sandbox.vendors.common import Emulator
 from sandbox.vendors.hubspot import HubSpot
+from sandbox.vendors.stripe import Stripe
 from sandbox.vendors.twilio import Twilio
 
-EMULATORS: dict[str, type[Emulator]] = {"hubspot": HubSpot, "twilio": Twilio, "airtable": Airtable}
+EMULATORS: dict[str, type[Emulator]] = {"hubspot": HubSpot, "twilio": Twilio, "airtable": Airtable, "stripe": Stripe}
 
 
 async def start(emulator: Emulator, port: int) -> tuple[web.AppRunner, int]:
