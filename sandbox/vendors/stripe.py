@@ -219,13 +219,13 @@ class Stripe(Emulator):
     def _operations(self) -> list[Operation]:
         book, kind = self.book, "webhook_endpoints"
         return [
-            Operation("GET", "events", self._list_events, "type types:list created:when", "events.list"),
+            Operation("GET", "events", self._list_events, "type types:texts created:when", "events.list"),
             Operation("GET", "events/{id}", lambda _, key: shown(book.get("events", key))),
-            Operation("POST", kind, self._create_endpoint, ENDPOINT + "url! enabled_events:list! api_version connect:bool",
+            Operation("POST", kind, self._create_endpoint, ENDPOINT + "url! enabled_events:texts! api_version connect:bool",
                       f"{kind}.create"),
             Operation("GET", kind, lambda g, _: book.page(kind, g), "", f"{kind}.list"),
             Operation("GET", f"{kind}/{{id}}", lambda _, key: shown(book.get(kind, key))),
-            Operation("POST", f"{kind}/{{id}}", self._update_endpoint, ENDPOINT + "url enabled_events:list disabled:bool",
+            Operation("POST", f"{kind}/{{id}}", self._update_endpoint, ENDPOINT + "url:set enabled_events:texts disabled:bool",
                       f"{kind}.update"),
             Operation("DELETE", f"{kind}/{{id}}", lambda _, key: book.remove(kind, book.get(kind, key)), "",
                       f"{kind}.delete"),

@@ -16,7 +16,7 @@ INVOICE = (
     "auto_advance:bool collection_method:charge_automatically|send_invoice days_until_due:int due_date:int description "
     "metadata:map footer default_payment_method statement_descriptor number "
 )
-ITEM = "amount:int description metadata:map quantity:int discountable:bool period:map pricing:map price_data:map "
+ITEM = "amount:int description metadata:map quantity:count discountable:bool period:map pricing:map price_data:map "
 DAY = 86400
 
 

@@ -25,6 +25,13 @@ KINDS = {
     "events": ("evt", "event"),
 }  # fmt: skip
 METALESS = ("event", "balance_transaction", "invoice_payment")
+# collection → the fields its search knows, beside metadata
+SEARCHABLE = {
+    "customers": "created email name phone", "products": "active description name shippable url",
+    "prices": "active currency lookup_key product type", "subscriptions": "canceled_at created status",
+    "invoices": "created currency customer number receipt_number status subscription total",
+    "charges": "amount created currency customer status", "payment_intents": "amount created currency customer status",
+}  # fmt: skip
 CLAUSE = re.compile(r"""\s*(-?)([a-z_]+)(?:\[['"]([^'"]+)['"]\])?\s*(:|~|>=|<=|>|<)\s*("[^"]*"|'[^']*'|[\w.-]+)\s*""")
 
 
@@ -155,7 +162,7 @@ class Book:
 
     def search(self, kind: str, given: Given) -> Row:
         """Search sees only what the index has: objects older than its delay."""
-        wants = _query(given["query"])
+        wants = _query(given["query"], SEARCHABLE[kind].split())
         ripe = time.monotonic() - self.index_delay
         rows = [r for r in self.all(kind) if r["_at"] <= ripe and wants(r)]
         page = given.get("page") or "0"
@@ -247,25 +254,27 @@ def _fits(row: Row, name: str, wanted: Any) -> bool:
     return bool(has == wanted)
 
 
-def _query(text: str) -> Callable[[Row], bool]:
+def _query(text: str, fields: list[str]) -> Callable[[Row], bool]:
     """The search language: clauses joined by AND or by OR."""
     words = re.split(r"\s+(AND|OR)\s+", text)
     joins = set(words[1::2])
     clauses = [CLAUSE.fullmatch(word) for word in words[::2]]
     if len(joins) > 1 or None in clauses:
         raise Invalid(f"We were unable to parse your search query: {text}", "query")
-    tests = [_clause(found) for found in clauses if found]
+    tests = [_clause(found, fields) for found in clauses if found]
     return lambda row: any(t(row) for t in tests) if "OR" in joins else all(t(row) for t in tests)
 
 
-def _clause(found: re.Match[str]) -> Callable[[Row], bool]:
+def _clause(found: re.Match[str], fields: list[str]) -> Callable[[Row], bool]:
     negated, name, key, operator, quoted = found.groups()
     value = quoted.strip("\"'")
+    if name not in fields if key is None else name != "metadata":
+        raise Invalid(f"Field `{name}` is unsupported for search on this resource.", "query")
     if operator not in (":", "~") and not re.fullmatch(r"-?\d+(\.\d+)?", value):
         raise Invalid(f"{name} is compared with a number, not with {quoted}", "query")
 
     def holds(row: Row) -> bool:
-        has = row.get(name) if key is None else row.get(name, {}).get(key)
+        has = row.get(name, row.get(f"_{name}")) if key is None else row["metadata"].get(key)
         if quoted == "null":
             return (has is None) != bool(negated)
         text = "" if has is None else str(has).lower()

@@ -6,21 +6,24 @@ import re
 from typing import Any
 
 from sandbox.vendors.stripe_book import ADDRESS, Book, Row, listing, new_id, now, nulls, shown
-from sandbox.vendors.stripe_request import Given, Invalid, Operation, Refused, amount, missing, only
+from sandbox.vendors.stripe_request import Given, Invalid, Operation, Refused, missing, only
 
 EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
 CUSTOMER = (
     "email name phone description business_name individual_name address:map shipping:map metadata:map balance:int "
-    "preferred_locales:list invoice_prefix next_invoice_sequence:int tax_exempt:none|exempt|reverse invoice_settings:map "
+    "preferred_locales:texts invoice_prefix:set next_invoice_sequence:int tax_exempt:none|exempt|reverse invoice_settings:map "
 )
 PRODUCT = (
-    "description active:bool images:list metadata:map url unit_label statement_descriptor tax_code shippable:bool "
+    "description active:bool images:texts metadata:map url unit_label statement_descriptor tax_code shippable:bool "
 )
 PRICE = "nickname active:bool lookup_key metadata:map tax_behavior:exclusive|inclusive|unspecified "
-PRICE_DATA = "currency:currency! unit_amount product product_data:map recurring:map tax_behavior:exclusive|inclusive|unspecified "
+PRICE_DATA = (
+    "currency:currency! unit_amount:amount product product_data:map recurring:map "
+    "tax_behavior:exclusive|inclusive|unspecified "
+)
 LINK = (
     "after_completion:map allow_promotion_codes:bool billing_address_collection:auto|required metadata:map inactive_message "
-    "customer_creation:always|if_required submit_type payment_method_types:list phone_number_collection:map "
+    "customer_creation:always|if_required submit_type payment_method_types:texts phone_number_collection:map "
 )
 
 
@@ -45,14 +48,14 @@ class Catalogue:
             Operation("POST", "customers/{id}", self.update_customer, CUSTOMER, "customers.update"),
             Operation("DELETE", "customers/{id}", self.delete_customer, "", "customers.delete"),
             Operation("POST", "products", self.create_product, PRODUCT + "id name! default_price_data:map", "products.create"),
-            Operation("GET", "products", self.list_products, "active:bool ids:list url created:when", "products.list"),
+            Operation("GET", "products", self.list_products, "active:bool ids:texts url created:when", "products.list"),
             Operation("GET", "products/search", lambda g, _: book.search("products", g), "", "products.search"),
             Operation("GET", "products/{id}", lambda _, key: shown(book.get("products", key))),
-            Operation("POST", "products/{id}", self.update_product, PRODUCT + "name default_price", "products.update"),
+            Operation("POST", "products/{id}", self.update_product, PRODUCT + "name:set default_price", "products.update"),
             Operation("DELETE", "products/{id}", self.delete_product, "", "products.delete"),
             Operation("POST", "prices", self.create_price, PRICE_DATA + PRICE, "prices.create"),
             Operation("GET", "prices", self.list_prices,
-                      "active:bool currency product type lookup_keys:list created:when", "prices.list"),
+                      "active:bool currency product type lookup_keys:texts created:when", "prices.list"),
             Operation("GET", "prices/search", lambda g, _: book.search("prices", g), "", "prices.search"),
             Operation("GET", "prices/{id}", lambda _, key: shown(book.get("prices", key))),
             Operation("POST", "prices/{id}", self.update_price, PRICE, "prices.update"),
@@ -173,7 +176,9 @@ class Catalogue:
 
         recurring = given.get("recurring")
         if recurring is not None:
-            known = only(recurring, named("recurring"), "interval:day|week|month|year! interval_count:int usage_type")
+            known = only(
+                recurring, named("recurring"), "interval:day|week|month|year! interval_count:count usage_type:licensed"
+            )
             recurring = {
                 "interval_count": 1,
                 "meter": None,
@@ -182,7 +187,7 @@ class Catalogue:
             } | known
         if given.get("unit_amount") is None:
             raise missing(named("unit_amount"))
-        unit = amount(given["unit_amount"], named("unit_amount"))
+        unit = given["unit_amount"]
         if product is None and given.get("product"):
             product = self.book.named("products", given["product"], named("product"))
         if product is None:
@@ -214,13 +219,8 @@ class Catalogue:
         """Line items of a link or a session; prices given as data are made."""
         if not entries:
             raise missing(param)
-        takes = "price price_data:map quantity:int adjustable_quantity:map"
+        takes = "price price_data:map quantity:count adjustable_quantity:map"
         known = [only(entry, f"{param}[{n}]", takes) for n, entry in enumerate(entries)]
-        for number, entry in enumerate(known):
-            if (entry.get("quantity") or 1) < 1:
-                raise Invalid(
-                    "Quantity must be at least 1", f"{param}[{number}][quantity]", "parameter_invalid_integer"
-                )
         prices = [self.price_of(entry, f"{param}[{n}]") for n, entry in enumerate(known)]
         if len({price["currency"] for price in prices}) > 1:
             raise Refused("All line items must have the same currency.", param=param)

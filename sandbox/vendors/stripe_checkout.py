@@ -13,7 +13,7 @@ from sandbox.vendors.stripe_subscriptions import Subscriptions
 SESSION = (
     "mode:payment|subscription! line_items:list success_url cancel_url customer customer_email metadata:map "
     "customer_creation:always|if_required client_reference_id currency:currency expires_at:int allow_promotion_codes:bool "
-    "billing_address_collection:auto|required payment_method_types:list locale submit_type payment_intent_data:map "
+    "billing_address_collection:auto|required payment_method_types:texts locale submit_type payment_intent_data:map "
     "subscription_data:map phone_number_collection:map ui_mode:hosted_page"
 )
 DAY = 86400

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.vendors.stripe_book import ADDRESS, Book, Row, listing, new_id, now, nulls, shown
+from sandbox.vendors.stripe_book import ADDRESS, SEARCHABLE, Book, Row, listing, new_id, now, nulls, shown
 from sandbox.vendors.stripe_request import Given, Invalid, Operation, Refused, chargeable, missing, only
 
 # The test payment methods that fail, and how. Every other pm_card_... pays.
@@ -44,7 +44,7 @@ class Money:
         book = self.book
         intent = "amount:amount! currency:currency! confirm:bool payment_method customer description metadata:map "
         intent += (
-            "capture_method:automatic|automatic_async|manual receipt_email payment_method_types:list off_session:bool "
+            "capture_method:automatic|automatic_async|manual receipt_email payment_method_types:texts off_session:bool "
         )
         intent += "automatic_payment_methods:map return_url statement_descriptor"
         made = [
@@ -74,8 +74,10 @@ class Money:
 
     def _reads(self, kind: str, filters: str) -> list[Operation]:
         book = self.book
+        found = Operation("GET", f"{kind}/search", lambda g, _: book.search(kind, g), "", f"{kind}.search")
         return [
             Operation("GET", kind, lambda g, _: book.page(kind, g), filters + " created:when", f"{kind}.list"),
+            *([found] if kind in SEARCHABLE else []),
             Operation("GET", f"{kind}/{{id}}", lambda _, key: shown(book.get(kind, key))),
         ]
 

@@ -13,6 +13,8 @@ KEY = re.compile(r"^([^\[\]]+)((?:\[[^\[\]]*\])*)$")
 CURRENCY = re.compile(r"^[a-z]{3}$")
 LARGEST = 99_999_999
 SMALLEST_CHARGE = 50
+UNSET = ("metadata", "address", "shipping", "pause_collection", "recurring")
+"""The maps that an empty value takes away."""
 
 
 class Refused(Exception):
@@ -36,6 +38,10 @@ class Invalid(Refused):
 
     def __init__(self, message: str, param: str, code: str | None = None) -> None:
         super().__init__(message, code=code, param=param, stored=False)
+
+
+def _empty(param: str) -> Invalid:
+    return Invalid(f"'{param}' cannot be unset.", param, "parameter_invalid_empty")
 
 
 def missing(param: str) -> Invalid:
@@ -80,9 +86,10 @@ def _slot(place: Given, follower: str) -> str:
 class Operation:
     """One call of the API.
 
-    `takes` lists its parameters as `name:kind`, with `!` when required. Kinds: nothing (text), int, bool, map, list,
-    when (a time or a range), currency, amount, or alternatives `a|b`. A parameter that is not listed is refused as
-    unknown, also where the real API would take it: nobody shall rely on what is not emulated.
+    `takes` lists its parameters as `name:kind`, with `!` when required. Kinds: nothing (text), set (text that cannot be
+    unset), int, count (from 1), bool, map, list, texts (a list of them), when (a time or a range), currency, amount, or
+    alternatives `a|b`. A parameter that is not listed is refused as unknown, also where the real API would take it:
+    nobody shall rely on what is not emulated.
     """
 
     method: str
@@ -93,7 +100,7 @@ class Operation:
     kinds: dict[str, tuple[str, bool]] = field(init=False)
 
     def __post_init__(self) -> None:
-        common = "expand:list " + ("limit:int starting_after ending_before " if self.name.endswith(".list") else "")
+        common = "expand:texts " + ("limit:int starting_after ending_before " if self.name.endswith(".list") else "")
         common += "limit:int page query! " if self.name.endswith(".search") else ""
         parts = [word.partition(":") for word in (common + self.takes).split()]
         kinds = {n.rstrip("!"): (kind.rstrip("!"), n.endswith("!") or kind.endswith("!")) for n, _, kind in parts}
@@ -109,32 +116,34 @@ class Operation:
             if name not in raw:
                 if required:
                     raise missing(name)
-            elif raw[name] == "" and required:
-                raise Invalid(f"'{name}' cannot be unset.", name, "parameter_invalid_empty")
+            elif raw[name] == "" and (required or self.method == "GET"):
+                raise _empty(name)
             else:
-                made[name] = None if raw[name] == "" else typed(raw[name], kind, name)
+                made[name] = typed(raw[name], kind, name)
         return made
 
 
 def typed(value: Any, kind: str, name: str) -> Any:
-    """A form value as what it stands for."""
-    if kind == "when":
-        return (
-            {k: integer(v, f"{name}[{k}]") for k, v in value.items()}
-            if isinstance(value, dict)
-            else integer(value, name)
-        )
-    if kind in ("map", "list"):
+    """A form value as what it stands for; nothing where it is unset."""
+    if value == "":
+        if kind not in ("", "list", "texts") and name.split("[")[-1].rstrip("]") not in UNSET:
+            raise _empty(name)
+        return None if kind in ("", "map") else []
+    if kind == "when" and isinstance(value, dict):
+        return only(value, name, "gt:int gte:int lt:int lte:int")
+    if kind in ("map", "list", "texts"):
         if not isinstance(value, dict):
             raise Invalid(f"Invalid {'object' if kind == 'map' else 'array'}", name)
-        return value if kind == "map" else in_order(value, name)
+        return value if kind == "map" else in_order(value, name, texts=kind == "texts")
     if not isinstance(value, str):
         raise Invalid(f"Invalid string: {name}", name)
     match kind:
-        case "":
+        case "" | "set":
             return value
-        case "int":
+        case "int" | "when":
             return integer(value, name)
+        case "count":
+            return count(value, name)
         case "amount":
             return amount(value, name)
         case "bool":
@@ -147,8 +156,8 @@ def typed(value: Any, kind: str, name: str) -> Any:
             return value
 
 
-def in_order(value: Given, name: str) -> list[Any]:
-    if not all(key.isdigit() for key in value):
+def in_order(value: Given, name: str, *, texts: bool) -> list[Any]:
+    if not all(key.isdigit() for key in value) or (texts and not all(isinstance(v, str) and v for v in value.values())):
         raise Invalid("Invalid array", name)
     return [value[key] for key in sorted(value, key=int)]
 
@@ -157,6 +166,13 @@ def integer(value: Any, name: str) -> int:
     if not isinstance(value, str) or not re.fullmatch(r"-?\d{1,18}", value):
         raise Invalid(f"Invalid integer: {value}", name, "parameter_invalid_integer")
     return int(value)
+
+
+def count(value: Any, name: str) -> int:
+    number = integer(value, name)
+    if not 1 <= number <= LARGEST:
+        raise Invalid(f"{name} must be at least 1", name, "parameter_invalid_integer")
+    return number
 
 
 def amount(value: Any, name: str) -> int:
@@ -201,7 +217,7 @@ def only(value: Any, name: str, takes: str) -> Given:
     for key, (_, required) in known.items():
         if required and value.get(key, "") == "":
             raise missing(f"{name}[{key}]")
-    return {k: None if v == "" else typed(v, known[k][0], f"{name}[{k}]") for k, v in value.items()}
+    return {k: typed(v, known[k][0], f"{name}[{k}]") for k, v in value.items()}
 
 
 def merged(old: dict[str, str], given: Any) -> dict[str, str]:

@@ -51,7 +51,7 @@ class Subscriptions:
         """Make a subscription with its first invoice, paid where the customer's card is charged."""
         customer = self.book.named("customers", given["customer"], "customer")
         key, start, trial = new_id("sub"), now(), given.get("trial_period_days") or 0
-        takes = "price price_data:map quantity:int metadata:map"
+        takes = "price price_data:map quantity:count metadata:map"
         known = [only(entry, f"items[{n}]", takes) for n, entry in enumerate(entries)]
         prices = [self._price(entry, f"items[{n}]") for n, entry in enumerate(known)]
         end = start + trial * DAY if trial else later(start, prices[0]["recurring"])
@@ -181,7 +181,7 @@ class Subscriptions:
         period = first["current_period_start"], first["current_period_end"]
         for number, given in enumerate(entries):
             param = f"items[{number}]"
-            entry = only(given, param, "id price price_data:map quantity:int deleted:bool metadata:map")
+            entry = only(given, param, "id price price_data:map quantity:count deleted:bool metadata:map")
             key = entry.get("id")
             if key and key not in items:
                 raise Refused(f"No such subscription item: '{key}'", code="resource_missing", param=f"{param}[id]")
