@@ -24,7 +24,9 @@ KINDS = {
     "balance_transactions": ("txn", "balance_transaction"), "webhook_endpoints": ("we", "webhook_endpoint"),
     "events": ("evt", "event"),
 }  # fmt: skip
-METALESS = ("event", "balance_transaction", "invoice_payment")
+# object → what it does not show of what every object has
+HIDDEN = {"event": {"metadata"}, "balance_transaction": {"metadata", "livemode"}, "invoice_payment": {"metadata"},
+          "refund": {"livemode"}, "payment_link": {"created"}, "invoiceitem": {"created"}}  # fmt: skip
 # collection → the fields its search knows, beside metadata
 SEARCHABLE = {
     "customers": "created email name phone", "products": "active description name shippable url",
@@ -207,11 +209,8 @@ class Book:
 
 def shown(row: Row) -> Row:
     """A copy as callers see it."""
-    return {k: copy.deepcopy(v) for k, v in row.items() if not k.startswith("_") and not _hidden(row, k)}
-
-
-def _hidden(row: Row, name: str) -> bool:
-    return (name == "created" and row["object"] == "invoiceitem") or (name == "metadata" and row["object"] in METALESS)
+    hidden = HIDDEN.get(row["object"], set())
+    return {k: copy.deepcopy(v) for k, v in row.items() if not k.startswith("_") and k not in hidden}
 
 
 def listing(url: str, data: list[Row]) -> Row:
