@@ -70,8 +70,8 @@ class Checkout:
         key = f"cs_test_{new_id('x')[2:]}"
         fields: Row = {k: v for k, v in given.items() if k not in ("line_items", "metadata", "expand")}
         base: Row = nulls("after_expiration allow_promotion_codes billing_address_collection cancel_url client_reference_id "
-                          "client_secret collected_information consent consent_collection currency_conversion customer customer_account "
-                          "customer_email discounts invoice invoice_creation locale origin_context payment_intent "
+                          "client_secret collected_information consent consent_collection currency_conversion customer "
+                          "customer_account customer_email discounts invoice invoice_creation locale origin_context payment_intent "
                           "payment_method_configuration_details recovered_from saved_payment_method_options setup_intent "
                           "shipping_address_collection shipping_cost submit_type subscription") | {
             "id": key, "amount_subtotal": total, "amount_total": total, "currency": lines[0]["currency"],

@@ -96,8 +96,8 @@ class Money:
         method = given.get("payment_method")
         key = new_id("pi")
         fields = nulls("application application_fee_amount canceled_at cancellation_reason last_payment_error latest_charge "
-                       "customer_account next_action on_behalf_of payment_method_configuration_details payment_record processing review "
-                       "setup_future_usage shipping source statement_descriptor_suffix transfer_data transfer_group") | {
+                       "customer_account next_action on_behalf_of payment_method_configuration_details payment_record processing "
+                       "review setup_future_usage shipping source statement_descriptor_suffix transfer_data transfer_group") | {
             "id": key, "amount": amount, "amount_capturable": 0, "amount_details": {"tip": {}}, "amount_received": 0,
             "automatic_payment_methods": None, "capture_method": given.get("capture_method") or "automatic",
             "client_secret": f"{key}_secret_{new_id('x')[2:]}", "confirmation_method": "automatic", "currency": currency,
@@ -235,8 +235,8 @@ class Money:
         if amount > left:
             raise Refused(f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})",
                           param="amount")  # fmt: skip
-        fields = nulls("customer_account failure_balance_transaction next_action receipt_number source_transfer_reversal transfer_reversal "
-                       "pending_reason") | {
+        fields = nulls("customer_account failure_balance_transaction next_action receipt_number source_transfer_reversal "
+                       "pending_reason transfer_reversal") | {
             "amount": amount, "charge": charge["id"], "currency": charge["currency"], "customer": charge["customer"],
             "balance_transaction": None, "payment_intent": charge["payment_intent"], "reason": given.get("reason"),
             "payment_method": charge["payment_method"], "status": "succeeded",
