@@ -21,6 +21,7 @@ from sandbox.vendors.mail import Mail
 from sandbox.vendors.make import Make
 from sandbox.vendors.n8n import N8n
 from sandbox.vendors.quickbooks import QuickBooks
+from sandbox.vendors.stripe import Stripe
 from sandbox.vendors.twilio import Twilio
 
 EMULATORS: dict[str, type[Emulator]] = {
@@ -33,6 +34,7 @@ EMULATORS: dict[str, type[Emulator]] = {
     "business": Business,
     "mail": Mail,
     "quickbooks": QuickBooks,
+    "stripe": Stripe,
 }
 Ports = int | tuple[int, int]
 
