@@ -37,6 +37,11 @@ SEARCHABLE = {
 CLAUSE = re.compile(r"""\s*(-?)([a-z_]+)(?:\[['"]([^'"]+)['"]\])?\s*(:|~|>=|<=|>|<)\s*("[^"]*"|'[^']*'|[\w.-]+)\s*""")
 
 
+def _become(row: Row, other: Row) -> None:
+    row.clear()
+    row.update(other)
+
+
 class Book:
     """All objects of one account, and `on_event` for whoever delivers what happens to them."""
 
@@ -93,7 +98,7 @@ class Book:
         if before:
             old = dict(row)
             row |= fields
-            self._undo.append(lambda: (row.clear(), row.update(old)))
+            self._undo.append(lambda: _become(row, old))
             self.changes += 1
         return {k: v for k, v in before.items() if not k.startswith("_")}
 
@@ -107,10 +112,14 @@ class Book:
             self.announce(event, row, before)
         return shown(row)
 
+    def _bring_back(self, kind: str, row: Row) -> None:
+        self.gone[kind].discard(row["id"])
+        self.rows[kind][row["id"]] = row
+
     def remove(self, kind: str, row: Row) -> Row:
         del self.rows[kind][row["id"]]
         self.gone[kind].add(row["id"])
-        self._undo.append(lambda: (self.gone[kind].discard(row["id"]), self.rows[kind].update({row["id"]: row})))
+        self._undo.append(lambda: self._bring_back(kind, row))
         self.changes += 1
         return {"id": row["id"], "object": row["object"], "deleted": True}
 

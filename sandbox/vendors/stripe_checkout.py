@@ -117,7 +117,8 @@ class Checkout:
     def pay(self, session: Row, email: str | None = None, method: str = CARD) -> Row:
         """The visitor pays; a session whose card is declined stays open."""
         self._open(session)
-        details = session["customer_details"] or self._details({"customer_email": email or "visitor@example.com"})
+        given = {"customer_email": email or "visitor@example.com"}
+        details: Row = session["customer_details"] or self._details(given) or {}
         customer = session["customer"]
         if customer is None and session["customer_creation"] == "always":
             customer = self.catalogue.add_customer({"email": details["email"], "name": details["name"]})["id"]

@@ -295,7 +295,7 @@ class Money:
             has = any(value is not None for value in fields["evidence"].values())
             fields["evidence_details"] = found["evidence_details"] | {"has_evidence": has}
         if given.get("submit", "evidence" in given):
-            details = fields.get("evidence_details", found["evidence_details"])
+            details: Row = fields.get("evidence_details") or found["evidence_details"]
             fields["evidence_details"] = details | {"submission_count": details["submission_count"] + 1}
             fields["status"] = "under_review"
         return self.book.update(found, fields, "charge.dispute.updated")

@@ -149,7 +149,7 @@ class Subscriptions:
             if price and all(item["price"]["id"] != price for item in row["items"]["data"]):
                 return False
             if status in ("all", "ended", None):
-                return status == "all" or (row["status"] in ended) == (status == "ended")
+                return status == "all" or bool((row["status"] in ended) == (status == "ended"))
             return bool(row["status"] == status)
 
         return self.book.page("subscriptions", given, wants)
@@ -201,7 +201,7 @@ class Subscriptions:
                 items[made["id"]] = made
         if not items:
             raise Refused("A subscription must have at least one active item.", param="items")
-        return subscription["items"] | {"data": list(items.values()), "total_count": len(items)}
+        return dict(subscription["items"], data=list(items.values()), total_count=len(items))
 
     def cancel(self, given: Given, key: str) -> Row:
         found = self._alive(key)
