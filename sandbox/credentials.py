@@ -65,9 +65,9 @@ def for_gateway(ports: Mapping[str, int], environment: Mapping[str, str], home: 
         {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(ports["smtp"]), "SMTP_USERNAME": mail.USER, "SMTP_TLS": "none",
          "SMTP_PASSWORD": mail.PASSWORD, "SMTP_FROM": "Sandbox Business <office@sandbox.example>"},
         {"NORTHWIND_APIKEY": business.API_KEY, "NORTHWIND_BASE_URL": at["business"] + business.ROOT,
-         "NORTHWIND_TOKEN_URL": at["business"] + "/oauth/token", "NORTHWIND_OAUTH_CLIENT_ID": business.CLIENT_ID,
-         "NORTHWIND_OAUTH_CLIENT_SECRET": business.CLIENT_SECRET, "NORTHWIND_BASIC_USER": business.BASIC_USER,
-         "NORTHWIND_BASIC_PASSWORD": business.BASIC_PASSWORD, "NORTHWIND_BEARER": business.BEARER_TOKEN},
+         "NORTHWIND_TOKEN_URL": at["business"] + "/oauth/token", "NORTHWIND_PURCHASING_CLIENT_ID": business.CLIENT_ID,
+         "NORTHWIND_PURCHASING_CLIENT_SECRET": business.CLIENT_SECRET, "NORTHWIND_FLEET_USER": business.BASIC_USER,
+         "NORTHWIND_FLEET_PASSWORD": business.BASIC_PASSWORD, "NORTHWIND_PAYROLL": business.BEARER_TOKEN},
     )  # fmt: skip
     chosen: dict[str, str] = {}
     for values in invented:
