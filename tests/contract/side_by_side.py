@@ -121,7 +121,7 @@ class SideBySide(Served):
         if not request.path.startswith("/_sandbox/"):
             kind = request.headers.get("Content-Type", "")
             raw = await request.read()
-            if kind.startswith("multipart/"):  # aiohttp reads parts from the stream only, which is used up now
+            if raw:  # parts and `can_read_body` look at the stream, which is used up now
                 stream = StreamReader(request.protocol, 2**16)
                 stream.feed_data(raw)
                 stream.feed_eof()

@@ -61,12 +61,21 @@ def test_a_grant_of_nothing_is_an_error(tmp_path: Path) -> None:
     assert "shop_get_think" in error.value.message
 
 
+# Calls of these that got no answer wait for a person: the vendor has no look-up that can decide.
+PERSON_SETTLES = {
+    "make_run_scenario": "what an execution was given cannot be read",
+    "make_create_hook": "names are not unique, and the list shows no times",
+    "n8n_retry_execution": "executions that still run are not in the list, so absence proves nothing",
+    "n8n_call_webhook": "as for retries, and lists do not show what an execution was given",
+}
+
+
 def test_our_own_catalogue_is_sound() -> None:
     found = catalogue.load()
     assert len(found.tools) >= 25
     for tool in found.tools.values():
         assert tool.description, tool.name
-        assert tool.effect != "once" or tool.settle, f"{tool.name} could never be settled by itself"
+    assert {t.name for t in found.tools.values() if t.effect == "once" and not t.settle} == PERSON_SETTLES.keys()
 
 
 def test_rates_follow_the_plan_of_the_business() -> None:
