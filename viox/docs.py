@@ -146,6 +146,9 @@ def _settings() -> str:
         "| `<VENDOR>_BASE_URL` | where a vendor is reached; the vendor's real address without it |",
         "| `<VENDOR>_RATE_PER_SECOND` | calls a second the business's plan allows; the smallest plan's without it |",
         "| `HUBSPOT_ACCESS_TOKEN`, `TWILIO_ACCOUNT_SID`, `TWILIO_AUTH_TOKEN`, `TWILIO_FROM`, `AIRTABLE_API_KEY` | credentials, read by the gateway only |",
+        "| `ELEVENLABS_API_KEY`, `ELEVENLABS_AGENT_ID`, `ELEVENLABS_PHONE_NUMBER_ID` | credential, and the agent and number that calls are made with |",
+        "| `MAKE_API_KEY`, `MAKE_ORGANIZATION_ID`, `MAKE_BASE_URL` | credential, organization, and address of its zone; `https://eu1.make.com/api/v2` |",
+        "| `N8N_API_KEY`, `N8N_BASE_URL`, `N8N_WEBHOOK_KEY` | credential, address of the instance (no default), and what its webhooks want as `X-Viox-Key`, if anything |",
         "| `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `GEMINI_API_KEY`, `MISTRAL_API_KEY` (+ `_BASE_URL`) | models, read by the agents only |",
     ]
     return HEAD + "\n".join(["# Settings", "", "| variable | default or meaning |", "|---|---|", *rows, *extra, ""])

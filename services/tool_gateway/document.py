@@ -295,10 +295,11 @@ def _body(
         flat = _with_files(document, flat)
     settings = {k: v["x-viox-setting"] for k, v in flat["properties"].items() if "x-viox-setting" in v}
     defaults = {k: v["x-viox-default"] for k, v in flat["properties"].items() if "x-viox-default" in v}
+    as_text = frozenset(k for k, v in flat["properties"].items() if v.get("x-viox-json-text"))
     taken = bundle.take({"type": "object", "properties": flat["properties"], "required": flat["required"]})
     properties.update({k: v for k, v in taken["properties"].items() if k not in settings})
     required += [k for k in taken["required"] if k not in settings and k not in defaults and k in taken["properties"]]
-    return Body(kind, media_type, None, frozenset(taken["properties"]), settings, defaults, styles, style)  # type: ignore[arg-type]
+    return Body(kind, media_type, None, frozenset(taken["properties"]), settings, defaults, styles, style, as_text)  # type: ignore[arg-type]
 
 
 def _media(content: Mapping[str, Any]) -> tuple[str, str]:

@@ -103,6 +103,7 @@ def _body(body: Body, arguments: Mapping[str, Any], secrets: Secrets) -> tuple[b
         values = {name: secrets.get(setting) for name, setting in body.settings.items()}
         values |= {name: value for name, value in body.defaults.items() if name not in arguments}
         values |= {name: arguments[name] for name in arguments if name in body.properties}
+        values |= {name: orjson.dumps(values[name]).decode() for name in body.as_text if name in values}
     match body.kind:
         case "json":
             return orjson.dumps(values), body.media_type if "*" not in body.media_type else "application/json"

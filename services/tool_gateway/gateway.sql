@@ -146,7 +146,8 @@ returning *, (select min(at) from ledger_entries l where l.call_id = tool_calls.
 update tool_calls set not_before = least(not_before, $2) where call_id = $1 and state = 'unknown'
 
 -- name: taken_items    Which of these vendor-side ids already belong to another call of the tool.
-select result->>$2 as id from tool_calls where tool = $1 and state = 'succeeded' and result->>$2 = any($3::text[])
+select result#>>$2::text[] as id from tool_calls
+where tool = $1 and state = 'succeeded' and result#>>$2::text[] = any($3::text[])
 
 -- name: settle    An unknown call gets its end. Conditional on it still being unknown: look-up, person and late answer race.
 update tool_calls set state = $2, result = $3, error = $4, closed_at = clock_timestamp(), unknown_since = null, not_before = null

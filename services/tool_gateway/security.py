@@ -16,10 +16,11 @@ def credentials_of(
     document: Mapping[str, Any], vendor: Mapping[str, Any], operation: Mapping[str, Any]
 ) -> Alternatives:
     """Ways to prove who we are, best first; an empty one means none is needed. Raises ValueError or KeyError."""
-    if "credential" in vendor:
-        given = vendor["credential"]
+    own = operation.get("x-viox") or {}
+    if "credential" in own or "credential" in vendor:
+        given = own["credential"] if "credential" in own else vendor["credential"]
         listed = given if isinstance(given, list) else [given]
-        return tuple((_explicit(one),) for one in listed if one.get("scheme") != "none")
+        return tuple(() if one.get("scheme") == "none" else (_explicit(one),) for one in listed)
     requirements = operation.get("security", document.get("security")) or []
     schemes = (document.get("components") or {}).get("securitySchemes") or {}
     found = []

@@ -67,9 +67,10 @@ class Settler:
         if body is None:
             await self._store.look_again(row.call_id, asked_at + timedelta(seconds=LOOK_EVERY_SECONDS))
             return
-        items = _matching(tool.settle, body.value, row)
-        key = tool.settle.unique
-        taken = await self._store.taken_items(row.tool, key, [str(item.get(key)) for item in items])
+        items = matching(tool.settle, body.value, row.arguments, row.intended_at)
+        key, place = tool.settle.unique, [*tool.settle.within.split("."), tool.settle.unique]
+        ids = [str(item.get(key)) for item in items]
+        taken = await self._store.taken_items(row.tool, [part for part in place if part], ids)
         ours = [item for item in items if str(item.get(key)) not in taken]
         if ours:
             await self._found(row, tool, ours[0])
@@ -111,7 +112,11 @@ class Settler:
             return None
 
     async def _found(self, row: CallRow, tool: Tool, item: dict[str, Any]) -> None:
-        await self._end(row, "succeeded", shown(tool, item), None, {"by": "look-up", "found": item.get(_key(tool))})
+        assert tool.settle is not None  # noqa: S101  # what has no look-up is never found by one
+        answer = as_answered(tool.settle, item)
+        await self._end(
+            row, "succeeded", shown(tool, answer), None, {"by": "look-up", "found": item.get(tool.settle.unique)}
+        )
 
     async def _absent(self, row: CallRow) -> None:
         async with self._store.transaction() as connection, connection.transaction():
@@ -142,30 +147,41 @@ class _Body:
         self.value = value
 
 
-def _key(tool: Tool) -> str:
-    return tool.settle.unique if tool.settle else "id"
-
-
-def _matching(settle: Settle, body: Any, row: CallRow) -> list[dict[str, Any]]:
+def matching(
+    settle: Settle, body: Any, arguments: dict[str, Any], intended_at: datetime | None
+) -> list[dict[str, Any]]:  # fmt: skip
     """Items of the answer that agree with the call and, where creation times are given, are not older than it."""
-    found = at(body, settle.items, row.arguments)
+    found = at(body, settle.items, arguments)
     items = found if isinstance(found, list) else [found] if isinstance(found, dict) else []
-    wanted = filled(settle.match, row.arguments)
-    return [i for i in items if all(at(i, path) == value for path, value in wanted.items()) and _young(i, settle, row)]
+    wanted = filled(settle.match, arguments)
+    agreeing = [item for item in items if all(at(item, path) == value for path, value in wanted.items())]
+    return [item for item in agreeing if _young(item, settle, intended_at)]
 
 
-def _young(item: dict[str, Any], settle: Settle, row: CallRow) -> bool:
-    if settle.created is None or row.intended_at is None:
+def as_answered(settle: Settle, item: dict[str, Any]) -> dict[str, Any]:
+    """A found item as the call's own answer would have held it."""
+    for part in reversed([part for part in settle.within.split(".") if part]):
+        item = {part: item}
+    return item
+
+
+def _young(item: dict[str, Any], settle: Settle, intended_at: datetime | None) -> bool:
+    if settle.created is None or intended_at is None:
         return True
     created = _moment(at(item, settle.created))
-    return created is None or created >= row.intended_at.replace(microsecond=0) - CLOCK_SKEW
+    return created is None or created >= intended_at.replace(microsecond=0) - CLOCK_SKEW
 
 
-def _moment(text: Any) -> datetime | None:
-    """RFC 3339 or RFC 2822, as vendors write times."""
+def _moment(given: Any) -> datetime | None:
+    """Unix seconds, RFC 3339 or RFC 2822, as vendors write times; without a zone they mean UTC. Zero is no time."""
+    if isinstance(given, int | float):
+        with contextlib.suppress(OverflowError, OSError, ValueError):
+            return datetime.fromtimestamp(given, UTC) if given > 0 else None
+        return None
     for read in (datetime.fromisoformat, parsedate_to_datetime):
         with contextlib.suppress(TypeError, ValueError):
-            return read(str(text).replace("Z", "+00:00") if read is datetime.fromisoformat else str(text))
+            found = read(str(given).replace("Z", "+00:00") if read is datetime.fromisoformat else str(given))
+            return found if found.tzinfo else found.replace(tzinfo=UTC)
     return None
 
 

@@ -276,8 +276,8 @@ class GatewayStore:
     async def look_again(self, call: str, at: datetime) -> None:
         await self._pool.execute(SQL["look_again"], call, at)
 
-    async def taken_items(self, tool: str, key: str, ids: Sequence[str]) -> set[str]:
-        return {row["id"] for row in await self._pool.fetch(SQL["taken_items"], tool, key, list(ids))}
+    async def taken_items(self, tool: str, place: Sequence[str], ids: Sequence[str]) -> set[str]:
+        return {row["id"] for row in await self._pool.fetch(SQL["taken_items"], tool, list(place), list(ids))}
 
     async def settle(
         self, connection: Any, call: str, state: str, result: Any, error: dict[str, Any] | None

@@ -37,7 +37,8 @@ class Parameter:
 class Body:
     """A request body. `argument` holds all of it, or else each of `properties` is an argument of its own.
 
-    `settings` (property → setting) and `defaults` are filled in; `styles` say how a form writes arrays and objects.
+    `settings` (property → setting) and `defaults` are filled in; `styles` say how a form writes arrays and objects;
+    `as_text` are properties whose values the vendor wants as text holding JSON.
     """
 
     kind: Literal["json", "form", "multipart", "text"]
@@ -48,6 +49,7 @@ class Body:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     styles: Mapping[str, tuple[Style, bool]] = field(default_factory=dict)
     style: tuple[Style, bool] = ("form", True)
+    as_text: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ class Settle:
     """Look-up that decides an unknown call: call `tool` with `arguments`, find an item whose `match` paths agree.
 
     Values that begin with `$.` are read from the unknown call's own arguments. `unique` names the item's id, so that an
-    item that belongs to another call is not taken for ours. Absence counts only `lag_seconds` after the call's lease.
+    item that belongs to another call is not taken for ours. `within` is where the call's own answer holds such an item.
+    Absence counts only `lag_seconds` after the call's lease.
     """
 
     tool: str
@@ -84,6 +87,7 @@ class Settle:
     unique: str
     lag_seconds: float
     created: str | None = None
+    within: str = ""
 
 
 @dataclass(frozen=True, slots=True)

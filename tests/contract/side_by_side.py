@@ -13,19 +13,21 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from sandbox.vendors.common import Emulator, Handler
-from services.tool_gateway import catalogue, outcome
+from services.tool_gateway import catalogue, outcome, settle
 from services.tool_gateway.credentials import Secrets, sign
 from services.tool_gateway.encode import prepare
 from services.tool_gateway.guard import Guard
 from services.tool_gateway.outcome import Answer, Meaning
+from services.tool_gateway.paths import filled
 from services.tool_gateway.tools import Credential
-from services.tool_gateway.wire import Wire
+from services.tool_gateway.wire import MaybeSent, Wire
 from shared.ids import CallId
 from tests.contract.emulators import Served
 
@@ -71,8 +73,26 @@ class SideBySide(Served):
         found = TOOLS[tool]
         problem = found.problem_with(arguments)
         assert problem is None, problem
-        answer = asyncio.run(self._send(tool, key, arguments))
+        try:
+            answer = asyncio.run(self._send(tool, key, arguments))
+        except MaybeSent as error:
+            return outcome.of_maybe_sent(found, 1, error)
         return outcome.of_answer(found, answer, 1)
+
+    def look_up(self, tool: str, /, intended_at: datetime | None = None, **arguments: Any) -> list[dict[str, Any]]:
+        """What the tool's look-up finds for a call with these arguments, each as the call would have answered."""
+        found = TOOLS[tool].settle
+        assert found is not None, tool
+        asked = filled(found.arguments, arguments)
+        assert TOOLS[found.tool].problem_with(asked) is None, asked
+        answer = asyncio.run(self._send(found.tool, "", asked))
+        assert answer.status == 200, answer
+        items = settle.matching(found, json.loads(answer.plain()), arguments, intended_at)
+        return [outcome.shown(TOOLS[tool], settle.as_answered(found, item)) for item in items]
+
+    def effects(self, operation: str) -> list[dict[str, Any]]:
+        """What really happened at the vendor."""
+        return [effect for effect in self.emulator.effects if effect["operation"] == operation]
 
     def theirs(self) -> Seen:
         """What was asked last."""
@@ -101,6 +121,11 @@ class SideBySide(Served):
         if not request.path.startswith("/_sandbox/"):
             kind = request.headers.get("Content-Type", "")
             raw = await request.read()
+            if raw:  # parts and `can_read_body` look at the stream, which is used up now
+                stream = StreamReader(request.protocol, 2**16)
+                stream.feed_data(raw)
+                stream.feed_eof()
+                request._payload = stream
             wanted = [n for n in self._wanted if n in request.headers and (raw or n != "content-type")]
             plain = {name: _header(request.headers[name]) for name in wanted}
             path = "/".join(quote(unquote(part), safe="") for part in request.raw_path.partition("?")[0].split("/"))

@@ -7,6 +7,7 @@ import pytest
 
 from services.tool_gateway import catalogue
 from services.tool_gateway.credentials import Secrets, shown, sign
+from services.tool_gateway.document import read_tools
 from services.tool_gateway.encode import prepare
 from services.tool_gateway.paths import at, filled, project
 from services.tool_gateway.tools import Credential
@@ -81,3 +82,24 @@ def test_projection_keeps_what_is_named() -> None:
     assert project(body, ["total", "results.*.id"]) == {"total": 2, "results": [{"id": 1}, {"id": 3}]}
     assert project(None, ["a"]) is None
     assert project(body, []) == body
+
+
+def test_json_text_is_an_object_here_and_text_there() -> None:
+    (tool,) = read_tools(
+        {
+            "openapi": "3.1.0",
+            "info": {"x-viox": {"vendor": "shop"}},
+            "servers": [{"url": "https://shop.example"}],
+            "paths": {"/plans": {"post": {
+                "summary": "Make a plan.",
+                "requestBody": {"content": {"application/json": {"schema": {"type": "object", "required": ["plan", "when"], "properties": {
+                    "plan": {"type": "object", "x-viox-json-text": True},
+                    "when": {"type": "object", "x-viox-json-text": True, "x-viox-default": {"type": "never"}},
+                    "note": {"type": "object", "x-viox-json-text": True}}}}}},
+                "x-viox": {"tool": "shop_plan", "effect": "once"}}}},
+        },
+        "shop",
+    )  # fmt: skip
+    assert tool.problem_with({"plan": "{}"}) is not None
+    made = prepare(tool, {"plan": {"name": "é"}}, SECRETS)
+    assert orjson.loads(made.body) == {"plan": '{"name":"é"}', "when": '{"type":"never"}'}
