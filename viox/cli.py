@@ -327,6 +327,14 @@ def tools_withdraw(name: str, as_json: Json = False) -> None:
     run_async(importing.withdraw(name, as_json=as_json))
 
 
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Try Postgres, the gateway and every vendor with a harmless call; say what is wrong and how to mend it."""
+    from viox import doctor as examination
+
+    sys.exit(run_async(examination.examine(as_json=as_json)))
+
+
 # -- stepping in -------------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from services.tool_gateway.close import Closer
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import Mailer
 from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.doctor import Doctor
 from services.tool_gateway.execute import Connector, Executor, Sender
 from services.tool_gateway.guard import Guard
 from services.tool_gateway.intake import Intake
@@ -33,6 +34,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process = Process(topics.GATEWAY, settings)
     gateway = _Gateway(settings, os.environ if secrets is None else secrets)
     process.on_start(gateway.start)
+    process.app.router.add_post("/doctor", lambda request: gateway.doctor.serve(request))
     process.loop("producer", lambda: gateway.producer.run())
     process.loop("publisher", lambda: gateway.outbox.run_publisher())
     process.loop("outbox sweep", lambda: gateway.outbox.run_sweeper())
@@ -52,6 +54,7 @@ class _Gateway:
 
     closer: Closer
     consumer: Consumer
+    doctor: Doctor
     library: Library
     outbox: Outbox
     settler: Settler
@@ -77,7 +80,8 @@ class _Gateway:
         self.outbox = Outbox(topics.GATEWAY, self._pool, self.producer)
         self._instance.on_notify("viox_outbox", self.outbox.wake)
         self._wire = Wire(self._guard)
-        others: dict[str, Connector] = {"smtp": Mailer(secrets, self._guard), "postgres": Records(self._pool, secrets)}
+        mailer = Mailer(secrets, self._guard)
+        others: dict[str, Connector] = {"smtp": mailer, "postgres": Records(self._pool, secrets)}
         sender = Sender(self._wire, secrets, Tokens(secrets, self._pool, self._wire), others)
         self._resumer = Resumer(tools, secrets, store, self.outbox, lambda ready: self._executor.start(ready))
         self.closer = Closer(store, self.outbox, self._resumer.wait_until)
@@ -86,6 +90,7 @@ class _Gateway:
             tools, secrets, store, self.outbox, self._executor.start, self._resumer.wait_until, self._pool
         )
         self.settler = Settler(tools, secrets, store, self.outbox, sender)
+        self.doctor = Doctor(tools, secrets, store, sender, mailer)
         self.consumer = Consumer(
             settings, "viox.gateway", topics.of_gateway(), self._intake.accept, self._intake.poison, passing
         )

@@ -137,7 +137,8 @@ class Credential:
 class Tool:
     """One callable operation. `input_schema` checks arguments; `model_schema` is the same without references.
 
-    `credentials` are alternatives, each of which may need several at once.
+    `credentials` are alternatives, each of which may need several at once. `probe` are the arguments of the vendor's
+    harmless call that `viox doctor` makes.
     """
 
     name: str
@@ -166,6 +167,7 @@ class Tool:
     idempotency: Idempotency | None = None
     settle: Settle | None = None
     address: Address | None = None
+    probe: Mapping[str, Any] | None = None
     connector: str = "http"
     max_argument_bytes: int = MAX_INLINE_BYTES
     timeout_seconds: float = 20.0

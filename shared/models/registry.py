@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,22 @@ def model_for(role: str, offline: Any, settings: Settings) -> ChatModel:
     from shared.models.failover import FailoverModel
 
     return FailoverModel(models)
+
+
+def ends(setting: str | None) -> list[tuple[str, str, date]]:
+    """(role, model, end) of every model in use whose end is announced. Raises BadInput when the file cannot be read."""
+    if setting == OFFLINE:
+        return []
+    path = Path(setting) if setting else DEFAULT_FILE
+    try:
+        given = yaml.safe_load(path.read_text())
+        known = yaml.safe_load(DEFAULT_FILE.read_text())["ends"] | (given.get("ends") or {})
+        used = [
+            (role, m) for role, entry in given["roles"].items() for m in (entry["model"], *entry.get("fallbacks", []))
+        ]
+    except (OSError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise BadInput("settings.invalid", f"{path} cannot be read: {error!r}.", field="VIOX_MODELS") from error
+    return [(role, model, known[model]) for role, model in used if model in known]
 
 
 def _adapter(name: str, offline: Any) -> ChatModel:

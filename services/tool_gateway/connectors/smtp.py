@@ -80,6 +80,13 @@ class Mailer:
                 await asyncio.wait_for(client.quit(), 1.0)
             client.close()
 
+    async def probe(self, seconds: float) -> None:
+        """Connect, log in, say good-bye. Raises NotSent or BadInput saying what is wrong."""
+        client = await self._connected(seconds)
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(client.quit(), 1.0)
+        client.close()
+
     async def _connected(self, seconds: float) -> aiosmtplib.SMTP:
         secrets = self._secrets
         host, mode = secrets.get("SMTP_HOST"), secrets.or_none("SMTP_TLS") or "starttls"

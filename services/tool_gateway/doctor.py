@@ -1,0 +1,151 @@
+"""Does each vendor answer us? One harmless call each, with today's settings; what is wrong, and how to mend it.
+
+Asked for over the gateway's own port (`POST /doctor`), because nobody else has the credentials. Every probe is on record
+in the ledger like any other request, under `doctor:<vendor>:<id>`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+from uuid import uuid4
+
+from aiohttp import web
+
+from services.tool_gateway import outcome
+from services.tool_gateway.catalogue import Catalogue
+from services.tool_gateway.connectors.smtp import Mailer
+from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.encode import prepare
+from services.tool_gateway.execute import Sender
+from services.tool_gateway.intake import Ready
+from services.tool_gateway.outcome import Answer, Meaning
+from services.tool_gateway.prepared import Prepared
+from services.tool_gateway.store import GatewayStore, Requested
+from services.tool_gateway.tools import Tool
+from services.tool_gateway.wire import MaybeSent, NotSent
+from shared.errors import VioxError
+from shared.ids import CallId, RunId, ThreadId
+
+PROBE_SECONDS = 10.0
+OK, FAILED, UNSET, UNTRIED = "ok", "failed", "not configured", "not tried"
+
+
+class Doctor:
+    """Tries every vendor of the catalogue."""
+
+    def __init__(
+        self, catalogue: Catalogue, secrets: Secrets, store: GatewayStore, sender: Sender, mailer: Mailer
+    ) -> None:  # fmt: skip
+        self._catalogue = catalogue
+        self._secrets = secrets
+        self._store = store
+        self._sender = sender
+        self._mailer = mailer
+
+    async def serve(self, _: web.Request) -> web.Response:
+        return web.json_response({"vendors": await self.examine()})
+
+    async def examine(self) -> list[dict[str, Any]]:
+        """What was found of each vendor: {vendor, state, tool, message, field, remedy, latency_ms}."""
+        vendors: dict[str, list[Tool]] = {}
+        for tool in self._catalogue.tools.values():
+            vendors.setdefault(tool.vendor, []).append(tool)
+        return list(await asyncio.gather(*(self._vendor(name, tools) for name, tools in sorted(vendors.items()))))
+
+    async def _vendor(self, vendor: str, tools: list[Tool]) -> dict[str, Any]:
+        missing = self._unset(tools)
+        if missing:
+            remedy = f"Set {', '.join(missing)} to use it (docs/tools.md)."
+            return _finding(vendor, UNSET, message="no credential is set.", field=missing[0], remedy=remedy)
+        started = time.monotonic()
+        try:
+            if tools[0].connector == "smtp":
+                await self._mailer.probe(PROBE_SECONDS)
+                return _finding(vendor, OK, message="the login is accepted.", started=started)
+            tool = _probe_of(tools)
+            if tool is None:
+                remedy = "Mark one of its tools with `probe` in x-viox."
+                return _finding(vendor, UNTRIED, message="it has no call without arguments.", remedy=remedy)
+            meaning = await self._try(vendor, tool)
+        except VioxError as error:
+            remedy = error.remedy or _remedy(error.code, tools[0])
+            return _finding(vendor, FAILED, message=error.message, field=error.field, remedy=remedy, started=started)
+        if meaning.state == "succeeded":
+            return _finding(vendor, OK, tool=tool.name, message="answers.", started=started)
+        told = meaning.error or {}
+        remedy = told.get("remedy") or _remedy(str(told.get("code")), tool)
+        return _finding(vendor, FAILED, tool=tool.name, message=f"{told.get('code')}: {told.get('message')}", field=told.get("field"),
+                        remedy=remedy, started=started)  # fmt: skip
+
+    def _unset(self, tools: list[Tool]) -> list[str]:
+        """What a vendor needs when nothing of it is set at all; what is half set is an error and not this."""
+        if tools[0].connector == "smtp":
+            return (
+                []
+                if self._secrets.or_none("SMTP_HOST")
+                else ["SMTP_HOST", "SMTP_FROM", "SMTP_USERNAME", "SMTP_PASSWORD"]
+            )
+        named = [n for t in tools for alternative in t.credentials for c in alternative for n in c.secrets]
+        if not named or any(self._secrets.or_none(name) is not None for name in named):
+            return []
+        first = next(t.credentials[0] for t in tools if t.credentials and t.credentials[0])
+        base = [t.base_url_setting for t in tools if not t.base_url and t.base_url_setting]
+        return [*dict.fromkeys([n for c in first for n in c.secrets] + base[:1])]
+
+    async def _try(self, vendor: str, tool: Tool) -> Meaning:
+        call = CallId(f"doctor:{vendor}:{uuid4()}")
+        arguments = dict(tool.probe or {})
+        prepared = prepare(tool, arguments, self._secrets, key=call)
+        nobody = uuid4()
+        asked = Requested(call, RunId(nobody), 0, 0, "doctor", ThreadId(nobody), "", tool.name, arguments, None)
+        now = time.monotonic()
+        ready = Ready(asked, tool, prepared, outcome.MAX_ATTEMPTS, now + PROBE_SECONDS, now)
+        answer: Answer | None = None
+        try:
+            answer = await self._sender.send(ready)
+            return outcome.of_answer(tool, answer, outcome.MAX_ATTEMPTS)
+        except NotSent as error:
+            error.final = True
+            return outcome.of_not_sent(1, error)
+        except MaybeSent as error:
+            return outcome.of_maybe_sent(tool, outcome.MAX_ATTEMPTS, error)
+        finally:
+            await self._record(call, prepared, answer)
+
+    async def _record(self, call: CallId, prepared: Prepared, answer: Answer | None) -> None:
+        async with self._store.transaction() as connection:
+            await self._store.enter(
+                connection, call, 1, "look_up", prepared=prepared, status=answer.status if answer else None,
+                body=answer.body if answer else None, detail={"by": "doctor", "answered": answer is not None},
+            )  # fmt: skip
+
+
+def _probe_of(tools: list[Tool]) -> Tool | None:
+    """The tool a document names for this, else any that reads without being told what."""
+    named = next((t for t in tools if t.probe is not None), None)
+    return named or next((t for t in tools if t.effect == "read" and not t.input_schema["required"]), None)
+
+
+def _finding(vendor: str, state: str, *, started: float | None = None, **more: Any) -> dict[str, Any]:
+    latency = round((time.monotonic() - started) * 1000, 1) if started is not None else None
+    return {"vendor": vendor, "state": state, "tool": None, "message": None, "field": None, "remedy": None} | more | {
+        "latency_ms": latency
+    }  # fmt: skip
+
+
+def _remedy(code: str, tool: Tool) -> str:
+    secrets = ", ".join(n for alternative in tool.credentials[:1] for c in alternative for n in c.secrets)
+    base = tool.base_url_setting or "the base URL"
+    match code:
+        case "http.401" | "http.403":
+            return f"Check {secrets} at the vendor: is it current, of this account, with the rights it needs?"
+        case "http.404" | "tool.unreadable_answer":
+            return f"Check {base} and the account's ids among the settings."
+        case "http.not_sent" | "http.timeout" | "http.no_answer":
+            return f"Is {base} right, and may this machine reach it?"
+        case "http.429":
+            return f"It throttles us: lower {tool.vendor.upper().replace('-', '_')}_RATE_PER_SECOND."
+        case _:
+            return "See the vendor's status page, or the ledger's entry of this probe."

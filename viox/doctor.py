@@ -1,0 +1,85 @@
+"""`viox doctor`: is everything there, does every vendor answer, what is wrong and how is it mended?"""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from datetime import date
+from typing import Any
+
+from shared.errors import Unavailable, VioxError
+from shared.models.registry import ends
+from viox import deployment, output
+
+SOON_DAYS = 120
+
+
+async def examine(*, as_json: bool) -> int:
+    """Exit code 0 when nothing that is configured is broken."""
+    findings = [await _postgres(), *_models(), *_vendors()]
+    broken = any(f["state"] == "failed" for f in findings)
+    if as_json:
+        output.emit({"healthy": not broken, "findings": findings})
+        return output.ERROR if broken else output.OK
+    rows = [(f["what"], f["state"], f["message"] or "", f["latency_ms"] or "") for f in findings]
+    output.table(("what", "state", "found", "ms"), rows, empty="nothing was found")
+    for finding in findings:
+        if finding["remedy"] and finding["state"] in ("failed", "warning", "not tried"):
+            field = f" {finding['field']}:" if finding["field"] else ""
+            output.say(f"{finding['what']}:{field} {finding['remedy']}")
+    output.say("\nsomething is broken" if broken else "\nnothing that is configured is broken")
+    return output.ERROR if broken else output.OK
+
+
+def _finding(what: str, state: str, message: str, **more: Any) -> dict[str, Any]:
+    return {"what": what, "state": state, "message": message, "field": None, "remedy": None, "latency_ms": None} | more
+
+
+async def _postgres() -> dict[str, Any]:
+    try:
+        pool = await deployment.pool()
+    except VioxError as error:
+        return _finding("postgres", "failed", error.message, field=error.field, remedy=error.remedy)
+    try:
+        version = await pool.fetchval("show server_version")
+        return _finding("postgres", "ok", f"version {version}, commits are durable")
+    finally:
+        await pool.close()
+
+
+def _models() -> list[dict[str, Any]]:
+    """Models that will be withdrawn soon, or have been."""
+    findings = []
+    for role, model, end in ends(os.environ.get("VIOX_MODELS")):
+        days = (end - date.today()).days
+        if days <= SOON_DAYS:
+            told = f"{model} ends {end.isoformat()}" if days >= 0 else f"{model} ended {end.isoformat()}"
+            remedy = "Name another model for the role in the file of VIOX_MODELS."
+            findings.append(_finding(f"model of {role}", "warning", told, field="VIOX_MODELS", remedy=remedy))
+    return findings
+
+
+def _vendors() -> list[dict[str, Any]]:
+    """The gateway tries them: nobody else has their credentials."""
+    try:
+        request = urllib.request.Request(f"{_gateway()}/doctor", method="POST")  # noqa: S310  # our own gateway
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            found = json.load(answer)["vendors"]
+    except VioxError as error:
+        return [_finding("gateway", "failed", error.message, field=error.field, remedy=error.remedy)]
+    except (OSError, urllib.error.URLError, ValueError, KeyError) as error:
+        remedy = "Is it running (`viox status`)? Set VIOX_GATEWAY_URL when it is elsewhere."
+        return [_finding("gateway", "failed", f"does not answer: {error}.", field="VIOX_GATEWAY_URL", remedy=remedy)]
+    return [_finding("gateway", "ok", "answers")] + [{"what": one.pop("vendor")} | one for one in found]
+
+
+def _gateway() -> str:
+    if given := os.environ.get("VIOX_GATEWAY_URL"):
+        return given.rstrip("/")
+    running = deployment.state()
+    if running is None:
+        raise Unavailable("gateway.unknown", "no stack runs here.", field="VIOX_GATEWAY_URL",
+                          remedy="Start one with `viox up`, or set VIOX_GATEWAY_URL to the gateway's port.")  # fmt: skip
+    return str(running["gateway_url"])
