@@ -60,7 +60,7 @@ def for_gateway(ports: Mapping[str, int], environment: Mapping[str, str], home: 
          "QUICKBOOKS_BASE_URL": at["quickbooks"], "QUICKBOOKS_TOKEN_URL": at["quickbooks"] + "/oauth2/v1/tokens/bearer"},
         {"ELEVENLABS_API_KEY": elevenlabs.API_KEY, "ELEVENLABS_AGENT_ID": elevenlabs.AGENT_ID,
          "ELEVENLABS_PHONE_NUMBER_ID": elevenlabs.PHONE_NUMBER_ID, "ELEVENLABS_BASE_URL": at["elevenlabs"]},
-        {"MAKE_API_KEY": make.API_KEY, "MAKE_TEAM_ID": str(make.TEAM_ID), "MAKE_BASE_URL": at["make"] + "/api/v2"},
+        {"MAKE_API_KEY": make.API_KEY, "MAKE_ORGANIZATION_ID": str(make.ORGANIZATION_ID), "MAKE_BASE_URL": at["make"] + "/api/v2"},
         {"N8N_API_KEY": n8n.API_KEY, "N8N_BASE_URL": at["n8n"]},
         {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(ports["smtp"]), "SMTP_USERNAME": mail.USER, "SMTP_TLS": "none",
          "SMTP_PASSWORD": mail.PASSWORD, "SMTP_FROM": "Sandbox Business <office@sandbox.example>"},

@@ -23,17 +23,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sandbox import children, credentials
+from sandbox import children, credentials, ports
 from sandbox.broker import ApacheKafka, Broker, Tansu
-from sandbox.net import free_ports, require_free
+from sandbox.net import free_ports
+from sandbox.ports import SERVICES
 from sandbox.postgres import Postgres
-from shared.bus.topics import AGENTS, GATEWAY
+from shared.bus.topics import GATEWAY
 from shared.errors import BadInput, VioxError
 from shared.settings import Settings
 
 VENDORS = "vendors"
-LATER_PORTS = [name for name in (*credentials.EMULATED, "smtp") if name not in ("hubspot", "twilio", "airtable")]
-SERVICES = (GATEWAY, *AGENTS)
 DEFAULT_PORT_BASE = 8080
 TICK_SECONDS = 0.05
 READY_EVERY_SECONDS = 0.25
@@ -115,7 +114,7 @@ class Stack:
         self._ending = True
 
     def _start(self) -> None:
-        self._choose_ports()
+        self._ports = ports.choose(self.plan.port_base, self.plan.only)
         self._write_state(ready=False)
         self._start_postgres()
         self._start_broker()
@@ -132,26 +131,6 @@ class Stack:
                 self._children.append(self._service_child(name, number, modules[name]))
         for child in self._children:
             self._fork(child)
-
-    def _choose_ports(self) -> None:
-        names = [
-            "console",
-            *SERVICES,
-            "hubspot",
-            "twilio",
-            "airtable",
-            "kafka",
-            "kafka-controller",
-            "postgres",
-            *LATER_PORTS,
-        ]
-        if self.plan.port_base == 0:
-            self._ports = dict(zip(names, free_ports(len(names)), strict=True))
-            return
-        self._ports = {name: self.plan.port_base + place for place, name in enumerate(names)}
-        for name, port in self._ports.items():
-            if name not in ("console", "postgres") and (name not in SERVICES or name in self.plan.only):
-                require_free(name, port)
 
     def _start_postgres(self) -> None:
         given = self.plan.environment.get("VIOX_POSTGRES_DSN")
@@ -194,9 +173,9 @@ class Stack:
         asyncio.run(ensure_topics(Settings.load()))
 
     def _vendor_child(self, module: Any) -> Child:
-        ports: dict[str, Any] = {name: self._ports[name] for name in credentials.EMULATED}
-        ports["mail"] = (self._ports["mail"], self._ports["smtp"])
-        return Child(VENDORS, VENDORS, 0, lambda: asyncio.run(module.serve(ports)), {})
+        listening: dict[str, Any] = {name: self._ports[name] for name in credentials.EMULATED}
+        listening["mail"] = (self._ports["mail"], self._ports["smtp"])
+        return Child(VENDORS, VENDORS, 0, lambda: asyncio.run(module.serve(listening)), {})
 
     def _service_child(self, name: str, number: int, module: Any) -> Child:
         port = self._ports[name] if number == 1 else free_ports(1)[0]
@@ -207,6 +186,8 @@ class Stack:
         }
         if name == GATEWAY:
             environment |= credentials.for_gateway(self._ports, self.plan.environment, self.home)
+            if self._postgres:
+                environment["VIOX_QUERY_DSN"] = self._postgres.dsn("viox_query")
         else:
             environment |= credentials.for_agents(self.plan.environment)
         from shared.runtime.process import run

@@ -332,7 +332,7 @@ def doctor(as_json: Json = False) -> None:
     """Try Postgres, the gateway and every vendor with a harmless call; say what is wrong and how to mend it."""
     from viox import doctor as examination
 
-    sys.exit(run_async(examination.examine(as_json=as_json)))
+    raise typer.Exit(run_async(examination.examine(as_json=as_json)))
 
 
 # -- stepping in -------------------------------------------------------------------------------------------------------

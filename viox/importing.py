@@ -138,4 +138,4 @@ def _tell(made: Import, missing: Sequence[str], *, stored: bool) -> None:
     output.say(f"hosts: {', '.join(about['hosts']) or 'none: set ' + about['base_url_setting']}")
     output.say(f"granted to: {granted}")
     if missing:
-        output.say(f"the gateway needs: {', '.join(missing)} (not set here; see docs/tools.md)")
+        output.say(f"the gateway needs: {', '.join(missing)} (docs/tools.md says where); then try `viox doctor`")

@@ -19,7 +19,8 @@ UP_SECONDS = 60.0
 
 def plan(only: str | None, replicas: str | None, broker: str, *, foreground: bool) -> dict[str, Any]:
     """The stack to run, from options and environment. Raises BadInput naming the option at fault."""
-    from sandbox.stack import DEFAULT_PORT_BASE, SERVICES
+    from sandbox.ports import SERVICES
+    from sandbox.stack import DEFAULT_PORT_BASE
 
     if broker not in ("embedded", "apache"):
         raise BadInput(
@@ -111,7 +112,7 @@ def _start_error(problem: Path, home: Path) -> VioxError:
 
 
 def _services(given: str, option: str) -> list[str]:
-    from sandbox.stack import SERVICES
+    from sandbox.ports import SERVICES
 
     names = [part.strip().replace("_", "-") for part in given.split(",") if part.strip()]
     for name in names:

@@ -1,8 +1,10 @@
-"""Builder without a model: says what the rules found."""
+"""Builder without a model: looks at what failed, runs it again when that is safe, says what the rules found."""
 
 from __future__ import annotations
 
-from shared.models.offline import Seen, say
+from typing import Any
+
+from shared.models.offline import Seen, call_missing, say
 from shared.models.port import AssistantMessage, ChatRequest
 
 
@@ -11,8 +13,30 @@ def policy(request: ChatRequest) -> AssistantMessage:
     kind, data = seen.event()
     facts = seen.facts()
     if "transient" in facts:
-        again = "may be tried again" if facts["transient"] else "needs a change first"
-        return say(f"[offline] {kind}: {facts['error'] or 'no message'}; {again}.")
+        return _failed(request, seen, kind, data, facts)
     if kind == "viox.automation.requested":
         return say(f"[offline] Automation wanted: {data.get('title')}.")
     return say(f"[offline] {seen.summary()}")
+
+
+def _failed(
+    request: ChatRequest, seen: Seen, kind: str, data: dict[str, Any], facts: dict[str, Any]
+) -> AssistantMessage:
+    execution = str(data.get("execution", {}).get("id", ""))
+    if kind == "com.n8n.execution.failed" and execution:
+        look = call_missing(request, seen, ("n8n_get_execution", {"id": execution}))
+        if look:
+            return look
+        again = facts["transient"] and bool(seen.result("n8n_get_execution"))
+        repeat = call_missing(request, seen, ("n8n_retry_execution", {"id": execution})) if again else None
+        if repeat:
+            return repeat
+    retried = seen.result("n8n_retry_execution")
+    ending = (
+        f"run again, now {retried.get('status')}"
+        if retried
+        else "may be tried again"
+        if facts["transient"]
+        else "needs a change first"
+    )
+    return say(f"[offline] {kind}: {facts['error'] or 'no message'}; {ending}.{seen.trouble()}")

@@ -111,7 +111,7 @@ def _answer(request: ChatRequest, seen: Seen, sms: dict[str, Any], reply: dict[s
     if wanted:
         return call(request, *wanted)
     ending = "They asked to stop; nothing was sent." if reply.get("wants_to_stop") else "Replied."
-    return say(f"[offline] {sender} answered: {text!r}. {ending}{_trouble(seen)}")
+    return say(f"[offline] {sender} answered: {text!r}. {ending}{seen.trouble()}")
 
 
 def _summary(seen: Seen, plan: dict[str, Any], *, created: bool) -> str:
@@ -124,12 +124,7 @@ def _summary(seen: Seen, plan: dict[str, Any], *, created: bool) -> str:
     ):
         if seen.result(tool):
             done.append(what)
-    return f"[offline] {plan['name']}: {', '.join(done)}.{_trouble(seen)}"
-
-
-def _trouble(seen: Seen) -> str:
-    failures = seen.failures()
-    return f" Did not work: {'; '.join(failures)}." if failures else ""
+    return f"[offline] {plan['name']}: {', '.join(done)}.{seen.trouble()}"
 
 
 def _to(contact: str, kind: int) -> list[dict[str, Any]]:

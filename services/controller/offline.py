@@ -1,8 +1,10 @@
-"""Controller without a model: says what the rules found."""
+"""Controller without a model: looks at the invoice or dispute itself, writes down what is now true, says what is next."""
 
 from __future__ import annotations
 
-from shared.models.offline import Seen, say
+from typing import Any
+
+from shared.models.offline import Seen, call_missing, say
 from shared.models.port import AssistantMessage, ChatRequest
 
 
@@ -10,6 +12,41 @@ def policy(request: ChatRequest) -> AssistantMessage:
     seen = Seen(request)
     kind, data = seen.event()
     facts = seen.facts()
-    if "next" in facts:
-        return say(f"[offline] {kind}: {facts['reference']}, {facts['amount'] or 'no amount'}. Next: {facts['next']}.")
-    return say(f"[offline] {seen.summary()}")
+    if "next" not in facts:
+        return say(f"[offline] {seen.summary()}")
+    thing = data.get("data", {}).get("object", {})
+    look = call_missing(request, seen, *_questions(kind, thing))
+    if look:
+        return look
+    found = seen.result("stripe_get_invoice") or seen.result("stripe_get_dispute") or {}
+    status = found.get("status")
+    written = call_missing(request, seen, ("records_write", _record(kind, thing, status)))
+    if written:
+        return written
+    at_vendor = f" At Stripe it is {status}." if status else ""
+    return say(
+        f"[offline] {kind}: {facts['reference']}, {facts['amount'] or 'no amount'}. Next: {facts['next']}."
+        f"{at_vendor}{seen.trouble()}"
+    )
+
+
+def _questions(kind: str, thing: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """What the vendor says today may differ from what its event said."""
+    if kind == "com.stripe.charge.dispute.created":
+        return [("stripe_get_dispute", {"dispute": str(thing.get("id"))})]
+    name = str(thing.get("customer_name") or "").replace("'", "\\'")
+    books = [("quickbooks_query", {"query": f"select * from Customer where DisplayName = '{name}'"})] if name else []
+    return [("stripe_get_invoice", {"invoice": str(thing.get("id"))}), *books]
+
+
+def _record(kind: str, thing: dict[str, Any], status: str | None) -> dict[str, Any]:
+    known = {
+        "event": kind,
+        "status": status,
+        "amount": thing.get("amount_due", thing.get("amount")),
+        "currency": thing.get("currency"),
+    }
+    return {
+        "entity": f"stripe:{thing.get('id')}",
+        "data": {key: value for key, value in known.items() if value is not None},
+    }

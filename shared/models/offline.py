@@ -71,6 +71,14 @@ def call(request: ChatRequest, *wanted: tuple[str, dict[str, Any]], text: str = 
     return AssistantMessage(text, calls, OFFLINE)
 
 
+def call_missing(
+    request: ChatRequest, seen: Seen, *wanted: tuple[str, dict[str, Any]]
+) -> AssistantMessage | None:  # fmt: skip
+    """Ask together for those of these tools that are granted and were not called since the trigger; None when none is left."""
+    left = [(tool, arguments) for tool, arguments in wanted if tool in seen.tools and not seen.called(tool)]
+    return call(request, *left) if left else None
+
+
 class Seen:
     """What a policy may read: the conversation since the latest trigger, as JSON where it is JSON."""
 
@@ -128,6 +136,11 @@ class Seen:
 
     def called(self, tool: str) -> bool:
         return any(True for _ in self.results(tool))
+
+    def trouble(self) -> str:
+        """A sentence about what did not work, or nothing."""
+        failures = self.failures()
+        return f" Did not work: {'; '.join(failures)}." if failures else ""
 
     def failures(self) -> list[str]:
         """Messages of calls that failed since the trigger."""
