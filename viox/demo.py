@@ -12,15 +12,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import sandbox.scenarios
 from sandbox.scenarios.morning import OPERATOR_CALLS, Morning, morning, problems
+from services.tool_gateway.importer import Wish
 from shared.bus.envelope import Message, parse_json
 from shared.bus.events import event_type
 from shared.bus.kafka import Producer
+from shared.errors import Unavailable
 from shared.settings import Settings
-from viox import deployment, ingress, lifecycle, output, store
+from viox import deployment, importing, ingress, lifecycle, output, store
 
 DEADLINE_SECONDS = 120.0
 OPEN_STATES = ("running", "waiting")
+TAKEN_UP_SECONDS = 1.0  # agents are told of a new catalogue at once; they read it in milliseconds
+CHECKED = ("hubspot", "twilio", "airtable", "mail", "n8n")
+ENDPOINTS = Path(sandbox.scenarios.__file__).with_name("northwind.openapi.yaml")
+ENDPOINTS_FOR = ("people-ops", "chief-of-staff")
+USED = ("airtable", "email", "hubspot", "n8n", "northwind", "quickbooks", "records", "stripe", "twilio")
 
 
 def run_demo(json_file: Path | None, *, keep: bool, seed: int) -> int:
@@ -37,7 +45,8 @@ def run_demo(json_file: Path | None, *, keep: bool, seed: int) -> int:
         output.say("using the stack that runs already")
         mine = False
     try:
-        summary = asyncio.run(_Demo(running, morning(seed)).run())
+        output.say(f"northwind: {asyncio.run(_import_endpoints(running))} of the business's own endpoints are tools")
+        summary = asyncio.run(_Demo(running, morning(seed, running["vendors"])).run())
     finally:
         if mine and not keep:
             lifecycle.down()
@@ -45,6 +54,22 @@ def run_demo(json_file: Path | None, *, keep: bool, seed: int) -> int:
     if json_file:
         json_file.write_text(json.dumps(summary, indent=2) + "\n")
     return output.OK if not summary["problems"] else output.ERROR
+
+
+async def _import_endpoints(stack: dict[str, Any]) -> int:
+    """As `viox tools import` does, and until the agents that may use them have them."""
+    made = await importing.store(str(ENDPOINTS), Wish("northwind", ENDPOINTS_FOR), by="demo", replace=True)
+    pool = await deployment.pool()
+    try:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while await pool.fetchval("select count(*) from catalogue where vendor = 'northwind'") < len(made.tools):
+            if time.monotonic() > deadline:
+                raise Unavailable("catalogue.not_published", "the gateway did not take the endpoints over.")
+            await asyncio.sleep(0.1)
+    finally:
+        await pool.close()
+    await asyncio.sleep(TAKEN_UP_SECONDS)
+    return len(made.tools)
 
 
 class _Demo:
@@ -131,9 +156,11 @@ class _Demo:
             for r in await pool.fetch("select * from tool_calls where run_id = any($1::uuid[])", ids)
         ]
         ledger = await pool.fetch(_UNPAIRED, ids)
+        asked = {row["vendor"] for row in await pool.fetch(_ASKED, ids)}
         trouble = [
             *self._run_problems(runs, calls),
-            *problems(self._plan, *(_vendor(self._stack, name, "state") for name in ("hubspot", "twilio", "airtable"))),
+            *problems(self._plan, {name: _vendor(self._stack, name, "state") for name in CHECKED}),
+            *(f"{vendor} was not used" for vendor in USED if vendor not in asked),
             *(
                 f"call {row['call_id']} has {row['intents']} intents and {row['outcomes']} outcomes on record"
                 for row in ledger
@@ -169,6 +196,7 @@ class _Demo:
         return trouble
 
 
+_ASKED = "select distinct vendor from tool_calls where run_id = any($1::uuid[]) and state = 'succeeded'"
 _UNPAIRED = """
 select c.call_id, count(*) filter (where l.phase = 'intent') as intents, count(*) filter (where l.phase = 'outcome') as outcomes
 from tool_calls c left join ledger_entries l using (call_id) where c.run_id = any($1::uuid[]) and c.state in ('succeeded', 'failed')

@@ -46,18 +46,40 @@ def wish(
 
 async def bring_in(source: str, wanted: Wish, *, by: str, replace: bool, dry_run: bool, as_json: bool) -> None:
     """Read, check against everything that is there, store, tell."""
+    if dry_run:
+        made = await _read(source, wanted)
+        _fits(made, [])
+    else:
+        made = await store(source, wanted, by=by, replace=replace)
+    missing = [name for name in made.secrets() if Secrets(os.environ).or_none(name) is None]
+    output.emit(_document(made, stored=not dry_run)) if as_json else _tell(made, missing, stored=not dry_run)
+
+
+async def store(source: str, wanted: Wish, *, by: str, replace: bool) -> Import:
+    """Read a document and put it into the deployment's catalogue. Raises BadInput or Conflict."""
+    made = await _read(source, wanted)
+    pool = await deployment.pool()
+    try:
+        async with pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch("select name, content from documents order by name for update")
+            if any(row["name"] == made.name for row in rows) and not replace:
+                raise Conflict("document.exists", f"{made.name!r} was imported before.", field="--name",
+                               remedy="Say --replace, or take another name.")  # fmt: skip
+            others = [catalogue.Document(row["name"], row["content"]) for row in rows if row["name"] != made.name]
+            _fits(made, others)
+            await connection.execute(PUT, made.name, made.document, len(made.tools), by)
+    finally:
+        await pool.close()
+    return made
+
+
+async def _read(source: str, wanted: Wish) -> Import:
     wire = Wire(Guard.of(os.environ), max_response_bytes=foreign.MAX_BYTES)
     try:
         raw, url = await foreign.fetch(source, wire)
     finally:
         await wire.aclose()
-    made = import_document(foreign.parse(raw), url, wanted)
-    if dry_run:
-        _fits(made, [])
-    else:
-        await _store(made, by, replace=replace)
-    missing = [name for name in made.secrets() if Secrets(os.environ).or_none(name) is None]
-    output.emit(_document(made, stored=not dry_run)) if as_json else _tell(made, missing, stored=not dry_run)
+    return import_document(foreign.parse(raw), url, wanted)
 
 
 async def withdraw(name: str, *, as_json: bool) -> None:
@@ -72,21 +94,6 @@ async def withdraw(name: str, *, as_json: bool) -> None:
             "document.not_found", f"no document {name!r} was imported.", field="NAME", remedy="See `viox tools`."
         )
     output.emit({"name": name, "withdrawn": tools}) if as_json else output.say(f"{tools} tools of {name} are withdrawn")
-
-
-async def _store(made: Import, by: str, *, replace: bool) -> None:
-    pool = await deployment.pool()
-    try:
-        async with pool.acquire() as connection, connection.transaction():
-            rows = await connection.fetch("select name, content from documents order by name for update")
-            if any(row["name"] == made.name for row in rows) and not replace:
-                raise Conflict("document.exists", f"{made.name!r} was imported before.", field="--name",
-                               remedy="Say --replace, or take another name.")  # fmt: skip
-            others = [catalogue.Document(row["name"], row["content"]) for row in rows if row["name"] != made.name]
-            _fits(made, others)
-            await connection.execute(PUT, made.name, made.document, len(made.tools), by)
-    finally:
-        await pool.close()
 
 
 def _fits(made: Import, others: Sequence[catalogue.Document]) -> None:

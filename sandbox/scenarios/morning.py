@@ -6,10 +6,13 @@ The checks read the vendors' state, not ours: what a lead's CRM and phone, and a
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
+
+from sandbox.scenarios import upstream
 
 FIRST = ("Ana", "Bruno", "Chiara", "Dmitri", "Elif", "Farid", "Grace", "Hiro", "Ines", "Jonas", "Keiko", "Liam")
 LAST = (
@@ -49,6 +52,7 @@ class Morning:
     client: dict[str, Any]
     stranger: str
     tag: str
+    failed_execution: str = ""
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def replies(self) -> list[dict[str, Any]]:
@@ -59,8 +63,11 @@ class Morning:
         ]
 
 
-def morning(seed: int) -> Morning:
-    """Make the morning. Names, amounts and order come from the seed; a tag keeps one demo apart from the next."""
+def morning(seed: int, vendors: Mapping[str, str]) -> Morning:
+    """Make the morning. Names, amounts and order come from the seed; a tag keeps one demo apart from the next.
+
+    `vendors` are the emulators' addresses: what Stripe and n8n tell is what happened there.
+    """
     dice = random.Random(seed)
     tag = uuid4().hex[:6]
     names = [(a, b) for a, b in zip(dice.sample(FIRST, LEADS + 2), dice.sample(LAST, LEADS + 2), strict=True)]
@@ -68,18 +75,19 @@ def morning(seed: int) -> Morning:
     answers = {leads[0]["phone"]: "Yes please, call me tomorrow.", leads[1]["phone"]: "STOP"}
     client = _client(dice, tag)
     found = Morning(leads, answers, client, _phone(tag, 99), tag)
+    failure = upstream.failed_workflow(vendors["n8n"], tag)
+    found.failed_execution = failure["execution"]["id"]
     found.events = [
         *(event("viox.lead.created", "website", lead, subject=lead["email"]) for lead in leads),
         event("viox.client.signed", "contracts", client, subject=client["client_id"]),
-        *_money(dice, tag),
+        *(event(f"com.stripe.{told['type']}", "stripe", told) for told in upstream.money(vendors["stripe"], dice, tag)),
         event("com.twilio.message.received", "twilio", _sms(found.stranger, "Hi, I have a problem with my order", tag)),
         event("viox.ticket.created", "helpdesk", {"ticket_id": f"T-{tag}", "subject": "Cannot log in, urgent",
               "body": "I am locked out since this morning.", "customer_email": f"c.{tag}@example.com"}),
         event("viox.candidate.applied", "careers", {"candidate_id": f"C-{tag}", "name": " ".join(names[-1]),
               "email": f"job.{tag}@example.com", "position": "Technician", "resume_text": "7 years of field service."}),
         event("viox.briefing.due", "clock", {"day": datetime.now(UTC).date().isoformat()}),
-        event("com.n8n.execution.failed", "n8n", {"workflow": {"id": f"wf-{tag}", "name": "Invoices to sheet"},
-              "execution": {"id": "231", "error": {"message": "504 Gateway timeout"}, "mode": "trigger"}}),
+        event("com.n8n.execution.failed", "n8n", failure),
         event("viox.automation.requested", "owner", {"request_id": f"A-{tag}", "title": "Post new reviews to chat"}),
     ]  # fmt: skip
     dice.shuffle(found.events)
@@ -121,20 +129,6 @@ def _client(dice: random.Random, tag: str) -> dict[str, Any]:
     }
 
 
-def _money(dice: random.Random, tag: str) -> list[dict[str, Any]]:
-    """Stripe events, in the shape of its event object."""
-    made = []
-    for kind in ("invoice.paid", "invoice.payment_failed", "charge.dispute.created"):
-        amount = dice.randrange(5_000, 500_000, 50)
-        thing = {"id": f"in_{tag}{kind[:3]}", "object": kind.split(".")[0], "customer": f"cus_{tag}", "currency": "usd",
-                 "amount_due": amount, "amount": amount, "attempt_count": 1, "number": f"INV-{tag.upper()}"}  # fmt: skip
-        stripe = {"id": f"evt_{uuid4().hex[:16]}", "object": "event", "type": kind, "api_version": "2026-10-28.endive",
-                  "created": int(datetime.now(UTC).timestamp()), "livemode": False, "pending_webhooks": 1,
-                  "request": {"id": None, "idempotency_key": None}, "data": {"object": thing}}  # fmt: skip
-        made.append(event(f"com.stripe.{kind}", "stripe", stripe))
-    return made
-
-
 def _sms(sender: str, text: str, tag: str) -> dict[str, Any]:
     sid = "SM" + uuid4().hex
     return {"MessageSid": sid, "SmsSid": sid, "SmsMessageSid": sid, "AccountSid": "AC" + "5a" * 16, "From": sender,
@@ -149,14 +143,21 @@ def _phone(tag: str, number: int) -> str:
 # -- what must come of it ---------------------------------------------------------------------------------------------
 
 
-def problems(found: Morning, hubspot: dict[str, Any], twilio: dict[str, Any], airtable: dict[str, Any]) -> list[str]:
-    """What the vendors' state lacks or has too much of. Empty when the morning went as it should."""
+def problems(found: Morning, state: Mapping[str, Any]) -> list[str]:
+    """What the vendors' state (by vendor) lacks or has too much of. Empty when the morning went as it should."""
     trouble: list[str] = []
     for lead in found.leads:
-        trouble += _lead_problems(lead, found.answers, hubspot, twilio)
-    trouble += _base_problems(found.client, airtable)
-    if sent := [m for m in twilio["messages"] if m["to"] == found.stranger]:
+        trouble += _lead_problems(lead, found.answers, state["hubspot"], state["twilio"])
+    trouble += _base_problems(found.client, state["airtable"])
+    if sent := [m for m in state["twilio"]["messages"] if m["to"] == found.stranger]:
         trouble.append(f"{len(sent)} messages to a stranger")
+    for address in (f"c.{found.tag}@example.com", f"job.{found.tag}@example.com"):
+        mails = [m for m in state["mail"]["messages"] if address in str(m["to"])]
+        if len(mails) != 1:
+            trouble.append(f"{len(mails)} mails to {address}")
+    retries = [e for e in state["n8n"]["executions"] if str(e.get("retryOf")) == found.failed_execution]
+    if len(retries) != 1:
+        trouble.append(f"the failed workflow was run again {len(retries)} times")
     return trouble
 
 

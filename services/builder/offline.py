@@ -32,11 +32,7 @@ def _failed(
         if repeat:
             return repeat
     retried = seen.result("n8n_retry_execution")
-    ending = (
-        f"run again, now {retried.get('status')}"
-        if retried
-        else "may be tried again"
-        if facts["transient"]
-        else "needs a change first"
-    )
+    ending = "may be tried again" if facts["transient"] else "needs a change first"
+    if retried:
+        ending = f"run again, now {retried.get('status')}"
     return say(f"[offline] {kind}: {facts['error'] or 'no message'}; {ending}.{seen.trouble()}")

@@ -35,7 +35,8 @@ def _questions(kind: str, thing: dict[str, Any]) -> list[tuple[str, dict[str, An
     if kind == "com.stripe.charge.dispute.created":
         return [("stripe_get_dispute", {"dispute": str(thing.get("id"))})]
     name = str(thing.get("customer_name") or "").replace("'", "\\'")
-    books = [("quickbooks_query", {"query": f"select * from Customer where DisplayName = '{name}'"})] if name else []
+    query = f"select * from Customer where DisplayName = '{name}'"  # noqa: S608  # Intuit's language; quotes are escaped
+    books = [("quickbooks_query", {"query": query})] if name else []
     return [("stripe_get_invoice", {"invoice": str(thing.get("id"))}), *books]
 
 

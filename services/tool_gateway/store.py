@@ -322,6 +322,7 @@ class GatewayStore:
                 ],
             )  # fmt: skip
             await connection.execute(SQL["withdraw_tools"], list(catalogue.tools))
+            await connection.execute("select pg_notify('viox_catalogue', '')")
 
     async def documents(self) -> list[tuple[str, dict[str, Any], datetime]]:
         """Imported documents: name, content, when."""

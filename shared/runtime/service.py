@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from shared.bus import topics
@@ -59,6 +60,7 @@ class _Runner:
             settings, f"viox.{spec.name}", topics.of(spec.name), self._accept, self._poison, passing
         )
         self._inbox: Inbox | None = None
+        self._catalogue_changed = asyncio.Event()
         self.tools_problem: str | None = "starting"
 
     async def start(self) -> None:
@@ -72,6 +74,7 @@ class _Runner:
         saver = ThreadSaver(self.pool)
         self.activator = Activator(spec, store, saver, self._model, self.outbox, self._instance.owner, limits)
         self._inbox = Inbox(spec, store, self._wake)
+        self._instance.on_notify("viox_catalogue", self._catalogue_changed.set)
         await self._instance.start()
         await self.activator.refresh_tools()
         self.tools_problem = None
@@ -89,7 +92,9 @@ class _Runner:
     async def keep_tools(self) -> None:
         """Follow the gateway's catalogue, and tell readiness whether Postgres answers."""
         while True:
-            await asyncio.sleep(TOOLS_REFRESH_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._catalogue_changed.wait(), TOOLS_REFRESH_SECONDS)
+            self._catalogue_changed.clear()
             try:
                 await self.activator.refresh_tools()
                 self.tools_problem = None
