@@ -78,7 +78,9 @@ def test_a_200_that_says_no_is_a_failure() -> None:
     ],
 )  # fmt: skip
 def test_a_200_with_what_a_success_never_has_is_a_failure(body: object, state: str) -> None:
-    tool = replace(KEYED, success=Success("Fault", absent=True), error_paths=("Fault.Error.0.Message", "Fault.Error.0.code"))
+    tool = replace(
+        KEYED, success=Success("Fault", absent=True), error_paths=("Fault.Error.0.Message", "Fault.Error.0.code")
+    )
     meaning = of_answer(tool, answer(200, body), 1)
     assert meaning.state == state
     if "Error" in str(body):
