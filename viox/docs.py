@@ -146,6 +146,10 @@ def _settings() -> str:
         "| `<VENDOR>_BASE_URL` | where a vendor is reached; the vendor's real address without it |",
         "| `<VENDOR>_RATE_PER_SECOND` | calls a second the business's plan allows; the smallest plan's without it |",
         "| `HUBSPOT_ACCESS_TOKEN`, `TWILIO_ACCOUNT_SID`, `TWILIO_AUTH_TOKEN`, `TWILIO_FROM`, `AIRTABLE_API_KEY` | credentials, read by the gateway only |",
+        "| `QUICKBOOKS_CLIENT_ID`, `QUICKBOOKS_CLIENT_SECRET`, `QUICKBOOKS_REFRESH_TOKEN`, `QUICKBOOKS_REALM_ID` | QuickBooks Online: the app, its refresh token, the company |",
+        "| `QUICKBOOKS_MINOR_VERSION` | `75` |",
+        "| `HUBSPOT_CLIENT_ID`, `HUBSPOT_CLIENT_SECRET`, `HUBSPOT_REFRESH_TOKEN` | HubSpot by OAuth, where there is no `HUBSPOT_ACCESS_TOKEN` |",
+        "| `QUICKBOOKS_TOKEN_URL`, `HUBSPOT_TOKEN_URL` | where access tokens are fetched; the vendor's real address without it |",
         "| `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `GEMINI_API_KEY`, `MISTRAL_API_KEY` (+ `_BASE_URL`) | models, read by the agents only |",
     ]
     return HEAD + "\n".join(["# Settings", "", "| variable | default or meaning |", "|---|---|", *rows, *extra, ""])

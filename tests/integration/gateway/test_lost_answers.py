@@ -48,7 +48,7 @@ def contacts_and_decoys(world: World, tool: str) -> str:
     of long ago."""
     kind, properties, association = ONCE[tool]
     hubspot = world.hubspot
-    mine, other = (hubspot._insert("contacts", {"email": e}, [])["id"] for e in ("mine@x.co", "other@x.co"))
+    mine, other = (str(hubspot._insert("contacts", {"email": e}, [])["id"]) for e in ("mine@x.co", "other@x.co"))
     if kind != "contacts":
         old = hubspot._insert(kind, properties, link(mine, association) if association else [])
         old["createdAt"] = OLD

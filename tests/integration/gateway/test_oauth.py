@@ -10,6 +10,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from sandbox.postgres import Postgres
+from sandbox.vendors import hubspot
 from sandbox.vendors.quickbooks import REFRESH_TOKEN
 from services.tool_gateway.credentials import Secrets
 from services.tool_gateway.oauth import Tokens
@@ -215,3 +216,17 @@ async def test_a_token_endpoint_is_never_asked_without_a_client(world: World) ->
         await gateway.tokens.get(credential(gateway))
     assert (error.value.code, error.value.field) == ("credential.missing", "QUICKBOOKS_CLIENT_SECRET")
     assert granted(world) == []
+
+
+async def test_a_public_app_of_hubspot_proves_itself_in_the_form(world: World) -> None:
+    del world.secrets["HUBSPOT_ACCESS_TOKEN"]
+    world.secrets |= {"HUBSPOT_CLIENT_ID": hubspot.CLIENT_ID, "HUBSPOT_CLIENT_SECRET": hubspot.CLIENT_SECRET,
+                      "HUBSPOT_REFRESH_TOKEN": hubspot.REFRESH_TOKEN,
+                      "HUBSPOT_TOKEN_URL": world.secrets["HUBSPOT_BASE_URL"] + "/oauth/v1/token"}  # fmt: skip
+    gateway = await world.gateway()
+    for step in (1, 2):
+        await gateway.intake.accept([wants("hubspot_list_owners", {}, step=step)])
+        await world.state("succeeded", step=step)
+    assert [grant["granted"] for grant in world.hubspot.oauth.grants] == [True]
+    (asked,) = [body for _, path, body in world.seen if path == "/oauth/v1/token"]
+    assert b"client_secret=" in asked
