@@ -149,6 +149,10 @@ def _settings() -> str:
         "| `ELEVENLABS_API_KEY`, `ELEVENLABS_AGENT_ID`, `ELEVENLABS_PHONE_NUMBER_ID` | credential, and the agent and number that calls are made with |",
         "| `MAKE_API_KEY`, `MAKE_ORGANIZATION_ID`, `MAKE_BASE_URL` | credential, organization, and address of its zone; `https://eu1.make.com/api/v2` |",
         "| `N8N_API_KEY`, `N8N_BASE_URL`, `N8N_WEBHOOK_KEY` | credential, address of the instance (no default), and what its webhooks want as `X-Viox-Key`, if anything |",
+        "| `QUICKBOOKS_CLIENT_ID`, `QUICKBOOKS_CLIENT_SECRET`, `QUICKBOOKS_REFRESH_TOKEN`, `QUICKBOOKS_REALM_ID` | QuickBooks Online: the app, its refresh token, the company |",
+        "| `QUICKBOOKS_MINOR_VERSION` | `75` |",
+        "| `HUBSPOT_CLIENT_ID`, `HUBSPOT_CLIENT_SECRET`, `HUBSPOT_REFRESH_TOKEN` | HubSpot by OAuth, where there is no `HUBSPOT_ACCESS_TOKEN` |",
+        "| `QUICKBOOKS_TOKEN_URL`, `HUBSPOT_TOKEN_URL` | where access tokens are fetched; the vendor's real address without it |",
         "| `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `GEMINI_API_KEY`, `MISTRAL_API_KEY` (+ `_BASE_URL`) | models, read by the agents only |",
     ]
     return HEAD + "\n".join(["# Settings", "", "| variable | default or meaning |", "|---|---|", *rows, *extra, ""])

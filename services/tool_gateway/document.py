@@ -388,4 +388,6 @@ def _success(given: dict[str, Any] | None) -> Success | None:
     if given is None:
         return None
     one_of, none_of = given.get("one_of"), given.get("none_of")
-    return Success(given["path"], tuple(one_of) if one_of else None, tuple(none_of) if none_of else None)
+    return Success(
+        given["path"], tuple(one_of) if one_of else None, tuple(none_of) if none_of else None, bool(given.get("absent"))
+    )

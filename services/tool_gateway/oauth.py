@@ -68,13 +68,16 @@ class Tokens:
             raise unsent from error
 
     def refused(self, credential: Credential, token: str) -> bool:
-        """The vendor did not take this token: fetch another. False when that has been tried already."""
-        name = _name(credential)
-        if token in self._refused or (known := self._known.get(name)) is None:
-            return False
-        if known.access == token:
+        """The vendor did not take this token: ask for another, which a neighbour may have fetched by now.
+
+        False when renewing has brought the same token again.
+        """
+        known = self._known.get(_name(credential))
+        if known is not None and known.access == token:
+            if token in self._refused:
+                return False
             self._refused.add(token)
-            del self._known[name]
+            del self._known[_name(credential)]
         return True
 
     async def _get(self, credential: Credential) -> str:
@@ -98,7 +101,7 @@ class Tokens:
                 try:
                     made = await self._ask(credential, refresh, seed)
                 except VioxError as error:
-                    problem = error
+                    problem = _with_lost(error, row, stored)
                 else:
                     sealed = box.encrypt(json.dumps({"access": made.access, "refresh": made.refresh}).encode())
                     await connection.execute(WRITE, name, sealed, made.expires_at, seed)
@@ -154,16 +157,13 @@ class Tokens:
 
 def _answered(client: Any, credential: Credential, answer: httpx2.Response, refresh: str | None, seed: str) -> _Token:
     text = answer.extensions["viox.body"].decode("utf-8", "replace")
-    names = ", ".join(credential.secrets)
     if answer.status_code >= 500 or answer.status_code == 429:
         raise VioxError("credential.unavailable", f"the token endpoint answers {answer.status_code}.")
     try:
         given = client.parse_request_body_response(text)
     except OAuth2Error as error:
-        raise VioxError(
-            "credential.refused", f"the token endpoint refuses: {error.error} {error.description or ''}".strip() + ".",
-            field=names, remedy="Authorise VioX OS anew at the vendor and set the new refresh token.",
-        ) from error  # fmt: skip
+        said = f"the token endpoint refuses: {error.error} {error.description or ''}".strip() + "."
+        raise _refusal(credential, str(error.error), said) from error
     except ValueError as error:
         raise VioxError(
             "credential.unavailable", f"the token endpoint answers {answer.status_code} and no token."
@@ -171,6 +171,26 @@ def _answered(client: Any, credential: Credential, answer: httpx2.Response, refr
     seconds = float(given.get("expires_in") or 3600)
     expires = datetime.now(UTC) + timedelta(seconds=seconds)
     return _Token(given["access_token"], given.get("refresh_token") or refresh, expires, seed)
+
+
+def _refusal(credential: Credential, code: str, said: str) -> VioxError:
+    """What was refused by its setting's name: the refresh token for invalid_grant, else the client, else any of them."""
+    names = credential.secrets
+    if code == "invalid_grant" and len(names) > 2:
+        remedy = f"Authorise VioX OS anew at the vendor and set {names[2]} to the new refresh token."
+        return VioxError("credential.refused", said, field=names[2], remedy=remedy)
+    named = ", ".join(names[:2] if code == "invalid_client" else names)
+    return VioxError("credential.refused", said, field=named, remedy=f"Correct {named} in the gateway's environment.")
+
+
+def _with_lost(error: VioxError, row: Any, stored: _Token | None) -> VioxError:
+    """A refusal after the stored token could not be opened is most likely the key's fault."""
+    if error.code != "credential.refused" or row["sealed"] is None or stored is not None:
+        return error
+    return VioxError(
+        error.code, f"{error.message} The stored token was sealed with another {KEY_NAME}.", field=KEY_NAME,
+        remedy=f"Add the former key to {KEY_NAME}, after the new one and a comma. Or else: {error.remedy}",
+    )  # fmt: skip
 
 
 def _opened(box: MultiFernet, row: Any) -> _Token | None:

@@ -107,14 +107,9 @@ def _of_success(tool: Tool, answer: Answer, attempt: int) -> Meaning:
         return _uncertain(
             tool, attempt, {"code": "tool.unreadable_answer", "message": f"the answer is not JSON: {unreadable}."}
         )
-    if tool.success is not None:
-        found = at(body, tool.success.path)
-        refused = (tool.success.one_of is not None and found not in tool.success.one_of) or (
-            tool.success.none_of is not None and found in tool.success.none_of
-        )
-        if refused:
-            error = _vendor_error(tool, answer) | {"code": "tool.vendor_refused"}
-            return Meaning("failed", error=error)
+    if tool.success is not None and not tool.success.met(at(body, tool.success.path)):
+        error = _vendor_error(tool, answer) | {"code": "tool.vendor_refused"}
+        return Meaning("failed", error=error)
     return Meaning("succeeded", shown(tool, body))
 
 

@@ -64,11 +64,18 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """Condition on a 2xx body: the value at `path` is (not) one of these. A 200 that says no is a failure."""
+    """Condition on a 2xx body: the value at `path` is (not) one of these, or `absent`. A 200 that says no is a failure."""
 
     path: str
     one_of: tuple[Any, ...] | None = None
     none_of: tuple[Any, ...] | None = None
+    absent: bool = False
+
+    def met(self, found: Any) -> bool:
+        """True when what stands at the path is what a success has there. Null counts as absent."""
+        if self.absent and found is not None:
+            return False
+        return (self.one_of is None or found in self.one_of) and (self.none_of is None or found not in self.none_of)
 
 
 @dataclass(frozen=True, slots=True)

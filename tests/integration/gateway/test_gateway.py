@@ -3,172 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 import pytest
-from aiohttp import web
 
 from sandbox.postgres import Postgres
-from sandbox.vendors.hubspot import TOKEN, HubSpot
-from sandbox.vendors.main import start
-from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN, NUMBER, Twilio
-from services.tool_gateway import catalogue
-from services.tool_gateway.close import Closer
-from services.tool_gateway.connectors.postgres import Records
-from services.tool_gateway.connectors.smtp import Mailer
+from sandbox.vendors.hubspot import TOKEN
+from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN
 from services.tool_gateway.credentials import Secrets
-from services.tool_gateway.execute import Connector, Executor, Sender
-from services.tool_gateway.guard import Guard
-from services.tool_gateway.intake import Intake
-from services.tool_gateway.oauth import Tokens
-from services.tool_gateway.resume import Resumer
-from services.tool_gateway.settle import Settler
-from services.tool_gateway.store import GatewayStore
 from services.tool_gateway.tools import Rate
-from services.tool_gateway.wire import Wire
-from shared.bus import topics
 from shared.bus.kafka import Record
-from shared.bus.messages import ToolCallRequested, call_requested
-from shared.bus.outbox import Outbox
-from shared.errors import VioxError
-from shared.ids import call_id, run_id, thread_id
-from shared.store.pool import Instance, Pool
+from shared.ids import call_id
+from tests.integration.gateway.world import RUN, World, gateway_world, wants
 
-RUN = run_id("closer", "/t", "1")
+__all__ = ["gateway_world"]
 SMS = {"To": "+14155550123", "Body": "Hi Ana"}
-
-
-class NoProducer:
-    async def send(self, *_: Any) -> Any:
-        raise VioxError("kafka.unavailable", "none in this test")
-
-
-class Gateway:
-    """One replica of the gateway without Kafka around it."""
-
-    def __init__(self, pool: Pool, dsn: str, secrets: dict[str, str], timeout: float = 1.0) -> None:
-        loaded = catalogue.load()
-        tools = [
-            replace(
-                t, timeout_seconds=timeout, settle=replace(t.settle, lag_seconds=0.2) if t.settle else None, rate=None
-            )
-            for t in loaded.tools.values()
-        ]
-        self.catalogue = catalogue.Catalogue(tools, catalogue.read_grants())
-        values = Secrets(secrets)
-        self.instance = Instance(dsn, "gateway")
-        self.store = GatewayStore(pool, self.instance.owner)
-        outbox = Outbox("gateway", pool, NoProducer())  # type: ignore[arg-type]
-        self.wire = Wire(Guard(loopback=True))
-        others: dict[str, Connector] = {"smtp": Mailer(values, Guard(loopback=True)), "postgres": Records(pool, values)}
-        self.sender = Sender(self.wire, values, Tokens(values, pool, self.wire), others)
-        self.resumer = Resumer(self.catalogue, values, self.store, outbox, lambda ready: self.executor.start(ready))
-        self.closer = Closer(self.store, outbox, self.resumer.wait_until)
-        self.executor = Executor(self.sender, self.closer, concurrency=16)
-        self.intake = Intake(
-            self.catalogue, values, self.store, outbox, self.executor.start, self.resumer.wait_until, pool
-        )
-        self.settler = Settler(self.catalogue, values, self.store, outbox, self.sender)
-        self._loops: list[asyncio.Task[None]] = []
-
-    async def start(self, *loops: str) -> None:
-        await self.instance.start()
-        runs = {"closer": self.closer.run, "resumer": self.resumer.run, "settler": self.settler.run}
-        self._loops = [asyncio.create_task(runs[name]()) for name in loops or runs]
-
-    async def die(self) -> None:
-        """As by SIGKILL: loops gone, session gone, what is in flight goes on to nobody."""
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
-        await self.instance.stop()
-
-    async def stop(self) -> None:
-        await self.executor.drain(5)
-        await self.die()
-        await self.wire.aclose()
-
-
-class World:
-    """Vendors, replicas and the tables, for one test."""
-
-    def __init__(self, pool: Pool, admin: Any, dsn: str) -> None:
-        self._pool, self.admin, self._dsn = pool, admin, dsn
-        self.hubspot, self.twilio = HubSpot(index_delay=0), Twilio()
-        self.hubspot.unlimited = True
-        self._gateways: list[Gateway] = []
-        self._runners: list[web.AppRunner] = []
-
-    async def open(self) -> None:
-        ports = []
-        for emulator in (self.hubspot, self.twilio):
-            runner, port = await start(emulator, 0)
-            self._runners.append(runner)
-            ports.append(port)
-        self.secrets = {
-            "HUBSPOT_BASE_URL": f"http://127.0.0.1:{ports[0]}", "HUBSPOT_ACCESS_TOKEN": TOKEN,
-            "TWILIO_BASE_URL": f"http://127.0.0.1:{ports[1]}", "TWILIO_ACCOUNT_SID": ACCOUNT,
-            "TWILIO_AUTH_TOKEN": AUTH_TOKEN, "TWILIO_FROM": NUMBER,
-        }  # fmt: skip
-
-    async def gateway(self, *loops: str, timeout: float = 1.0) -> Gateway:
-        made = Gateway(self._pool, self._dsn, self.secrets, timeout)
-        await made.start(*loops)
-        self._gateways.append(made)
-        return made
-
-    async def close(self) -> None:
-        for gateway in self._gateways:
-            await gateway.stop()
-        for runner in self._runners:
-            await runner.cleanup()
-
-    async def call(self, step: int = 1, index: int = 0) -> Any:
-        return await self.admin.fetchrow("select * from tool_calls where call_id = $1", call_id(RUN, step, index))
-
-    async def state(self, wanted: str, step: int = 1, seconds: float = 20) -> Any:
-        async with asyncio.timeout(seconds):
-            while True:
-                row = await self.call(step)
-                if row is not None and row["state"] == wanted:
-                    return row
-                await asyncio.sleep(0.02)
-
-    def fault(self, emulator: Any, kind: str, **more: Any) -> None:
-        from sandbox.vendors.common import Fault
-
-        emulator.faults.append(Fault(kind, **more))
-
-    async def phases(self, step: int = 1) -> list[str]:
-        rows = await self.admin.fetch(
-            "select phase from ledger_entries where call_id = $1 order by entry_id", call_id(RUN, step, 0)
-        )
-        return [row["phase"] for row in rows]
-
-
-@pytest.fixture
-async def world(gateway_pool: Pool, admin: Any, postgres: Postgres) -> AsyncIterator[World]:
-    made = World(gateway_pool, admin, postgres.dsn("viox_gateway"))
-    await made.open()
-    await admin.execute(
-        "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)"
-        " values ($1, 'closer', $2, 'c', 'running', '/t', '1', 'viox.task.requested')",
-        RUN, thread_id("closer", "c"),
-    )  # fmt: skip
-    yield made
-    await made.close()
-
-
-def wants(tool: str, arguments: dict[str, Any], step: int = 1, index: int = 0, agent: str = "closer") -> Record:
-    made = ToolCallRequested(
-        call_id=call_id(RUN, step, index), run_id=str(RUN), step=step, index=index, tool=tool, arguments=arguments
-    )
-    key, value, headers = call_requested(agent, made, "c", datetime.now(UTC), None).to_kafka()
-    return Record(topics.tool_calls(agent), 0, step, key, value, tuple(headers))
 
 
 async def test_a_call_leaves_intent_outcome_and_answer(world: World) -> None:

@@ -15,7 +15,10 @@ from shared.ids import CallId, RunId, ThreadId
 RUN = RunId(UUID(int=1))
 FINE = Standing(twin_unknown=False, run_over=False, paused=False)
 CATALOGUE = catalogue.load()
-DEAL = {"properties": {"dealname": "x", "dealstage": "closedwon"}}
+CONTACT = {
+    "associations": [{"to": {"id": "5"}, "types": [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 3}]}]
+}
+DEAL = {"properties": {"dealname": "x", "dealstage": "closedwon"}} | CONTACT
 
 
 def call(tool: str, arguments: dict[str, Any], agent: str = "closer") -> Requested:
@@ -50,8 +53,8 @@ def test_unknown_tool_suggests_granted_ones_only() -> None:
     ("arguments", "where"),
     [
         ({}, "arguments"),
-        ({"properties": {"dealname": "x"}}, "properties"),
-        ({"properties": {"dealname": "x", "dealstage": "s", "amount": "12,5"}}, "properties.amount"),
+        ({"properties": {"dealname": "x"}} | CONTACT, "properties"),
+        ({"properties": {"dealname": "x", "dealstage": "s", "amount": "12,5"}} | CONTACT, "properties.amount"),
         (DEAL | {"surprise": 1}, "arguments"),
         (DEAL | {"associations": [{"to": {"id": 5}, "types": []}]}, "associations.0.to.id"),
     ],

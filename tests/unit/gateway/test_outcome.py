@@ -67,6 +67,26 @@ def test_a_200_that_says_no_is_a_failure() -> None:
     assert sms.state == "failed"
 
 
+@pytest.mark.parametrize(
+    ("body", "state"),
+    [
+        ({"Fault": {"Error": [{"Message": "Stale Object Error", "Detail": "Somebody else saved it.", "code": "5010"}]}}, "failed"),
+        ({"Fault": {}}, "failed"),
+        ({"Fault": None, "Invoice": {}}, "succeeded"),
+        ({"Invoice": {}}, "succeeded"),
+        ([], "succeeded"),
+    ],
+)  # fmt: skip
+def test_a_200_with_what_a_success_never_has_is_a_failure(body: object, state: str) -> None:
+    tool = replace(
+        KEYED, success=Success("Fault", absent=True), error_paths=("Fault.Error.0.Message", "Fault.Error.0.code")
+    )
+    meaning = of_answer(tool, answer(200, body), 1)
+    assert meaning.state == state
+    if "Error" in str(body):
+        assert meaning.error == {"code": "tool.vendor_refused", "message": "Stale Object Error · 5010", "status": 200}
+
+
 def test_models_see_the_projection_only() -> None:
     body = {"id": "7", "properties": {"dealname": "x", "secret": 1}, "createdAt": "now"}
     assert of_answer(ONCE, answer(201, body), 1).result == {"id": "7", "properties": {"dealname": "x"}}

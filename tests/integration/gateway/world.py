@@ -1,0 +1,188 @@
+"""Whole gateways without Kafka around them, on real Postgres, against vendors that can be told to fail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aiohttp import web
+from cryptography.fernet import Fernet
+
+from sandbox.postgres import Postgres
+from sandbox.vendors import quickbooks
+from sandbox.vendors.common import Fault, Handler
+from sandbox.vendors.hubspot import TOKEN, HubSpot
+from sandbox.vendors.main import start
+from sandbox.vendors.quickbooks import QuickBooks
+from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN, NUMBER, Twilio
+from services.tool_gateway import catalogue
+from services.tool_gateway.close import Closer
+from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.execute import Executor, Sender
+from services.tool_gateway.guard import Guard
+from services.tool_gateway.intake import Intake
+from services.tool_gateway.oauth import Tokens
+from services.tool_gateway.resume import Resumer
+from services.tool_gateway.settle import Settler
+from services.tool_gateway.store import GatewayStore
+from services.tool_gateway.wire import Wire
+from shared.bus import topics
+from shared.bus.kafka import Record
+from shared.bus.messages import ToolCallRequested, call_requested
+from shared.bus.outbox import Outbox
+from shared.errors import VioxError
+from shared.ids import call_id, run_id, thread_id
+from shared.store.pool import Instance, Pool
+
+RUN = run_id("closer", "/t", "1")
+
+
+class NoProducer:
+    async def send(self, *_: Any) -> Any:
+        raise VioxError("kafka.unavailable", "none in this test")
+
+
+class Gateway:
+    """One replica of the gateway without Kafka around it."""
+
+    def __init__(
+        self, pool: Pool, dsn: str, secrets: dict[str, str], timeout: float = 1.0, lag_seconds: float = 0.2
+    ) -> None:
+        loaded = catalogue.load()
+        tools = [
+            replace(
+                t,
+                timeout_seconds=timeout,
+                settle=replace(t.settle, lag_seconds=lag_seconds) if t.settle else None,
+                rate=None,
+            )
+            for t in loaded.tools.values()
+        ]
+        grants: Mapping[str, frozenset[str]] = {**catalogue.read_grants(), "closer": frozenset(loaded.tools)}
+        self.catalogue = catalogue.Catalogue(tools, grants)
+        values = Secrets(secrets)
+        self.instance = Instance(dsn, "gateway")
+        self.store = GatewayStore(pool, self.instance.owner)
+        outbox = Outbox("gateway", pool, NoProducer())  # type: ignore[arg-type]
+        self.wire = Wire(Guard(loopback=True))
+        self.tokens = Tokens(values, pool, self.wire)
+        others: dict[str, Connector] = {"smtp": Mailer(values, Guard(loopback=True)), "postgres": Records(pool, values)}
+        self.sender = Sender(self.wire, values, self.tokens, others)
+        self.resumer = Resumer(self.catalogue, values, self.store, outbox, lambda ready: self.executor.start(ready))
+        self.closer = Closer(self.store, outbox, self.resumer.wait_until)
+        self.executor = Executor(self.sender, self.closer, concurrency=16)
+        self.intake = Intake(
+            self.catalogue, values, self.store, outbox, self.executor.start, self.resumer.wait_until, pool
+        )
+        self.settler = Settler(self.catalogue, values, self.store, outbox, self.sender)
+        self._loops: list[asyncio.Task[None]] = []
+
+    async def start(self, *loops: str) -> None:
+        await self.instance.start()
+        runs = {"closer": self.closer.run, "resumer": self.resumer.run, "settler": self.settler.run}
+        self._loops = [asyncio.create_task(runs[name]()) for name in loops or runs]
+
+    async def die(self) -> None:
+        """As by SIGKILL: loops gone, session gone, what is in flight goes on to nobody."""
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        await self.instance.stop()
+
+    async def stop(self) -> None:
+        await self.executor.drain(5)
+        await self.die()
+        await self.wire.aclose()
+
+
+class World:
+    """Vendors, replicas and the tables, for one test."""
+
+    def __init__(self, pool: Pool, admin: Any, dsn: str) -> None:
+        self._pool, self.admin, self._dsn = pool, admin, dsn
+        self.hubspot, self.twilio, self.quickbooks = HubSpot(index_delay=0), Twilio(), QuickBooks()
+        self.hubspot.unlimited = True
+        self.seen: list[tuple[str, str, bytes]] = []
+        self._gateways: list[Gateway] = []
+        self._runners: list[web.AppRunner] = []
+
+    async def open(self) -> None:
+        ports = []
+        for emulator in (self.hubspot, self.twilio, self.quickbooks):
+            emulator.app.middlewares.insert(0, self._keep)
+            runner, port = await start(emulator, 0)
+            self._runners.append(runner)
+            ports.append(port)
+        self.secrets = {
+            "HUBSPOT_BASE_URL": f"http://127.0.0.1:{ports[0]}", "HUBSPOT_ACCESS_TOKEN": TOKEN,
+            "TWILIO_BASE_URL": f"http://127.0.0.1:{ports[1]}", "TWILIO_ACCOUNT_SID": ACCOUNT,
+            "TWILIO_AUTH_TOKEN": AUTH_TOKEN, "TWILIO_FROM": NUMBER,
+            "QUICKBOOKS_BASE_URL": f"http://127.0.0.1:{ports[2]}", "QUICKBOOKS_REALM_ID": quickbooks.REALM_ID,
+            "QUICKBOOKS_CLIENT_ID": quickbooks.CLIENT_ID, "QUICKBOOKS_CLIENT_SECRET": quickbooks.CLIENT_SECRET,
+            "QUICKBOOKS_REFRESH_TOKEN": quickbooks.REFRESH_TOKEN,
+            "QUICKBOOKS_TOKEN_URL": f"http://127.0.0.1:{ports[2]}/oauth2/v1/tokens/bearer",
+            "VIOX_SECRET_KEY": Fernet.generate_key().decode(),
+        }  # fmt: skip
+
+    @web.middleware
+    async def _keep(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """What the vendors were asked, byte for byte: method, path with query, body."""
+        self.seen.append((request.method, request.raw_path, await request.read()))
+        return await handler(request)
+
+    async def gateway(self, *loops: str, timeout: float = 1.0) -> Gateway:
+        made = Gateway(self._pool, self._dsn, self.secrets, timeout)
+        await made.start(*loops)
+        self._gateways.append(made)
+        return made
+
+    async def close(self) -> None:
+        for gateway in self._gateways:
+            await gateway.stop()
+        for runner in self._runners:
+            await runner.cleanup()
+
+    async def call(self, step: int = 1, index: int = 0) -> Any:
+        return await self.admin.fetchrow("select * from tool_calls where call_id = $1", call_id(RUN, step, index))
+
+    async def state(self, wanted: str, step: int = 1, seconds: float = 20) -> Any:
+        async with asyncio.timeout(seconds):
+            while True:
+                row = await self.call(step)
+                if row is not None and row["state"] == wanted:
+                    return row
+                await asyncio.sleep(0.02)
+
+    def fault(self, emulator: Any, kind: str, **more: Any) -> None:
+        emulator.faults.append(Fault(kind, **more))
+
+    async def phases(self, step: int = 1) -> list[str]:
+        rows = await self.admin.fetch(
+            "select phase from ledger_entries where call_id = $1 order by entry_id", call_id(RUN, step, 0)
+        )
+        return [row["phase"] for row in rows]
+
+
+@pytest.fixture(name="world")
+async def gateway_world(gateway_pool: Pool, admin: Any, postgres: Postgres) -> AsyncIterator[World]:
+    made = World(gateway_pool, admin, postgres.dsn("viox_gateway"))
+    await made.open()
+    await admin.execute(
+        "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)"
+        " values ($1, 'closer', $2, 'c', 'running', '/t', '1', 'viox.task.requested')",
+        RUN, thread_id("closer", "c"),
+    )  # fmt: skip
+    yield made
+    await made.close()
+
+
+def wants(tool: str, arguments: dict[str, Any], step: int = 1, index: int = 0, agent: str = "closer") -> Record:
+    made = ToolCallRequested(
+        call_id=call_id(RUN, step, index), run_id=str(RUN), step=step, index=index, tool=tool, arguments=arguments
+    )
+    key, value, headers = call_requested(agent, made, "c", datetime.now(UTC), None).to_kafka()
+    return Record(topics.tool_calls(agent), 0, step, key, value, tuple(headers))
