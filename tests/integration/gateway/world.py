@@ -21,8 +21,10 @@ from sandbox.vendors.quickbooks import QuickBooks
 from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN, NUMBER, Twilio
 from services.tool_gateway import catalogue
 from services.tool_gateway.close import Closer
+from services.tool_gateway.connectors.postgres import Records
+from services.tool_gateway.connectors.smtp import Mailer
 from services.tool_gateway.credentials import Secrets
-from services.tool_gateway.execute import Executor, Sender
+from services.tool_gateway.execute import Connector, Executor, Sender
 from services.tool_gateway.guard import Guard
 from services.tool_gateway.intake import Intake
 from services.tool_gateway.oauth import Tokens
