@@ -218,7 +218,7 @@ def _arguments(
         place = one["in"]
         if place not in DEFAULT_STYLES:
             raise ValueError(f"parameter {one['name']!r} is in {place!r}")
-        argument = free_name(one["name"], properties)
+        argument = free_name(one.get("x-viox-argument", one["name"]), properties)
         content = one.get("content")
         schema = next(iter(content.values())).get("schema", {}) if content else one.get("schema", {})
         style = one.get("style", DEFAULT_STYLES[place])
