@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from sandbox.vendors.common import Emulator, Handler
 from services.tool_gateway import catalogue, outcome
@@ -24,7 +24,7 @@ from services.tool_gateway.credentials import Secrets, sign
 from services.tool_gateway.encode import prepare
 from services.tool_gateway.guard import Guard
 from services.tool_gateway.outcome import Answer, Meaning
-from services.tool_gateway.tools import Credential
+from services.tool_gateway.tools import Credential, Tool
 from services.tool_gateway.wire import Wire
 from shared.ids import CallId
 from tests.contract.emulators import Served
@@ -53,6 +53,8 @@ class Seen:
 class SideBySide(Served):
     """An emulator that keeps what it is asked. `settings` are the gateway's secrets and base URLs (`{url}` is filled)."""
 
+    tools: Mapping[str, Tool] = TOOLS
+
     def __init__(self, emulator: Emulator, settings: Mapping[str, str], headers: Iterable[str] = HEADERS) -> None:
         self.seen: list[Seen] = []
         self._wanted = tuple(headers)
@@ -68,7 +70,7 @@ class SideBySide(Served):
 
     def call(self, tool: str, /, key: str = "", **arguments: Any) -> Meaning:
         """Carry out a call as the gateway would, without its tables."""
-        found = TOOLS[tool]
+        found = self.tools[tool]
         problem = found.problem_with(arguments)
         assert problem is None, problem
         answer = asyncio.run(self._send(tool, key, arguments))
@@ -81,7 +83,7 @@ class SideBySide(Served):
     async def _send(self, tool: str, key: str, arguments: Mapping[str, Any]) -> Answer:
         import httpx2
 
-        prepared = prepare(TOOLS[tool], arguments, self.secrets, key=CallId(key))
+        prepared = prepare(self.tools[tool], arguments, self.secrets, key=CallId(key))
         url, headers = await sign(prepared, self.secrets, self._token)
         wire = Wire(Guard(loopback=True))
         try:
@@ -101,6 +103,11 @@ class SideBySide(Served):
         if not request.path.startswith("/_sandbox/"):
             kind = request.headers.get("Content-Type", "")
             raw = await request.read()
+            if raw:  # parts and `can_read_body` look at the stream, which is used up now
+                stream = StreamReader(request.protocol, 2**16)
+                stream.feed_data(raw)
+                stream.feed_eof()
+                request._payload = stream
             wanted = [n for n in self._wanted if n in request.headers and (raw or n != "content-type")]
             plain = {name: _header(request.headers[name]) for name in wanted}
             path = "/".join(quote(unquote(part), safe="") for part in request.raw_path.partition("?")[0].split("/"))
