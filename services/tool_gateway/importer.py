@@ -149,6 +149,7 @@ def _take_operations(made: Import, wish: Wish) -> None:
                 annotated = _annotated(document, wish, path, method, item, names)
                 trial = {"parameters": item.get("parameters") or [], "servers": item.get("servers"), method: annotated}
                 tool = read_tool(document, document["info"]["x-viox"], path, method, trial)
+                _check_settings(tool, wish)
             except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
                 made.skipped.append(Skipped(method.upper(), path, reason(error)))
                 continue
@@ -162,6 +163,27 @@ def _take_operations(made: Import, wish: Wish) -> None:
             if method in item:
                 made.skipped.append(Skipped(method.upper(), path, f"{method.upper()} says nothing a model could use"))
     document["paths"] = kept
+
+
+def _check_settings(tool: Tool, wish: Wish) -> None:
+    """A document gets its own settings and secrets, and those that our overlay names; never another vendor's."""
+    credentials = [credential for one in tool.credentials for credential in one]
+    named = {name for credential in credentials for name in credential.secrets}
+    named |= {c.oauth.token_url_setting for c in credentials if c.oauth and c.oauth.token_url_setting}
+    named |= {p.setting for p in tool.parameters if p.setting} | set(tool.body.settings.values() if tool.body else ())
+    named |= {given[0] for given in tool.headers.values() if not isinstance(given, str)}
+    named |= {tool.base_url_setting} if tool.base_url_setting else set()
+    ours = set(_words(wish.overlay))
+    for name in sorted(named - ours):
+        if not name.startswith(wish.name.upper().replace("-", "_") + "_") or name.startswith("VIOX_"):
+            raise ValueError(f"it wants the setting {name}, which is not its own; an overlay may say so")
+
+
+def _words(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    for inner in node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ():
+        yield from _words(inner)
 
 
 def _items(document: Mapping[str, Any]) -> Iterator[tuple[str, Any, str | None]]:

@@ -38,7 +38,8 @@ def credentials_of(
 
 def secret_names(prefix: str, scheme_name: str, scheme: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the secrets that a security scheme needs, for instance NORTHWIND_API_KEY. Raises ValueError."""
-    base = f"{prefix}_{_upper(scheme_name)}" if not _upper(scheme_name).startswith(prefix) else _upper(scheme_name)
+    upper = _upper(scheme_name)
+    base = upper if upper == prefix or upper.startswith(f"{prefix}_") else f"{prefix}_{upper}"
     kind, http = str(scheme.get("type", "")), str(scheme.get("scheme", "")).lower()
     if kind == "apiKey":
         return (base,)

@@ -206,6 +206,37 @@ def test_credentials_of_each_kind_by_name() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("about", "operation"),
+    [
+        ({"credential": {"scheme": "bearer", "secrets": ["STRIPE_SECRET_KEY"]}}, {}),
+        ({"headers": {"X-Token": {"setting": "STRIPE_SECRET_KEY"}}}, {}),
+        ({"base_url_setting": "STRIPE_SECRET_KEY"}, {}),
+        ({}, {"parameters": [{"name": "t", "in": "query", "schema": {"type": "string"}, "x-viox-setting": "STRIPE_SECRET_KEY"}]}),
+        ({}, {"requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": {
+            "t": {"type": "string", "x-viox-setting": "STRIPE_SECRET_KEY"}}}}}}}),
+    ],
+)  # fmt: skip
+def test_a_document_cannot_ask_for_secrets_that_are_not_its_own(about: Any, operation: Any) -> None:
+    given = document(good=get(operationId="good"), bad=get(**operation))
+    given["info"]["x-viox"] = about
+    if about:
+        del given["paths"]["/good"]
+        with pytest.raises(BadInput, match="STRIPE_SECRET_KEY"):
+            bring(given)
+    else:
+        (skipped,) = bring(given).skipped
+        assert "STRIPE_SECRET_KEY" in skipped.reason
+    agreed = {"overlay": "1.0.0", "actions": [{"target": "$.info", "update": {"x-agreed": "STRIPE_SECRET_KEY"}}]}
+    assert bring(given, overlay=agreed).skipped == [], "what the integrator writes down is the integrator's decision"
+
+
+def test_a_scheme_whose_name_begins_like_another_vendors_secret_has_a_name_of_its_own() -> None:
+    schemes = {"shopify_token": {"type": "http", "scheme": "bearer"}}
+    made = bring(document(things=get(security=[{"shopify_token": []}])) | {"components": {"securitySchemes": schemes}})
+    assert made.secrets() == ["SHOP_SHOPIFY_TOKEN"]
+
+
 def test_what_was_imported_reads_back_the_same() -> None:
     made = bring(document(things=get(parameters=[{"name": "filter[a]", "in": "query", "schema": {"type": "string"}}])))
     (again,) = read_tools(orjson.loads(orjson.dumps(made.document)), "shop")
