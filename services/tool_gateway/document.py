@@ -34,6 +34,7 @@ ARGUMENT = re.compile(r"[^a-zA-Z0-9_.-]")
 METHODS = ("get", "put", "post", "delete", "patch")
 BODY_KINDS = {"application/json": "json", "application/x-www-form-urlencoded": "form", "multipart/form-data": "multipart",
               "text/plain": "text"}  # fmt: skip
+NOT_PLAIN = ("oneOf", "anyOf", "not", "if", "patternProperties", "dependentSchemas", "dependentRequired")
 IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization", "content-length", "host"})
 DEFAULT_STYLES: dict[str, Any] = {"path": "simple", "header": "simple", "query": "form", "cookie": "form"}
 FILE = {
@@ -219,7 +220,7 @@ def _arguments(
         place = one["in"]
         if place not in DEFAULT_STYLES:
             raise ValueError(f"parameter {one['name']!r} is in {place!r}")
-        argument = free_name(one["name"], properties)
+        argument = free_name(one.get("x-viox-argument", one["name"]), properties)
         content = one.get("content")
         schema = next(iter(content.values())).get("schema", {}) if content else one.get("schema", {})
         style = one.get("style", DEFAULT_STYLES[place])
@@ -318,7 +319,7 @@ def _media(content: Mapping[str, Any]) -> tuple[str, str]:
 
 def _flat(document: Mapping[str, Any], schema: Any, depth: int = 0) -> dict[str, Any] | None:
     """Properties and required names of a plain object, `allOf` put together; None when it is anything else."""
-    if not isinstance(schema, Mapping) or depth > 10 or any(key in schema for key in ("oneOf", "anyOf", "not", "if")):
+    if not isinstance(schema, Mapping) or depth > 10 or any(key in schema for key in NOT_PLAIN):
         return None
     if schema.get("type", "object") not in ("object", ["object"]) or schema.get("nullable"):
         return None
@@ -330,9 +331,13 @@ def _flat(document: Mapping[str, Any], schema: Any, depth: int = 0) -> dict[str,
             return None
         properties = {**inner["properties"], **properties}
         required += [name for name in inner["required"] if name not in required]
-    if not properties or schema.get("additionalProperties") not in (None, False):
+    if schema.get("additionalProperties") not in (None, False):
         return None
-    return {"properties": properties, "required": [name for name in required if name in properties]}
+    if depth:
+        return {"properties": properties, "required": required}  # a part may require what another part describes
+    if not properties:
+        return None
+    return {"properties": properties, "required": [name for name in dict.fromkeys(required) if name in properties]}
 
 
 def _empty(schema: Any) -> bool:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from services.tool_gateway.document import base_url, check_base_url, operations, read_tool, reason
 from services.tool_gateway.overlay import apply_overlay
@@ -71,6 +71,7 @@ def import_document(given: Mapping[str, Any], source: str, wish: Wish) -> Import
     _check(wish)
     document = apply_overlay(given, wish.overlay) if wish.overlay else dict(given)
     document = {key: value for key, value in document.items() if key not in ("webhooks", "tags", "externalDocs")}
+    document = _out_of_paths(document)
     prefix = wish.name.upper().replace("-", "_")
     server = _server(document, source, wish)
     document["servers"] = [{"url": server}] if server else []
@@ -148,6 +149,7 @@ def _take_operations(made: Import, wish: Wish) -> None:
                 annotated = _annotated(document, wish, path, method, item, names)
                 trial = {"parameters": item.get("parameters") or [], "servers": item.get("servers"), method: annotated}
                 tool = read_tool(document, document["info"]["x-viox"], path, method, trial)
+                _check_settings(tool, wish)
             except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
                 made.skipped.append(Skipped(method.upper(), path, reason(error)))
                 continue
@@ -161,6 +163,27 @@ def _take_operations(made: Import, wish: Wish) -> None:
             if method in item:
                 made.skipped.append(Skipped(method.upper(), path, f"{method.upper()} says nothing a model could use"))
     document["paths"] = kept
+
+
+def _check_settings(tool: Tool, wish: Wish) -> None:
+    """A document gets its own settings and secrets, and those that our overlay names; never another vendor's."""
+    credentials = [credential for one in tool.credentials for credential in one]
+    named = {name for credential in credentials for name in credential.secrets}
+    named |= {c.oauth.token_url_setting for c in credentials if c.oauth and c.oauth.token_url_setting}
+    named |= {p.setting for p in tool.parameters if p.setting} | set(tool.body.settings.values() if tool.body else ())
+    named |= {given[0] for given in tool.headers.values() if not isinstance(given, str)}
+    named |= {tool.base_url_setting} if tool.base_url_setting else set()
+    ours = set(_words(wish.overlay))
+    for name in sorted(named - ours):
+        if not name.startswith(wish.name.upper().replace("-", "_") + "_") or name.startswith("VIOX_"):
+            raise ValueError(f"it wants the setting {name}, which is not its own; an overlay may say so")
+
+
+def _words(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    for inner in node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ():
+        yield from _words(inner)
 
 
 def _items(document: Mapping[str, Any]) -> Iterator[tuple[str, Any, str | None]]:
@@ -184,7 +207,8 @@ def _annotated(
     made = {key: value for key, value in operation.items() if key not in dropped}
     made["responses"] = _answers(document, operation)
     own = dict(operation.get("x-viox") or {})
-    tool = own.get("tool") or _tool_name(wish.name, operation.get("operationId") or f"{method}_{path}", names)
+    wanted = str(operation.get("operationId") or f"{method}_{path}")
+    tool = own.get("tool") or _tool_name(wish.name, wanted, f"{method} {path}", names)
     called = (tool, operation.get("operationId"), f"{method.upper()} {path}")
     chosen = next((effect for name, effect in wish.effects.items() if name in called), None)
     key = _key_parameter(document, item, operation)
@@ -222,15 +246,50 @@ def _key_parameter(document: Mapping[str, Any], item: Mapping[str, Any], operati
     return None
 
 
-def _tool_name(prefix: str, wanted: str, taken: set[str]) -> str:
+def _tool_name(prefix: str, wanted: str, place: str, taken: set[str]) -> str:
     plain = re.sub(r"_+", "_", re.sub(r"[^a-zA-Z0-9_-]", "_", f"{prefix}_{wanted}")).strip("_")
     if len(plain) <= 64 and plain not in taken:
         return plain
-    digest = hashlib.sha256(wanted.encode()).hexdigest()[:6]
+    digest = hashlib.sha256(f"{wanted} {place}".encode()).hexdigest()[:6]
     shorter = f"{plain[:57]}_{digest}"
     if shorter in taken:
         raise ValueError(f"two operations are called {wanted!r}")
     return shorter
+
+
+def _out_of_paths(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What is referred to within `paths` gets a place of its own among the components: paths do not stay as they are."""
+    moved: dict[str, Any] = {}
+    waiting: list[tuple[str, Any]] = []
+
+    def rewritten(node: Any) -> Any:
+        if isinstance(node, list):
+            return [rewritten(item) for item in node]
+        if not isinstance(node, Mapping):
+            return node
+        made = {key: rewritten(value) for key, value in node.items()}
+        reference = node.get("$ref")
+        if isinstance(reference, str) and reference.startswith("#/paths/"):
+            try:
+                target = lookup(document, reference)
+            except ValueError:
+                return made  # leads nowhere; who uses it will hear so
+            name = (
+                re.sub(r"\W", "_", reference.rsplit("/", 1)[1])
+                + "_"
+                + hashlib.sha256(reference.encode()).hexdigest()[:12]
+            )
+            if name not in moved:
+                moved[name] = None
+                waiting.append((name, target))
+            made["$ref"] = f"#/components/x-moved/{name}"
+        return made
+
+    whole = {key: rewritten(value) if key in ("paths", "components") else value for key, value in document.items()}
+    while waiting:
+        name, target = waiting.pop()
+        moved[name] = rewritten(target)
+    return whole | {"components": {**(whole.get("components") or {}), "x-moved": moved}} if moved else whole
 
 
 def _names_used(made: Import) -> set[str]:
@@ -254,8 +313,11 @@ def _reachable(document: Mapping[str, Any]) -> dict[str, Any]:
         if reference in done:
             continue
         done.add(reference)
-        target = lookup(document, reference)
-        parts = [p.replace("~1", "/").replace("~0", "~") for p in reference[2:].split("/")]
+        try:
+            target = lookup(document, reference)
+        except ValueError:
+            continue  # in an example: operations that need it are not here
+        parts = [unquote(p).replace("~1", "/").replace("~0", "~") for p in reference[2:].split("/")]
         if parts[0] == "components" and len(parts) >= 3:
             whole = document["components"][parts[1]][parts[2]]
             kept.setdefault(parts[1], {})[parts[2]] = whole

@@ -7,17 +7,20 @@ they are shown one in which recursion ends after some levels in an object of any
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 
 MODEL_SCHEMA_BYTES = 40_000  # what one tool may cost in a prompt
 LONGEST_DESCRIPTION = 400
 DROPPED = frozenset({"example", "examples", "discriminator", "xml", "externalDocs", "readOnly", "writeOnly", "deprecated",
-                     "nullable", "$schema", "$id", "$anchor", "$dynamicAnchor", "$comment"})  # fmt: skip
+                     "nullable", "$schema", "$id", "$anchor", "$dynamicAnchor", "$dynamicRef", "$comment", "$defs",
+                     "definitions"})  # fmt: skip
 SUBSCHEMAS = ("items", "additionalProperties", "not", "contains", "propertyNames", "if", "then", "else",
-              "unevaluatedProperties", "unevaluatedItems")  # fmt: skip
+              "unevaluatedProperties", "unevaluatedItems", "contentSchema")  # fmt: skip
 LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
 MAPS = ("properties", "patternProperties", "dependentSchemas")
 BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "minItems",
@@ -35,7 +38,7 @@ def lookup(document: Mapping[str, Any], reference: Any) -> Any:
         raise Unresolvable(f"$ref {reference!r} leads out of the document")
     target: Any = document
     for raw in reference[2:].split("/"):
-        part = raw.replace("~1", "/").replace("~0", "~")
+        part = unquote(raw).replace("~1", "/").replace("~0", "~")  # a pointer in a URL's fragment
         if isinstance(target, Mapping) and part in target:
             target = target[part]
         elif isinstance(target, list) and part.isdigit() and int(part) < len(target):
@@ -62,10 +65,18 @@ class Bundle:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = document
         self._names: dict[str, str] = {}
+        self._waiting: deque[tuple[str, str]] = deque()
         self.defs: dict[str, Any] = {}
 
-    def take(self, schema: Any, depth: int = 0) -> Any:
-        """The schema with its references pointing into `defs`."""
+    def take(self, schema: Any) -> Any:
+        """The schema with its references pointing into `defs`. Raises Unresolvable."""
+        made = self._taken(schema, 0)
+        while self._waiting:  # one after another: chains of references are longer than a stack is deep
+            name, reference = self._waiting.popleft()
+            self.defs[name] = self._taken(lookup(self._document, reference), 0)
+        return made
+
+    def _taken(self, schema: Any, depth: int) -> Any:
         if isinstance(schema, bool):
             return schema
         if not isinstance(schema, Mapping):
@@ -77,14 +88,16 @@ class Bundle:
         made = {key: value for key, value in schema.items() if key not in DROPPED and not key.startswith("x-")}
         for key in SUBSCHEMAS:
             if isinstance(made.get(key), Mapping):
-                made[key] = self.take(made[key], depth + 1)
+                made[key] = self._taken(made[key], depth + 1)
+        if isinstance(made.get("items"), list):  # a tuple, as it was written before 2020-12
+            made["prefixItems"] = made.pop("items")
         for key in LISTS:
             if key in made:
-                made[key] = [self.take(item, depth + 1) for item in made[key]]
+                made[key] = [self._taken(item, depth + 1) for item in made[key]]
         for key in MAPS:
             if key in made:
                 made[key] = {
-                    n: self.take(s, depth + 1) for n, s in made[key].items() if not _read_only(self._document, s)
+                    n: self._taken(s, depth + 1) for n, s in made[key].items() if not _read_only(self._document, s)
                 }
         if "required" in made and isinstance(made["required"], list) and "properties" in made:
             hidden = {n for n, s in schema["properties"].items() if _read_only(self._document, s)}
@@ -99,7 +112,7 @@ class Bundle:
                 name += "_"
             self._names[reference] = name
             self.defs[name] = {}
-            self.defs[name] = self.take(lookup(self._document, reference))
+            self._waiting.append((name, reference))
         return self._names[reference]
 
 
@@ -137,49 +150,70 @@ def _number(text: str) -> float:
     return int(number) if number.is_integer() else number
 
 
+# How a schema is cut until it fits: levels of references followed, whether it is described, levels of nesting.
+CUTS = ((3, True, DEEPEST), (2, True, DEEPEST), (1, True, DEEPEST), (1, False, DEEPEST), (0, False, DEEPEST),
+        (0, False, 6), (0, False, 4), (0, False, 2))  # fmt: skip
+
+
 def for_models(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The same schema as a tree of bounded size. Raises Unresolvable when even without depth it is too large."""
     defs = schema.get("$defs", {})
     bare = {key: value for key, value in schema.items() if key != "$defs"}
     if not defs and len(orjson.dumps(bare)) <= MODEL_SCHEMA_BYTES:
         return bare
-    for levels, described in ((3, True), (2, True), (1, True), (1, False), (0, False)):
-        made: dict[str, Any] = _tree(bare, defs, levels, described, 0)
-        size = len(orjson.dumps(made))
-        if size <= MODEL_SCHEMA_BYTES:
+    for levels, described, deepest in CUTS:
+        try:
+            made: dict[str, Any] = _Tree(defs, described, deepest).of(bare, levels, 0)
+        except _TooLarge:
+            continue
+        if len(orjson.dumps(made)) <= MODEL_SCHEMA_BYTES:
             return made
-    raise Unresolvable(f"the arguments' schema has {size:,} bytes; {MODEL_SCHEMA_BYTES:,} is the limit")
+    raise Unresolvable(f"the arguments' schema has more than the {MODEL_SCHEMA_BYTES:,} bytes that are the limit")
 
 
-def _tree(node: Any, defs: Mapping[str, Any], levels: int, described: bool, depth: int) -> Any:
-    if isinstance(node, list):
-        return [_tree(item, defs, levels, described, depth) for item in node]
-    if not isinstance(node, Mapping):
-        return node
-    if "$ref" in node:
-        target = defs[node["$ref"].rsplit("/", 1)[-1]]
-        if levels <= 0 or depth > DEEPEST:
-            return _stub(target, described)
-        return _tree(target, defs, levels - 1, described, depth + 1)
-    made: dict[str, Any] = {}
-    for key, value in node.items():
-        if key == "description" and isinstance(value, str):
-            if described:
-                made[key] = value[:LONGEST_DESCRIPTION]
-        elif key in MAPS and isinstance(value, Mapping):
-            made[key] = {n: _tree(s, defs, levels, described, depth + 1) for n, s in value.items()}
-        elif key in ("enum", "const", "default", "required", "type"):
-            made[key] = value
-        else:
-            made[key] = _tree(value, defs, levels, described, depth + 1)
-    return made
+class _TooLarge(Exception):
+    """A tree that has grown beyond what could fit."""
 
 
-def _stub(target: Any, described: bool) -> dict[str, Any]:
-    """Where a tree ends: the type, and what it is about."""
-    made: dict[str, Any] = {}
-    if isinstance(target, Mapping):
-        made = {key: target[key] for key in ("type", "enum", "format") if key in target}
-        if described and isinstance(about := target.get("description"), str):
-            made["description"] = about[:LONGEST_DESCRIPTION]
-    return made
+class _Tree:
+    """Writes a schema without references, as long as it may still fit."""
+
+    def __init__(self, defs: Mapping[str, Any], described: bool, deepest: int) -> None:
+        self._defs, self._described, self._deepest = defs, described, deepest
+        self._left = MODEL_SCHEMA_BYTES // 2  # an object has two bytes at least
+
+    def of(self, node: Any, levels: int, depth: int) -> Any:
+        """A schema, a list of them, or a value; `levels` of references may still be followed."""
+        if isinstance(node, list):
+            return [self.of(item, levels, depth) for item in node]
+        if not isinstance(node, Mapping):
+            return node
+        self._left -= 1
+        if self._left < 0:
+            raise _TooLarge
+        if isinstance(node.get("$ref"), str):
+            target = self._defs[node["$ref"].rsplit("/", 1)[-1]]
+            return self.of(target, levels - 1, depth + 1) if levels > 0 and depth <= DEEPEST else self._stub(target)
+        if depth > self._deepest:
+            return self._stub(node)
+        made: dict[str, Any] = {}
+        for key, value in node.items():
+            if key == "description" and isinstance(value, str):
+                if self._described:
+                    made[key] = value[:LONGEST_DESCRIPTION]
+            elif key in MAPS and isinstance(value, Mapping):
+                made[key] = {n: self.of(s, levels, depth + 1) for n, s in value.items()}
+            elif key in ("enum", "const", "default", "required", "type", "dependentRequired"):
+                made[key] = value
+            else:
+                made[key] = self.of(value, levels, depth + 1)
+        return made
+
+    def _stub(self, target: Any) -> dict[str, Any]:
+        """Where a tree ends: the type, and what it is about."""
+        made: dict[str, Any] = {}
+        if isinstance(target, Mapping):
+            made = {key: target[key] for key in ("type", "enum", "format") if key in target}
+            if self._described and isinstance(about := target.get("description"), str):
+                made["description"] = about[:LONGEST_DESCRIPTION]
+        return made

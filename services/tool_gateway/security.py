@@ -27,7 +27,9 @@ def credentials_of(
     problems = []
     for requirement in requirements:
         try:
-            found.append(tuple(_declared(vendor, n, deref(document, schemes[n]), s) for n, s in requirement.items()))
+            found.append(
+                tuple(_declared(document, vendor, n, deref(document, schemes[n]), s) for n, s in requirement.items())
+            )
         except (KeyError, ValueError) as error:
             problems.append(f"security scheme {error}" if isinstance(error, KeyError) else str(error))
     if problems and not found:
@@ -37,7 +39,8 @@ def credentials_of(
 
 def secret_names(prefix: str, scheme_name: str, scheme: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the secrets that a security scheme needs, for instance NORTHWIND_API_KEY. Raises ValueError."""
-    base = f"{prefix}_{_upper(scheme_name)}" if not _upper(scheme_name).startswith(prefix) else _upper(scheme_name)
+    upper = _upper(scheme_name)
+    base = upper if upper == prefix or upper.startswith(f"{prefix}_") else f"{prefix}_{upper}"
     kind, http = str(scheme.get("type", "")), str(scheme.get("scheme", "")).lower()
     if kind == "apiKey":
         return (base,)
@@ -52,7 +55,9 @@ def secret_names(prefix: str, scheme_name: str, scheme: Mapping[str, Any]) -> tu
     raise ValueError(f"security scheme {scheme_name!r} ({kind} {http}".rstrip() + ") cannot be used unattended")
 
 
-def _declared(vendor: Mapping[str, Any], name: str, scheme: Mapping[str, Any], scopes: Any) -> Credential:
+def _declared(
+    document: Mapping[str, Any], vendor: Mapping[str, Any], name: str, scheme: Mapping[str, Any], scopes: Any
+) -> Credential:
     secrets = secret_names(_upper(vendor["vendor"]), name, scheme)
     if scheme["type"] == "apiKey":
         if scheme["in"] not in ("header", "query", "cookie"):
@@ -64,12 +69,18 @@ def _declared(vendor: Mapping[str, Any], name: str, scheme: Mapping[str, Any], s
     flow = flows.get("clientCredentials") or flows["authorizationCode"]
     grant: Any = "client_credentials" if "clientCredentials" in flows else "refresh_token"
     url = flow["tokenUrl"] if grant == "client_credentials" else flow.get("refreshUrl") or flow["tokenUrl"]
-    url = urljoin(str(vendor.get("source", "")), url)
+    url = urljoin(_base(document, vendor), url)
     hosts, host = vendor.get("hosts"), urlsplit(url).hostname
     if hosts is not None and host not in hosts:
         raise ValueError(f"the token endpoint of {name!r} is on {host}, which is none of the document's hosts")
     setting = f"{_upper(vendor['vendor'])}_TOKEN_URL"
     return Credential("oauth2", secrets, oauth=OAuth(grant, url, setting, "basic", tuple(scopes or ())))
+
+
+def _base(document: Mapping[str, Any], vendor: Mapping[str, Any]) -> str:
+    """What relative URLs of a document begin with: its server, as the specification has it, else where it came from."""
+    server = str((document.get("servers") or [{}])[0].get("url", ""))
+    return urljoin(str(vendor.get("source", "")), server)
 
 
 def _explicit(given: Mapping[str, Any]) -> Credential:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+FORMATS = {"date-time": "2026-02-02T09:00:00Z", "date": "2026-02-02", "email": "some@northwind.example"}
+FILE = ("picture.png", b"\x89PNG", "image/png")
 METHODS = ("get", "put", "post", "delete", "patch")
 
 
@@ -65,7 +67,7 @@ class Document:
             case "boolean":
                 return True
             case "string":
-                return {"date-time": "2026-02-02T09:00:00Z", "date": "2026-02-02"}.get(schema.get("format", ""), "some")
+                return FORMATS.get(schema.get("format", ""), "some")
         fields = schema.get("properties", {})
         recursive = {n for n, f in fields.items() if self.at(self.at(f).get("items", {})) is schema}
         return {n: self.sample(f) for n, f in fields.items() if n not in recursive and not self.at(f).get("readOnly")}
@@ -86,10 +88,9 @@ class Document:
 def request(document: Document, operation: Operation, base: str) -> dict[str, Any]:
     """Arguments of `httpx2.request` for a valid call: every parameter that has an example or must be there, and a body."""
     path, query, headers = operation.path, [], {}
-    for parameter in operation.parameters:
-        if "example" not in parameter and "content" not in parameter and not parameter.get("required"):
-            continue
-        name, value = parameter["name"], _example(document, parameter)
+    for parameter, given in parameters(document, operation):
+        name = parameter["name"]
+        value = json.dumps(given) if "content" in parameter else given
         match parameter["in"]:
             case "path":
                 path = path.replace(f"{{{name}}}", _path(parameter, value))
@@ -100,16 +101,29 @@ def request(document: Document, operation: Operation, base: str) -> dict[str, An
             case "cookie":
                 headers["Cookie"] = f"{name}={value}"
     text = "&".join(f"{name}={quote(value, safe='')}" for name, value in query)
-    sent = _body(document, document.at(operation.what.get("requestBody")))
+    sent = _body(document, body(document, operation))
     headers |= sent.pop("headers", {})
     return {"method": operation.method, "url": f"{base}{path}{'?' * bool(text)}{text}", "headers": headers} | sent
 
 
-def _example(document: Document, parameter: dict[str, Any]) -> Any:
-    if "content" in parameter:
-        (content,) = parameter["content"].values()
-        return json.dumps(content["example"])
-    return parameter["example"] if "example" in parameter else document.sample(parameter["schema"])
+def parameters(document: Document, operation: Operation) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Parameters that have an example or must be there, each with its value."""
+    for parameter in operation.parameters:
+        if "content" in parameter:
+            (content,) = parameter["content"].values()
+            yield parameter, content["example"]
+        elif "example" in parameter or parameter.get("required"):
+            yield parameter, parameter["example"] if "example" in parameter else document.sample(parameter["schema"])
+
+
+def body(document: Document, operation: Operation) -> tuple[str, dict[str, Any], Any] | None:
+    """Media type, its content object and a value of the operation's body."""
+    what = document.at(operation.what.get("requestBody"))
+    if what is None:
+        return None
+    kind, content = next(iter(what["content"].items()))
+    examples = [e["value"] for e in content.get("examples", {}).values()]
+    return kind, content, content.get("example") or (examples[0] if examples else document.sample(content["schema"]))
 
 
 def _path(parameter: dict[str, Any], value: Any) -> str:
@@ -132,12 +146,10 @@ def _query(parameter: dict[str, Any], value: Any) -> list[tuple[str, str]]:
     return [(name, str(item)) for item in (value if isinstance(value, list) else [value])]
 
 
-def _body(document: Document, body: Any) -> dict[str, Any]:
-    if body is None:
+def _body(document: Document, given: tuple[str, dict[str, Any], Any] | None) -> dict[str, Any]:
+    if given is None:
         return {}
-    kind, content = next(iter(body["content"].items()))
-    examples = [e["value"] for e in content.get("examples", {}).values()]
-    value = content.get("example") or (examples[0] if examples else document.sample(content["schema"]))
+    kind, content, value = given
     if kind == "multipart/form-data":
         return {"files": [part for name, item in value.items() for part in _parts(document, content, name, item)]}
     if kind == "application/x-www-form-urlencoded":
@@ -146,10 +158,15 @@ def _body(document: Document, body: Any) -> dict[str, Any]:
     return {"content": text.encode(), "headers": {"Content-Type": kind}}
 
 
-def _parts(document: Document, content: dict[str, Any], name: str, value: Any) -> Iterator[tuple[str, Any]]:
+def is_file(document: Document, content: dict[str, Any], name: str) -> bool:
+    """Is this field of a multipart body a file, or a list of files?"""
     field = document.at(document.at(content["schema"])["properties"][name])
-    if document.at(field.get("items", field)).get("format") == "binary":
-        yield name, ("picture.png", b"\x89PNG", "image/png")
+    return bool(document.at(field.get("items", field)).get("format") == "binary")
+
+
+def _parts(document: Document, content: dict[str, Any], name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if is_file(document, content, name):
+        yield name, FILE
     elif isinstance(value, dict):
         yield name, (None, json.dumps(value), "application/json")
     else:

@@ -26,7 +26,7 @@ from services.tool_gateway.encode import prepare
 from services.tool_gateway.guard import Guard
 from services.tool_gateway.outcome import Answer, Meaning
 from services.tool_gateway.paths import filled
-from services.tool_gateway.tools import Credential
+from services.tool_gateway.tools import Credential, Tool
 from services.tool_gateway.wire import MaybeSent, Wire
 from shared.ids import CallId
 from tests.contract.emulators import Served
@@ -55,6 +55,8 @@ class Seen:
 class SideBySide(Served):
     """An emulator that keeps what it is asked. `settings` are the gateway's secrets and base URLs (`{url}` is filled)."""
 
+    tools: Mapping[str, Tool] = TOOLS
+
     def __init__(self, emulator: Emulator, settings: Mapping[str, str], headers: Iterable[str] = HEADERS) -> None:
         self.seen: list[Seen] = []
         self._wanted = tuple(headers)
@@ -70,7 +72,7 @@ class SideBySide(Served):
 
     def call(self, tool: str, /, key: str = "", **arguments: Any) -> Meaning:
         """Carry out a call as the gateway would, without its tables."""
-        found = TOOLS[tool]
+        found = self.tools[tool]
         problem = found.problem_with(arguments)
         assert problem is None, problem
         try:
@@ -81,14 +83,14 @@ class SideBySide(Served):
 
     def look_up(self, tool: str, /, intended_at: datetime | None = None, **arguments: Any) -> list[dict[str, Any]]:
         """What the tool's look-up finds for a call with these arguments, each as the call would have answered."""
-        found = TOOLS[tool].settle
+        found = self.tools[tool].settle
         assert found is not None, tool
         asked = filled(found.arguments, arguments)
-        assert TOOLS[found.tool].problem_with(asked) is None, asked
+        assert self.tools[found.tool].problem_with(asked) is None, asked
         answer = asyncio.run(self._send(found.tool, "", asked))
         assert answer.status == 200, answer
         items = settle.matching(found, json.loads(answer.plain()), arguments, intended_at)
-        return [outcome.shown(TOOLS[tool], settle.as_answered(found, item)) for item in items]
+        return [outcome.shown(self.tools[tool], settle.as_answered(found, item)) for item in items]
 
     def effects(self, operation: str) -> list[dict[str, Any]]:
         """What really happened at the vendor."""
@@ -101,7 +103,7 @@ class SideBySide(Served):
     async def _send(self, tool: str, key: str, arguments: Mapping[str, Any]) -> Answer:
         import httpx2
 
-        prepared = prepare(TOOLS[tool], arguments, self.secrets, key=CallId(key))
+        prepared = prepare(self.tools[tool], arguments, self.secrets, key=CallId(key))
         url, headers = await sign(prepared, self.secrets, self._token)
         wire = Wire(Guard(loopback=True))
         try:

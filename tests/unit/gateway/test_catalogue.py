@@ -11,6 +11,7 @@ from services.tool_gateway import catalogue
 from services.tool_gateway.catalogue import Catalogue, read_document
 from services.tool_gateway.credentials import Secrets
 from services.tool_gateway.document import read_tools
+from services.tool_gateway.encode import prepare
 from services.tool_gateway.tools import Credential, Tool
 from shared.errors import BadInput
 
@@ -45,6 +46,16 @@ def test_a_document_of_ones_own_becomes_tools(tmp_path: Path) -> None:
     assert tool.problem_with({"id": 1}) is not None
 
 
+def test_a_parameter_may_have_another_name_as_an_argument(tmp_path: Path) -> None:
+    file = written(tmp_path, "{tool: shop_get_thing, effect: read}")
+    parameter = '{name: "fields[]", x-viox-argument: fields, in: query, schema: {type: array, items: {type: string}}}'
+    file.write_text(file.read_text().replace("schema: {type: string}}]", "schema: {type: string}}, " + parameter + "]"))
+    (tool,) = read_document(file)
+    assert set(tool.input_schema["properties"]) == {"id", "fields"}
+    made = prepare(tool, {"id": "1", "fields": ["a", "b"]}, Secrets({}))
+    assert made.url == "https://shop.example/things/1?fields%5B%5D=a&fields%5B%5D=b"
+
+
 @pytest.mark.parametrize(
     "x_viox", ["{tool: shop_get_thing}", "{tool: 'shop get', effect: read}", "{tool: a, effect: maybe}"]
 )
@@ -63,6 +74,7 @@ def test_a_grant_of_nothing_is_an_error(tmp_path: Path) -> None:
 
 # Calls of these that got no answer wait for a person: the vendor has no look-up that can decide.
 PERSON_SETTLES = {
+    "airtable_create_records": "values are normalised, left out and computed, so absence cannot be proven",
     "email_send": "a mail server cannot be asked what it was given; the Message-ID is on record",
     "make_run_scenario": "what an execution was given cannot be read",
     "make_create_hook": "names are not unique, and the list shows no times",

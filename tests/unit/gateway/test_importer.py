@@ -134,6 +134,41 @@ def test_combined_schemas_nullable_and_read_only() -> None:
     assert tool.problem_with({"kind": "a", "id": "1"}), "ids are the vendor's to give"
 
 
+def body_of(schema: Any, **more: Any) -> Any:
+    operation = {"operationId": "make", "requestBody": {"content": {"application/json": {"schema": schema}}}}
+    return document(things={"post": operation}) | more
+
+
+def test_a_part_may_require_what_another_part_describes() -> None:
+    patch = {"type": "object", "properties": {"title": {"type": "string"}, "size": {"type": "integer"}}}
+    tool = one(body_of({"allOf": [{"$ref": "#/components/schemas/Patch"}, {"required": ["title"]}]},
+                       components={"schemas": {"Patch": patch}}))  # fmt: skip
+    assert (set(tool.input_schema["properties"]), tool.input_schema["required"]) == ({"title", "size"}, ["title"])
+    assert prepare(tool, {"title": "x"}, Secrets({})).body == b'{"title":"x"}'
+
+
+def test_an_object_with_open_names_is_one_argument_that_keeps_them() -> None:
+    named = {
+        "type": "object",
+        "properties": {"id": {"type": "string"}},
+        "patternProperties": {"^x_": {"type": "integer"}},
+    }
+    tool = one(body_of(named))
+    assert prepare(tool, {"body": {"id": "1", "x_a": 2}}, Secrets({})).body == b'{"id":"1","x_a":2}'
+    assert tool.problem_with({"body": {"x_a": "no number"}})
+
+
+@pytest.mark.parametrize(("source", "base_url"), [("", "https://shop.example/v2"), (SOURCE, None)])
+def test_a_relative_token_endpoint_is_on_the_server(source: str, base_url: str | None) -> None:
+    flow = {"clientCredentials": {"tokenUrl": "/oauth/token", "scopes": {}}}
+    given = document(things=get(security=[{"Machine": []}])) | {"components": {"securitySchemes": {"Machine": {"type": "oauth2", "flows": flow}}}}  # fmt: skip
+    made = import_document(foreign.parse(json.dumps(given).encode()), source, Wish("shop", base_url=base_url))
+    assert made.skipped == []
+    oauth = made.tools[0].credentials[0][0].oauth
+    assert oauth is not None
+    assert oauth.token_url == "https://shop.example/oauth/token"
+
+
 def test_bodies_that_are_no_plain_object_are_one_argument() -> None:
     body = {
         "required": True,
@@ -169,6 +204,37 @@ def test_credentials_of_each_kind_by_name() -> None:
         "/Elsewhere",
         "/Web",
     }
+
+
+@pytest.mark.parametrize(
+    ("about", "operation"),
+    [
+        ({"credential": {"scheme": "bearer", "secrets": ["STRIPE_SECRET_KEY"]}}, {}),
+        ({"headers": {"X-Token": {"setting": "STRIPE_SECRET_KEY"}}}, {}),
+        ({"base_url_setting": "STRIPE_SECRET_KEY"}, {}),
+        ({}, {"parameters": [{"name": "t", "in": "query", "schema": {"type": "string"}, "x-viox-setting": "STRIPE_SECRET_KEY"}]}),
+        ({}, {"requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": {
+            "t": {"type": "string", "x-viox-setting": "STRIPE_SECRET_KEY"}}}}}}}),
+    ],
+)  # fmt: skip
+def test_a_document_cannot_ask_for_secrets_that_are_not_its_own(about: Any, operation: Any) -> None:
+    given = document(good=get(operationId="good"), bad=get(**operation))
+    given["info"]["x-viox"] = about
+    if about:
+        del given["paths"]["/good"]
+        with pytest.raises(BadInput, match="STRIPE_SECRET_KEY"):
+            bring(given)
+    else:
+        (skipped,) = bring(given).skipped
+        assert "STRIPE_SECRET_KEY" in skipped.reason
+    agreed = {"overlay": "1.0.0", "actions": [{"target": "$.info", "update": {"x-agreed": "STRIPE_SECRET_KEY"}}]}
+    assert bring(given, overlay=agreed).skipped == [], "what the integrator writes down is the integrator's decision"
+
+
+def test_a_scheme_whose_name_begins_like_another_vendors_secret_has_a_name_of_its_own() -> None:
+    schemes = {"shopify_token": {"type": "http", "scheme": "bearer"}}
+    made = bring(document(things=get(security=[{"shopify_token": []}])) | {"components": {"securitySchemes": schemes}})
+    assert made.secrets() == ["SHOP_SHOPIFY_TOKEN"]
 
 
 def test_what_was_imported_reads_back_the_same() -> None:

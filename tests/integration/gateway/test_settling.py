@@ -1,0 +1,161 @@
+"""Calls of Twilio and Airtable whose answer was lost: each is found at the vendor, succeeds, and happens once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import httpx2
+import pytest
+
+from sandbox.postgres import Postgres
+from sandbox.vendors.airtable import TOKEN, WORKSPACE, Airtable
+from sandbox.vendors.common import Emulator
+from sandbox.vendors.main import start
+from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN
+from services.tool_gateway import catalogue
+from shared.store.pool import Pool
+from tests.integration.gateway.world import RUN, World, wants
+
+TOOLS = catalogue.load().tools
+LINE = {"name": "Name", "type": "singleLineText"}
+SMS = {"To": "+14155550123", "Body": "Hi Ana"}
+TWIML = "<Response><Say>Hi</Say></Response>"
+VENDORS = ("twilio", "airtable")
+
+
+class Office(World):
+    """The world of the gateway's tests with an Airtable base in it. Whoever runs the test may call every tool."""
+
+    async def open(self) -> None:
+        await super().open()
+        self.airtable = Airtable()
+        self.airtable.unlimited = True
+        runner, port = await start(self.airtable, 0)
+        self._runners.append(runner)
+        self.secrets |= {"AIRTABLE_BASE_URL": f"http://127.0.0.1:{port}", "AIRTABLE_API_KEY": TOKEN}
+
+    async def ask(self, vendor: str, path: str, **body: Any) -> Any:
+        """Have something there before the call, asked for by another way than the gateway."""
+        proof: Any = {"headers": {"Authorization": f"Bearer {TOKEN}"}}
+        sent: Any = {"json": body}
+        if vendor == "twilio":
+            proof, sent = {"auth": (ACCOUNT, AUTH_TOKEN)}, {"data": body}
+            path = f"/2010-04-01/Accounts/{ACCOUNT}{path}"
+        async with httpx2.AsyncClient(base_url=self.secrets[f"{vendor.upper()}_BASE_URL"], **proof) as client:
+            return (await client.post(path, **sent)).raise_for_status().json()
+
+    async def table(self) -> dict[str, str]:
+        tables = [{"name": "People", "fields": [LINE]}]
+        base = await self.ask("airtable", "/v0/meta/bases", name="CRM", workspaceId=WORKSPACE, tables=tables)
+        return {"baseId": base["id"], "tableId": base["tables"][0]["id"]}
+
+
+@pytest.fixture
+async def office(gateway_pool: Pool, admin: Any, postgres: Postgres, monkeypatch: Any) -> AsyncIterator[Office]:
+    everything = {"closer": frozenset(TOOLS)}
+    monkeypatch.setattr(catalogue, "read_grants", lambda: everything)
+    made = Office(gateway_pool, admin, postgres.dsn("viox_gateway"))
+    await made.open()
+    await admin.execute(
+        "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)"
+        " values ($1, 'closer', $1, 'c', 'running', '/t', '1', 'viox.task.requested')", RUN,
+    )  # fmt: skip
+    yield made
+    await made.close()
+
+
+async def send_message(office: Office) -> dict[str, Any]:
+    return SMS
+
+
+async def cancel_message(office: Office) -> dict[str, Any]:
+    later = {"MessagingServiceSid": "MG" + "a" * 32, "ScheduleType": "fixed", "SendAt": "2031-01-01T00:00:00Z"}
+    made = await office.ask("twilio", "/Messages.json", To=SMS["To"], Body="Later", **later)
+    return {"MessageSid": made["sid"]}
+
+
+async def place_call(office: Office) -> dict[str, Any]:
+    return {"To": SMS["To"], "Twiml": TWIML}
+
+
+async def end_call(office: Office) -> dict[str, Any]:
+    made = await office.ask("twilio", "/Calls.json", To=SMS["To"], From=office.secrets["TWILIO_FROM"], Twiml=TWIML)
+    return {"CallSid": made["sid"], "Status": "canceled"}
+
+
+async def create_base(office: Office) -> dict[str, Any]:
+    return {"name": "CRM", "workspaceId": WORKSPACE, "tables": [{"name": "People", "fields": [LINE]}]}
+
+
+async def create_table(office: Office) -> dict[str, Any]:
+    return {"baseId": (await office.table())["baseId"], "name": "Deals", "fields": [LINE]}
+
+
+async def create_field(office: Office) -> dict[str, Any]:
+    return {**await office.table(), "name": "E-mail", "type": "email"}
+
+
+async def create_comment(office: Office) -> dict[str, Any]:
+    ids = await office.table()
+    record = await office.ask("airtable", f"/v0/{ids['baseId']}/{ids['tableId']}", fields={"Name": "Ana"})
+    return {**ids, "recordId": record["id"], "text": "Called her & left a message"}
+
+
+PREPARED = {f"twilio_{f.__name__}": f for f in (send_message, cancel_message, place_call, end_call)} | {
+    f"airtable_{f.__name__}": f for f in (create_base, create_table, create_field, create_comment)
+}
+
+
+def test_every_tool_with_a_look_up_is_tried() -> None:
+    settling = {name for name, tool in TOOLS.items() if tool.vendor in VENDORS and tool.settle}
+    assert settling == PREPARED.keys()
+
+
+@pytest.mark.rule(9)
+@pytest.mark.parametrize("tool", PREPARED)
+async def test_a_lost_answer_is_found_at_the_vendor(office: Office, tool: str) -> None:
+    emulator: Emulator = getattr(office, TOOLS[tool].vendor)
+    arguments: Mapping[str, Any] = await PREPARED[tool](office)
+    emulator.effects.clear()
+    office.fault(emulator, "cut_after", method=TOOLS[tool].method)
+    gateway = await office.gateway("closer")
+    await gateway.intake.accept([wants(tool, dict(arguments))])
+    await office.state("unknown")
+    assert len(emulator.effects) == 1, "it did happen"
+    await office.gateway()
+    row = await office.state("succeeded")
+    assert (row["attempt"], row["look_ups"] >= 1) == (1, True), "found, not sent again"
+    assert len(emulator.effects) == 1
+    result = await office.admin.fetchval("select result from tool_calls where call_id = $1", row["call_id"])
+    effect = emulator.effects[0]
+    assert (effect["sid"] if "sid" in effect else effect["id"]) in str(result)
+
+
+@pytest.mark.rule(9)
+@pytest.mark.parametrize("tool", PREPARED)
+async def test_what_never_arrived_is_proven_absent_and_sent_once(office: Office, tool: str) -> None:
+    emulator: Emulator = getattr(office, TOOLS[tool].vendor)
+    arguments: Mapping[str, Any] = await PREPARED[tool](office)
+    if tool == "twilio_end_call":
+        next(iter(office.twilio.voice.calls.values()))["_at"] += 3600  # it keeps ringing while we look
+    emulator.effects.clear()
+    office.fault(emulator, "cut_before", method=TOOLS[tool].method)
+    gateway = await office.gateway(timeout=0.4)
+    await gateway.intake.accept([wants(tool, dict(arguments))])
+    row = await office.state("succeeded", seconds=30)
+    assert (row["attempt"], len(emulator.effects)) == (2, 1)
+
+
+async def test_records_that_were_created_blindly_wait_for_a_person(office: Office) -> None:
+    arguments = {**await office.table(), "records": [{"fields": {"Name": "Ana"}}]}
+    office.airtable.effects.clear()
+    office.fault(office.airtable, "cut_after", method="POST")
+    gateway = await office.gateway()
+    await gateway.intake.accept([wants("airtable_create_records", arguments)])
+    async with asyncio.timeout(20):
+        while (await office.state("unknown"))["look_ups"] < 2:  # its turn came more than once
+            await asyncio.sleep(0.05)
+    assert (await office.state("unknown"))["attempt"] == 1
+    assert len(office.airtable.effects) == 1
