@@ -80,6 +80,8 @@ def of_answer(tool: Tool, answer: Answer, attempt: int) -> Meaning:
         return Meaning("succeeded", None)
     if 200 <= answer.status < 300:
         return _of_success(tool, answer, attempt)
+    if _busy(tool, answer):
+        return _uncertain(tool, attempt, _vendor_error(tool, answer))
     if answer.status == 429:
         return _again(attempt, _retry_after(tool, answer), _vendor_error(tool, answer), throttled=True)
     if answer.status in NOTHING_HAPPENED or answer.status in tool.harmless_statuses or 300 <= answer.status < 400:
@@ -138,6 +140,16 @@ def shown(tool: Tool, body: Any) -> Any:
     if len(raw) <= MAX_INLINE_BYTES:
         return result
     return {"truncated": True, "bytes": len(raw), "preview": raw[:2000].decode("utf-8", "replace")}
+
+
+def _busy(tool: Tool, answer: Answer) -> bool:
+    """An earlier attempt with the same key is still in progress: this one did nothing, but that one may."""
+    busy = tool.idempotency.busy if tool.idempotency else None
+    if busy is None or busy.one_of is None:
+        return False
+    with contextlib.suppress(ValueError):
+        return at(_json(answer.plain()), busy.path) in busy.one_of
+    return False
 
 
 def _uncertain(tool: Tool, attempt: int, error: dict[str, Any]) -> Meaning:

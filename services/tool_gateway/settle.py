@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -52,7 +53,7 @@ class Settler:
         while True:
             try:
                 for row in await self._store.claim_unknown(20, LOOK_EVERY_SECONDS):
-                    await self._look(row)
+                    await self._look(_with_key(row))
                 metrics.CALLS_UNKNOWN.set(await self._store.count_unknown())
             except Exception as error:  # noqa: BLE001  # Postgres away, vendor odd: look again later
                 log.warning("settling failed: %s", error)
@@ -111,6 +112,7 @@ class Settler:
             return None
 
     async def _found(self, row: CallRow, tool: Tool, item: dict[str, Any]) -> None:
+        item = at(item, tool.settle.found if tool.settle else "") or {}
         await self._end(row, "succeeded", shown(tool, item), None, {"by": "look-up", "found": item.get(_key(tool))})
 
     async def _absent(self, row: CallRow) -> None:
@@ -140,6 +142,11 @@ class _Body:
 
     def __init__(self, value: Any) -> None:
         self.value = value
+
+
+def _with_key(row: CallRow) -> CallRow:
+    """`$.$key` in a look-up is the call's idempotency key."""
+    return replace(row, arguments={**row.arguments, "$key": row.call_id})
 
 
 def _key(tool: Tool) -> str:

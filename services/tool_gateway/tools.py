@@ -75,6 +75,7 @@ class Settle:
 
     Values that begin with `$.` are read from the unknown call's own arguments. `unique` names the item's id, so that an
     item that belongs to another call is not taken for ours. Absence counts only `lag_seconds` after the call's lease.
+    `$.$key` is the call's idempotency key. `found` is where an item holds what the call would have answered.
     """
 
     tool: str
@@ -84,6 +85,7 @@ class Settle:
     unique: str
     lag_seconds: float
     created: str | None = None
+    found: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,15 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """Where the vendor wants the key that makes a repeat harmless. The key is the call's id; it is good for `hours`."""
+    """Where the vendor wants the key that makes a repeat harmless. The key is the call's id; it is good for `hours`.
+
+    A refusal whose body meets `busy` says that an earlier attempt is still in progress: it may yet take effect.
+    """
 
     place: Literal["header", "query"]
     name: str
     hours: float = 24.0
+    busy: Success | None = None
 
 
 @dataclass(frozen=True, slots=True)
