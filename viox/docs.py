@@ -145,6 +145,7 @@ def _settings() -> str:
         "| `VIOX_PORT_BASE` | first port of `viox up`: gateway +1, agents +2 to +9; `0` takes any free ones. `8080` |",
         "| `<VENDOR>_BASE_URL` | where a vendor is reached; the vendor's real address without it |",
         "| `<VENDOR>_RATE_PER_SECOND` | calls a second the business's plan allows; the smallest plan's without it |",
+        "| `STRIPE_API_KEY`, `STRIPE_API_VERSION` | credential, and the API version its requests name; `2026-10-28.endive` |",
         "| `HUBSPOT_ACCESS_TOKEN`, `TWILIO_ACCOUNT_SID`, `TWILIO_AUTH_TOKEN`, `TWILIO_FROM`, `AIRTABLE_API_KEY` | credentials, read by the gateway only |",
         "| `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `GEMINI_API_KEY`, `MISTRAL_API_KEY` (+ `_BASE_URL`) | models, read by the agents only |",
     ]
