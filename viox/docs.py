@@ -145,6 +145,7 @@ def _settings() -> str:
         "| `VIOX_PORT_BASE` | first port of `viox up`: gateway +1, agents +2 to +9; `0` takes any free ones. `8080` |",
         "| `<VENDOR>_BASE_URL` | where a vendor is reached; the vendor's real address without it |",
         "| `<VENDOR>_RATE_PER_SECOND` | calls a second the business's plan allows; the smallest plan's without it |",
+        "| `STRIPE_API_KEY`, `STRIPE_API_VERSION` | credential, and the API version its requests name; `2026-10-28.endive` |",
         "| `HUBSPOT_ACCESS_TOKEN`, `TWILIO_ACCOUNT_SID`, `TWILIO_AUTH_TOKEN`, `TWILIO_FROM`, `AIRTABLE_API_KEY` | credentials, read by the gateway only |",
         "| `ELEVENLABS_API_KEY`, `ELEVENLABS_AGENT_ID`, `ELEVENLABS_PHONE_NUMBER_ID` | credential, and the agent and number that calls are made with |",
         "| `MAKE_API_KEY`, `MAKE_ORGANIZATION_ID`, `MAKE_BASE_URL` | credential, organization, and address of its zone; `https://eu1.make.com/api/v2` |",

@@ -143,6 +143,12 @@ def _outcome(ready: Ready, answer: Answer | None, meaning: Meaning, latency_ms: 
         None if final else datetime.now(UTC) + wait,
         [[k, v] for k, v in answer.headers if k.lower() not in HIDDEN_HEADERS] if answer else None,
         answer.body if answer else None,
-        {"state": meaning.state, "error": meaning.error} if meaning.error else {"state": meaning.state},
+        _detail(meaning),
         closed_message(call, meaning.state, meaning.result, meaning.error) if final else None,
     )
+
+
+def _detail(meaning: Meaning) -> dict[str, Any]:
+    """What the ledger keeps of a meaning."""
+    said = {"state": meaning.state} | ({"error": meaning.error} if meaning.error else {})
+    return said | {"doubt": True} if meaning.doubt else said

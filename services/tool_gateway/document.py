@@ -134,10 +134,8 @@ def read_tool(document: Mapping[str, Any], vendor: Mapping[str, Any], path: str,
         empty_statuses=frozenset(own.get("empty_statuses", ())),
         harmless_statuses=frozenset(own.get("harmless_statuses", vendor.get("harmless_statuses", ()))),
         error_paths=tuple(vendor.get("error_paths", ())),
-        idempotency=Idempotency(idempotency["in"], idempotency["name"], float(idempotency.get("hours", 24)))
-        if idempotency
-        else None,
-        settle=Settle(**own["settle"]) if "settle" in own else None,
+        idempotency=_idempotency(idempotency) if idempotency else None,
+        settle=Settle(**{**vendor.get("look_ups", {}), **own["settle"]}) if "settle" in own else None,
         address=Address(**own["address"]) if "address" in own else None,
         probe=own.get("probe"),
         connector=vendor.get("connector", "http"),
@@ -387,6 +385,10 @@ def _header(given: Any) -> str | tuple[str, str | None]:
 
 def _rate(given: dict[str, Any]) -> Rate | None:
     return Rate(**given) if given else None
+
+
+def _idempotency(given: Mapping[str, Any]) -> Idempotency:
+    return Idempotency(given["in"], given["name"], float(given.get("hours", 24)), _success(given.get("busy")))
 
 
 def _success(given: dict[str, Any] | None) -> Success | None:

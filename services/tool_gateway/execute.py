@@ -60,6 +60,8 @@ class Executor:
             except Exception as error:
                 log.exception("call %s: unforeseen", ready.call.call_id)
                 meaning = outcome.of_maybe_sent(ready.tool, ready.attempt, MaybeSent("gateway.error", repr(error)))
+            if ready.doubtful:
+                meaning = outcome.after_doubt(meaning)
             self._done(ready, answer, meaning, time.monotonic() - started)
 
     def _done(self, ready: Ready, answer: Answer | None, meaning: Meaning, seconds: float) -> None:

@@ -132,9 +132,15 @@ from unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[
     as u(call_id, attempt, checks, method, url, headers, body, sha256)
 on conflict (call_id, attempt, phase) do nothing
 
--- name: first_intents    What was sent the first time, for calls that must be repeated byte for byte.
-select distinct on (call_id) call_id, method, url, request_headers, request_body, at
-from ledger_entries where call_id = any($1::text[]) and phase = 'intent' order by call_id, attempt
+-- name: first_intents    What was sent the first time, for calls that must be repeated byte for byte, and whether any attempt
+--     since may have taken effect: its outcome is missing or says so, and no look-up found it absent.
+select distinct on (i.call_id) i.call_id, i.method, i.url, i.request_headers, i.request_body, i.at,
+    exists (select from ledger_entries e
+            left join ledger_entries o on o.call_id = e.call_id and o.attempt = e.attempt and o.phase = 'outcome'
+            where e.call_id = i.call_id and e.phase = 'intent' and (o.call_id is null or o.detail->>'doubt' = 'true')
+              and not exists (select from ledger_entries s
+                              where s.call_id = e.call_id and s.phase = 'settled' and s.attempt >= e.attempt)) as doubtful
+from ledger_entries i where i.call_id = any($1::text[]) and i.phase = 'intent' order by i.call_id, i.attempt
 
 -- name: claim_unknown    Unknown calls due for a look-up; each is looked at by one replica at a time.
 update tool_calls set not_before = now() + least($2 * power(1.5, look_ups), 30) * interval '1 second', look_ups = look_ups + 1

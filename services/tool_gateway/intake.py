@@ -40,7 +40,10 @@ LEASE_MARGIN_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A call whose intent is committed and whose lease is ours until `lease_ends` (monotonic clock)."""
+    """A call whose intent is committed and whose lease is ours until `lease_ends` (monotonic clock).
+
+    `doubtful`: an earlier attempt may have taken effect.
+    """
 
     call: Requested
     tool: Tool
@@ -48,6 +51,7 @@ class Ready:
     attempt: int
     lease_ends: float
     requested_at: float
+    doubtful: bool = False
 
 
 class Intake:

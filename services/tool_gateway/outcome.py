@@ -8,7 +8,8 @@ nothing left (NotSent)                          any effect: try again, later fai
 400 401 403 404 409 422 … (nothing happened)    failed, final
 429                                             nothing happened: wait, try again, later failed
 sent without an answer, 408, 3xx*, 5xx          read, idempotent: try again, later failed
-                                                keyed: try again with the same bytes, later unknown
+                                                keyed: try again with the same bytes, later unknown; a repeat that
+                                                is not let in (401, 403, 429, not sent) ends as unknown, too
                                                 once: unknown, never again blindly
 * a redirect is an answer we do not follow: failed, final
 """
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -32,6 +33,7 @@ from shared.errors import VioxError
 NOTHING_HAPPENED = frozenset(
     {400, 401, 402, 403, 404, 405, 406, 409, 410, 411, 412, 413, 414, 415, 422, 423, 428, 431, 451}
 )
+NOT_LET_IN = frozenset({401, 403, 407, 429})
 MAX_ATTEMPTS = 5
 
 
@@ -65,13 +67,17 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """`state` succeeded, failed, unknown or requested (again in `wait_seconds`; `throttled` when the vendor asked)."""
+    """`state` succeeded, failed, unknown or requested (again in `wait_seconds`; `throttled` when the vendor asked).
+
+    `doubt`: this attempt may have taken effect.
+    """
 
     state: str
     result: Any = None
     error: dict[str, Any] | None = None
     wait_seconds: float = 0.0
     throttled: bool = False
+    doubt: bool = False
 
 
 def of_answer(tool: Tool, answer: Answer, attempt: int) -> Meaning:
@@ -80,6 +86,8 @@ def of_answer(tool: Tool, answer: Answer, attempt: int) -> Meaning:
         return Meaning("succeeded", None)
     if 200 <= answer.status < 300:
         return _of_success(tool, answer, attempt)
+    if _busy(tool, answer):
+        return _uncertain(tool, attempt, _vendor_error(tool, answer))
     if answer.status == 429:
         return _again(attempt, _retry_after(tool, answer), _vendor_error(tool, answer), throttled=True)
     if answer.status in NOTHING_HAPPENED or answer.status in tool.harmless_statuses or 300 <= answer.status < 400:
@@ -97,6 +105,14 @@ def of_not_sent(attempt: int, error: NotSent) -> Meaning:
 def of_maybe_sent(tool: Tool, attempt: int, error: VioxError) -> Meaning:
     """The request may have been carried out."""
     return _uncertain(tool, attempt, {"code": error.code, "message": error.message})
+
+
+def after_doubt(meaning: Meaning) -> Meaning:
+    """An earlier attempt of this call may have taken effect: a repeat that was not let in says nothing about that one."""
+    status = (meaning.error or {}).get("status")
+    if meaning.state == "failed" and (status is None or status in NOT_LET_IN or 300 <= status < 400):
+        return replace(meaning, state="unknown")
+    return meaning
 
 
 def _of_success(tool: Tool, answer: Answer, attempt: int) -> Meaning:
@@ -135,12 +151,22 @@ def shown(tool: Tool, body: Any) -> Any:
     return {"truncated": True, "bytes": len(raw), "preview": raw[:2000].decode("utf-8", "replace")}
 
 
+def _busy(tool: Tool, answer: Answer) -> bool:
+    """An earlier attempt with the same key is still in progress: this one did nothing, but that one may."""
+    busy = tool.idempotency.busy if tool.idempotency else None
+    if busy is None or busy.one_of is None:
+        return False
+    with contextlib.suppress(ValueError):
+        return at(_json(answer.plain()), busy.path) in busy.one_of
+    return False
+
+
 def _uncertain(tool: Tool, attempt: int, error: dict[str, Any]) -> Meaning:
     if tool.effect == "once":
-        return Meaning("unknown", error=error)
-    meaning = _again(attempt, 0.5 * 2**attempt, error)
+        return Meaning("unknown", error=error, doubt=True)
+    meaning = replace(_again(attempt, 0.5 * 2**attempt, error), doubt=True)
     if meaning.state == "failed" and tool.effect == "keyed":
-        return Meaning("unknown", error=error)
+        return replace(meaning, state="unknown", error=error)
     return meaning
 
 

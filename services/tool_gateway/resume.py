@@ -104,7 +104,8 @@ class Resumer:
                 if made is not None:
                     tool, prepared = made
                     items.append((row, prepared, [{"check": "resumed", "attempt": row.attempt, "passed": True}]))
-                    ready.append(Ready(row.requested(), tool, prepared, row.attempt, started + self._lease, started))
+                    lease_ends, doubtful = started + self._lease, _doubtful(sent_before.get(row.call_id))
+                    ready.append(Ready(row.requested(), tool, prepared, row.attempt, lease_ends, started, doubtful))
             if items:
                 await self._store.intents(connection, items)
         if rows:
@@ -120,30 +121,37 @@ class Resumer:
         """
         tool = self._catalogue.tools.get(row.tool)
         if tool is None:
-            await self._fail(connection, row, "tool.not_found", f"{row.tool} is no longer in the catalogue.")
+            await self._end(connection, row, before, "tool.not_found", f"{row.tool} is no longer in the catalogue.")
             return None
         if row.attempt > 2 * MAX_ATTEMPTS:
-            await self._fail(connection, row, "tool.attempts_exhausted", "given up after too many attempts.")
+            await self._end(connection, row, before, "tool.attempts_exhausted", "given up after too many attempts.")
             return None
         try:
             prepared = prepare(tool, row.arguments, self._secrets, key=row.call_id)
             if before is None:
                 return tool, prepared
             if tool.idempotency and datetime.now(UTC) - before.at > timedelta(hours=tool.idempotency.hours):
-                await self._forgotten(connection, row)
+                # A repeat could act a second time.
+                await self._unknown(connection, row, FORGOTTEN)
                 return None
             return tool, again(prepared, before.url, before.headers, before.body)
         except VioxError as error:
-            await self._fail(connection, row, error.code, error.message)
+            await self._end(connection, row, before, error.code, error.message)
             return None
 
-    async def _forgotten(self, connection: Any, row: CallRow) -> None:
-        """The vendor may have forgotten the key: a repeat could act a second time."""
-        detail = {"state": "unknown", "error": FORGOTTEN}
-        await self._store.mark_unknown(connection, [row.call_id], FORGOTTEN)
+    async def _end(self, connection: Any, row: CallRow, before: Intent | None, code: str, message: str) -> None:
+        """A call that cannot be sent again has failed, unless an attempt of it may have taken effect."""
+        if _doubtful(before):
+            await self._unknown(connection, row, {"code": code, "message": message})
+        else:
+            await self._fail(connection, row, code, message)
+
+    async def _unknown(self, connection: Any, row: CallRow, error: dict[str, Any]) -> None:
+        detail = {"state": "unknown", "error": error}
+        await self._store.mark_unknown(connection, [row.call_id], error)
         await self._store.enter(connection, row.call_id, row.attempt, "outcome", detail=detail)
         await announce_waiting(self._store, connection, [row.call_id])
-        log.warning("call %s %s: unknown, too late to repeat it under its key", row.call_id, row.tool)
+        log.warning("call %s %s: unknown: %s", row.call_id, row.tool, error["message"])
 
     async def _fail(self, connection: Any, row: CallRow, code: str, message: str) -> None:
         error = {"code": code, "message": message}
@@ -170,3 +178,7 @@ class Resumer:
         for row in rows:
             log.warning("call %s %s: unknown, its executor is gone", row.call_id, row.tool)
             metrics.CALL_ATTEMPTS.labels(row.tool, "unknown").inc()
+
+
+def _doubtful(before: Intent | None) -> bool:
+    return before is not None and before.doubtful

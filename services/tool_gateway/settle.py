@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -52,7 +53,7 @@ class Settler:
         while True:
             try:
                 for row in await self._store.claim_unknown(20, LOOK_EVERY_SECONDS):
-                    await self._look(row)
+                    await self._look(_with_key(row))
                 metrics.CALLS_UNKNOWN.set(await self._store.count_unknown())
             except Exception as error:  # noqa: BLE001  # Postgres away, vendor odd: look again later
                 log.warning("settling failed: %s", error)
@@ -74,7 +75,7 @@ class Settler:
         ours = [item for item in items if str(item.get(key)) not in taken]
         if ours:
             await self._found(row, tool, ours[0])
-        elif not items:
+        elif not items and not goes_on(tool.settle, body.value, row.arguments, row.intended_at):
             counts_from = _absence_counts_from(row, tool)
             if asked_at >= counts_from:
                 await self._absent(row)
@@ -113,7 +114,7 @@ class Settler:
 
     async def _found(self, row: CallRow, tool: Tool, item: dict[str, Any]) -> None:
         assert tool.settle is not None  # noqa: S101  # what has no look-up is never found by one
-        answer = as_answered(tool.settle, item)
+        answer = as_answered(tool.settle, at(item, tool.settle.found) or {})
         await self._end(
             row, "succeeded", shown(tool, answer), None, {"by": "look-up", "found": item.get(tool.settle.unique)}
         )
@@ -147,6 +148,11 @@ class _Body:
         self.value = value
 
 
+def _with_key(row: CallRow) -> CallRow:
+    """`$.$key` in a look-up is the call's id, which is its idempotency key."""
+    return replace(row, arguments={**row.arguments, "$key": row.call_id})
+
+
 def matching(
     settle: Settle, body: Any, arguments: dict[str, Any], intended_at: datetime | None
 ) -> list[dict[str, Any]]:  # fmt: skip
@@ -156,6 +162,15 @@ def matching(
     wanted = filled(settle.match, arguments)
     agreeing = [item for item in items if all(at(item, path) == value for path, value in wanted.items())]
     return [item for item in agreeing if _young(item, settle, intended_at)]
+
+
+def goes_on(settle: Settle, body: Any, arguments: dict[str, Any], intended_at: datetime | None) -> bool:
+    """Whether what we look for could be on a further page: then not finding it proves nothing."""
+    if settle.more is None or not at(body, settle.more):
+        return False
+    found = at(body, settle.items, arguments)
+    reaches_back = settle.newest_first and any(not _young(item, settle, intended_at) for item in found or [])
+    return not reaches_back
 
 
 def as_answered(settle: Settle, item: dict[str, Any]) -> dict[str, Any]:

@@ -120,13 +120,17 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A request as the ledger keeps it, names of secrets in the place of secrets."""
+    """A request as the ledger keeps it, names of secrets in the place of secrets.
+
+    `doubtful`: it, or a repeat of it, may have taken effect, and no look-up has shown that it did not.
+    """
 
     method: str
     url: str
     headers: list[tuple[str, str]]
     body: bytes
     at: datetime
+    doubtful: bool
 
 
 class GatewayStore:
@@ -264,7 +268,12 @@ class GatewayStore:
         rows = await connection.fetch(SQL["first_intents"], list(ids))
         return {
             r["call_id"]: Intent(
-                r["method"], r["url"], [(k, v) for k, v in r["request_headers"]], r["request_body"] or b"", r["at"]
+                r["method"],
+                r["url"],
+                [(k, v) for k, v in r["request_headers"]],
+                r["request_body"] or b"",
+                r["at"],
+                r["doubtful"],
             )
             for r in rows
         }

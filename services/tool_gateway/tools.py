@@ -83,8 +83,10 @@ class Settle:
     """Look-up that decides an unknown call: call `tool` with `arguments`, find an item whose `match` paths agree.
 
     Values that begin with `$.` are read from the unknown call's own arguments. `unique` names the item's id, so that an
-    item that belongs to another call is not taken for ours. `within` is where the call's own answer holds such an item.
-    Absence counts only `lag_seconds` after the call's lease.
+    item that belongs to another call is not taken for ours. `$.$key` is the call's id. `found` is where an item holds what
+    the call would have answered, `within` where the call's own answer holds such an item. Absence counts only
+    `lag_seconds` after the call's lease. Where what `more` points to says that the list goes on, it does not count at all,
+    unless the list has its newest first and reaches back to before the call.
     """
 
     tool: str
@@ -95,6 +97,9 @@ class Settle:
     lag_seconds: float
     created: str | None = None
     within: str = ""
+    found: str = ""
+    more: str | None = None
+    newest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +112,15 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """Where the vendor wants the key that makes a repeat harmless. The key is the call's id; it is good for `hours`."""
+    """Where the vendor wants the key that makes a repeat harmless. The key is the call's id; it is good for `hours`.
+
+    A refusal whose body meets `busy` says that an earlier attempt is still in progress: it may yet take effect.
+    """
 
     place: Literal["header", "query"]
     name: str
     hours: float = 24.0
+    busy: Success | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -260,7 +260,7 @@ async def test_what_waits_for_its_rate_waits_as_a_row(world: World) -> None:
     times = [
         r["at"] for r in await world.admin.fetch("select at from ledger_entries where phase = 'intent' order by at")
     ]
-    assert (times[-1] - times[0]).total_seconds() >= 0.39
+    assert (times[-1] - times[0]).total_seconds() > 0.3, "not all at once"
 
 
 @pytest.mark.rule(15)

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from services.tool_gateway import catalogue
-from services.tool_gateway.outcome import MAX_ATTEMPTS, Answer, of_answer, of_maybe_sent, of_not_sent
+from services.tool_gateway.outcome import MAX_ATTEMPTS, Answer, after_doubt, of_answer, of_maybe_sent, of_not_sent
 from services.tool_gateway.tools import Success
 from services.tool_gateway.wire import MaybeSent, NotSent
 
@@ -116,3 +116,26 @@ def test_an_unreadable_200_is_no_proof_of_anything(body: bytes) -> None:
 def test_odd_bodies_never_break_the_reading(body: bytes) -> None:
     assert of_answer(ONCE, Answer(200, [], body), 1).state == "succeeded"
     assert of_answer(ONCE, Answer(400, [], body), 1).state == "failed"
+
+
+@pytest.mark.rule(9)
+def test_a_key_in_use_is_no_refusal() -> None:
+    refund = TOOLS["stripe_create_refund"]
+    for status in (400, 409, 429):  # the vendor does not document which
+        meaning = of_answer(refund, answer(status, {"error": {"code": "idempotency_key_in_use"}}), 2)
+        assert (meaning.state, meaning.doubt, meaning.throttled) == ("requested", True, False)
+        last = of_answer(refund, answer(status, {"error": {"code": "idempotency_key_in_use"}}), MAX_ATTEMPTS)
+        assert last.state == "unknown"
+    assert of_answer(refund, answer(409, {"error": {"code": "lock_timeout"}}), 2).state == "failed"
+
+
+@pytest.mark.rule(9)
+@pytest.mark.parametrize(("status", "state"), [(401, "unknown"), (403, "unknown"), (429, "unknown"), (302, "unknown"),
+                                               (400, "failed"), (402, "failed"), (404, "failed"), (200, "succeeded")])  # fmt: skip
+def test_a_repeat_that_is_not_let_in_leaves_the_doubt(status: int, state: str) -> None:
+    assert after_doubt(of_answer(KEYED, answer(status), MAX_ATTEMPTS)).state == state
+
+
+@pytest.mark.rule(9)
+def test_a_repeat_that_never_left_leaves_the_doubt() -> None:
+    assert after_doubt(of_not_sent(MAX_ATTEMPTS, NotSent("http.not_sent", "refused"))).state == "unknown"

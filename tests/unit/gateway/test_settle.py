@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.tool_gateway.outcome import shown
-from services.tool_gateway.settle import as_answered, matching
+from services.tool_gateway.settle import as_answered, goes_on, matching
 from services.tool_gateway.tools import Settle
 from tests.unit.gateway.test_catalogue import documented
 
@@ -50,3 +50,19 @@ def test_an_item_is_shown_as_the_call_would_have_answered() -> None:
     assert found == {"answer": {"thing": {"id": 7, "secret": 1}}}
     assert shown(tool, as_answered(settle(within="thing"), {"id": 7, "secret": 1})) == {"thing": {"id": 7}}
     assert as_answered(settle(), {"id": 7}) == {"id": 7}
+
+
+@pytest.mark.parametrize(
+    ("newest_first", "times", "more", "open_end"),
+    [
+        (True, [500, 400], True, True), (True, [500, 50], True, False), (True, [], True, True), (True, [500], None, False),
+        (False, [500, 50], True, True), (False, [], None, False),
+    ],
+)  # fmt: skip
+def test_absence_is_not_read_from_a_list_that_goes_on(
+    newest_first: bool, times: list[int], more: bool | None, open_end: bool
+) -> None:
+    """The call was at 300: a page that reaches back to before it would have shown it."""
+    look = Settle("list", {}, "items", {}, "id", 1.0, created="at", more="next", newest_first=newest_first)
+    body = {"items": [{"at": moment} for moment in times], "next": more}
+    assert goes_on(look, body, {}, datetime.fromtimestamp(300, UTC)) is open_end
