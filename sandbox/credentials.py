@@ -71,7 +71,8 @@ def for_gateway(ports: Mapping[str, int], environment: Mapping[str, str], home: 
     )  # fmt: skip
     chosen: dict[str, str] = {}
     for values in invented:
-        if not any(name in environment for name in values):
+        real = {*values, "HUBSPOT_CLIENT_ID"} if "HUBSPOT_ACCESS_TOKEN" in values else values
+        if not any(name in environment for name in real):
             chosen |= values
     if chosen:
         chosen["VIOX_ALLOW_LOOPBACK"] = "1"
