@@ -26,9 +26,11 @@ from uuid import uuid4
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from benchmarks import catalogue as large
 from sandbox.broker import ApacheKafka, Broker, Tansu
 from sandbox.net import connects, free_ports
 from sandbox.postgres import Postgres
+from services.tool_gateway.catalogue import read_document
 from shared.bus import topics
 from shared.bus.kafka import client_settings, ensure_topics
 from shared.bus.messages import ToolCallRequested, call_requested, task
@@ -65,22 +67,40 @@ class Bench:
         asyncio.run(ensure_topics(self.settings))
         self._spawn("stub", [sys.executable, "-m", "benchmarks.stub", str(self._stub_port)], {})
 
-    def start_services(self) -> None:
-        common = self._names | {"VIOX_MODELS": "offline", "VIOX_LOG_LEVEL": "WARNING"}
-        ports = free_ports(1 + self._agents)
-        gateway = common | {
-            "VIOX_POSTGRES_DSN": self._postgres.dsn("viox_gateway"), "VIOX_CATALOGUE": str(HERE / "stub.yaml"),
-            "BENCH_BASE_URL": f"http://127.0.0.1:{self._stub_port}", "VIOX_HTTP_PORT": str(ports[0]),
+    def _start_gateway(self, documents: str) -> None:
+        """One gateway, in the place of the one before."""
+        if before := self._processes.pop("gateway", None):
+            before.send_signal(signal.SIGTERM)
+            before.wait(20)
+        port = free_ports(1)[0]
+        environment = self._services() | {
+            "VIOX_POSTGRES_DSN": self._postgres.dsn("viox_gateway"), "VIOX_CATALOGUE": documents,
+            "BENCH_BASE_URL": f"http://127.0.0.1:{self._stub_port}", "VIOX_ALLOW_LOOPBACK": "1", "VIOX_HTTP_PORT": str(port),
         }  # fmt: skip
-        self._spawn("gateway", [sys.executable, "-m", "services.tool_gateway.main"], gateway)
-        _until(lambda: _ready(ports[0]))
-        for number in range(self._agents):
-            environment = common | {
-                "VIOX_POSTGRES_DSN": self._postgres.dsn("viox_builder"), "VIOX_HTTP_PORT": str(ports[1 + number])
+        self._spawn("gateway", [sys.executable, "-m", "services.tool_gateway.main"], environment)
+        _until(lambda: _ready(port))
+
+    def _start_agents(self) -> None:
+        ports = free_ports(self._agents)
+        for number, port in enumerate(ports, 1):
+            environment = self._services() | {
+                "VIOX_POSTGRES_DSN": self._postgres.dsn("viox_builder"), "VIOX_HTTP_PORT": str(port)
             }  # fmt: skip
-            self._spawn(f"agent {number + 1}", [sys.executable, "-m", "benchmarks.agent"], environment)
-        for port in ports[1:]:
+            self._spawn(f"agent {number}", [sys.executable, "-m", "benchmarks.agent"], environment)
+        for port in ports:
             _until(lambda port=port: _ready(port))  # type: ignore[misc]
+
+    def _services(self) -> dict[str, str]:
+        return self._names | {"VIOX_MODELS": "offline", "VIOX_LOG_LEVEL": "WARNING"}
+
+    def _large_catalogue(self) -> None:
+        self._large = self._home / "large.yaml"
+        (echo,) = read_document(HERE / "stub.yaml")
+        found = self.results["catalogue"] = large.measure(self._large, echo)
+        costs = ", ".join(f"{us:.0f} µs with {n}" for n, us in found["judge_and_prepare_us"].items())
+        say(f"import of {found['tools']} operations ({found['document_bytes'] / 1e6:.1f} MB)   parsed {found['parse_seconds']:.1f} s   "
+            f"imported {found['import_seconds']:.1f} s   {found['bytes_per_tool'] / 1024:.0f} kB a tool")  # fmt: skip
+        say(f"judging and preparing a call                  {costs}")
 
     def stop(self) -> None:
         for process in self._processes.values():
@@ -97,8 +117,12 @@ class Bench:
         await self._producer.start()
         try:
             await self._echo()
-            await asyncio.to_thread(self.start_services)
-            await self._gateway_alone()
+            self._large_catalogue()
+            await asyncio.to_thread(self._start_gateway, str(HERE / "stub.yaml"))
+            await self._gateway_alone("gateway")
+            await asyncio.to_thread(self._start_gateway, f"{HERE / 'stub.yaml'}:{self._large}")
+            await self._gateway_alone("gateway with 1,000 tools more")
+            await asyncio.to_thread(self._start_agents)
             await self._runs()
             self._memory()
         finally:
@@ -161,11 +185,11 @@ class Bench:
 
     # -- the gateway ---------------------------------------------------------------------------------------------------
 
-    async def _gateway_alone(self) -> None:
+    async def _gateway_alone(self, name: str) -> None:
         count = 1000 if self._quick else 5000
         before = await self._counters(["gateway"])
         started = time.monotonic()
-        run = run_id("builder", "/bench", "gateway")
+        run = run_id("builder", "/bench", name)
         await self._pool.execute(
             "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)"
             " values ($1, 'builder', $1, 'g', 'running', '/bench', 'gateway', 'bench')", run,
@@ -178,18 +202,22 @@ class Bench:
             message = call_requested("builder", call, f"g{number % 50}", datetime.now(UTC), None)
             key, value, headers = message.to_kafka()
             await self._producer.send(topics.tool_calls("builder"), value, key=key, headers=headers)
-        wanted = "select count(*) from tool_calls where run_id = $1 and state = 'succeeded'"
-        while await self._pool.fetchval(wanted, run) < count:
+        closed = "select count(*) from tool_calls where run_id = $1 and closed_at is not null"
+        while await self._pool.fetchval(closed, run) < count:
             await asyncio.sleep(0.02)
+        failed = await self._pool.fetchrow(
+            "select error from tool_calls where run_id = $1 and state <> 'succeeded' limit 1", run
+        )
+        assert failed is None, f"a call failed: {failed}"
         seconds = time.monotonic() - started
         after = await self._counters(["gateway"])
-        self.results["gateway"] = {
+        self.results[name] = {
             "calls": count, "per_second": count / seconds, "cpu_ms_per_call": (after["cpu"] - before["cpu"]) * 1000 / count,
             "rows_per_call": (after["rows"] - before["rows"]) / count,
             "wal_bytes_per_call": (after["wal"] - before["wal"]) / count,
         }  # fmt: skip
-        say(f"gateway alone, {count} calls, full ledger      {count / seconds:7.0f} calls/s   "
-            f"{self.results['gateway']['cpu_ms_per_call']:.2f} ms CPU a call")  # fmt: skip
+        say(f"{name} alone, {count} calls, full ledger      {count / seconds:7.0f} calls/s   "
+            f"{self.results[name]['cpu_ms_per_call']:.2f} ms CPU a call")  # fmt: skip
 
     # -- whole runs ----------------------------------------------------------------------------------------------------
 
