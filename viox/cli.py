@@ -319,6 +319,16 @@ def tools_import(
     run_async(importing.bring_in(source, wanted, by=by, replace=replace, dry_run=dry_run, as_json=as_json))
 
 
+@tools_app.command("try")
+def tools_try(
+    tool: str, arguments: Annotated[str, typer.Argument(help="A JSON object.")] = "{}", as_json: Json = False
+) -> None:  # fmt: skip
+    """Have the gateway call a tool that only reads, and show exactly what went out and what came back."""
+    from viox import doctor as examination
+
+    raise typer.Exit(run_async(examination.attempt(tool, arguments, as_json=as_json)))
+
+
 @tools_app.command("withdraw")
 def tools_withdraw(name: str, as_json: Json = False) -> None:
     """Take the tools of an imported document away."""

@@ -154,6 +154,12 @@ def _settings() -> str:
         "| `QUICKBOOKS_MINOR_VERSION` | `75` |",
         "| `HUBSPOT_CLIENT_ID`, `HUBSPOT_CLIENT_SECRET`, `HUBSPOT_REFRESH_TOKEN` | HubSpot by OAuth, where there is no `HUBSPOT_ACCESS_TOKEN` |",
         "| `QUICKBOOKS_TOKEN_URL`, `HUBSPOT_TOKEN_URL` | where access tokens are fetched; the vendor's real address without it |",
+        "| `SMTP_HOST`, `SMTP_PORT`, `SMTP_TLS`, `SMTP_USERNAME`, `SMTP_PASSWORD`, `SMTP_FROM` | e-mail: submission server, `587`, `starttls` (or `implicit`, `none`), login, the business's address |",
+        "| `VIOX_SECRET_KEY` | Fernet key that seals stored OAuth tokens; several, newest first, separated by commas, while it is rotated |",
+        "| `VIOX_SECRETS_DIR`, `<NAME>_FILE` | where the gateway finds secrets that are not in its environment: a folder with a file for each, or a file |",
+        "| `VIOX_QUERY_DSN` | Postgres as the role that may only ask; `records_query` needs it |",
+        "| `VIOX_ALLOW_NETWORKS`, `VIOX_ALLOW_LOOPBACK` | networks of your own (`10.20.0.0/16,…`) that the gateway may call; `1` allows this machine, for a sandbox |",
+        "| `VIOX_GATEWAY_URL` | where `viox doctor` finds the gateway's port, when it is not the stack of `viox up` |",
         "| `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `GEMINI_API_KEY`, `MISTRAL_API_KEY` (+ `_BASE_URL`) | models, read by the agents only |",
     ]
     return HEAD + "\n".join(["# Settings", "", "| variable | default or meaning |", "|---|---|", *rows, *extra, ""])

@@ -9,7 +9,7 @@ import urllib.request
 from datetime import date
 from typing import Any
 
-from shared.errors import Unavailable, VioxError
+from shared.errors import BadInput, Unavailable, VioxError
 from shared.models.registry import ends
 from viox import deployment, output
 
@@ -61,17 +61,52 @@ def _models() -> list[dict[str, Any]]:
     return findings
 
 
+async def attempt(tool: str, arguments: str, *, as_json: bool) -> int:
+    """Have the gateway make one call that only reads; exit code 0 when it succeeded."""
+    try:
+        given = json.loads(arguments)
+    except ValueError as error:
+        raise BadInput(
+            "option.invalid", f"not JSON: {error}.", field="ARGUMENTS", remedy='For instance \'{"id": "1"}\'.'
+        ) from error
+    found = _ask({"tool": tool, "arguments": given})
+    if as_json:
+        output.emit(found)
+    else:
+        request, response = found["request"], found["response"]
+        output.say(f"{request['method']} {request['url']}")
+        for name, value in request["headers"]:
+            output.say(f"  {name}: {value}")
+        output.say(request["body"])
+        output.say(f"\n{response['status']}\n{response['body'][:4000]}" if response else "\nno answer")
+        output.say(
+            f"\n{found['state']}"
+            + (f": {found['error']['code']}: {found['error']['message']}" if found["error"] else "")
+        )
+    return output.OK if found["state"] == "succeeded" else output.ERROR
+
+
+def _ask(body: dict[str, Any] | None) -> Any:
+    """The gateway's answer on its own port. Raises BadInput with what it refuses, Unavailable when it is not there."""
+    data = json.dumps(body).encode() if body else None
+    request = urllib.request.Request(f"{_gateway()}/doctor", data, {"Content-Type": "application/json"}, method="POST")  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # our own gateway
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        told = json.load(error)["error"]
+        raise BadInput(told["code"], told["message"], field=told.get("field"), remedy=told.get("remedy")) from error
+    except (OSError, ValueError, KeyError) as error:
+        raise Unavailable("gateway.unavailable", f"the gateway does not answer: {error}.", field="VIOX_GATEWAY_URL",
+                          remedy="Is it running (`viox status`)? Set VIOX_GATEWAY_URL when it is elsewhere.") from error  # fmt: skip
+
+
 def _vendors() -> list[dict[str, Any]]:
     """The gateway tries them: nobody else has their credentials."""
     try:
-        request = urllib.request.Request(f"{_gateway()}/doctor", method="POST")  # noqa: S310  # our own gateway
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-            found = json.load(answer)["vendors"]
+        found = _ask(None)["vendors"]
     except VioxError as error:
         return [_finding("gateway", "failed", error.message, field=error.field, remedy=error.remedy)]
-    except (OSError, urllib.error.URLError, ValueError, KeyError) as error:
-        remedy = "Is it running (`viox status`)? Set VIOX_GATEWAY_URL when it is elsewhere."
-        return [_finding("gateway", "failed", f"does not answer: {error}.", field="VIOX_GATEWAY_URL", remedy=remedy)]
     return [_finding("gateway", "ok", "answers")] + [{"what": one.pop("vendor")} | one for one in found]
 
 

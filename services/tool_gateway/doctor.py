@@ -16,7 +16,7 @@ from aiohttp import web
 from services.tool_gateway import outcome
 from services.tool_gateway.catalogue import Catalogue
 from services.tool_gateway.connectors.smtp import Mailer
-from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.credentials import Secrets, shown
 from services.tool_gateway.encode import prepare
 from services.tool_gateway.execute import Sender
 from services.tool_gateway.intake import Ready
@@ -25,7 +25,7 @@ from services.tool_gateway.prepared import Prepared
 from services.tool_gateway.store import GatewayStore, Requested
 from services.tool_gateway.tools import Tool
 from services.tool_gateway.wire import MaybeSent, NotSent
-from shared.errors import VioxError
+from shared.errors import BadInput, VioxError
 from shared.ids import CallId, RunId, ThreadId
 
 PROBE_SECONDS = 10.0
@@ -44,8 +44,33 @@ class Doctor:
         self._sender = sender
         self._mailer = mailer
 
-    async def serve(self, _: web.Request) -> web.Response:
-        return web.json_response({"vendors": await self.examine()})
+    async def serve(self, request: web.Request) -> web.Response:
+        """Without a body: every vendor. With {tool, arguments}: that call, if all it does is read."""
+        if not request.can_read_body:
+            return web.json_response({"vendors": await self.examine()})
+        given = await request.json()
+        try:
+            return web.json_response(await self.attempt(str(given["tool"]), given.get("arguments") or {}))
+        except VioxError as error:
+            return web.json_response({"error": error.as_dict()}, status=400)
+
+    async def attempt(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """One call of a tool that reads, with what went out and what came back. Raises BadInput."""
+        tool = self._catalogue.tools.get(name)
+        if tool is None:
+            raise BadInput("tool.not_found", f"there is no tool {name!r}.", field="TOOL", remedy="See `viox tools`.")
+        if tool.effect != "read":
+            raise BadInput("tool.not_harmless", f"{name} is {tool.effect}: only what reads is tried.", field="TOOL",
+                           remedy="Have an agent call it.")  # fmt: skip
+        if problem := tool.problem_with(arguments):
+            raise BadInput(problem["code"], problem["message"], field=problem["field"], remedy=problem["remedy"])
+        meaning, prepared, answer = await self._try(tool.vendor, tool, arguments)
+        url, headers = shown(prepared)
+        return {
+            "tool": name, "state": meaning.state, "result": meaning.result, "error": meaning.error,
+            "request": {"method": prepared.method, "url": url, "headers": headers, "body": _text(prepared.body)},
+            "response": {"status": answer.status, "headers": answer.headers, "body": _text(answer.body)} if answer else None,
+        }  # fmt: skip
 
     async def examine(self) -> list[dict[str, Any]]:
         """What was found of each vendor: {vendor, state, tool, message, field, remedy, latency_ms}."""
@@ -68,7 +93,7 @@ class Doctor:
             if tool is None:
                 remedy = "Mark one of its tools with `probe` in x-viox."
                 return _finding(vendor, UNTRIED, message="it has no call without arguments.", remedy=remedy)
-            meaning = await self._try(vendor, tool)
+            meaning, _, _ = await self._try(vendor, tool, dict(tool.probe or {}))
         except VioxError as error:
             remedy = error.remedy or _remedy(error.code, tools[0])
             return _finding(vendor, FAILED, message=error.message, field=error.field, remedy=remedy, started=started)
@@ -94,9 +119,10 @@ class Doctor:
         base = [t.base_url_setting for t in tools if not t.base_url and t.base_url_setting]
         return [*dict.fromkeys([n for c in first for n in c.secrets] + base[:1])]
 
-    async def _try(self, vendor: str, tool: Tool) -> Meaning:
+    async def _try(
+        self, vendor: str, tool: Tool, arguments: dict[str, Any]
+    ) -> tuple[Meaning, Prepared, Answer | None]:  # fmt: skip
         call = CallId(f"doctor:{vendor}:{uuid4()}")
-        arguments = dict(tool.probe or {})
         prepared = prepare(tool, arguments, self._secrets, key=call)
         nobody = uuid4()
         asked = Requested(call, RunId(nobody), 0, 0, "doctor", ThreadId(nobody), "", tool.name, arguments, None)
@@ -105,14 +131,14 @@ class Doctor:
         answer: Answer | None = None
         try:
             answer = await self._sender.send(ready)
-            return outcome.of_answer(tool, answer, outcome.MAX_ATTEMPTS)
+            meaning = outcome.of_answer(tool, answer, outcome.MAX_ATTEMPTS)
         except NotSent as error:
             error.final = True
-            return outcome.of_not_sent(1, error)
+            meaning = outcome.of_not_sent(1, error)
         except MaybeSent as error:
-            return outcome.of_maybe_sent(tool, outcome.MAX_ATTEMPTS, error)
-        finally:
-            await self._record(call, prepared, answer)
+            meaning = outcome.of_maybe_sent(tool, outcome.MAX_ATTEMPTS, error)
+        await self._record(call, prepared, answer)
+        return meaning, prepared, answer
 
     async def _record(self, call: CallId, prepared: Prepared, answer: Answer | None) -> None:
         async with self._store.transaction() as connection:
@@ -120,6 +146,10 @@ class Doctor:
                 connection, call, 1, "look_up", prepared=prepared, status=answer.status if answer else None,
                 body=answer.body if answer else None, detail={"by": "doctor", "answered": answer is not None},
             )  # fmt: skip
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
 
 
 def _probe_of(tools: list[Tool]) -> Tool | None:
