@@ -1,0 +1,198 @@
+"""What an integrator does with tools on a running deployment: look, try, import, correct, withdraw, and ask the doctor."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, Deployment
+
+NORTHWIND = str(ROOT / "sandbox/scenarios/northwind.openapi.yaml")
+VENDORS = {"airtable", "elevenlabs", "email", "hubspot", "make", "n8n", "quickbooks", "records", "stripe", "twilio"}
+
+
+def tools(deployment: Deployment, vendor: str) -> list[dict[str, Any]]:
+    return [t for t in deployment("tools", "--json").json()["items"] if t["vendor"] == vendor]
+
+
+def published(deployment: Deployment, vendor: str, count: int) -> list[dict[str, Any]]:
+    deadline = time.monotonic() + 20
+    while len(found := tools(deployment, vendor)) != count:
+        assert time.monotonic() < deadline, f"{len(found)} tools of {vendor} instead of {count}"
+        time.sleep(0.2)
+    return found
+
+
+class Shop:
+    """A server with a document, and what was asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.moved_to: str | None = None
+        shop = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                shop.asked.append(self.path)
+                self.send_response(302 if shop.moved_to else 200)
+                if shop.moved_to:
+                    self.send_header("Location", shop.moved_to)
+                self.end_headers()
+                self.wfile.write(json.dumps(shop.document).encode())
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                """Tests need no log of it."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.document = {
+            "openapi": "3.1.0", "info": {"title": "Shop", "version": "1"}, "servers": [{"url": "/v1"}],
+            "paths": {"/orders/{id}": {"get": {"operationId": "order", "parameters": [
+                {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]}}},
+        }  # fmt: skip
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    made = Shop()
+    yield made
+    made.close()
+
+
+def test_all_vendors_are_there_and_the_doctor_finds_them_well(deployment: Deployment) -> None:
+    assert {t["vendor"] for t in deployment("tools", "--json").json()["items"]} >= VENDORS
+    told = deployment("doctor", "--json")
+    assert told.code == 0, told.out
+    states = {f["what"]: f["state"] for f in told.json()["findings"]}
+    assert {states[vendor] for vendor in VENDORS} == {"ok"}
+
+
+def test_the_doctor_says_which_vendor_is_ill(deployment: Deployment) -> None:
+    url = deployment.state["vendors"]["stripe"]
+    body = json.dumps({"kind": "500", "count": 1}).encode()
+    request = urllib.request.Request(f"{url}/_sandbox/faults", body, {"Content-Type": "application/json"})
+    urllib.request.urlopen(request, timeout=5).close()
+    told = deployment("doctor", "--json")
+    assert told.code == 1
+    (ill,) = [f for f in told.json()["findings"] if f["state"] == "failed"]
+    assert ill["what"] == "stripe"
+    assert ill["remedy"]
+
+
+def test_48_endpoints_are_tools_of_whom_they_are_granted_to(deployment: Deployment) -> None:
+    done = deployment("tools", "import", NORTHWIND, "--name", "northwind", "--grant", "people-ops", "--json")
+    assert done.code == 0, done.err
+    document = done.json()
+    assert (len(document["tools"]), document["skipped"]) == (48, [])
+    assert {tuple(t["granted_to"]) for t in published(deployment, "northwind", 48)} == {("people-ops",)}
+    tried = deployment("tools", "try", "northwind_listTechnicians", '{"skills": ["gas"]}', "--json")
+    assert tried.code == 0, tried.out
+    assert tried.json()["result"]["data"]
+    assert "X-Northwind-Key" in str(tried.json()["request"])
+    assert "$secret" in str(tried.json()["request"])
+    bought = deployment("tools", "try", "northwind_listPurchaseOrders", "--json")  # behind OAuth
+    assert bought.json()["state"] == "succeeded", bought.out
+    again = deployment("tools", "import", NORTHWIND, "--name", "northwind", "--json")
+    assert (again.code, again.json()["error"]["code"]) == (1, "document.exists")
+    assert deployment("tools", "withdraw", "northwind").code == 0
+    published(deployment, "northwind", 0)
+
+
+def test_a_document_from_a_url_is_fetched_under_the_guard(deployment: Deployment, shop: Shop) -> None:
+    refused = deployment("tools", "import", f"{shop.url}/openapi.json", "--name", "shop", "--dry-run")
+    assert refused.code == 2
+    assert "outbound guard" in refused.err
+    assert shop.asked == []
+
+
+def test_a_redirect_is_looked_at_like_the_first_address(shop: Shop) -> None:
+    import asyncio
+
+    from services.tool_gateway import foreign
+    from services.tool_gateway.guard import Guard
+    from services.tool_gateway.wire import Wire
+    from shared.errors import BadInput
+
+    async def fetched() -> tuple[bytes, str]:
+        wire = Wire(Guard(loopback=True))
+        try:
+            return await foreign.fetch(f"{shop.url}/a", wire)
+        finally:
+            await wire.aclose()
+
+    raw, url = asyncio.run(fetched())
+    assert (json.loads(raw)["info"]["title"], url) == ("Shop", f"{shop.url}/a")
+    shop.moved_to = "http://169.254.169.254/latest/meta-data"
+    with pytest.raises(BadInput, match="metadata"):
+        asyncio.run(fetched())
+    shop.moved_to = f"{shop.url}/round"
+    with pytest.raises(BadInput, match="redirects"):
+        asyncio.run(fetched())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        (["/no/such/file", "--name", "x"], "SOURCE"), ([NORTHWIND, "--name", "Not A Name"], "--name"),
+        ([NORTHWIND, "--name", "x", "--grant", "nobody"], "--grant"), ([NORTHWIND, "--name", "x", "--effect", "listJobs"], "--effect"),
+        ([NORTHWIND, "--name", "x", "--effect", "listJobs=maybe"], "--effect"), ([NORTHWIND, "--name", "x", "--overlay", "/no/file"], "--overlay"),
+        ([NORTHWIND, "--name", "hubspot"], "--name"), ([NORTHWIND, "--name", "x", "--base-url", "ftp://x"], "--base-url"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_an_import_is_named(deployment: Deployment, arguments: list[str], field: str) -> None:
+    done = deployment("tools", "import", *arguments, "--dry-run", "--json")
+    assert done.code == 2
+    assert done.json()["error"]["field"] == field
+
+
+def test_an_overlay_corrects_an_import(deployment: Deployment, tmp_path: Path) -> None:
+    overlay = {"overlay": "1.0.0", "actions": [
+        {"target": "$.paths['/jobs'].get", "update": {"x-viox": {"tool": "corrected_jobs", "projection": ["data.*.id"], "probe": {"per_page": 1}}}},
+        {"target": "$.paths['/vehicles']", "remove": True},
+    ]}  # fmt: skip
+    file = tmp_path / "overlay.yaml"
+    file.write_text(yaml.safe_dump(overlay))
+    done = deployment(
+        "tools",
+        "import",
+        NORTHWIND,
+        "--name",
+        "corrected",
+        "--overlay",
+        str(file),
+        "--effect",
+        "addNote=idempotent",
+        "--dry-run",
+        "--json",
+    )
+    assert done.code == 0, done.out
+    effects = {t["tool"]: t["effect"] for t in done.json()["tools"]}
+    assert "corrected_jobs" in effects
+    assert effects["corrected_addNote"] == "idempotent"
+    assert len(effects) == 47
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["hubspot_create_deal", "{}"], "tool.not_harmless"), (["no_tool"], "tool.not_found"), (["hubspot_list_owners", "{oops"], "option.invalid"),
+        (["hubspot_get_contact", "{}"], "tool.invalid_arguments"),
+    ],
+)  # fmt: skip
+def test_only_what_reads_can_be_tried(deployment: Deployment, arguments: list[str], code: str) -> None:
+    done = deployment("tools", "try", *arguments, "--json")
+    assert (done.code, done.json()["error"]["code"]) == (2, code)
