@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from shared.errors import BadInput, VioxError
+from shared.errors import BadInput, Unavailable, VioxError
 from viox import output
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -42,9 +42,15 @@ def main() -> None:
     except VioxError as error:
         output.fail(error, as_json=wants_json)
     except Exception as error:  # noqa: BLE001  # the last resort: still one document, still an exit code
-        told = VioxError("internal", f"{type(error).__name__}: {error}.", remedy="If it happens again, report it.")
-        output.fail(told, as_json=wants_json)
+        output.fail(_explained(error), as_json=wants_json)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explained(error: Exception) -> VioxError:
+    if type(error).__name__ == "DiskFullError":  # by name: most commands never load the driver
+        return Unavailable("postgres.disk_full", "Postgres has no space left on its disk; nothing was changed.",
+                           field="VIOX_POSTGRES_DSN", remedy="Free space on its disk and try again.")  # fmt: skip
+    return VioxError("internal", f"{type(error).__name__}: {error}.", remedy="If it happens again, report it.")
 
 
 def _field(error: Any) -> str:

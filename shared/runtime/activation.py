@@ -36,6 +36,7 @@ from shared.runtime.nodes import AgentState, Call, RunContext, identified_call, 
 from shared.runtime.recall import Recall
 from shared.runtime.saver import ThreadSaver
 from shared.runtime.store import Claimed, Commit, Pending, RunRow, RuntimeStore
+from shared.store.pool import passing
 from shared.telemetry import metrics
 from shared.telemetry.hold import reached
 
@@ -72,6 +73,7 @@ class Activator:
         self._tools = Toolbox()
         self._known_prompts: set[str] = set()
         self._recall = Recall(store)
+        self._owed: dict[ThreadId, int] = {}  # attempts that were nobody's fault and could not be given back
         self._active: set[ThreadId] = set()
         self._again: set[ThreadId] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -154,12 +156,16 @@ class Activator:
             await self._fail(claimed, error)
         except Exception as error:
             log.exception("activation of thread %s failed", thread)
-            await self._try_later(claimed, 2.0 ** max(p.attempts for p in claimed.pending) / 4, 0, error)
+            refund = 1 if passing(error) else 0
+            await self._try_later(
+                claimed, min(2.0 ** max(p.attempts for p in claimed.pending) / 4, 30.0), refund, error
+            )
         metrics.ACTIVATIONS.labels(self._spec.name, "failed").inc()
         return False
 
     async def _advance(self, claimed: Claimed) -> bool | None:
-        poison = [p for p in claimed.pending if p.attempts > self._limits.max_attempts]
+        owed = self._owed.get(claimed.thread_id, 0)
+        poison = [p for p in claimed.pending if p.attempts - owed > self._limits.max_attempts]
         if poison:
             return await self._block(claimed, poison)
         controls = [p for p in claimed.pending if p.kind == "control" and p.message.type == CANCEL]
@@ -274,6 +280,7 @@ class Activator:
             log.warning("thread %s moved on without us: what was done here is discarded", thread)
             self._recall.forget(thread)
             return None
+        self._owed.pop(thread, None)
         reached("agent.after_commit_before_publish")
         self._outbox.publish(work.outgoing)
         self._recall.add(work)
@@ -391,6 +398,7 @@ class Activator:
             await self._store.release(claimed.thread_id, self._owner, retry_in=delay, refund=refund)
         except Exception as failed:  # noqa: BLE001  # the lease runs out by itself
             log.warning("thread %s not released: %s", claimed.thread_id, failed)
+            self._owed[claimed.thread_id] = self._owed.get(claimed.thread_id, 0) + refund
 
     # -- parts ------------------------------------------------------------------------------------------------------
 

@@ -70,11 +70,14 @@ async def open_pool(dsn: str, *, application: str, size: int = 8) -> Pool:
             server_settings={"application_name": application, "timezone": "UTC", "jit": "off"},
         )
     except (OSError, asyncpg.PostgresError) as error:
+        full = "No space left" in str(error)
         raise Unavailable(
-            "postgres.unavailable",
+            "postgres.disk_full" if full else "postgres.unavailable",
             f"cannot connect to Postgres: {error}.",
             field="VIOX_POSTGRES_DSN",
-            remedy="Start it (`viox up`), or correct the address, role or password.",
+            remedy="Free space on its disk; nothing accepted is lost."
+            if full
+            else "Start it (`viox up`), or correct the address, role or password.",
         ) from error
     setting = await pool.fetchval("show synchronous_commit")
     if setting == "off":

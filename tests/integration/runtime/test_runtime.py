@@ -3,126 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 import pytest
 
 from sandbox.postgres import Postgres
-from services.voice.agent import VOICE
 from shared.bus import topics
 from shared.bus.envelope import Message
 from shared.bus.kafka import Record
-from shared.bus.messages import GATEWAY_SOURCE, call_closed, task
-from shared.bus.outbox import Outbox
-from shared.errors import VioxError
-from shared.ids import CallId, RunId, ThreadId, run_id, thread_id
-from shared.models.port import AssistantMessage, ChatReply, ChatRequest, ModelError, ModelToolCall
-from shared.runtime.activation import Activator, Limits
-from shared.runtime.inbox import Inbox
-from shared.runtime.saver import ThreadSaver
-from shared.runtime.store import RuntimeStore
-from shared.store.pool import Instance, Pool
-
-CLOSER = replace(VOICE, name="closer")  # Voice's plain graph under the role this pool belongs to
-LIMITS = Limits(lease_seconds=5, max_attempts=2, concurrency=8)
-
-
-class Model:
-    """Answers from a list; an exception in it is raised."""
-
-    provider, model = "scripted", "scripted"
-
-    def __init__(self, *turns: AssistantMessage | Exception) -> None:
-        self.turns = list(turns)
-        self.requests: list[ChatRequest] = []
-        self.gate: asyncio.Event | None = None
-
-    async def aclose(self) -> None:
-        """Nothing is open."""
-
-    async def complete(self, request: ChatRequest) -> ChatReply:
-        self.requests.append(request)
-        if self.gate:
-            await self.gate.wait()
-        turn = self.turns.pop(0)
-        if isinstance(turn, Exception):
-            raise turn
-        return ChatReply(turn, "tool_calls" if turn.calls else "end", "scripted", "scripted")
-
-
-class NoProducer:
-    """A broker that is never there: what is not sent stays in the outbox."""
-
-    async def send(self, *_: Any) -> Any:
-        raise VioxError("kafka.unavailable", "none in this test")
-
-
-class Agent:
-    """One replica of an agent without Kafka around it."""
-
-    def __init__(self, pool: Pool, dsn: str, model: Model) -> None:
-        self.instance = Instance(dsn, "closer")
-        self.store = RuntimeStore(pool, "closer")
-        self.outbox = Outbox("closer", pool, NoProducer())  # type: ignore[arg-type]
-        self.woken: list[ThreadId] = []
-        self.inbox = Inbox(CLOSER, self.store, self.woken.append)
-        self.model = model
-        self.activator = Activator(
-            CLOSER, self.store, ThreadSaver(pool), model, self.outbox, self.instance.owner, LIMITS
-        )
-
-    async def accept(self, *messages: tuple[str, Message]) -> None:
-        await self.inbox.accept([record(topic, message, n) for n, (topic, message) in enumerate(messages)])
-
-    async def work(self) -> None:
-        """Work on everything that was woken, to the end."""
-        for thread in dict.fromkeys(self.woken):
-            self.activator.wake(thread)
-        self.woken.clear()
-        while self.activator._tasks:
-            await asyncio.wait(self.activator._tasks)
-
-
-@pytest.fixture
-async def agents(closer_pool: Pool, postgres: Postgres) -> AsyncIterator[Any]:
-    made: list[Agent] = []
-
-    async def make(*turns: AssistantMessage | Exception) -> Agent:
-        agent = Agent(closer_pool, postgres.dsn("viox_closer"), Model(*turns))
-        await agent.instance.start()
-        made.append(agent)
-        return agent
-
-    yield make
-    for agent in made:
-        await agent.instance.stop()
-
-
-def record(topic: str, message: Message, offset: int) -> Record:
-    key, value, headers = message.to_kafka()
-    return Record(topic, 0, offset, key, value, tuple(headers))
-
-
-def ask(text: str, conversation: str = "c", number: str = "1") -> tuple[str, Message]:
-    return topics.tasks("closer"), task("closer", number, "/t", text, {}, datetime.now(UTC), conversation)
-
-
-def result(call: str, value: Any, conversation: str = "c") -> tuple[str, Message]:
-    run = RunId(run_id("closer", "/t", "1"))
-    message = call_closed(CallId(call), run, "succeeded", value, None, conversation, datetime.now(UTC), None)
-    return topics.tool_results("closer"), message
-
-
-def calls(*tools: str) -> AssistantMessage:
-    return AssistantMessage("", tuple(ModelToolCall("id", tool, {}) for tool in tools))
-
-
-RUN = run_id("closer", "/t", "1")
-DONE = AssistantMessage("done")
+from shared.bus.messages import GATEWAY_SOURCE
+from shared.ids import run_id, thread_id
+from shared.models.port import AssistantMessage
+from shared.store.pool import Pool
+from tests.integration.runtime.world import (
+    DONE,
+    RUN,
+    ask,
+    calls,
+    record,
+    result,
+)
 
 
 @pytest.mark.rule(1)
@@ -233,47 +134,6 @@ async def test_tasks_of_an_idle_conversation_are_runs_of_their_own(agents: Any, 
     rows = await admin.fetch("select text, merged_into from runs order by trigger_id")
     assert [(r["text"], r["merged_into"]) for r in rows] == [("one", None), ("two", None)]
     assert len(agent.model.requests[1].messages) == 3, "the second sees the first"
-
-
-@pytest.mark.rule(4)
-async def test_a_message_that_always_fails_is_set_aside_and_its_run_blocked(agents: Any, admin: Any) -> None:
-    agent = await agents(*[RuntimeError("boom")] * 5, DONE)
-    await agent.accept(ask("poison"))
-    for _ in range(4):
-        await admin.execute("update threads set retry_at = null")
-        agent.woken.append(thread_id("closer", "c"))
-        await agent.work()
-    assert len(agent.model.requests) == LIMITS.max_attempts
-    row = await admin.fetchrow("select status, error from runs")
-    assert row["status"] == "blocked"
-    letter = await admin.fetchrow("select code, value, run_id, attempts from dead_letters")
-    assert (letter["code"], letter["run_id"], letter["attempts"]) == ("message.poison", RUN, 2)
-    assert orjson.loads(letter["value"])["instruction"] == "poison"
-    agent.model.turns = [DONE]
-    await agent.accept(ask("next", number="2"))
-    await agent.work()
-    assert await admin.fetchval("select status from runs where trigger_id = '2'") == "finished", "the thread is free"
-
-
-@pytest.mark.rule(4)
-async def test_a_provider_that_is_down_costs_no_attempts(agents: Any, admin: Any) -> None:
-    down = ModelError("model.overloaded", "529", retryable=True, retry_after=0.0)
-    agent = await agents(*[down] * 6, DONE)
-    await agent.accept(ask("x"))
-    for _ in range(7):
-        await admin.execute("update threads set retry_at = null")
-        agent.woken.append(thread_id("closer", "c"))
-        await agent.work()
-    assert await admin.fetchval("select status from runs") == "finished"
-
-
-async def test_a_refusal_for_good_fails_the_run_with_its_reason(agents: Any, admin: Any) -> None:
-    agent = await agents(ModelError("model.authentication", "bad key", retryable=False))
-    await agent.accept(ask("x"))
-    await agent.work()
-    row = await admin.fetchrow("select status, error from runs")
-    assert row["status"] == "failed"
-    assert "bad key" in row["error"]
 
 
 @pytest.mark.rule(5)
