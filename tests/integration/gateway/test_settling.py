@@ -1,4 +1,4 @@
-"""Calls of Twilio and Airtable whose answer was lost: each is found at the vendor, succeeds, and happens once."""
+"""Calls whose answer was lost, of vendors that take no keys: each is found at the vendor, succeeds, and happens once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from sandbox.postgres import Postgres
+from sandbox.vendors import elevenlabs, make, n8n
 from sandbox.vendors.airtable import TOKEN, WORKSPACE, Airtable
 from sandbox.vendors.common import Emulator
 from sandbox.vendors.main import start
@@ -22,7 +23,7 @@ TOOLS = catalogue.load().tools
 LINE = {"name": "Name", "type": "singleLineText"}
 SMS = {"To": "+14155550123", "Body": "Hi Ana"}
 TWIML = "<Response><Say>Hi</Say></Response>"
-VENDORS = ("twilio", "airtable")
+VENDORS = ("twilio", "airtable", "elevenlabs", "make", "n8n")
 
 
 class Office(World):
@@ -35,6 +36,19 @@ class Office(World):
         runner, port = await start(self.airtable, 0)
         self._runners.append(runner)
         self.secrets |= {"AIRTABLE_BASE_URL": f"http://127.0.0.1:{port}", "AIRTABLE_API_KEY": TOKEN}
+        self.elevenlabs, self.make, self.n8n = elevenlabs.ElevenLabs(end_after=600), make.Make(), n8n.N8n()
+        for name, emulator, path in (
+            ("ELEVENLABS", self.elevenlabs, ""),
+            ("MAKE", self.make, "/api/v2"),
+            ("N8N", self.n8n, ""),
+        ):
+            emulator.unlimited = True
+            runner, port = await start(emulator, 0)
+            self._runners.append(runner)
+            self.secrets[f"{name}_BASE_URL"] = f"http://127.0.0.1:{port}{path}"
+        self.secrets |= {"ELEVENLABS_API_KEY": elevenlabs.API_KEY, "ELEVENLABS_AGENT_ID": elevenlabs.AGENT_ID,
+                         "ELEVENLABS_PHONE_NUMBER_ID": elevenlabs.PHONE_NUMBER_ID, "MAKE_API_KEY": make.API_KEY,
+                         "MAKE_ORGANIZATION_ID": str(make.ORGANIZATION_ID), "N8N_API_KEY": n8n.API_KEY}  # fmt: skip
 
     async def ask(self, vendor: str, path: str, **body: Any) -> Any:
         """Have something there before the call, asked for by another way than the gateway."""
@@ -103,9 +117,39 @@ async def create_comment(office: Office) -> dict[str, Any]:
     return {**ids, "recordId": record["id"], "text": "Called her & left a message"}
 
 
+async def call(office: Office) -> dict[str, Any]:
+    return {"to_number": SMS["To"], "conversation_initiation_client_data": {"user_id": "lead-17-callback-1"}}
+
+
+async def create_text_document(office: Office) -> dict[str, Any]:
+    return {"name": "Hours", "text": "Open 9 to 5"}
+
+
+async def create_url_document(office: Office) -> dict[str, Any]:
+    return {"name": "Prices", "url": "https://example.com/prices"}
+
+
+async def create_file_document(office: Office) -> dict[str, Any]:
+    return {"name": "Returns", "file": {"filename": "r.txt", "content_type": "text/plain", "text": "30 days"}}
+
+
+async def create_scenario(office: Office) -> dict[str, Any]:
+    greeting = {"id": 2, "module": "scenario-service:ReturnData", "mapper": {"greeting": "Hello"}}
+    return {"teamId": make.TEAM_ID, "blueprint": {"name": "Greeting", "metadata": {}, "flow": [greeting]}}
+
+
+async def create_workflow(office: Office) -> dict[str, Any]:
+    hook = {"name": "Webhook", "type": "n8n-nodes-base.webhook", "parameters": {"path": "x", "httpMethod": "POST"}}
+    return {"name": "Orders", "nodes": [hook], "connections": {}, "settings": {"executionOrder": "v1"}}
+
+
 PREPARED = {f"twilio_{f.__name__}": f for f in (send_message, cancel_message, place_call, end_call)} | {
     f"airtable_{f.__name__}": f for f in (create_base, create_table, create_field, create_comment)
 }
+PREPARED |= {
+    f"elevenlabs_{f.__name__}": f for f in (call, create_text_document, create_url_document, create_file_document)
+}
+PREPARED |= {"make_create_scenario": create_scenario, "n8n_create_workflow": create_workflow}
 
 
 def test_every_tool_with_a_look_up_is_tried() -> None:
@@ -130,7 +174,7 @@ async def test_a_lost_answer_is_found_at_the_vendor(office: Office, tool: str) -
     assert len(emulator.effects) == 1
     result = await office.admin.fetchval("select result from tool_calls where call_id = $1", row["call_id"])
     effect = emulator.effects[0]
-    assert (effect["sid"] if "sid" in effect else effect["id"]) in str(result)
+    assert str(effect["sid"] if "sid" in effect else effect["id"]) in str(result)
 
 
 @pytest.mark.rule(9)
