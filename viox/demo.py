@@ -58,7 +58,7 @@ def run_demo(json_file: Path | None, *, keep: bool, seed: int) -> int:
 
 async def _import_endpoints(stack: dict[str, Any]) -> int:
     """As `viox tools import` does, and until the agents that may use them have them."""
-    made = await importing.store(str(ENDPOINTS), Wish("northwind", ENDPOINTS_FOR), by="demo", replace=True)
+    made, _ = await importing.store(str(ENDPOINTS), Wish("northwind", ENDPOINTS_FOR), by="demo", replace=True)
     pool = await deployment.pool()
     try:
         deadline = time.monotonic() + DEADLINE_SECONDS

@@ -18,6 +18,7 @@ from shared.bus import topics
 from shared.errors import BadInput, Conflict, NotFound
 from viox import deployment, output
 
+MANY_TOOLS = 128  # what OpenAI's Chat Completions accept in one request
 PUT = """insert into documents (name, content, tools, imported_by) values ($1, $2, $3, $4)
          on conflict (name) do update set content = excluded.content, tools = excluded.tools,
              imported_by = excluded.imported_by, imported_at = now()"""
@@ -48,15 +49,19 @@ async def bring_in(source: str, wanted: Wish, *, by: str, replace: bool, dry_run
     """Read, check against everything that is there, store, tell."""
     if dry_run:
         made = await _read(source, wanted)
-        _fits(made, [])
+        whole = _fits(made, [])
     else:
-        made = await store(source, wanted, by=by, replace=replace)
-    missing = [name for name in made.secrets() if Secrets(os.environ).or_none(name) is None]
-    output.emit(_document(made, stored=not dry_run)) if as_json else _tell(made, missing, stored=not dry_run)
+        made, whole = await store(source, wanted, by=by, replace=replace)
+    many = {agent: len(names) for agent in wanted.grants if len(names := whole.tools_of(agent)) > MANY_TOOLS}
+    if as_json:
+        output.emit(_document(made, many, stored=not dry_run))
+    else:
+        missing = [name for name in made.secrets() if Secrets(os.environ).or_none(name) is None]
+        _tell(made, missing, many, stored=not dry_run)
 
 
-async def store(source: str, wanted: Wish, *, by: str, replace: bool) -> Import:
-    """Read a document and put it into the deployment's catalogue. Raises BadInput or Conflict."""
+async def store(source: str, wanted: Wish, *, by: str, replace: bool) -> tuple[Import, catalogue.Catalogue]:
+    """Read a document and put it into the deployment's catalogue, which is returned too. Raises BadInput or Conflict."""
     made = await _read(source, wanted)
     pool = await deployment.pool()
     try:
@@ -66,11 +71,11 @@ async def store(source: str, wanted: Wish, *, by: str, replace: bool) -> Import:
                 raise Conflict("document.exists", f"{made.name!r} was imported before.", field="--name",
                                remedy="Say --replace, or take another name.")  # fmt: skip
             others = [catalogue.Document(row["name"], row["content"]) for row in rows if row["name"] != made.name]
-            _fits(made, others)
+            whole = _fits(made, others)
             await connection.execute(PUT, made.name, made.document, len(made.tools), by)
     finally:
         await pool.close()
-    return made
+    return made, whole
 
 
 async def _read(source: str, wanted: Wish) -> Import:
@@ -96,15 +101,15 @@ async def withdraw(name: str, *, as_json: bool) -> None:
     output.emit({"name": name, "withdrawn": tools}) if as_json else output.say(f"{tools} tools of {name} are withdrawn")
 
 
-def _fits(made: Import, others: Sequence[catalogue.Document]) -> None:
-    """The whole catalogue, with this in it, must be sound. Raises BadInput."""
+def _fits(made: Import, others: Sequence[catalogue.Document]) -> catalogue.Catalogue:
+    """The whole catalogue, with this in it, which must be sound. Raises BadInput."""
     vendors = {tool.vendor for tool in catalogue.load().tools.values()}
     if made.name in vendors:
         raise BadInput(
             "option.invalid", f"{made.name} is a vendor of the catalogue.", field="--name", remedy="Take another."
         )
     files = catalogue.extra_documents(os.environ.get("VIOX_CATALOGUE"))
-    catalogue.load(files, imported=[*others, catalogue.Document(made.name, made.document)])
+    return catalogue.load(files, imported=[*others, catalogue.Document(made.name, made.document)])
 
 
 def _overlay(file: Path | None) -> Mapping[str, Any] | None:
@@ -119,7 +124,7 @@ def _overlay(file: Path | None) -> Mapping[str, Any] | None:
     return found
 
 
-def _document(made: Import, *, stored: bool) -> dict[str, Any]:
+def _document(made: Import, many: Mapping[str, int], *, stored: bool) -> dict[str, Any]:
     about = made.document["info"]["x-viox"]
     return {
         "name": made.name,
@@ -129,10 +134,11 @@ def _document(made: Import, *, stored: bool) -> dict[str, Any]:
         "granted_to": about["granted_to"],
         "hosts": about["hosts"],
         "settings": made.secrets(),
+        "too_many_tools": dict(many),
     }
 
 
-def _tell(made: Import, missing: Sequence[str], *, stored: bool) -> None:
+def _tell(made: Import, missing: Sequence[str], many: Mapping[str, int], *, stored: bool) -> None:
     about = made.document["info"]["x-viox"]
     rows = [(t.name, t.effect, f"{t.method} {t.path}") for t in made.tools]
     output.table(("tool", "effect", "operation"), rows, empty="no tools")
@@ -146,3 +152,7 @@ def _tell(made: Import, missing: Sequence[str], *, stored: bool) -> None:
     output.say(f"granted to: {granted}")
     if missing:
         output.say(f"the gateway needs: {', '.join(missing)} (docs/tools.md says where); then try `viox doctor`")
+    for agent, count in many.items():
+        output.say(
+            f"warning: {agent} has {count} tools now; some models take no more than {MANY_TOOLS}. Remove some in an overlay."
+        )

@@ -55,10 +55,13 @@ class Catalogue:
                 raise BadInput("tool.not_found", f"{tool.name} is settled by unknown {tool.settle.tool!r}.")
 
     def granted(self, agent: str, tool: str) -> bool:
-        return tool in self._grants.get(agent, frozenset())
+        return tool in self.tools_of(agent)
 
     def granted_to(self, tool: str) -> list[str]:
         return sorted(agent for agent, names in self._grants.items() if tool in names)
+
+    def tools_of(self, agent: str) -> frozenset[str]:
+        return self._grants.get(agent, frozenset())
 
     def take(self, other: Catalogue) -> None:
         """Become the other one, for everybody who holds this."""

@@ -57,7 +57,6 @@ class Resumer:
         self._execute = execute
         self._next: datetime | None = None
         self._wake = asyncio.Event()
-        self._lease = max((t.timeout_seconds for t in catalogue.tools.values()), default=20.0) + LEASE_MARGIN_SECONDS
         self._stopping = False
 
     def wait_until(self, moment: datetime) -> None:
@@ -93,9 +92,11 @@ class Resumer:
 
     async def _send_due(self) -> int:
         started = time.monotonic()
+        longest = max((t.timeout_seconds for t in self._catalogue.tools.values()), default=20.0)
+        lease = longest + LEASE_MARGIN_SECONDS
         ready: list[Ready] = []
         async with self._store.transaction() as connection, connection.transaction():
-            rows = await self._store.claim_due(connection, self._lease, BATCH)
+            rows = await self._store.claim_due(connection, lease, BATCH)
             repeats = [row.call_id for row in rows if row.effect == "keyed" and row.attempt > 1]
             sent_before = await self._store.first_intents(connection, repeats)
             items = []
