@@ -105,7 +105,7 @@ class Resumer:
                 if made is not None:
                     tool, prepared = made
                     items.append((row, prepared, [{"check": "resumed", "attempt": row.attempt, "passed": True}]))
-                    lease_ends, doubtful = started + self._lease, _doubtful(sent_before.get(row.call_id))
+                    lease_ends, doubtful = started + lease, _doubtful(sent_before.get(row.call_id))
                     ready.append(Ready(row.requested(), tool, prepared, row.attempt, lease_ends, started, doubtful))
             if items:
                 await self._store.intents(connection, items)
