@@ -147,6 +147,7 @@ def _settings() -> str:
         "| `<VENDOR>_RATE_PER_SECOND` | calls a second the business's plan allows; the smallest plan's without it |",
         "| `STRIPE_API_KEY`, `STRIPE_API_VERSION` | credential, and the API version its requests name; `2026-10-28.endive` |",
         "| `HUBSPOT_ACCESS_TOKEN`, `TWILIO_ACCOUNT_SID`, `TWILIO_AUTH_TOKEN`, `TWILIO_FROM`, `AIRTABLE_API_KEY` | credentials, read by the gateway only |",
+        "| `TWILIO_LOOKUPS_BASE_URL` | where Twilio's lookups are reached, which have an address of their own |",
         "| `ELEVENLABS_API_KEY`, `ELEVENLABS_AGENT_ID`, `ELEVENLABS_PHONE_NUMBER_ID` | credential, and the agent and number that calls are made with |",
         "| `MAKE_API_KEY`, `MAKE_ORGANIZATION_ID`, `MAKE_BASE_URL` | credential, organization, and address of its zone; `https://eu1.make.com/api/v2` |",
         "| `N8N_API_KEY`, `N8N_BASE_URL`, `N8N_WEBHOOK_KEY` | credential, address of the instance (no default), and what its webhooks want as `X-Viox-Key`, if anything |",

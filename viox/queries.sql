@@ -78,9 +78,6 @@ insert into pauses (scope, paused_by) values ($1, $2) on conflict do nothing
 -- name: resume
 delete from pauses where scope = $1
 
--- name: pauses
-select scope, paused_by, paused_at from pauses order by scope
-
 -- name: settle
 update tool_calls set state = $2, result = $3, error = $4, closed_at = clock_timestamp(), unknown_since = null, not_before = null
 where call_id = $1 and state = 'unknown' returning *

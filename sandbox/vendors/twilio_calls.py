@@ -12,19 +12,8 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox.vendors.twilio_common import (
-    ACCOUNT,
-    BASE,
-    E164,
-    NUMBER,
-    ROOT,
-    VERSION,
-    Callbacks,
-    Refused,
-    missing,
-    page,
-    within,
-)
+from sandbox.vendors import twilio_common as twilio
+from sandbox.vendors.twilio_common import E164, NUMBER, Callbacks, Refused, missing, page, within
 
 OUTCOMES = {"+15005550011": "busy", "+15005550012": "no-answer", "+15005550013": "failed"}
 """Numbers that never answer, and how a call to them ends."""
@@ -52,7 +41,7 @@ class Calls:
             ("GET", "/IncomingPhoneNumbers/{sid}.json", self.number),
             ("POST", "/IncomingPhoneNumbers/{sid}.json", self.change_number),
         ):
-            app.router.add_route(method, ROOT + path, guarded(handler))
+            app.router.add_route(method, twilio.ROOT + path, guarded(handler))
 
     def reset(self) -> None:
         self.calls: dict[str, dict[str, Any]] = {}
@@ -185,11 +174,11 @@ class Calls:
 
     def _number(self) -> dict[str, Any]:
         abilities = {"voice": True, "sms": True, "mms": True, "fax": False}
-        return {"sid": NUMBER_SID, "account_sid": ACCOUNT, "phone_number": NUMBER, "capabilities": abilities,
+        return {"sid": NUMBER_SID, "account_sid": twilio.ACCOUNT, "phone_number": NUMBER, "capabilities": abilities,
                 "friendly_name": self.settings["FriendlyName"], "sms_url": self.settings["SmsUrl"],
                 "sms_method": "POST", "voice_url": self.settings["VoiceUrl"], "voice_method": "POST",
-                "api_version": VERSION, "status": "in-use", "beta": False, "origin": "twilio",
-                "uri": f"{BASE}/IncomingPhoneNumbers/{NUMBER_SID}.json"}  # fmt: skip
+                "api_version": twilio.VERSION, "status": "in-use", "beta": False, "origin": "twilio",
+                "uri": f"{twilio.BASE}/IncomingPhoneNumbers/{NUMBER_SID}.json"}  # fmt: skip
 
 
 def _status(call: dict[str, Any]) -> str:
@@ -210,16 +199,16 @@ def _seconds(call: dict[str, Any]) -> int:
 
 
 def _form(call: dict[str, Any], status: str) -> dict[str, str]:
-    return {"CallSid": call["sid"], "AccountSid": ACCOUNT, "From": call["from"], "To": call["to"], "Called": call["to"],
-            "Caller": call["from"], "CallStatus": status, "Direction": "outbound-api", "ApiVersion": VERSION}  # fmt: skip
+    return {"CallSid": call["sid"], "AccountSid": twilio.ACCOUNT, "From": call["from"], "To": call["to"], "Called": call["to"],
+            "Caller": call["from"], "CallStatus": status, "Direction": "outbound-api", "ApiVersion": twilio.VERSION}  # fmt: skip
 
 
 def _shown(call: dict[str, Any]) -> dict[str, Any]:
     status, created = _status(call), call["date_created"]
     talked, over = status in ("in-progress", "completed"), status in OVER
     length = _seconds(call) if status == "completed" else 0
-    uri = f"{BASE}/Calls/{call['sid']}"
-    return {"sid": call["sid"], "account_sid": ACCOUNT, "api_version": VERSION, "to": call["to"], "from": call["from"],
+    uri = f"{twilio.BASE}/Calls/{call['sid']}"
+    return {"sid": call["sid"], "account_sid": twilio.ACCOUNT, "api_version": twilio.VERSION, "to": call["to"], "from": call["from"],
             "to_formatted": call["to"], "from_formatted": call["from"], "phone_number_sid": NUMBER_SID,
             "parent_call_sid": None, "status": status, "direction": "outbound-api", "answered_by": None,
             "forwarded_from": None, "group_sid": None, "caller_name": None, "queue_time": "0", "trunk_sid": None,
@@ -233,7 +222,7 @@ def _shown(call: dict[str, Any]) -> dict[str, Any]:
 def _recording(call: dict[str, Any]) -> dict[str, Any]:
     sid = "RE" + call["sid"][2:]
     made = format_datetime(call["date_created"])
-    return {"sid": sid, "account_sid": ACCOUNT, "api_version": VERSION, "call_sid": call["sid"], "status": "completed",
+    return {"sid": sid, "account_sid": twilio.ACCOUNT, "api_version": twilio.VERSION, "call_sid": call["sid"], "status": "completed",
             "conference_sid": None, "date_created": made, "date_updated": made, "start_time": made, "channels": 1,
             "duration": str(_seconds(call)), "source": "OutboundAPI", "price": None, "price_unit": "USD",
-            "error_code": None, "uri": f"{BASE}/Recordings/{sid}.json"}  # fmt: skip
+            "error_code": None, "uri": f"{twilio.BASE}/Recordings/{sid}.json"}  # fmt: skip

@@ -51,8 +51,8 @@ class Catalogue:
                     field=f"services/{agent.replace('-', '_')}/tools.yaml", remedy="Correct the name, or add the tool.",
                 )  # fmt: skip
         for tool in self.tools.values():
-            if tool.settle and tool.settle.tool not in self.tools:
-                raise BadInput("tool.not_found", f"{tool.name} is settled by unknown {tool.settle.tool!r}.")
+            if tool.settle:
+                _check_look_up(tool, self.tools.get(tool.settle.tool), tool.settle.tool)
 
     def granted(self, agent: str, tool: str) -> bool:
         return tool in self.tools_of(agent)
@@ -113,6 +113,17 @@ def extra_documents(setting: str | None) -> list[Path]:
 @cache
 def _own_tools() -> tuple[Tool, ...]:
     return tuple(tool for file in sorted(HERE.glob("*.yaml")) for tool in read_document(file))
+
+
+def _check_look_up(tool: Tool, by: Tool | None, name: str) -> None:
+    """A look-up is made without a grant: it may only read, and only at the vendor of the call that is looked up."""
+    if by is None:
+        raise BadInput("tool.not_found", f"{tool.name} is settled by unknown {name!r}.", field=tool.name)
+    if by.effect != "read" or by.vendor != tool.vendor:
+        raise BadInput(
+            "catalogue.invalid", f"{tool.name} is settled by {name!r}, which is no reading tool of {tool.vendor}.",
+            field=tool.name, remedy="Name a tool of the same vendor with effect read.",
+        )  # fmt: skip
 
 
 def _parsed(file: Path) -> Mapping[str, Any]:

@@ -33,7 +33,7 @@ class _Closing:
 
 
 class Closer:
-    """Collects outcomes and writes them in batches: the one place where a call ends."""
+    """Collects outcomes of attempts and writes them in batches."""
 
     def __init__(self, store: GatewayStore, outbox: Outbox, wait_until: Callable[[datetime], None]) -> None:
         self._store = store

@@ -154,8 +154,9 @@ def _text(raw: bytes) -> str:
 
 def _probe_of(tools: list[Tool]) -> Tool | None:
     """The tool a document names for this, else any that reads without being told what."""
-    named = next((t for t in tools if t.probe is not None), None)
-    return named or next((t for t in tools if t.effect == "read" and not t.input_schema["required"]), None)
+    reading = [t for t in tools if t.effect == "read"]
+    named = next((t for t in reading if t.probe is not None), None)
+    return named or next((t for t in reading if not t.input_schema["required"]), None)
 
 
 def _finding(vendor: str, state: str, *, started: float | None = None, **more: Any) -> dict[str, Any]:

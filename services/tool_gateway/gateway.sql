@@ -185,7 +185,7 @@ select * from run_overview where run_id = any($1::uuid[])
 select count(*) from tool_calls where state = 'unknown'
 
 -- name: documents
-select name, content, imported_at from documents order by name
+select name, content from documents order by name
 
 -- name: documents_stamp
 select coalesce(string_agg(name || imported_at::text, ' ' order by name), '') from documents

@@ -81,7 +81,7 @@ def import_document(given: Mapping[str, Any], source: str, wish: Wish) -> Import
              "granted_to": sorted(set(wish.grants)), "error_paths": ERROR_PATHS,
              "rate": {"key": wish.name, "per_second": 10, "burst": 20}}  # fmt: skip
     info = document["info"]
-    ours = ("vendor", "source", "hosts", "granted_to")
+    ours = ("vendor", "source", "hosts", "granted_to", "connector")
     about |= {key: value for key, value in (info.get("x-viox") or {}).items() if key not in ours}
     title, version = (str(info.get(key, "")) for key in ("title", "version"))
     document["info"] = {"title": title, "version": version, "x-viox": about}

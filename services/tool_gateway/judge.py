@@ -23,10 +23,6 @@ class Verdict:
     tool: Tool | None
     error: dict[str, Any] | None
 
-    @property
-    def allowed(self) -> bool:
-        return self.error is None and self.tool is not None
-
 
 def judge(call: Requested, standing: Standing, catalogue: Catalogue) -> Verdict:
     """Judge one call by catalogue, grants, schema and what the tables say."""

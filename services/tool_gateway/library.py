@@ -35,7 +35,7 @@ class Library:
     async def read(self) -> Catalogue:
         """The catalogue as it is now. Raises BadInput naming the document at fault."""
         self._stamp = await self._store.documents_stamp()
-        imported = [Document(name, content) for name, content, _ in await self._store.documents()]
+        imported = [Document(*found) for found in await self._store.documents()]
         found = catalogue.load(self._files, imported=imported).with_rates(self._settings)
         if self._current is None:
             self._current = found

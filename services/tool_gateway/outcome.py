@@ -1,17 +1,17 @@
 """What an answer means: succeeded, failed, to be tried again, or unknown. Pure: rule 9 of the design as a table.
 
 nothing left (NotSent)                          any effect: try again, later failed for certain
-    401 with an access token of OAuth               as nothing left, once, with a new token
+401 with an access token of OAuth               sent once more with a new token, then as below
 2xx, success condition met                      succeeded
     2xx with a body that is not JSON                as an answer that never came
 2xx, success condition not met                  failed (the vendor said so)
 400 401 403 404 409 422 … (nothing happened)    failed, final
+3xx (a redirect is an answer we do not follow)  failed, final
 429                                             nothing happened: wait, try again, later failed
-sent without an answer, 408, 3xx*, 5xx          read, idempotent: try again, later failed
+sent without an answer, 408, 5xx                read, idempotent: try again, later failed
                                                 keyed: try again with the same bytes, later unknown; a repeat that
                                                 is not let in (401, 403, 429, not sent) ends as unknown, too
                                                 once: unknown, never again blindly
-* a redirect is an answer we do not follow: failed, final
 """
 
 from __future__ import annotations

@@ -115,9 +115,7 @@ class Settler:
     async def _found(self, row: CallRow, tool: Tool, item: dict[str, Any]) -> None:
         assert tool.settle is not None  # noqa: S101  # what has no look-up is never found by one
         answer = as_answered(tool.settle, at(item, tool.settle.found) or {})
-        await self._end(
-            row, "succeeded", shown(tool, answer), None, {"by": "look-up", "found": item.get(tool.settle.unique)}
-        )
+        await self._succeed(row, shown(tool, answer), item.get(tool.settle.unique))
 
     async def _absent(self, row: CallRow) -> None:
         async with self._store.transaction() as connection, connection.transaction():
@@ -127,18 +125,17 @@ class Settler:
                 )
                 log.warning("call %s %s: proven absent at the vendor, sent again", row.call_id, row.tool)
 
-    async def _end(
-        self, row: CallRow, state: str, result: Any, error: dict[str, Any] | None, detail: dict[str, Any]
-    ) -> None:
+    async def _succeed(self, row: CallRow, result: Any, found: Any) -> None:
         async with self._store.transaction() as connection, connection.transaction():
-            settled = await self._store.settle(connection, row.call_id, state, result, error)
+            settled = await self._store.settle(connection, row.call_id, "succeeded", result, None)
             if settled is None:
                 return
-            await self._store.enter(connection, row.call_id, row.attempt, "settled", detail=detail | {"state": state})
-            await insert(connection, self._outbox.owner, [closed_message(settled, state, result, error)], delay=0)
+            detail = {"by": "look-up", "found": found, "state": "succeeded"}
+            await self._store.enter(connection, row.call_id, row.attempt, "settled", detail=detail)
+            await insert(connection, self._outbox.owner, [closed_message(settled, "succeeded", result, None)], delay=0)
         self._outbox.wake()
-        metrics.CALLS.labels(row.agent, row.tool, state).inc()
-        log.warning("call %s %s: settled as %s by look-up", row.call_id, row.tool, state)
+        metrics.CALLS.labels(row.agent, row.tool, "succeeded").inc()
+        log.warning("call %s %s: settled as succeeded by look-up", row.call_id, row.tool)
 
 
 class _Body:

@@ -333,10 +333,9 @@ class GatewayStore:
             await connection.execute(SQL["withdraw_tools"], list(catalogue.tools))
             await connection.execute("select pg_notify('viox_catalogue', '')")
 
-    async def documents(self) -> list[tuple[str, dict[str, Any], datetime]]:
-        """Imported documents: name, content, when."""
-        rows = await self._pool.fetch(SQL["documents"])
-        return [(row["name"], row["content"], row["imported_at"]) for row in rows]
+    async def documents(self) -> list[tuple[str, dict[str, Any]]]:
+        """Imported documents: name and content."""
+        return [(row["name"], row["content"]) for row in await self._pool.fetch(SQL["documents"])]
 
     async def documents_stamp(self) -> str:
         """Changes whenever an imported document does."""

@@ -63,27 +63,28 @@ def query(found: list[tuple[str, str, bool]]) -> str:
 
 def path_segment(parameter: Parameter, value: Any) -> str:
     """A path parameter in style simple, label or matrix; every value percent-encoded."""
-    name, explode = parameter.name, parameter.explode
     if isinstance(value, list):
         items = [_encoded(item) for item in value]
-        match parameter.style:
-            case "label":
-                return "." + ("." if explode else ",").join(items)
-            case "matrix":
-                return "".join(f";{name}={i}" for i in items) if explode else f";{name}={','.join(items)}"
-            case _:
-                return ",".join(items)
+        return _joined(parameter, items, [f"{parameter.name}={item}" for item in items])
     if isinstance(value, dict):
-        joined = [f"{_encoded(k)}{'=' if explode else ','}{_encoded(v)}" for k, v in value.items()]
-        match parameter.style:
-            case "label":
-                return "." + ("." if explode else ",").join(joined)
-            case "matrix":
-                return "".join(f";{part}" for part in joined) if explode else f";{name}={','.join(joined)}"
-            case _:
-                return ",".join(joined)
+        mark = "=" if parameter.explode else ","
+        items = [f"{_encoded(key)}{mark}{_encoded(item)}" for key, item in value.items()]
+        return _joined(parameter, items, items)
     plain = _encoded(value)
-    return {"label": f".{plain}", "matrix": f";{name}={plain}"}.get(parameter.style, plain)
+    return _joined(parameter, [plain], [f"{parameter.name}={plain}"])
+
+
+def _joined(parameter: Parameter, items: list[str], named: list[str]) -> str:
+    """Encoded items of a path parameter in its style; `named` are the same as matrix has them when exploded."""
+    match parameter.style:
+        case "label":
+            return "." + ("." if parameter.explode else ",").join(items)
+        case "matrix" if parameter.explode:
+            return "".join(f";{item}" for item in named)
+        case "matrix":
+            return f";{parameter.name}={','.join(items)}"
+        case _:
+            return ",".join(items)
 
 
 def header(value: Any, explode: bool) -> str:

@@ -18,7 +18,8 @@ class Parameter:
     """One path, query, header or cookie parameter, written in an OpenAPI style.
 
     `argument` is its key in the tool's arguments, `name` its name on the wire. `setting` fills it from the deployment's
-    settings instead of the model; `default` is sent when neither gives it. `as_json`: the value is written as JSON.
+    settings instead of the model; `default` is sent when neither gives it. `as_json`: the value is written as JSON;
+    `reserved`: characters that a URL reserves are left as they are.
     """
 
     name: str

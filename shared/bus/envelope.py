@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,9 +68,6 @@ class Message:
     def says_the_same(self, other: Message) -> bool:
         """Whether type and data agree; how it travelled does not matter."""
         return (self.type, self.data) == (other.type, other.data)
-
-    def with_conversation(self, conversation_id: str) -> Message:
-        return replace(self, conversation_id=conversation_id)
 
     def to_kafka(self, *, structured: bool = False) -> tuple[bytes, bytes, Headers]:
         """(key, value, headers) of a Kafka record."""

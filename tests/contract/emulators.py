@@ -26,8 +26,13 @@ class Served:
     def fault(self, **what: Any) -> None:
         self.control("faults", **what)
 
-    def control(self, name: str, **what: Any) -> Any:
-        """POST to one of the emulator's controls."""
+    @property
+    def operations(self) -> list[str]:
+        """What really happened, in order."""
+        return [effect["operation"] for effect in self.emulator.effects]
+
+    def control(self, name: str, /, **what: Any) -> Any:
+        """POST to one of the emulator's controls: what customers, banks, time and tests do."""
         request = urllib.request.Request(
             f"{self.url}/_sandbox/{name}", json.dumps(what).encode(), {"Content-Type": "application/json"}
         )

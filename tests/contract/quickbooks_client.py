@@ -34,13 +34,16 @@ from tests.contract.emulators import Served
 @pytest.fixture(name="served")
 def quickbooks_served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     made = Served(QuickBooks())
-    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
-    monkeypatch.setattr(Sdk, "sandbox_api_url_v3", f"{made.url}/v3")
-    monkeypatch.setitem(
-        intuitlib.config.DISCOVERY_URL, "sandbox", f"{made.url}/.well-known/openid_sandbox_configuration/"
-    )
+    aim(monkeypatch, made.url)
     yield made
     made.close()
+
+
+def aim(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Both of Intuit's libraries talk to this emulator for the rest of the test."""
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+    monkeypatch.setattr(Sdk, "sandbox_api_url_v3", f"{url}/v3")
+    monkeypatch.setitem(intuitlib.config.DISCOVERY_URL, "sandbox", f"{url}/.well-known/openid_sandbox_configuration/")
 
 
 def auth(secret: str = CLIENT_SECRET, **more: str) -> Any:

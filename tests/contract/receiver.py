@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.contract.waiting import eventually
 
 
 @dataclass(frozen=True)
@@ -15,20 +16,24 @@ class Arrived:
     path: str
     headers: dict[str, str]
     body: str
+    refused: bool
 
 
-class Inbox:
-    """Listens on loopback; refuses the first `failures` requests with 500."""
+class Receiver:
+    """Listens on loopback, under `url`; refuses the next `refusals` requests with 500."""
 
-    def __init__(self, failures: int = 0) -> None:
+    def __init__(self) -> None:
         self.arrived: list[Arrived] = []
-        inbox = self
+        self.refusals = 0
+        receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                inbox.arrived.append(Arrived(self.path, dict(self.headers), body))
-                self.send_response(500 if len(inbox.arrived) <= failures else 204)
+                refused = receiver.refusals > 0
+                receiver.refusals -= refused
+                receiver.arrived.append(Arrived(self.path, dict(self.headers), body, refused))
+                self.send_response(500 if refused else 204)
                 self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
@@ -39,13 +44,10 @@ class Inbox:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
-    def wait(self, count: int, seconds: float = 5.0) -> list[Arrived]:
-        """The first `count` requests, as soon as they are there."""
-        until = time.monotonic() + seconds
-        while len(self.arrived) < count and time.monotonic() < until:
-            time.sleep(0.02)
-        assert len(self.arrived) >= count, f"{len(self.arrived)} of {count} came"
-        return self.arrived[:count]
+    def wait(self, count: int) -> list[Arrived]:
+        """Everything that came, the refused too, as soon as it is `count` requests."""
+        eventually(lambda: len(self.arrived) >= count, f"the last of {count} requests")
+        return list(self.arrived)
 
     def close(self) -> None:
         self._server.shutdown()

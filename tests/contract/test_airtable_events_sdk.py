@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from pyairtable.models.webhook import WebhookNotification
 
 from sandbox.vendors.airtable import TOKEN, WORKSPACE, Airtable
 from tests.contract.emulators import Served
-from tests.contract.receiver import Inbox
+from tests.contract.receiver import Receiver
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 FIELDS = [
@@ -24,18 +23,10 @@ DATA = {"options": {"filters": {"dataTypes": ["tableData"]}}}
 
 
 @pytest.fixture
-def served() -> Iterator[Served]:
-    made = Served(Airtable())
-    made.emulator.unlimited = True
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def inbox() -> Iterator[Inbox]:
-    made = Inbox()
-    yield made
-    made.close()
+def emulator() -> Airtable:
+    made = Airtable()
+    made.unlimited = True
+    return made
 
 
 def people(served: Served) -> Any:
@@ -117,15 +108,15 @@ def test_comments(served: Served) -> None:
     assert refusal(lambda: table.comments("rec" + "0" * 14)) == (404, "NOT_FOUND")
 
 
-def test_a_webhook_pings_and_its_payloads_say_what_changed(served: Served, inbox: Inbox) -> None:
+def test_a_webhook_pings_and_its_payloads_say_what_changed(served: Served, receiver: Receiver) -> None:
     table = people(served)
-    made = table.base.add_webhook(f"{inbox.url}/hook", DATA)
+    made = table.base.add_webhook(f"{receiver.url}/hook", DATA)
     one, two = table.batch_create([{"Name": "Ana", "Age": 1}, {"Name": "Bo"}])
     table.update(one["id"], {"Age": 2})
     table.delete(two["id"])
     table.update(one["id"], {"Age": 2})
     table.create_field("Mail", "email")
-    for ping in inbox.wait(3):
+    for ping in receiver.wait(3):
         mac = ping.headers["X-Airtable-Content-MAC"]
         told = WebhookNotification.from_request(ping.body, mac, made.mac_secret_base64)
         assert (told.webhook.id, told.base.id) == (made.id, table.base.id)
@@ -156,12 +147,12 @@ def test_payloads_come_in_pages(served: Served) -> None:
     assert len(list(hook.payloads(limit=7))) == 7
 
 
-def test_webhooks_filter_refresh_stop_and_go(served: Served, inbox: Inbox) -> None:
+def test_webhooks_filter_refresh_stop_and_go(served: Served, receiver: Receiver) -> None:
     table = people(served)
     filters = {"dataTypes": ["tableData", "tableFields"], "changeTypes": ["update"],
                "watchDataInFieldIds": [table.schema().field("City").id]}  # fmt: skip
     spec = {"options": {"filters": filters, "includes": {"includePreviousCellValues": True}}}
-    table.base.add_webhook(inbox.url, spec)
+    table.base.add_webhook(receiver.url, spec)
     record = table.create({"Name": "Ana", "City": "A"})["id"]
     table.update(record, {"Name": "Eve"})
     table.update(record, {"City": "B"})
@@ -173,7 +164,7 @@ def test_webhooks_filter_refresh_stop_and_go(served: Served, inbox: Inbox) -> No
     table.update(record, {"City": "C"})
     hook.enable_notifications()
     table.update(record, {"City": "D"})
-    assert len(inbox.wait(2)) == 2
+    assert len(receiver.wait(2)) == 2
     assert len(list(hook.payloads())) == 3
     before = hook.expiration_time
     hook.extend_expiration()

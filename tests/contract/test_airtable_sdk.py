@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,11 +17,10 @@ LINE = {"name": "Name", "type": "singleLineText"}
 
 
 @pytest.fixture
-def served() -> Iterator[Served]:
-    made = Served(Airtable())
-    made.emulator.unlimited = True
-    yield made
-    made.close()
+def emulator() -> Airtable:
+    made = Airtable()
+    made.unlimited = True
+    return made
 
 
 def sdk(served: Served, token: str = TOKEN) -> Any:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import threading
 import time
-import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
-from aiohttp import web
 from elevenlabs import ElevenLabs as Client
 from elevenlabs.core.api_error import ApiError
 from elevenlabs.core.request_options import RequestOptions
@@ -27,6 +23,8 @@ from sandbox.vendors.elevenlabs import (
     ElevenLabs,
 )
 from tests.contract.emulators import Served
+from tests.contract.receiver import Arrived, Receiver
+from tests.contract.waiting import eventually
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 ONCE: RequestOptions = {"max_retries": 0}
@@ -35,10 +33,8 @@ PERSON = "+14155550100"
 
 
 @pytest.fixture
-def served() -> Iterator[Served]:
-    made = Served(ElevenLabs(answer_after=0.3, end_after=0.8))
-    yield made
-    made.close()
+def emulator() -> ElevenLabs:
+    return ElevenLabs(answer_after=0.3, end_after=0.8)
 
 
 @pytest.fixture(autouse=True)
@@ -55,15 +51,12 @@ def sdk(served: Served, key: str = API_KEY) -> Any:
     return Client(api_key=key, base_url=served.url, httpx_client=OPEN[-1]).conversational_ai
 
 
-def verified(raw: str, signature: str) -> Any:
+def verified(hook: Arrived) -> Any:
     OPEN.append(httpx.Client())
     client = Client(api_key=API_KEY, httpx_client=OPEN[-1])
-    return client.webhooks.construct_event(rawBody=raw, sig_header=signature, secret=WEBHOOK_SECRET)
-
-
-def post(url: str, body: Any) -> None:
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    urllib.request.urlopen(request, timeout=5).close()
+    return client.webhooks.construct_event(
+        rawBody=hook.body, sig_header=hook.headers["ElevenLabs-Signature"], secret=WEBHOOK_SECRET
+    )
 
 
 def call(served: Served, to: str = PERSON, **more: Any) -> Any:
@@ -73,16 +66,11 @@ def call(served: Served, to: str = PERSON, **more: Any) -> Any:
 
 
 def until_status(served: Served, conversation_id: str, wanted: str) -> Any:
-    for _ in range(60):
-        found = sdk(served).conversations.get(conversation_id, request_options=ONCE)
-        if found.status == wanted:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"never became {wanted}")
+    def found() -> Any:
+        conversation = sdk(served).conversations.get(conversation_id, request_options=ONCE)
+        return conversation if conversation.status == wanted else None
 
-
-def operations(served: Served) -> list[str]:
-    return [e["operation"] for e in served.emulator.effects]
+    return eventually(found, wanted)
 
 
 def test_agent_from_create_to_delete(served: Served) -> None:
@@ -106,7 +94,7 @@ def test_agent_from_create_to_delete(served: Served) -> None:
         agents.get(made.agent_id, request_options=ONCE)
     assert missing.value.status_code == 404
     assert missing.value.body["detail"]["code"] == "agent_not_found"
-    assert operations(served) == ["create_agent", "update_agent", "delete_agent"]
+    assert served.operations == ["create_agent", "update_agent", "delete_agent"]
 
 
 def test_agents_list_in_pages_and_by_name(served: Served) -> None:
@@ -159,7 +147,7 @@ def test_call_becomes_a_conversation_that_ends(served: Served) -> None:
     assert done.metadata.call_duration_secs == 12
     assert (done.metadata.phone_call.external_number, done.metadata.phone_call.call_sid) == (PERSON, answer.call_sid)
     assert done.conversation_initiation_client_data.dynamic_variables["name"] == "Ada"
-    assert operations(served) == ["update_agent", "call", "call_ended"]
+    assert served.operations == ["update_agent", "call", "call_ended"]
 
 
 def test_conversations_list_filter_page_delete(served: Served) -> None:
@@ -240,7 +228,7 @@ def test_calls_refused_with_an_error_and_with_200(served: Served) -> None:
     served.fault(kind="failed_200", path="/outbound-call")
     failed = call(served)
     assert (failed.success, failed.conversation_id) == (False, None)
-    assert operations(served) == []
+    assert served.operations == []
 
 
 def test_validation_wrong_key_and_throttled(served: Served) -> None:
@@ -279,57 +267,14 @@ def test_limits_of_requests_and_of_calls_at_once() -> None:
         made.close()
 
 
-class Receiver:
-    """A small web server that keeps the webhooks it gets."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[str, str]] = []
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self.url = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
-
-    async def _start(self) -> str:
-        app = web.Application()
-        app.add_routes([web.post("/hook", self._take)])
-        self._runner = web.AppRunner(app)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}/hook"
-
-    async def _take(self, request: web.Request) -> web.Response:
-        self.got.append((await request.text(), request.headers["ElevenLabs-Signature"]))
-        return web.Response()
-
-    def wait(self, count: int) -> list[tuple[str, str]]:
-        for _ in range(100):
-            if len(self.got) >= count:
-                return self.got
-            time.sleep(0.05)
-        raise AssertionError(f"{len(self.got)} webhooks of {count}")
-
-    def close(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
-        self._loop.close()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
-
-
 def test_the_webhook_after_a_call_is_one_the_sdk_verifies(served: Served, receiver: Receiver) -> None:
-    post(f"{served.url}/_sandbox/webhooks", {"url": receiver.url})
+    served.control("webhooks", url=receiver.url)
     script = {"to_number": PERSON, "transcript": [{"role": "agent", "message": "Hi"}, {"role": "user", "message": "Tuesday"}],
               "data_collection": {"day": "Tuesday"}, "evaluation": {"booked": "success"}, "summary": "Booked Tuesday."}  # fmt: skip
-    post(f"{served.url}/_sandbox/script", script)
+    served.control("script", **script)
     made = call(served)
-    [(raw, signature)] = receiver.wait(1)
-    event = verified(raw, signature)
+    (hook,) = receiver.wait(1)
+    event = verified(hook)
     assert event["type"] == "post_call_transcription"
     assert abs(event["event_timestamp"] - time.time()) < 30
     data = event["data"]
@@ -339,15 +284,15 @@ def test_the_webhook_after_a_call_is_one_the_sdk_verifies(served: Served, receiv
     read = sdk(served).conversations.get(made.conversation_id, request_options=ONCE)
     assert [t.message for t in read.transcript] == [t["message"] for t in data["transcript"]] == ["Hi", "Tuesday"]
     with pytest.raises(BadRequestError):
-        verified(raw + " ", signature)
+        verified(replace(hook, body=hook.body + " "))
 
 
 def test_nobody_answers(served: Served, receiver: Receiver) -> None:
-    post(f"{served.url}/_sandbox/webhooks", {"url": receiver.url})
-    post(f"{served.url}/_sandbox/script", {"failure_reason": "no-answer"})
+    served.control("webhooks", url=receiver.url)
+    served.control("script", failure_reason="no-answer")
     made = call(served)
-    [(raw, signature)] = receiver.wait(1)
-    event = verified(raw, signature)
+    (hook,) = receiver.wait(1)
+    event = verified(hook)
     assert (event["type"], event["data"]["failure_reason"]) == ("call_initiation_failure", "no-answer")
     assert event["data"]["conversation_id"] == made.conversation_id
     assert sdk(served).conversations.get(made.conversation_id, request_options=ONCE).status == "failed"

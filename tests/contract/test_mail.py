@@ -7,7 +7,6 @@ import smtplib
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from email.message import EmailMessage
 from typing import Any
 
@@ -21,10 +20,8 @@ TO = "ana@client.example"
 
 
 @pytest.fixture
-def served() -> Iterator[Served]:
-    made = Served(Mail())
-    yield made
-    made.close()
+def emulator() -> Mail:
+    return Mail()
 
 
 def connection(served: Served, *, login: bool = True) -> smtplib.SMTP:

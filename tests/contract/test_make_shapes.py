@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -12,6 +11,8 @@ import pytest
 
 from sandbox.vendors.make import API_KEY, ORGANIZATION_ID, TEAM_ID, ZONE, Make
 from tests.contract.emulators import Served
+from tests.contract.shapes import shaped
+from tests.contract.waiting import eventually
 
 SCENARIO = {
     "id": int, "name": str, "teamId": int, "hookId": (int, type(None)), "description": str, "folderId": (int, type(None)),
@@ -32,22 +33,14 @@ GREETING = {"name": "Greeting", "flow": [{"id": 2, "module": "scenario-service:R
 
 
 @pytest.fixture
-def served() -> Iterator[Served]:
-    made = Served(Make(run_seconds=0.4))
-    yield made
-    made.close()
+def emulator() -> Make:
+    return Make(run_seconds=0.4)
 
 
 @pytest.fixture
 def api(served: Served) -> Iterator[httpx2.Client]:
     with httpx2.Client(base_url=f"{served.url}/api/v2", headers={"Authorization": f"Token {API_KEY}"}) as client:
         yield client
-
-
-def shaped(row: dict[str, Any], shape: dict[str, Any]) -> dict[str, Any]:
-    wrong = {name: row.get(name) for name, kind in shape.items() if name not in row or not isinstance(row[name], kind)}
-    assert wrong == {}
-    return row
 
 
 def create(api: httpx2.Client, blueprint: dict[str, Any], *, start: bool = True) -> int:
@@ -71,18 +64,6 @@ def create_hook(api: httpx2.Client) -> dict[str, Any]:
     return shaped(api.post("/hooks", json=asked).json()["hook"], HOOK)
 
 
-def until(check: Callable[[], bool]) -> None:
-    for _ in range(60):
-        if check():
-            return
-        time.sleep(0.05)
-    raise AssertionError("never happened")
-
-
-def operations(served: Served) -> list[str]:
-    return [e["operation"] for e in served.emulator.effects]
-
-
 def test_scenario_from_create_to_delete(served: Served, api: httpx2.Client) -> None:
     key = create(api, GREETING, start=False)
     read = shaped(api.get(f"/scenarios/{key}").json()["scenario"], SCENARIO)
@@ -97,7 +78,7 @@ def test_scenario_from_create_to_delete(served: Served, api: httpx2.Client) -> N
     assert api.delete(f"/scenarios/{key}").json() == {"scenario": key}
     gone = api.get(f"/scenarios/{key}")
     assert (gone.status_code, set(gone.json())) == (404, {"message", "detail", "code"})
-    assert operations(served) == ["create_scenario", "update_scenario", "delete_scenario"]
+    assert served.operations == ["create_scenario", "update_scenario", "delete_scenario"]
 
 
 def test_scenarios_list_in_pages(api: httpx2.Client) -> None:
@@ -123,7 +104,7 @@ def test_run_waiting_for_the_result_and_not(served: Served, api: httpx2.Client) 
     assert set(started) == {"executionId"}
     place = f"/scenarios/{key}/executions/{started['executionId']}"
     assert api.get(place).json() == {"status": "RUNNING"}
-    until(lambda: api.get(place).json()["status"] == "SUCCESS")
+    eventually(lambda: api.get(place).json()["status"] == "SUCCESS")
     assert api.get(place).json()["outputs"] == {"greeting": "Hello, Bo!"}
     logs = api.get(f"/scenarios/{key}/logs", params={"pg[limit]": 1}).json()
     assert [shaped(e, LOG)["id"] for e in logs["scenarioLogs"]] == [started["executionId"]]
@@ -131,7 +112,7 @@ def test_run_waiting_for_the_result_and_not(served: Served, api: httpx2.Client) 
     assert [e["id"] for e in older["scenarioLogs"]] == [waited["executionId"]]
     one = api.get(f"/scenarios/{key}/logs/{waited['executionId']}").json()["scenarioLog"]
     assert (shaped(one, LOG)["type"], one["status"]) == ("manual", 1)
-    assert operations(served) == ["create_scenario", "start", "run", "run"]
+    assert served.operations == ["create_scenario", "start", "run", "run"]
     assert served.emulator.effects[-1]["data"] == {"name": "Bo"}
 
 
@@ -145,7 +126,7 @@ def test_inputs_are_checked_and_inactive_scenarios_do_not_run(served: Served, ap
     assert "'name'" in refused.json()["suberrors"][0]["message"]
     assert api.post(f"/scenarios/{key}/stop").json()["scenario"]["isActive"] is False
     assert api.post(f"/scenarios/{key}/run", json={"data": {"name": "Ada"}}).status_code == 400
-    assert "run" not in operations(served)
+    assert "run" not in served.operations
 
 
 def test_a_failed_execution_is_kept_and_retried(served: Served, api: httpx2.Client) -> None:
@@ -172,7 +153,7 @@ def test_result_goes_to_the_callback_url(served: Served, api: httpx2.Client) -> 
     listener = create(api, hooked(hook["id"]))
     asked = {"data": {"name": "Ada"}, "responsive": False, "callbackUrl": hook["url"]}
     started = api.post(f"/scenarios/{echo}/run", json=asked).json()
-    until(lambda: any(e.get("scenarioId") == listener for e in served.emulator.effects))
+    eventually(lambda: any(e.get("scenarioId") == listener for e in served.emulator.effects))
     [sent] = httpx2.get(f"{served.url}/_sandbox/webhooks").json()
     told = {"executionId": started["executionId"], "status": "SUCCESS", "outputs": {"greeting": "Hello, Ada!"}}
     assert (sent["url"], json.loads(sent["body"])) == (hook["url"], told)
@@ -196,7 +177,7 @@ def test_hook_runs_its_scenario_and_may_answer(served: Served, api: httpx2.Clien
     api.patch(f"/scenarios/{key}", json={"blueprint": json.dumps(hooked(hook["id"], respond))})
     answered = httpx2.post(attached["url"], json={"order": 9})
     assert (answered.status_code, answered.json()) == (201, {"order": "9"})
-    until(lambda: len(api.get(f"/scenarios/{key}/logs").json()["scenarioLogs"]) == 3)
+    eventually(lambda: len(api.get(f"/scenarios/{key}/logs").json()["scenarioLogs"]) == 3)
     logs = api.get(f"/scenarios/{key}/logs").json()["scenarioLogs"]
     assert [(e["type"], e["instant"]) for e in logs] == [("instant", True)] * 3
 
@@ -206,10 +187,10 @@ def test_hook_of_a_stopped_scenario_queues(served: Served, api: httpx2.Client) -
     key = create(api, hooked(hook["id"]), start=False)
     assert httpx2.post(hook["url"], json={"order": 1}).text == "Accepted"
     assert api.get(f"/hooks/{hook['id']}").json()["hook"]["queueCount"] == 1
-    assert "run" not in operations(served)
+    assert "run" not in served.operations
     api.post(f"/scenarios/{key}/start")
     assert api.get(f"/hooks/{hook['id']}").json()["hook"]["queueCount"] == 0
-    assert (operations(served)[-1], served.emulator.effects[-1]["data"]) == ("run", {"order": 1})
+    assert (served.operations[-1], served.emulator.effects[-1]["data"]) == ("run", {"order": 1})
 
 
 def test_hooks_change_and_go(served: Served, api: httpx2.Client) -> None:
@@ -262,7 +243,7 @@ def test_errors(served: Served, api: httpx2.Client) -> None:
     assert api.get("/scenarios").status_code == 400
     refused = httpx2.get(f"{served.url}/api/v2/users/me", headers={"Authorization": f"Token {API_KEY[:-1]}0"})
     assert (refused.status_code, set(refused.json())) == (401, {"message", "detail", "code"})
-    assert operations(served) == []
+    assert served.operations == []
 
 
 def test_limits() -> None:
@@ -287,4 +268,4 @@ def test_faults(served: Served, api: httpx2.Client) -> None:
     served.fault(kind="cut_after", path="/run")
     with pytest.raises(httpx2.TransportError):
         api.post(f"/scenarios/{key}/run", json={"data": {"name": "Ada"}})
-    assert operations(served).count("run") == 1
+    assert served.operations.count("run") == 1

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -12,6 +11,8 @@ import pytest
 
 from sandbox.vendors.n8n import API_KEY, N8n
 from tests.contract.emulators import Served
+from tests.contract.shapes import shaped
+from tests.contract.waiting import eventually
 
 WORKFLOW = {
     "id": str, "name": str, "active": bool, "createdAt": str, "updatedAt": str, "isArchived": bool, "versionId": str,
@@ -30,22 +31,14 @@ STOP = {"name": "Stop", "type": "n8n-nodes-base.stopAndError", "parameters": {"e
 
 
 @pytest.fixture
-def served() -> Iterator[Served]:
-    made = Served(N8n(run_seconds=0.4))
-    yield made
-    made.close()
+def emulator() -> N8n:
+    return N8n(run_seconds=0.4)
 
 
 @pytest.fixture
 def api(served: Served) -> Iterator[httpx2.Client]:
     with httpx2.Client(base_url=f"{served.url}/api/v1", headers={"X-N8N-API-KEY": API_KEY}) as client:
         yield client
-
-
-def shaped(row: dict[str, Any], shape: dict[str, Any]) -> dict[str, Any]:
-    wrong = {name: row.get(name) for name, kind in shape.items() if name not in row or not isinstance(row[name], kind)}
-    assert wrong == {}
-    return row
 
 
 def workflow(path: str = "orders", *nodes: dict[str, Any], name: str = "Orders", **hook: Any) -> dict[str, Any]:
@@ -68,22 +61,10 @@ def create(api: httpx2.Client, body: dict[str, Any], *, active: bool = True) -> 
     return key
 
 
-def until(check: Callable[[], bool]) -> None:
-    for _ in range(60):
-        if check():
-            return
-        time.sleep(0.05)
-    raise AssertionError("never happened")
-
-
 def finished(api: httpx2.Client, count: int) -> list[dict[str, Any]]:
-    until(lambda: len(api.get("/executions").json()["data"]) == count)
+    eventually(lambda: len(api.get("/executions").json()["data"]) == count)
     rows: list[dict[str, Any]] = api.get("/executions").json()["data"]
     return rows
-
-
-def operations(served: Served) -> list[str]:
-    return [e["operation"] for e in served.emulator.effects]
 
 
 def test_workflow_from_create_to_delete(served: Served, api: httpx2.Client) -> None:
@@ -100,7 +81,7 @@ def test_workflow_from_create_to_delete(served: Served, api: httpx2.Client) -> N
     assert api.delete(f"/workflows/{key}").json()["id"] == key
     gone = api.get(f"/workflows/{key}")
     assert (gone.status_code, gone.json()) == (404, {"message": "Not Found"})
-    assert operations(served) == ["create_workflow", "update_workflow", "activate", "deactivate", "delete_workflow"]
+    assert served.operations == ["create_workflow", "update_workflow", "activate", "deactivate", "delete_workflow"]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +99,7 @@ def test_workflows_the_schema_refuses(served: Served, api: httpx2.Client, change
     body = {key: value for key, value in (workflow() | change).items() if value is not None}
     refused = api.post("/workflows", json=body)
     assert (refused.status_code, refused.json()) == (400, {"message": message})
-    assert operations(served) == []
+    assert served.operations == []
 
 
 def test_workflows_list_filter_and_page(api: httpx2.Client) -> None:
@@ -164,7 +145,7 @@ def test_webhook_of_an_active_workflow_makes_an_execution(served: Served, api: h
     [[emitted]] = full["data"]["resultData"]["runData"]["Webhook"][0]["data"]["main"]
     assert (emitted["json"]["body"], emitted["json"]["query"]) == ({"order": 7}, {"source": "shop"})
     assert full["workflowData"]["id"] == key
-    assert operations(served) == ["create_workflow", "activate", "run"]
+    assert served.operations == ["create_workflow", "activate", "run"]
     assert served.emulator.effects[-1]["body"] == {"order": 7}
 
 
@@ -189,7 +170,7 @@ def test_webhook_inactive_unknown_or_called_wrongly(served: Served, api: httpx2.
     assert httpx2.post(f"{served.url}/webhook-test/orders", json={}).status_code == 404
     api.post(f"/workflows/{key}/deactivate")
     assert httpx2.post(f"{served.url}/webhook/orders", json={}).status_code == 404
-    assert operations(served).count("run") == 1
+    assert served.operations.count("run") == 1
 
 
 def test_webhook_with_a_secret_header(served: Served, api: httpx2.Client) -> None:
@@ -199,7 +180,7 @@ def test_webhook_with_a_secret_header(served: Served, api: httpx2.Client) -> Non
     create(api, workflow("safe", authentication="headerAuth", credentials=used))
     assert httpx2.post(f"{served.url}/webhook/safe", json={}).status_code == 403
     assert httpx2.post(f"{served.url}/webhook/safe", json={}, headers={"X-Secret": "s3cret"}).status_code == 200
-    assert operations(served).count("run") == 1
+    assert served.operations.count("run") == 1
 
 
 def test_a_failed_execution_is_retried_with_the_repaired_workflow(served: Served, api: httpx2.Client) -> None:
@@ -211,9 +192,9 @@ def test_a_failed_execution_is_retried_with_the_repaired_workflow(served: Served
     api.put(f"/workflows/{key}", json=workflow("orders"))
     again = api.post(f"/executions/{row['id']}/retry").json()
     assert (again["mode"], again["retryOf"], again["workflowId"]) == ("retry", row["id"], key)
-    until(lambda: api.get(f"/executions/{again['id']}").json()["status"] == "error")
+    eventually(lambda: api.get(f"/executions/{again['id']}").json()["status"] == "error")
     repaired = api.post(f"/executions/{row['id']}/retry", json={"loadWorkflow": True}).json()
-    until(lambda: api.get(f"/executions/{repaired['id']}").json()["status"] == "success")
+    eventually(lambda: api.get(f"/executions/{repaired['id']}").json()["status"] == "success")
     assert api.get(f"/executions/{row['id']}").json()["retrySuccessId"] == repaired["id"]
     assert api.post(f"/executions/{repaired['id']}/retry").status_code == 409
     assert [e["outcome"] for e in served.emulator.effects if e["operation"] == "run"] == ["error", "error", "success"]
@@ -234,7 +215,7 @@ def test_executions_page_and_go(served: Served, api: httpx2.Client) -> None:
     assert api.get("/executions", params={"startedAfter": "2999-01-01T00:00:00Z"}).json()["data"] == []
     assert api.delete("/executions/1").json()["id"] == "1"
     assert api.get("/executions/1").status_code == 404
-    assert operations(served)[-1] == "delete_execution"
+    assert served.operations[-1] == "delete_execution"
 
 
 def test_credentials_never_show_their_data(served: Served, api: httpx2.Client) -> None:
@@ -285,4 +266,4 @@ def test_wrong_key_and_faults(served: Served, api: httpx2.Client) -> None:
     served.fault(kind="cut_after", path="/webhook/")
     with pytest.raises(httpx2.TransportError):
         httpx2.post(f"{served.url}/webhook/orders", json={"order": 1})
-    assert operations(served)[-1] == "run"
+    assert served.operations[-1] == "run"

@@ -17,8 +17,8 @@ with warnings.catch_warnings():
 
 from sandbox.vendors.quickbooks import REALM_ID, REFRESH_TOKEN, WEBHOOK_VERIFIER
 from tests.contract.emulators import Served
-from tests.contract.hooks import Receiver
 from tests.contract.quickbooks_client import an_invoice, auth, connect, new_customer, quickbooks_served
+from tests.contract.receiver import Receiver
 
 __all__ = ["quickbooks_served"]
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -83,19 +83,15 @@ def test_only_the_connected_company_is_open(served: Served) -> None:
         Customer.count(qb=connect(auth(access_token="made-up", refresh_token="x")))
 
 
-def test_webhooks_are_signed_for_the_sdk(served: Served) -> None:
-    receiver = Receiver()
-    try:
-        served.control("webhooks", url=receiver.url)
-        qb = Sdk(auth_client=auth(), refresh_token=REFRESH_TOKEN, company_id=REALM_ID, minorversion=75,
-                 verifier_token=WEBHOOK_VERIFIER)  # fmt: skip
-        customer = new_customer(qb, "Ana")
-        invoice = an_invoice(customer, 80, qb).save(qb=qb)
-        invoice.send(qb=qb, send_to="ana@x.co")
-        Invoice.get(invoice.Id, qb=qb).void(qb=qb)
-        hooks = receiver.wait(lambda hooks: len(hooks) == 4)
-    finally:
-        receiver.close()
+def test_webhooks_are_signed_for_the_sdk(served: Served, receiver: Receiver) -> None:
+    served.control("webhooks", url=receiver.url)
+    qb = Sdk(auth_client=auth(), refresh_token=REFRESH_TOKEN, company_id=REALM_ID, minorversion=75,
+             verifier_token=WEBHOOK_VERIFIER)  # fmt: skip
+    customer = new_customer(qb, "Ana")
+    invoice = an_invoice(customer, 80, qb).save(qb=qb)
+    invoice.send(qb=qb, send_to="ana@x.co")
+    Invoice.get(invoice.Id, qb=qb).void(qb=qb)
+    hooks = receiver.wait(4)
     assert all(qb.validate_webhook_signature(hook.body, hook.headers["intuit-signature"]) for hook in hooks)
     assert not qb.validate_webhook_signature(hooks[0].body + " ", hooks[0].headers["intuit-signature"])
     events = [event for hook in hooks for event in json.loads(hook.body)]

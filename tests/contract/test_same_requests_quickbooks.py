@@ -13,26 +13,19 @@ import pytest
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    import intuitlib.config
-    from quickbooks import QuickBooks as Sdk
     from quickbooks.exceptions import QuickbooksException
+    from quickbooks.objects import detailline
     from quickbooks.objects.base import Address, CustomerMemo, EmailAddress, LinkedTxn, PhoneNumber, Ref
     from quickbooks.objects.bill import Bill
     from quickbooks.objects.company_info import CompanyInfo
     from quickbooks.objects.customer import Customer
-    from quickbooks.objects.detailline import (
-        AccountBasedExpenseLine,
-        AccountBasedExpenseLineDetail,
-        SalesItemLine,
-        SalesItemLineDetail,
-    )
     from quickbooks.objects.invoice import Invoice
     from quickbooks.objects.payment import Payment, PaymentLine
 
 from sandbox.vendors.oauth import Access
 from sandbox.vendors.quickbooks import CLIENT_ID, CLIENT_SECRET, REALM_ID, REFRESH_TOKEN, QuickBooks
 from services.tool_gateway.encode import prepare
-from tests.contract.quickbooks_client import a_payment, an_invoice, auth, new_bill, new_customer
+from tests.contract.quickbooks_client import a_payment, aim, an_invoice, auth, connect, new_bill, new_customer
 from tests.contract.side_by_side import TOOLS, Seen, SideBySide, call_id
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -50,10 +43,7 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[SideBySide]:
                 "QUICKBOOKS_CLIENT_SECRET": CLIENT_SECRET, "QUICKBOOKS_REFRESH_TOKEN": REFRESH_TOKEN,
                 "ACCESS_TOKEN": ACCESS}  # fmt: skip
     made = SideBySide(emulator, settings)
-    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
-    monkeypatch.setattr(Sdk, "sandbox_api_url_v3", f"{made.url}/v3")
-    discovery = f"{made.url}/.well-known/openid_sandbox_configuration/"
-    monkeypatch.setitem(intuitlib.config.DISCOVERY_URL, "sandbox", discovery)
+    aim(monkeypatch, made.url)
     yield made
     made.close()
 
@@ -71,8 +61,7 @@ class Books:
 
 @pytest.fixture
 def books(both: SideBySide) -> Books:
-    client = auth(access_token=ACCESS, refresh_token=REFRESH_TOKEN)
-    qb = Sdk(auth_client=client, refresh_token=REFRESH_TOKEN, company_id=REALM_ID, minorversion=75)
+    qb = connect(auth(access_token=ACCESS, refresh_token=REFRESH_TOKEN))
     customer = new_customer(qb, "Ana O'Neil", GivenName="Ana")
     bill = new_bill(qb, 5)
     account = bill.Line[0].AccountBasedExpenseLineDetail.AccountRef.value
@@ -121,11 +110,11 @@ def create_invoice(b: Books) -> tuple[dict[str, Any], Any]:
     line = {"Amount": 100.5, "Description": "March", "DetailType": "SalesItemLineDetail", "SalesItemLineDetail": detail}
     ours = {"CustomerRef": {"value": b.customer.Id}, "Line": [line], "DueDate": "2030-01-31",
             "BillEmail": {"Address": "ana@x.co"}, "CustomerMemo": {"value": "Thanks"}, "PrivateNote": "n"}  # fmt: skip
-    sold = made(SalesItemLineDetail, ItemRef=made(Ref, value="2"), Qty=2, UnitPrice=50.25)
+    sold = made(detailline.SalesItemLineDetail, ItemRef=made(Ref, value="2"), Qty=2, UnitPrice=50.25)
     theirs = made(
         Invoice, CustomerRef=made(Ref, value=b.customer.Id), DueDate="2030-01-31", PrivateNote="n",
         BillEmail=made(EmailAddress, Address="ana@x.co"), CustomerMemo=made(CustomerMemo, value="Thanks"),
-        Line=[made(SalesItemLine, Amount=100.5, Description="March", SalesItemLineDetail=sold)],
+        Line=[made(detailline.SalesItemLine, Amount=100.5, Description="March", SalesItemLineDetail=sold)],
     )  # fmt: skip
     return ours, lambda: theirs.save(qb=b.qb)
 
@@ -153,9 +142,9 @@ def create_bill(b: Books) -> tuple[dict[str, Any], Any]:
     detail = {"AccountRef": {"value": b.account}}
     line = {"Amount": 9.99, "DetailType": "AccountBasedExpenseLineDetail", "AccountBasedExpenseLineDetail": detail}
     ours = {"VendorRef": {"value": b.vendor}, "Line": [line], "DocNumber": "R-7", "DueDate": "2030-01-31"}
-    spent = made(AccountBasedExpenseLineDetail, AccountRef=made(Ref, value=b.account))
+    spent = made(detailline.AccountBasedExpenseLineDetail, AccountRef=made(Ref, value=b.account))
     theirs = made(Bill, VendorRef=made(Ref, value=b.vendor), DocNumber="R-7", DueDate="2030-01-31",
-                  Line=[made(AccountBasedExpenseLine, Amount=9.99, AccountBasedExpenseLineDetail=spent)])  # fmt: skip
+                  Line=[made(detailline.AccountBasedExpenseLine, Amount=9.99, AccountBasedExpenseLineDetail=spent)])  # fmt: skip
     return ours, lambda: theirs.save(qb=b.qb)
 
 

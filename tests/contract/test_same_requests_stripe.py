@@ -16,7 +16,7 @@ import pytest
 from sandbox.vendors.stripe import API_KEY, Stripe
 from services.tool_gateway.credentials import Secrets
 from tests.contract.side_by_side import TOOLS, Seen, SideBySide, call_id
-from tests.contract.stripe_account import act, sdk
+from tests.contract.stripe_account import sdk
 
 HEADERS = ("authorization", "content-type", "stripe-version", "idempotency-key")
 MINE = {name for name, tool in TOOLS.items() if tool.vendor == "stripe"}
@@ -49,7 +49,7 @@ class Account:
         return str(self.client.prices.create(given | ({"recurring": {"interval": "month"}} if recurring else {})).id)
 
     def charge(self) -> Any:
-        return act(self.both, "charge", amount=5000, currency="eur")
+        return self.both.control("charge", amount=5000, currency="eur")
 
     def draft(self) -> str:
         customer = self.customer()
@@ -76,7 +76,7 @@ class Account:
         return str(self.client.checkout.sessions.create(given).id)
 
     def dispute(self) -> str:
-        return str(act(self.both, "dispute", charge=self.charge()["id"])["id"])
+        return str(self.both.control("dispute", charge=self.charge()["id"])["id"])
 
     def payout(self) -> str:
         self.charge()

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import stripe
 
-from sandbox.vendors.stripe import WEBHOOK_SECRET, Stripe
+from sandbox.vendors.stripe import WEBHOOK_SECRET
 from tests.contract.emulators import Served
-from tests.contract.stripe_account import Hook, act, body, eventually, monthly, operations, sdk
+from tests.contract.receiver import Receiver
+from tests.contract.stripe_account import Events, body, monthly, stripe_client, stripe_served
+from tests.contract.waiting import eventually
 
-
-@pytest.fixture
-def served() -> Iterator[Served]:
-    made = Served(Stripe(index_delay=0.3))
-    made.emulator.unlimited = True
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def client(served: Served) -> Any:
-    return sdk(served)
-
-
-@pytest.fixture
-def hook() -> Iterator[Hook]:
-    made = Hook()
-    yield made
-    made.close()
+__all__ = ["stripe_client", "stripe_served"]
 
 
 # -- billing ---------------------------------------------------------------------------------------------------------
@@ -48,7 +31,7 @@ def test_invoice_from_draft_to_paid(served: Served, client: Any) -> None:
     assert (opened.status, opened.currency) == ("open", "eur")
     assert opened.number.endswith("-0001")
     assert client.invoices.send_invoice(draft.id).hosted_invoice_url
-    act(served, "pay", invoice=draft.id)
+    served.control("pay", invoice=draft.id)
     paid = client.invoices.retrieve(draft.id, {"expand": ["payments", "customer"]})
     assert (paid.status, paid.amount_paid, paid.amount_remaining, paid.customer.name) == ("paid", 1000, 0, "Inge")
     intent = client.payment_intents.retrieve(paid.payments.data[0].payment.payment_intent)
@@ -86,7 +69,7 @@ def test_declined_invoice_counts_the_attempt_once_for_its_key(served: Served, cl
         assert body(declined).decline_code == "generic_decline"
     assert client.invoices.retrieve(invoice.id).attempt_count == 1
     assert len(client.events.list({"type": "invoice.payment_failed"}).data) == 1
-    assert operations(served).count("invoices.pay") == 1
+    assert served.operations.count("invoices.pay") == 1
     assert client.invoices.pay(invoice.id, {"payment_method": "pm_card_visa"}).status == "paid"
 
 
@@ -104,7 +87,7 @@ def test_subscription_lives_and_ends(served: Served, client: Any) -> None:
     assert (changed["items"].data[0].quantity, changed.metadata.seat) == (5, "5")
     customer_card = {"invoice_settings": {"default_payment_method": "pm_card_visa_chargeDeclinedInsufficientFunds"}}
     client.customers.update(customer.id, customer_card)
-    assert act(served, "renew", subscription=made.id)["status"] == "past_due"
+    assert served.control("renew", subscription=made.id)["status"] == "past_due"
     last = client.subscriptions.retrieve(made.id).latest_invoice
     invoice = client.invoices.retrieve(last)
     assert (invoice.amount_due, invoice.status, invoice.billing_reason) == (7500, "open", "subscription_cycle")
@@ -123,25 +106,25 @@ def test_subscription_lives_and_ends(served: Served, client: Any) -> None:
 def test_subscription_needs_a_card_unless_told_otherwise(served: Served, client: Any) -> None:
     price, customer = monthly(client), client.customers.create({"name": "N"})
     given = {"customer": customer.id, "items": [{"price": price.id}]}
-    before = operations(served)
+    before = served.operations
     with pytest.raises(stripe.InvalidRequestError) as error:
         client.subscriptions.create(given)
     assert error.value.code == "resource_missing"
     assert client.subscriptions.list({"status": "all"}).data == []
-    assert operations(served) == before
+    assert served.operations == before
     assert client.subscriptions.create(given | {"payment_behavior": "default_incomplete"}).status == "incomplete"
     assert client.subscriptions.create(given | {"trial_period_days": 7}).status == "trialing"
     ending = client.subscriptions.create(given | {"collection_method": "send_invoice", "days_until_due": 10})
     assert client.invoices.retrieve(ending.latest_invoice).status == "draft"
     assert client.subscriptions.update(ending.id, {"cancel_at_period_end": True}).cancel_at
-    assert act(served, "renew", subscription=ending.id)["status"] == "canceled"
+    assert served.control("renew", subscription=ending.id)["status"] == "canceled"
 
 
 # -- money -----------------------------------------------------------------------------------------------------------
 
 
 def test_refunds_take_back_no_more_than_was_paid(served: Served, client: Any) -> None:
-    charge = act(served, "charge", amount=5000)
+    charge = served.control("charge", amount=5000)
     part = client.refunds.create({"charge": charge["id"], "amount": 2000, "reason": "requested_by_customer"})
     assert (part.amount, part.status, part.payment_intent) == (2000, "succeeded", charge["payment_intent"])
     with pytest.raises(stripe.InvalidRequestError) as more:
@@ -155,12 +138,12 @@ def test_refunds_take_back_no_more_than_was_paid(served: Served, client: Any) ->
     assert (seen.refunded, seen.amount_refunded, len(seen.refunds.data)) == (True, 5000, 2)
     assert [r.amount for r in client.refunds.list({"charge": charge["id"]}).auto_paging_iter()] == [3000, 2000]
     assert client.refunds.retrieve(part.id).reason == "requested_by_customer"
-    assert operations(served) == ["sandbox.charge", "refunds.create", "refunds.create"]
+    assert served.operations == ["sandbox.charge", "refunds.create", "refunds.create"]
 
 
 def test_dispute_is_answered_and_won(served: Served, client: Any) -> None:
-    charge = act(served, "charge", amount=8000)
-    act(served, "dispute", charge=charge["id"], reason="fraudulent")
+    charge = served.control("charge", amount=8000)
+    served.control("dispute", charge=charge["id"], reason="fraudulent")
     found = client.disputes.list({"charge": charge["id"]}).data[0]
     assert (found.status, found.reason, found.evidence_details.has_evidence) == ("needs_response", "fraudulent", False)
     with pytest.raises(stripe.InvalidRequestError) as error:
@@ -169,23 +152,23 @@ def test_dispute_is_answered_and_won(served: Served, client: Any) -> None:
     draft = client.disputes.update(found.id, {"evidence": {"customer_name": "Ann"}, "submit": False})
     assert (draft.status, draft.evidence.customer_name) == ("needs_response", "Ann")
     assert client.disputes.update(found.id, {"submit": True}).status == "under_review"
-    act(served, "dispute", dispute=found.id, won=True)
+    served.control("dispute", dispute=found.id, won=True)
     assert client.disputes.retrieve(found.id).status == "won"
     with pytest.raises(stripe.InvalidRequestError):
         client.disputes.close(found.id)
 
 
 def test_balance_and_payouts(served: Served, client: Any) -> None:
-    act(served, "charge", amount=10000, currency="eur")
+    served.control("charge", amount=10000, currency="eur")
     assert client.balance.retrieve().available[0].amount == 9680
     with pytest.raises(stripe.InvalidRequestError) as error:
         client.payouts.create({"amount": 9681, "currency": "eur"})
     assert error.value.code == "balance_insufficient"
     made = client.payouts.create({"amount": 1000, "currency": "eur"})
     assert (made.status, made.automatic) == ("pending", False)
-    act(served, "payout", payout=made.id, paid=False)
+    served.control("payout", payout=made.id, paid=False)
     assert client.payouts.retrieve(made.id).failure_code == "account_closed"
-    swept = act(served, "payout", currency="eur")
+    swept = served.control("payout", currency="eur")
     assert (swept["amount"], swept["status"]) == (9680, "paid")
     assert client.balance.retrieve().available[0].amount == 0
     rows = client.balance_transactions.list({"payout": swept["id"], "type": "charge"}).data
@@ -214,47 +197,49 @@ def test_payment_intent_is_captured_or_declined(client: Any) -> None:
 # -- events ----------------------------------------------------------------------------------------------------------
 
 
-def test_endpoint_hears_signed_events(served: Served, client: Any, hook: Hook) -> None:
+def test_endpoint_hears_signed_events(served: Served, client: Any, receiver: Receiver) -> None:
     wanted = ["checkout.session.completed", "charge.dispute.created", "payout.paid"]
-    endpoint = client.webhook_endpoints.create({"url": hook.url, "enabled_events": wanted})
+    endpoint = client.webhook_endpoints.create({"url": receiver.url, "enabled_events": wanted})
     assert endpoint.secret.startswith("whsec_")
     assert "secret" not in client.webhook_endpoints.retrieve(endpoint.id)
-    hook.refusals = 1
+    receiver.refusals = 1
     price = client.products.create({"name": "P", "default_price_data": {"currency": "usd", "unit_amount": 5000}})
     given = {"mode": "payment", "line_items": [{"price": price.default_price, "quantity": 1}]}
     session = client.checkout.sessions.create(given | {"success_url": "https://example.com"})
-    act(served, "pay", session=session.id)
+    served.control("pay", session=session.id)
     charge = client.charges.list().data[0]
-    act(served, "payout")
-    act(served, "dispute", charge=charge.id)
-    completed = hook.event("checkout.session.completed", endpoint.secret)
+    served.control("payout")
+    served.control("dispute", charge=charge.id)
+    heard = Events(receiver, endpoint.secret)
+    completed = heard.event("checkout.session.completed")
     assert (completed.data.object.id, completed.api_version) == (session.id, stripe.api_version)
-    assert hook.event("payout.paid", endpoint.secret).data.object.amount == charge.amount - 175
-    assert hook.event("charge.dispute.created", endpoint.secret).data.object.charge == charge.id
-    assert {event.type for event in hook.events(endpoint.secret)} == set(wanted)
+    assert heard.event("payout.paid").data.object.amount == charge.amount - 175
+    assert heard.event("charge.dispute.created").data.object.charge == charge.id
+    assert {event.type for event in heard.events()} == set(wanted)
     with pytest.raises(stripe.SignatureVerificationError):
-        hook.events("whsec_other")
+        Events(receiver, "whsec_other").events()
     assert client.webhook_endpoints.delete(endpoint.id).deleted
     assert client.webhook_endpoints.list().data == []
     assert client.events.retrieve(completed.id).type == "checkout.session.completed"
 
 
-def test_registered_receiver_hears_of_billing(served: Served, client: Any, hook: Hook) -> None:
-    act(served, "webhooks", url=hook.url)
+def test_registered_receiver_hears_of_billing(served: Served, client: Any, receiver: Receiver) -> None:
+    served.control("webhooks", url=receiver.url)
+    heard = Events(receiver, WEBHOOK_SECRET)
     customer = client.customers.create(
         {"name": "W", "payment_method": "pm_card_visa"}, options={"idempotency_key": "w-1"}
     )
-    created = hook.event("customer.created", WEBHOOK_SECRET)
+    created = heard.event("customer.created")
     assert (created.data.object.id, created.request.idempotency_key) == (customer.id, "w-1")
     client.customers.create({"name": "W", "payment_method": "pm_card_visa"}, options={"idempotency_key": "w-1"})
     client.customers.update(customer.id, {"name": "X"})
-    assert hook.event("customer.updated", WEBHOOK_SECRET).data.previous_attributes.name == "W"
+    assert heard.event("customer.updated").data.previous_attributes.name == "W"
     made = client.subscriptions.create({"customer": customer.id, "items": [{"price": monthly(client).id}]})
-    assert hook.event("invoice.paid", WEBHOOK_SECRET).data.object.id == made.latest_invoice
+    assert heard.event("invoice.paid").data.object.id == made.latest_invoice
     client.customers.update(customer.id, {"invoice_settings": {"default_payment_method": "pm_card_chargeCustomerFail"}})
-    act(served, "renew", subscription=made.id)
-    assert hook.event("invoice.payment_failed", WEBHOOK_SECRET).data.object.attempt_count == 1
+    served.control("renew", subscription=made.id)
+    assert heard.event("invoice.payment_failed").data.object.attempt_count == 1
     client.subscriptions.cancel(made.id)
-    assert hook.event("customer.subscription.deleted", WEBHOOK_SECRET).data.object.status == "canceled"
-    kinds = [event.type for event in hook.events(WEBHOOK_SECRET)]
+    assert heard.event("customer.subscription.deleted").data.object.status == "canceled"
+    kinds = [event.type for event in heard.events()]
     assert kinds.count("customer.created") == 1

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import stripe
 
-from sandbox.vendors.stripe import Stripe
 from tests.contract.emulators import Served
-from tests.contract.stripe_account import act, body, eventually, operations, sdk
+from tests.contract.stripe_account import body, sdk, stripe_client, stripe_served
+from tests.contract.waiting import eventually
 
-
-@pytest.fixture
-def served() -> Iterator[Served]:
-    made = Served(Stripe(index_delay=0.3))
-    made.emulator.unlimited = True
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def client(served: Served) -> Any:
-    return sdk(served)
+__all__ = ["stripe_client", "stripe_served"]
 
 
 # -- objects ---------------------------------------------------------------------------------------------------------
@@ -44,7 +33,7 @@ def test_customer_create_read_update_delete(served: Served, client: Any) -> None
     assert client.customers.retrieve(made.id).email == "a@example.com"
     assert client.customers.delete(made.id).deleted
     assert client.customers.retrieve(made.id).deleted
-    assert operations(served) == ["customers.create", "customers.update", "customers.update", "customers.delete"]
+    assert served.operations == ["customers.create", "customers.update", "customers.update", "customers.delete"]
 
 
 def test_lists_page_both_ways_and_filter(client: Any) -> None:
@@ -83,7 +72,7 @@ def test_prices_and_payment_links(served: Served, client: Any) -> None:
     link = client.payment_links.create(given | {"expand": ["line_items"]})
     assert (link.active, link.line_items.data[0].amount_total) == (True, 50000)
     assert link.url.startswith("https://buy.stripe.com/")
-    paid = act(served, "pay", payment_link=link.id, email="buyer@example.com")
+    paid = served.control("pay", payment_link=link.id, email="buyer@example.com")
     session = client.checkout.sessions.list({"payment_link": link.id}).data[0]
     assert (session.id, session.payment_status, session.metadata.deal) == (paid["id"], "paid", "9")
     assert not client.payment_links.update(link.id, {"active": False}).active
@@ -96,7 +85,7 @@ def test_checkout_session_is_paid_or_expires(served: Served, client: Any) -> Non
     session = client.checkout.sessions.create(given | {"customer_email": "m@example.com", "client_reference_id": "c-1"})
     assert (session.status, session.payment_status, session.amount_total) == ("open", "unpaid", 2997)
     assert client.checkout.sessions.line_items.list(session.id).data[0].description == "Mug"
-    act(served, "pay", session=session.id)
+    served.control("pay", session=session.id)
     path = {"expand": ["payment_intent.latest_charge.balance_transaction"]}
     done = client.checkout.sessions.retrieve(session.id, path)
     assert (done.status, done.payment_status, done.customer_details.email) == ("complete", "paid", "m@example.com")
@@ -142,7 +131,7 @@ def test_errors_are_the_vendors(served: Served, call: Callable[[Any], Any], code
         call(sdk(served))
     assert (error.value.http_status, error.value.code, error.value.param) == (400, code, param)
     assert str(error.value.request_id).startswith("req_")
-    assert operations(served) == []
+    assert served.operations == []
 
 
 def test_missing_wrong_key_and_throttled(served: Served, client: Any) -> None:
@@ -159,7 +148,7 @@ def test_missing_wrong_key_and_throttled(served: Served, client: Any) -> None:
     served.emulator.unlimited = False
     with pytest.raises(stripe.RateLimitError):
         _ = [client.customers.list() for _ in range(60)]
-    assert operations(served) == []
+    assert served.operations == []
 
 
 def test_answers_name_their_request_and_version(client: Any) -> None:
@@ -180,7 +169,7 @@ def test_a_key_gives_its_first_answer_again(served: Served, client: Any) -> None
     assert again.last_response.headers["Idempotent-Replayed"] == "true"
     assert "Idempotent-Replayed" not in first.last_response.headers
     assert again.last_response.request_id != first.last_response.request_id
-    assert operations(served) == ["customers.create"]
+    assert served.operations == ["customers.create"]
     for service, name in ((client.customers, "B"), (client.products, "A")):
         with pytest.raises(stripe.IdempotencyError) as other:
             service.create({"name": name}, options=key)
@@ -205,32 +194,32 @@ def test_a_key_in_use_is_a_conflict(served: Served, client: Any) -> None:
     served.fault(kind="slow", seconds=1.0)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(client.customers.create, {"name": "C"}, key)
-        eventually(lambda: operations(served))
+        eventually(lambda: served.operations)
         with pytest.raises(stripe.APIError) as clash:
             client.customers.create({"name": "C"}, options=key)
         made = slow.result(5)
     assert (clash.value.http_status, body(clash).code) == (409, "idempotency_key_in_use")
     assert client.customers.create({"name": "C"}, options=key).id == made.id
-    assert operations(served) == ["customers.create"]
+    assert served.operations == ["customers.create"]
 
 
 @pytest.mark.parametrize(("kind", "effects"), [("wrong_body", 1), ("cut_after", 1), ("cut_before", 0), ("503", 0)])
 def test_lost_answers_still_happened_and_a_key_makes_the_retry_safe(
     served: Served, client: Any, kind: str, effects: int
 ) -> None:
-    charge = act(served, "charge", amount=5000)
+    charge = served.control("charge", amount=5000)
     key: Any = {"idempotency_key": "refund-1"}
     served.fault(kind=kind, path="/v1/refunds")
     with pytest.raises((stripe.APIError, stripe.APIConnectionError)):
         client.refunds.create({"charge": charge["id"], "amount": 100}, options=key)
-    assert operations(served)[1:] == ["refunds.create"] * effects
+    assert served.operations[1:] == ["refunds.create"] * effects
     assert client.refunds.create({"charge": charge["id"], "amount": 100}, options=key).amount == 100
-    assert operations(served)[1:] == ["refunds.create"]
+    assert served.operations[1:] == ["refunds.create"]
 
 
 def test_reset_forgets_everything(served: Served, client: Any) -> None:
     key: Any = {"idempotency_key": "r-1"}
     first = client.customers.create({"name": "R"}, options=key)
-    act(served, "reset")
+    served.control("reset")
     assert client.customers.list().data == []
     assert client.customers.create({"name": "other"}, options=key).id != first.id

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
-import urllib.request
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
@@ -17,7 +13,8 @@ from twilio.rest import Client
 
 from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN, NUMBER, UNREACHABLE, Twilio
 from tests.contract.emulators import Served
-from tests.contract.receiver import Arrived, Inbox
+from tests.contract.receiver import Arrived, Receiver
+from tests.contract.waiting import eventually
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 TO = "+14155550100"
@@ -25,17 +22,8 @@ TWIML = "<Response><Say>Hi</Say></Response>"
 
 
 @pytest.fixture
-def served() -> Iterator[Served]:
-    made = Served(Twilio())
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def inbox() -> Iterator[Inbox]:
-    made = Inbox()
-    yield made
-    made.close()
+def emulator() -> Twilio:
+    return Twilio()
 
 
 def sdk(served: Served) -> Any:
@@ -45,34 +33,24 @@ def sdk(served: Served) -> Any:
     return client
 
 
-def control(served: Served, what: str, **given: Any) -> Any:
-    request = urllib.request.Request(f"{served.url}/_sandbox/{what}", json.dumps(given).encode())
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        return json.load(answer)
-
-
-def form_of(inbox: Inbox, arrived: Arrived, token: str = AUTH_TOKEN) -> dict[str, str]:
+def form_of(receiver: Receiver, arrived: Arrived, token: str = AUTH_TOKEN) -> dict[str, str]:
     """The parameters, if the vendor's own validator takes the signature."""
     form = dict(parse_qsl(arrived.body, keep_blank_values=True))
-    assert RequestValidator(token).validate(inbox.url + arrived.path, form, arrived.headers["X-Twilio-Signature"])
+    assert RequestValidator(token).validate(receiver.url + arrived.path, form, arrived.headers["X-Twilio-Signature"])
     return form
 
 
 def reached(fetch: Any, status: str) -> Any:
-    until = time.monotonic() + 5
-    while (found := fetch()).status != status and time.monotonic() < until:
-        time.sleep(0.05)
-    assert found.status == status
-    return found
+    return eventually(lambda: found if (found := fetch()).status == status else None, status)
 
 
-def test_a_call_rings_talks_and_ends(served: Served, inbox: Inbox) -> None:
+def test_a_call_rings_talks_and_ends(served: Served, receiver: Receiver) -> None:
     call = sdk(served).calls.create(
         to=TO,
         from_=NUMBER,
-        url=f"{inbox.url}/voice?x=1",
+        url=f"{receiver.url}/voice?x=1",
         record=True,
-        status_callback=f"{inbox.url}/status",
+        status_callback=f"{receiver.url}/status",
         status_callback_event=["initiated", "ringing", "answered", "completed"],
     )
     assert call.sid.startswith("CA")
@@ -82,7 +60,7 @@ def test_a_call_rings_talks_and_ends(served: Served, inbox: Inbox) -> None:
     (recording,) = sdk(served).calls(call.sid).recordings.list()
     assert (recording.call_sid, recording.duration) == (call.sid, "1")
     assert [r.sid for r in sdk(served).recordings.list(call_sid=call.sid)] == [recording.sid]
-    forms = [(a.path, form_of(inbox, a)) for a in inbox.wait(5)]
+    forms = [(a.path, form_of(receiver, a)) for a in receiver.wait(5)]
     told = [f for path, f in forms if path == "/status"]
     assert [f["CallStatus"] for f in told] == ["initiated", "ringing", "in-progress", "completed"]
     assert [f["SequenceNumber"] for f in told] == ["0", "1", "2", "3"]
@@ -107,8 +85,7 @@ def test_calls_are_ended_redirected_and_filtered(served: Served) -> None:
     assert client.calls.list(start_time_after=datetime.now(UTC) + timedelta(hours=1)) == []
     assert len(client.calls.list(start_time_after=datetime.now(UTC) - timedelta(hours=1))) == 3
     assert client.calls(third.sid).recordings.list() == []
-    done = [e["operation"] for e in served.emulator.effects]
-    assert done == ["call", "call", "end_call", "call", "redirect_call", "end_call"]
+    assert served.operations == ["call", "call", "end_call", "call", "redirect_call", "end_call"]
 
 
 @pytest.mark.parametrize(
@@ -125,52 +102,51 @@ def test_wrong_calls(served: Served, given: dict[str, str], code: int) -> None:
     assert (error.value.status, error.value.code) == (400, code)
 
 
-def test_message_callbacks(served: Served, inbox: Inbox) -> None:
+def test_message_callbacks(served: Served, receiver: Receiver) -> None:
     send = sdk(served).messages.create
-    send(to=TO, from_=NUMBER, body="Añb & c", status_callback=f"{inbox.url}/a")
-    send(to=UNREACHABLE, from_=NUMBER, body="x", status_callback=f"{inbox.url}/b")
-    forms = [(a.path, form_of(inbox, a)) for a in inbox.wait(4)]
+    send(to=TO, from_=NUMBER, body="Añb & c", status_callback=f"{receiver.url}/a")
+    send(to=UNREACHABLE, from_=NUMBER, body="x", status_callback=f"{receiver.url}/b")
+    forms = [(a.path, form_of(receiver, a)) for a in receiver.wait(4)]
     assert [f["MessageStatus"] for path, f in forms if path == "/a"] == ["sent", "delivered"]
     failed = [f for path, f in forms if path == "/b"]
     assert [f["MessageStatus"] for f in failed] == ["sent", "undelivered"]
     assert failed[-1]["ErrorCode"] == "30003"
 
 
-def test_inbound_goes_to_the_numbers_url_and_to_receivers(served: Served, inbox: Inbox) -> None:
+def test_inbound_goes_to_the_numbers_url_and_to_receivers(served: Served, receiver: Receiver) -> None:
     (number,) = sdk(served).incoming_phone_numbers.list(phone_number=NUMBER)
-    sdk(served).incoming_phone_numbers(number.sid).update(sms_url=f"{inbox.url}/sms?tenant=1#rc=2")
-    control(served, "webhooks", url=f"{inbox.url}/other", events=["inbound"])
-    sid = control(served, "inbound", **{"from": TO, "body": "Grüße & so", "media": ["https://x.example/1.jpg"]})["sid"]
-    arrived = inbox.wait(2)
+    sdk(served).incoming_phone_numbers(number.sid).update(sms_url=f"{receiver.url}/sms?tenant=1#rc=2")
+    served.control("webhooks", url=f"{receiver.url}/other", events=["inbound"])
+    sid = served.control("inbound", **{"from": TO, "body": "Grüße & so", "media": ["https://x.example/1.jpg"]})["sid"]
+    arrived = receiver.wait(2)
     assert {a.path for a in arrived} == {"/sms?tenant=1", "/other"}
     for one in arrived:
-        form = form_of(inbox, one)
+        form = form_of(receiver, one)
         assert (form["MessageSid"], form["From"], form["Body"]) == (sid, TO, "Grüße & so")
         assert form["MediaUrl0"] == "https://x.example/1.jpg"
         with pytest.raises(AssertionError):
-            form_of(inbox, one, "another token")
+            form_of(receiver, one, "another token")
     read = sdk(served).messages(sid).fetch()
     assert (read.status, read.direction, read.num_media) == ("received", "inbound", "1")
     assert [m.sid for m in sdk(served).messages.list(from_=TO)] == [sid]
 
 
-def test_a_retried_webhook_has_the_same_token(served: Served) -> None:
-    inbox = Inbox(failures=1)
-    control(served, "webhooks", url=inbox.url)
-    control(served, "inbound", **{"from": TO, "body": "once"})
-    first, again = inbox.wait(2)
-    inbox.close()
+def test_a_retried_webhook_has_the_same_token(served: Served, receiver: Receiver) -> None:
+    receiver.refusals = 1
+    served.control("webhooks", url=receiver.url)
+    served.control("inbound", **{"from": TO, "body": "once"})
+    first, again = receiver.wait(2)
     assert first.headers["I-Twilio-Idempotency-Token"] == again.headers["I-Twilio-Idempotency-Token"]
     assert first.body == again.body
 
 
 def test_stop_and_start(served: Served) -> None:
     client = sdk(served)
-    control(served, "inbound", **{"from": TO, "body": " stop "})
+    served.control("inbound", **{"from": TO, "body": " stop "})
     with pytest.raises(TwilioRestException) as refused:
         client.messages.create(to=TO, from_=NUMBER, body="x")
     assert refused.value.code == 21610
-    control(served, "inbound", **{"from": TO, "body": "START"})
+    served.control("inbound", **{"from": TO, "body": "START"})
     assert client.messages.create(to=TO, from_=NUMBER, body="x").sid
 
 

@@ -21,9 +21,9 @@ from sandbox.vendors.stripe import API_KEY, Stripe
 from services.tool_gateway import outcome
 from services.tool_gateway.catalogue import Catalogue
 from services.tool_gateway.tools import Idempotency
-from shared.ids import call_id, thread_id
+from shared.ids import call_id
 from shared.store.pool import Pool
-from tests.integration.gateway.world import RUN, Gateway, World, wants
+from tests.integration.gateway.world import RUN, Gateway, World, opened, wants
 
 REFUND = "stripe_create_refund"
 KEY = call_id(RUN, 1, 0)
@@ -81,15 +81,8 @@ class Bank(World):
 
 @pytest.fixture
 async def bank(gateway_pool: Pool, admin: Any, postgres: Postgres) -> AsyncIterator[Bank]:
-    made = Bank(gateway_pool, admin, postgres.dsn("viox_gateway"))
-    await made.open()
-    await admin.execute(
-        "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)"
-        " values ($1, 'closer', $2, 'c', 'running', '/t', '1', 'viox.task.requested')",
-        RUN, thread_id("closer", "c"),
-    )  # fmt: skip
-    yield made
-    await made.close()
+    async with opened(Bank(gateway_pool, admin, postgres.dsn("viox_gateway"))) as made:
+        yield made
 
 
 def rewritten(gateway: Gateway, **more: Any) -> None:

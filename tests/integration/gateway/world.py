@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from aiohttp import web
@@ -41,6 +42,7 @@ from shared.ids import call_id, run_id, thread_id
 from shared.store.pool import Instance, Pool
 
 RUN = run_id("closer", "/t", "1")
+W = TypeVar("W", bound="World")
 
 
 class NoProducer:
@@ -169,17 +171,23 @@ class World:
         return [row["phase"] for row in rows]
 
 
-@pytest.fixture(name="world")
-async def gateway_world(gateway_pool: Pool, admin: Any, postgres: Postgres) -> AsyncIterator[World]:
-    made = World(gateway_pool, admin, postgres.dsn("viox_gateway"))
+@asynccontextmanager
+async def opened(made: W) -> AsyncIterator[W]:
+    """A world with one run in it, until the test is over."""
     await made.open()
-    await admin.execute(
+    await made.admin.execute(
         "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)"
         " values ($1, 'closer', $2, 'c', 'running', '/t', '1', 'viox.task.requested')",
         RUN, thread_id("closer", "c"),
     )  # fmt: skip
     yield made
     await made.close()
+
+
+@pytest.fixture(name="world")
+async def gateway_world(gateway_pool: Pool, admin: Any, postgres: Postgres) -> AsyncIterator[World]:
+    async with opened(World(gateway_pool, admin, postgres.dsn("viox_gateway"))) as made:
+        yield made
 
 
 def wants(tool: str, arguments: dict[str, Any], step: int = 1, index: int = 0, agent: str = "closer") -> Record:

@@ -83,6 +83,16 @@ PERSON_SETTLES = {
 }
 
 
+@pytest.mark.parametrize("by", ["hubspot_get_contact", "shop_get_thing", "stripe_create_payout"])
+def test_a_call_is_looked_up_only_by_what_reads_at_its_own_vendor(by: str) -> None:
+    """A look-up needs no grant: a document must not reach other vendors or effects through it."""
+    settle = f"settle: {{tool: {by}, arguments: {{}}, items: '', match: {{}}, unique: id, lag_seconds: 0}}"
+    tools = documented(f"{{tool: shop_get_thing, effect: once, {settle}}}")
+    with pytest.raises(BadInput) as error:
+        Catalogue([*catalogue.load().tools.values(), *tools], {})
+    assert (error.value.code, error.value.field) == ("catalogue.invalid", "shop_get_thing")
+
+
 def test_our_own_catalogue_is_sound() -> None:
     found = catalogue.load()
     assert len(found.tools) >= 25

@@ -231,6 +231,13 @@ def test_a_document_cannot_ask_for_secrets_that_are_not_its_own(about: Any, oper
     assert bring(given, overlay=agreed).skipped == [], "what the integrator writes down is the integrator's decision"
 
 
+@pytest.mark.parametrize("connector", ["smtp", "postgres"])
+def test_a_document_cannot_reach_our_mail_and_records(connector: str) -> None:
+    given = document(query=get())
+    given["info"]["x-viox"] = {"connector": connector}
+    assert one(given).connector == "http"
+
+
 def test_a_scheme_whose_name_begins_like_another_vendors_secret_has_a_name_of_its_own() -> None:
     schemes = {"shopify_token": {"type": "http", "scheme": "bearer"}}
     made = bring(document(things=get(security=[{"shopify_token": []}])) | {"components": {"securitySchemes": schemes}})
