@@ -94,11 +94,23 @@ def _ask(body: dict[str, Any] | None) -> Any:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # our own gateway
             return json.load(answer)
     except urllib.error.HTTPError as error:
-        told = json.load(error)["error"]
+        told = _refusal(error)
         raise BadInput(told["code"], told["message"], field=told.get("field"), remedy=told.get("remedy")) from error
     except (OSError, ValueError, KeyError) as error:
         raise Unavailable("gateway.unavailable", f"the gateway does not answer: {error}.", field="VIOX_GATEWAY_URL",
                           remedy="Is it running (`viox status`)? Set VIOX_GATEWAY_URL when it is elsewhere.") from error  # fmt: skip
+
+
+def _refusal(error: urllib.error.HTTPError) -> dict[str, Any]:
+    try:
+        told: dict[str, Any] = json.load(error)["error"]
+    except (ValueError, KeyError, TypeError):
+        return {
+            "code": "gateway.unavailable",
+            "message": f"what answers there is no gateway: {error}.",
+            "field": "VIOX_GATEWAY_URL",
+        }
+    return told
 
 
 def _vendors() -> list[dict[str, Any]]:

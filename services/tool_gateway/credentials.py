@@ -93,7 +93,11 @@ def again(prepared: Prepared, url: str, headers: Headers, body: bytes) -> Prepar
     """The request that the ledger kept, to be sent byte for byte once more with today's credentials."""
     marked, _ = shown(prepared)
     tail = marked[len(prepared.url) :]
-    plain = [(name, value) for name, value in headers if '{"$secret"' not in value]
+    signed = {c.name for c in prepared.auth if c.scheme != "query"} | (
+        {"Cookie"} if any(c.scheme == "cookie" for c in prepared.auth) else set()
+    )
+    plain = [(name, value) for name, value in headers if name not in signed]
+    plain += [(name, value) for name, value in prepared.headers if name in signed]  # a cookie beside the secret one
     return replace(prepared, url=url.removesuffix(tail) if tail else url, headers=plain, body=body)
 
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import orjson
 
@@ -17,6 +17,7 @@ from services.tool_gateway.prepared import Prepared
 from services.tool_gateway.tools import Body, Parameter, Tool
 from shared.errors import BadInput
 
+COOKIE_SAFE = "!#$&'()*+-./:<=>?@[]^_`{|}~"  # RFC 6265's cookie-octet, without the percent sign
 USER_AGENT = "viox-gateway/0.1"
 CONNECTORS = {"smtp": smtp.prepare, "postgres": postgres.prepare}
 
@@ -52,7 +53,9 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, *, key: 
         else:
             headers.append((tool.idempotency.name, key))
     if cookies:
-        headers.append(("Cookie", "; ".join(f"{name}={value}" for name, value in cookies)))
+        headers.append(
+            ("Cookie", "; ".join(f"{quote(name)}={quote(value, safe=COOKIE_SAFE)}" for name, value in cookies))
+        )
     body, content_type = _body(tool.body, arguments, secrets) if tool.body else (b"", None)
     url = base + path + ("?" + styles.query(query) if query else "")
     plain = [

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 from urllib.parse import unquote, urljoin, urlsplit
 
-from services.tool_gateway.document import base_url, check_base_url, operations, read_tool, reason
+from services.tool_gateway.document import METHODS, base_url, check_base_url, operations, read_tool, reason
 from services.tool_gateway.overlay import apply_overlay
 from services.tool_gateway.schema import deref, lookup
 from services.tool_gateway.tools import Effect, Tool
@@ -69,7 +69,8 @@ class Import:
 def import_document(given: Mapping[str, Any], source: str, wish: Wish) -> Import:
     """Make a document ready. Raises BadInput when nothing of it can be used, or the wish does not fit it."""
     _check(wish)
-    document = apply_overlay(given, wish.overlay) if wish.overlay else dict(given)
+    document = _without_claims(given, wish.name)
+    document = apply_overlay(document, wish.overlay) if wish.overlay else document
     document = {key: value for key, value in document.items() if key not in ("webhooks", "tags", "externalDocs")}
     document = _out_of_paths(document)
     prefix = wish.name.upper().replace("-", "_")
@@ -96,6 +97,33 @@ def import_document(given: Mapping[str, Any], source: str, wish: Wish) -> Import
         raise BadInput("document.unusable", f"no operation can be imported: {why}.", field="SOURCE")
     document["components"] = _reachable(document)
     return made
+
+
+def _without_claims(given: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The document without what its author may not say of us: whose rate it uses up, whose answers reach which thread.
+
+    An overlay is the operator's, and may.
+    """
+    document = dict(given)
+    about = document["info"].get("x-viox")
+    if isinstance(about, Mapping):
+        document["info"] = {**document["info"], "x-viox": _own_rate(about, name)}
+    paths = {}
+    for path, item in document["paths"].items():
+        paths[path] = dict(item) if isinstance(item, Mapping) else item
+        for method in METHODS:
+            operation = paths[path].get(method) if isinstance(paths[path], dict) else None
+            if isinstance(operation, Mapping) and isinstance(operation.get("x-viox"), Mapping):
+                kept = {key: value for key, value in operation["x-viox"].items() if key != "address"}
+                paths[path][method] = {**operation, "x-viox": _own_rate(kept, name)}
+    return document | {"paths": paths}
+
+
+def _own_rate(about: Mapping[str, Any], name: str) -> dict[str, Any]:
+    rate = about.get("rate")
+    if not isinstance(rate, Mapping) or "key" not in rate:
+        return dict(about)
+    return {**about, "rate": {**rate, "key": f"{name}:{rate['key']}"}}
 
 
 def _check(wish: Wish) -> None:
@@ -209,6 +237,8 @@ def _annotated(
     own = dict(operation.get("x-viox") or {})
     wanted = str(operation.get("operationId") or f"{method}_{path}")
     tool = own.get("tool") or _tool_name(wish.name, wanted, f"{method} {path}", names)
+    if not tool.startswith(f"{wish.name}_"):
+        raise ValueError(f"its tool is called {tool!r}; tools of this document begin with {wish.name}_")
     called = (tool, operation.get("operationId"), f"{method.upper()} {path}")
     chosen = next((effect for name, effect in wish.effects.items() if name in called), None)
     key = _key_parameter(document, item, operation)

@@ -34,13 +34,14 @@ class Library:
 
     async def read(self) -> Catalogue:
         """The catalogue as it is now. Raises BadInput naming the document at fault."""
-        self._stamp = await self._store.documents_stamp()
+        stamp = await self._store.documents_stamp()
         imported = [Document(*found) for found in await self._store.documents()]
         found = catalogue.load(self._files, imported=imported).with_rates(self._settings)
         if self._current is None:
             self._current = found
         else:
             self._current.take(found)
+        self._stamp = stamp
         return self._current
 
     async def follow(self) -> None:
@@ -50,9 +51,12 @@ class Library:
                 await asyncio.wait_for(self._changed.wait(), LOOK_EVERY_SECONDS)
             self._changed.clear()
             try:
-                if await self._store.documents_stamp() != self._stamp:
+                stamp = await self._store.documents_stamp()
+                if stamp != self._stamp:
                     found = await self.read()
+                    self._stamp = ""  # until the agents have it too
                     await self._store.publish(found)
+                    self._stamp = stamp
                     log.info("catalogue: %d tools", len(found.tools))
             except VioxError as error:
                 log.error("catalogue not changed: %s", error)

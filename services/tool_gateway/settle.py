@@ -30,6 +30,7 @@ from services.tool_gateway.store import CallRow, GatewayStore
 from services.tool_gateway.tools import Settle, Tool
 from services.tool_gateway.wire import MaybeSent, NotSent
 from shared.bus.outbox import Outbox, insert
+from shared.errors import VioxError
 from shared.telemetry import metrics
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,11 @@ class Settler:
         if tool.problem_with(arguments):
             log.warning("call %s cannot be looked up: its arguments do not fill the look-up", row.call_id)
             return None
-        prepared = prepare(tool, arguments, self._secrets)
+        try:
+            prepared = prepare(tool, arguments, self._secrets)
+        except VioxError as error:
+            log.warning("call %s cannot be looked up: %s", row.call_id, error)
+            return None
         now = time.monotonic()
         ready = Ready(row.requested(), tool, prepared, row.attempt, now + tool.timeout_seconds, now)
         answer: Answer | None = None
@@ -115,7 +120,14 @@ class Settler:
     async def _found(self, row: CallRow, tool: Tool, item: dict[str, Any]) -> None:
         assert tool.settle is not None  # noqa: S101  # what has no look-up is never found by one
         answer = as_answered(tool.settle, at(item, tool.settle.found) or {})
-        await self._succeed(row, shown(tool, answer), item.get(tool.settle.unique))
+        said = at(answer, tool.success.path) if tool.success else None
+        error = None
+        if tool.success and said is not None and not tool.success.met(said):
+            error = {
+                "code": "tool.vendor_refused",
+                "message": f"found at the vendor, where {tool.success.path} is {said}.",
+            }
+        await self._end(row, None if error else shown(tool, answer), error, item.get(tool.settle.unique))
 
     async def _absent(self, row: CallRow) -> None:
         async with self._store.transaction() as connection, connection.transaction():
@@ -125,17 +137,18 @@ class Settler:
                 )
                 log.warning("call %s %s: proven absent at the vendor, sent again", row.call_id, row.tool)
 
-    async def _succeed(self, row: CallRow, result: Any, found: Any) -> None:
+    async def _end(self, row: CallRow, result: Any, error: dict[str, Any] | None, found: Any) -> None:
+        state = "failed" if error else "succeeded"
         async with self._store.transaction() as connection, connection.transaction():
-            settled = await self._store.settle(connection, row.call_id, "succeeded", result, None)
+            settled = await self._store.settle(connection, row.call_id, state, result, error)
             if settled is None:
                 return
-            detail = {"by": "look-up", "found": found, "state": "succeeded"}
+            detail = {"by": "look-up", "found": found, "state": state}
             await self._store.enter(connection, row.call_id, row.attempt, "settled", detail=detail)
-            await insert(connection, self._outbox.owner, [closed_message(settled, "succeeded", result, None)], delay=0)
+            await insert(connection, self._outbox.owner, [closed_message(settled, state, result, error)], delay=0)
         self._outbox.wake()
-        metrics.CALLS.labels(row.agent, row.tool, "succeeded").inc()
-        log.warning("call %s %s: settled as succeeded by look-up", row.call_id, row.tool)
+        metrics.CALLS.labels(row.agent, row.tool, state).inc()
+        log.warning("call %s %s: settled as %s by look-up", row.call_id, row.tool, state)
 
 
 class _Body:

@@ -127,7 +127,7 @@ def upsert_records(w: World) -> Seen:
 
 def update_records(w: World) -> Seen:
     records = [{"id": w.record, "fields": {"Name": "Ana"}}, {"id": w.other, "fields": {"Age": 9}}]
-    ours = w.ours("airtable_update_records", **w.ids, records=records, **PLAIN)
+    ours = w.ours("airtable_replace_records", **w.ids, records=records, **PLAIN)
     w.table.batch_update(records, replace=True)
     return ours
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.tool_gateway import foreign
-from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.credentials import Secrets, again, shown
 from services.tool_gateway.document import read_tools
 from services.tool_gateway.encode import prepare
 from services.tool_gateway.importer import Import, Wish, import_document
@@ -386,3 +386,43 @@ def test_arguments_arrive_where_the_document_wants_them(
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+# -- what a document's author may not say -------------------------------------------------------------------------------
+
+
+def test_a_document_cannot_use_up_anothers_rate_or_claim_an_address() -> None:
+    said = {
+        "rate": {"key": "stripe-write", "per_second": 1, "burst": 1},
+        "address": {"channel": "sms", "argument": "to"},
+    }
+    given = document(things=get(**{"x-viox": said}))
+    tool = one(given)
+    assert tool.rate is not None
+    assert (tool.rate.key, tool.address) == ("shop:stripe-write", None)
+    overlay = {"overlay": "1.0.0", "actions": [{"target": "$.paths['/things'].get", "update": {"x-viox": said}}]}
+    mine = one(document(things=get()), overlay=overlay)
+    assert mine.address is not None, "an overlay is the operator's"
+
+
+def test_a_document_cannot_take_another_tools_name() -> None:
+    made = bring(document(good=get(operationId="good"), bad=get(**{"x-viox": {"tool": "stripe_get_balance"}})))
+    assert [s.reason.split(";")[0] for s in made.skipped] == ["its tool is called 'stripe_get_balance'"]
+
+
+def test_cookies_cannot_carry_a_second_one_and_survive_a_repeat() -> None:
+    schemes = {"components": {"securitySchemes": {"Session": {"type": "apiKey", "in": "cookie", "name": "sid"}}}}
+    cookie = {"name": "lang", "in": "cookie", "schema": {"type": "string"}}
+    tool = one(
+        document(things={"put": {"operationId": "set", "parameters": [cookie], "security": [{"Session": []}]}})
+        | schemes
+    )
+    prepared = prepare(tool, {"lang": "de; admin=1"}, Secrets({"SHOP_SESSION": "s"}))
+    assert ("Cookie", "lang=de%3B%20admin%3D1") in prepared.headers or (
+        "Cookie",
+        "lang=de%3B%20admin=1",
+    ) in prepared.headers
+    url, kept = shown(prepared)
+    repeat = again(prepared, url, kept, b"")
+    assert sorted(repeat.headers) == sorted(prepared.headers), "the secret one is added while sending"
+    assert repeat.url == prepared.url
