@@ -22,11 +22,11 @@ TEAM = ("teamId", str(TEAM_ID))
 # Tool → arguments, then method, path, query and body that the API wants. {s}, {e}, {h}: a scenario, its execution, a hook.
 CASES: dict[str, tuple[dict[str, Any], str, str, list[tuple[str, str]], Any]] = {
     "make_list_teams": (
-        {"pg_limit_": 5, "pg_offset_": 0}, "GET", "/teams",
+        {"limit": 5, "offset": 0}, "GET", "/teams",
         [("organizationId", str(ORGANIZATION_ID)), ("pg[limit]", "5"), ("pg[offset]", "0")], None,
     ),
     "make_list_scenarios": (
-        {"teamId": TEAM_ID, "pg_limit_": 5, "pg_offset_": 0, "pg_sortBy_": "name", "pg_sortDir_": "desc"}, "GET", "/scenarios",
+        {"teamId": TEAM_ID, "limit": 5, "offset": 0, "sortBy": "name", "sortDir": "desc"}, "GET", "/scenarios",
         [("pg[limit]", "5"), ("pg[offset]", "0"), ("pg[sortBy]", "name"), ("pg[sortDir]", "desc"), TEAM], None,
     ),
     "make_create_scenario": (
@@ -43,7 +43,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str, list[tuple[str, str]], Any]] = 
         {"data": {"name": "Ada"}, "responsive": False},
     ),
     "make_list_executions": (
-        {"scenarioId": "{s}", "status": 1, "pg_limit_": 5, "pg_last_": "9"}, "GET", "/scenarios/{s}/logs",
+        {"scenarioId": "{s}", "status": 1, "limit": 5, "last": "9"}, "GET", "/scenarios/{s}/logs",
         [("pg[last]", "9"), ("pg[limit]", "5"), ("status", "1")], None,
     ),
     "make_get_execution": ({"scenarioId": "{s}", "executionId": "{e}"}, "GET", "/scenarios/{s}/executions/{e}", [], None),
