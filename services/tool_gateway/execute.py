@@ -59,7 +59,9 @@ class Executor:
                 meaning = outcome.of_maybe_sent(ready.tool, ready.attempt, error)
             except Exception as error:
                 log.exception("call %s: unforeseen", ready.call.call_id)
-                meaning = outcome.of_maybe_sent(ready.tool, ready.attempt, MaybeSent("gateway.error", repr(error)))
+                meaning = outcome.of_maybe_sent(
+                    ready.tool, ready.attempt, MaybeSent("gateway.error", type(error).__name__)
+                )
             if ready.doubtful:
                 meaning = outcome.after_doubt(meaning)
             self._done(ready, answer, meaning, time.monotonic() - started)
@@ -113,7 +115,7 @@ class Sender:
         request = httpx2.Request(
             prepared.method,
             url,
-            headers=headers,
+            headers=[(name.encode(), value.encode()) for name, value in headers],
             stream=httpx2.ByteStream(prepared.body),
             extensions={"timeout": {"connect": 5.0, "read": _seconds(ready)}, "viox.gate": _gate(ready)},
         )

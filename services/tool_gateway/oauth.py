@@ -160,17 +160,23 @@ def _answered(client: Any, credential: Credential, answer: httpx2.Response, refr
     if answer.status_code >= 500 or answer.status_code == 429:
         raise VioxError("credential.unavailable", f"the token endpoint answers {answer.status_code}.")
     try:
-        given = client.parse_request_body_response(text)
+        return _token(client.parse_request_body_response(text), refresh, seed)
     except OAuth2Error as error:
-        said = f"the token endpoint refuses: {error.error} {error.description or ''}".strip() + "."
+        said = f"the token endpoint refuses: {error.error} {error.description or ''}".strip()[:600] + "."
         raise _refusal(credential, str(error.error), said) from error
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise VioxError(
             "credential.unavailable", f"the token endpoint answers {answer.status_code} and no token."
         ) from error
-    seconds = float(given.get("expires_in") or 3600)
-    expires = datetime.now(UTC) + timedelta(seconds=seconds)
-    return _Token(given["access_token"], given.get("refresh_token") or refresh, expires, seed)
+
+
+def _token(given: Any, refresh: str | None, seed: str) -> _Token:
+    """Raises ValueError, TypeError, AttributeError or OverflowError when it is none."""
+    expires = datetime.now(UTC) + timedelta(seconds=float(given.get("expires_in") or 3600))
+    access, following = given["access_token"], given.get("refresh_token") or refresh
+    if not isinstance(access, str) or not isinstance(following, str | None) or not access.isprintable():
+        raise ValueError("not text")
+    return _Token(access, following, expires, seed)
 
 
 def _refusal(credential: Credential, code: str, said: str) -> VioxError:

@@ -17,6 +17,7 @@ sent without an answer, 408, 5xx                read, idempotent: try again, lat
 from __future__ import annotations
 
 import contextlib
+import math
 import zlib
 from dataclasses import dataclass, replace
 from typing import Any
@@ -179,7 +180,8 @@ def _again(attempt: int, wait: float, error: dict[str, Any], *, throttled: bool 
 def _retry_after(tool: Tool, answer: Answer) -> float:
     given = answer.header("retry-after")
     with contextlib.suppress(TypeError, ValueError):
-        return min(max(float(given or ""), 0.05), 300.0)
+        if not math.isnan(seconds := float(given or "")):
+            return min(max(seconds, 0.05), 300.0)
     return tool.rate.pause_seconds if tool.rate else 1.0
 
 

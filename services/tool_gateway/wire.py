@@ -247,7 +247,8 @@ class Wire(httpx2.AsyncBaseTransport):
 
 def _explained(attempt: Attempt, error: BaseException) -> VioxError:
     attempt.over = True
-    what = str(error) or type(error).__name__
+    # Not the text of a ClientResponseError: it ends with the URL, and so with the keys in its query.
+    what = (error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)) or type(error).__name__
     if attempt.refused is not None and attempt.written == 0:
         refusal = NotSent("outbound.refused", f"{attempt.refused}.", remedy="See docs/tools.md on the outbound guard.")
         refusal.final = True
