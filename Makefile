@@ -22,7 +22,7 @@ check: $(READY)  ## format, lint, types, import rules, generated files, unit tes
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(PY) -m viox.docs --check
-	@$(PY) -m pytest tests/unit tests/contract
+	@$(PY) -m pytest tests/unit
 
 test-kafka: $(READY)  ## integration tests and a short chaos pass on Apache Kafka (needs Java 17 and Maven)
 	@VIOX_TEST_BROKER=apache $(PY) -m pytest tests/integration tests/journeys
