@@ -51,8 +51,8 @@ class Catalogue:
                     field=f"services/{agent.replace('-', '_')}/tools.yaml", remedy="Correct the name, or add the tool.",
                 )  # fmt: skip
         for tool in self.tools.values():
-            if tool.settle and tool.settle.tool not in self.tools:
-                raise BadInput("tool.not_found", f"{tool.name} is settled by unknown {tool.settle.tool!r}.")
+            if tool.settle:
+                _check_look_up(tool, self.tools.get(tool.settle.tool))
 
     def granted(self, agent: str, tool: str) -> bool:
         return tool in self._grants.get(agent, frozenset())
@@ -131,6 +131,17 @@ def _granted_by(document: Document) -> list[str]:
                 field="info.x-viox.granted_to",
             )
     return list(named)
+
+
+def _check_look_up(tool: Tool, look_up: Tool | None) -> None:
+    """Nobody judges a look-up: all it may do is read, and from the call's own vendor."""
+    if look_up is None:
+        raise BadInput("tool.not_found", f"{tool.name} is settled by unknown {tool.settle and tool.settle.tool!r}.")
+    if look_up.effect != "read" or look_up.vendor != tool.vendor:
+        raise BadInput(
+            "catalogue.invalid", f"{tool.name} is settled by {look_up.name}, which is no tool of {tool.vendor} that reads.",
+            field=tool.name, remedy="Name a look-up of the same document with effect read.",
+        )  # fmt: skip
 
 
 def _with_rate(tool: Tool, settings: Mapping[str, str]) -> Tool:

@@ -66,10 +66,10 @@ class Import:
         return sorted(needed)
 
 
-def import_document(given: Mapping[str, Any], source: str, wish: Wish) -> Import:
+def import_document(original: Mapping[str, Any], source: str, wish: Wish) -> Import:
     """Make a document ready. Raises BadInput when nothing of it can be used, or the wish does not fit it."""
     _check(wish)
-    document = apply_overlay(given, wish.overlay) if wish.overlay else dict(given)
+    document = apply_overlay(original, wish.overlay) if wish.overlay else dict(original)
     document = {key: value for key, value in document.items() if key not in ("webhooks", "tags", "externalDocs")}
     document = _out_of_paths(document)
     prefix = wish.name.upper().replace("-", "_")
@@ -81,8 +81,11 @@ def import_document(given: Mapping[str, Any], source: str, wish: Wish) -> Import
              "granted_to": sorted(set(wish.grants)), "error_paths": ERROR_PATHS,
              "rate": {"key": wish.name, "per_second": 10, "burst": 20}}  # fmt: skip
     info = document["info"]
-    ours = ("vendor", "source", "hosts", "granted_to")
-    about |= {key: value for key, value in (info.get("x-viox") or {}).items() if key not in ours}
+    ours = ("vendor", "source", "hosts", "granted_to", "connector")
+    given = info.get("x-viox") or {}
+    if not isinstance(given, Mapping):
+        raise BadInput("document.invalid", "it is not an object.", field="info.x-viox")
+    about |= {key: value for key, value in given.items() if key not in ours}
     title, version = (str(info.get(key, "")) for key in ("title", "version"))
     document["info"] = {"title": title, "version": version, "x-viox": about}
     made = Import(wish.name, document, [], [])
@@ -165,25 +168,34 @@ def _take_operations(made: Import, wish: Wish) -> None:
     document["paths"] = kept
 
 
-def _check_settings(tool: Tool, wish: Wish) -> None:
-    """A document gets its own settings and secrets, and those that our overlay names; never another vendor's."""
+def settings_of(tool: Tool) -> set[str]:
+    """Names of all settings and secrets that a tool reads."""
     credentials = [credential for one in tool.credentials for credential in one]
     named = {name for credential in credentials for name in credential.secrets}
     named |= {c.oauth.token_url_setting for c in credentials if c.oauth and c.oauth.token_url_setting}
     named |= {p.setting for p in tool.parameters if p.setting} | set(tool.body.settings.values() if tool.body else ())
     named |= {given[0] for given in tool.headers.values() if not isinstance(given, str)}
-    named |= {tool.base_url_setting} if tool.base_url_setting else set()
-    ours = set(_words(wish.overlay))
-    for name in sorted(named - ours):
-        if not name.startswith(wish.name.upper().replace("-", "_") + "_") or name.startswith("VIOX_"):
+    return named | ({tool.base_url_setting} if tool.base_url_setting else set())
+
+
+def _check_settings(tool: Tool, wish: Wish) -> None:
+    """A document gets its own settings and secrets, and those that our overlay names; never VIOX OS's own."""
+    ours = set(words(wish.overlay))
+    for name in sorted(settings_of(tool)):
+        if name.startswith("VIOX_"):
+            raise ValueError(f"it wants {name}, which is nobody's but VioX OS's own")
+        if name not in ours and not name.startswith(wish.name.upper().replace("-", "_") + "_"):
             raise ValueError(f"it wants the setting {name}, which is not its own; an overlay may say so")
+    if tool.rate and tool.rate.key.split(":")[0] != wish.name:
+        raise ValueError(f"its rate's key {tool.rate.key!r} does not begin with {wish.name}")
 
 
-def _words(node: Any) -> Iterator[str]:
+def words(node: Any) -> Iterator[str]:
+    """Every text in a JSON value."""
     if isinstance(node, str):
         yield node
     for inner in node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ():
-        yield from _words(inner)
+        yield from words(inner)
 
 
 def _items(document: Mapping[str, Any]) -> Iterator[tuple[str, Any, str | None]]:
