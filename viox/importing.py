@@ -12,7 +12,7 @@ import yaml
 from services.tool_gateway import catalogue, foreign
 from services.tool_gateway.credentials import Secrets
 from services.tool_gateway.guard import Guard
-from services.tool_gateway.importer import Import, Wish, import_document
+from services.tool_gateway.importer import Import, Wish, import_document, settings_of, words
 from services.tool_gateway.wire import Wire
 from shared.bus import topics
 from shared.errors import BadInput, Conflict, NotFound
@@ -49,7 +49,7 @@ async def bring_in(source: str, wanted: Wish, *, by: str, replace: bool, dry_run
     """Read, check against everything that is there, store, tell."""
     if dry_run:
         made = await _read(source, wanted)
-        whole = _fits(made, [])
+        whole = fits(made, [], wanted)
     else:
         made, whole = await store(source, wanted, by=by, replace=replace)
     many = {agent: len(names) for agent in wanted.grants if len(names := whole.tools_of(agent)) > MANY_TOOLS}
@@ -71,7 +71,7 @@ async def store(source: str, wanted: Wish, *, by: str, replace: bool) -> tuple[I
                 raise Conflict("document.exists", f"{made.name!r} was imported before.", field="--name",
                                remedy="Say --replace, or take another name.")  # fmt: skip
             others = [catalogue.Document(row["name"], row["content"]) for row in rows if row["name"] != made.name]
-            whole = _fits(made, others)
+            whole = fits(made, others, wanted)
             await connection.execute(PUT, made.name, made.document, len(made.tools), by)
     finally:
         await pool.close()
@@ -101,15 +101,21 @@ async def withdraw(name: str, *, as_json: bool) -> None:
     output.emit({"name": name, "withdrawn": tools}) if as_json else output.say(f"{tools} tools of {name} are withdrawn")
 
 
-def _fits(made: Import, others: Sequence[catalogue.Document]) -> catalogue.Catalogue:
+def fits(made: Import, others: Sequence[catalogue.Document], wanted: Wish) -> catalogue.Catalogue:
     """The whole catalogue, with this in it, which must be sound. Raises BadInput."""
-    vendors = {tool.vendor for tool in catalogue.load().tools.values()}
+    vendors = {tool.vendor for tool in catalogue.load().tools.values()} | {"smtp"}
     if made.name in vendors:
         raise BadInput(
             "option.invalid", f"{made.name} is a vendor of the catalogue.", field="--name", remedy="Take another."
         )
     files = catalogue.extra_documents(os.environ.get("VIOX_CATALOGUE"))
-    return catalogue.load(files, imported=[*others, catalogue.Document(made.name, made.document)])
+    whole = catalogue.load(files, imported=[*others, catalogue.Document(made.name, made.document)])
+    theirs = {name for tool in whole.tools.values() if tool.vendor != made.name for name in settings_of(tool)}
+    wants = {name for tool in made.tools for name in settings_of(tool)}
+    for name in sorted(wants & theirs - set(words(wanted.overlay))):
+        raise BadInput("option.invalid", f"{name} is a setting of another vendor.", field="--name",
+                       remedy="Take another name, or name the setting in an overlay.")  # fmt: skip
+    return whole
 
 
 def _overlay(file: Path | None) -> Mapping[str, Any] | None:

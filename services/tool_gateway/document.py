@@ -14,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 import jsonschema_rs
 
+from services.tool_gateway import limits
 from services.tool_gateway.schema import Bundle, deref, for_models
 from services.tool_gateway.security import credentials_of
 from services.tool_gateway.tools import (
@@ -35,7 +36,7 @@ METHODS = ("get", "put", "post", "delete", "patch")
 BODY_KINDS = {"application/json": "json", "application/x-www-form-urlencoded": "form", "multipart/form-data": "multipart",
               "text/plain": "text"}  # fmt: skip
 NOT_PLAIN = ("oneOf", "anyOf", "not", "if", "patternProperties", "dependentSchemas", "dependentRequired")
-IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization", "content-length", "host"})
+IGNORED_HEADERS = limits.FRAMING | {"accept", "content-type", "authorization", "cookie"}
 DEFAULT_STYLES: dict[str, Any] = {"path": "simple", "header": "simple", "query": "form", "cookie": "form"}
 FILE = {
     "type": "object",
@@ -91,10 +92,10 @@ def read_tool(document: Mapping[str, Any], vendor: Mapping[str, Any], path: str,
     name, effect = own["tool"], own["effect"]
     if not NAME.match(name):
         raise ValueError(f"tool name {name!r} does not match {NAME.pattern}")
-    if effect not in get_args(Effect):
-        raise ValueError(f"effect {effect!r} is none of {', '.join(get_args(Effect))}")
+    idempotency = own.get("idempotency", vendor.get("idempotency") if effect == "keyed" else None)
+    _check_effect(effect, own, idempotency)
     bundle = Bundle(document)
-    given = _parameters(document, item, operation)
+    given = [p for p in _parameters(document, item, operation) if not _is_key(p, idempotency)]
     parameters, properties, required = _arguments(document, bundle, given)
     _check_path(path, parameters)
     body = _body(document, bundle, operation, vendor, properties, required)
@@ -106,9 +107,6 @@ def read_tool(document: Mapping[str, Any], vendor: Mapping[str, Any], path: str,
     hosts = vendor.get("hosts")
     if url and hosts is not None and urlsplit(url).hostname not in hosts:
         raise ValueError(f"its server is on {urlsplit(url).hostname}, which is none of the document's hosts")
-    idempotency = own.get("idempotency", vendor.get("idempotency") if effect == "keyed" else None)
-    if effect == "keyed" and not idempotency:
-        raise ValueError("effect keyed needs idempotency {in, name}: where the vendor reads the key")
     accept, answer = _accept(document, operation)
     return Tool(
         name=name,
@@ -124,7 +122,10 @@ def read_tool(document: Mapping[str, Any], vendor: Mapping[str, Any], path: str,
         parameters=parameters,
         body=body,
         credentials=credentials_of(document, vendor, operation),
-        headers={key: _header(value) for key, value in {**vendor.get("headers", {}), **own.get("headers", {})}.items()},
+        headers={
+            limits.header_name(key): _header(value)
+            for key, value in {**vendor.get("headers", {}), **own.get("headers", {})}.items()
+        },
         accept=accept,
         answer=answer,
         risk=tuple(own.get("risk", ())),
@@ -140,7 +141,7 @@ def read_tool(document: Mapping[str, Any], vendor: Mapping[str, Any], path: str,
         probe=own.get("probe"),
         connector=vendor.get("connector", "http"),
         max_argument_bytes=int(own.get("max_argument_bytes", Tool.__dataclass_fields__["max_argument_bytes"].default)),
-        timeout_seconds=float(own.get("timeout_seconds", vendor.get("timeout_seconds", 20))),
+        timeout_seconds=limits.seconds(own.get("timeout_seconds", vendor.get("timeout_seconds", 20))),
         validator=_validator(schema),
     )
 
@@ -179,6 +180,7 @@ def check_base_url(url: str) -> None:
         raise ValueError(f"server {url!r} has a variable without a default")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"server {url!r} is not an absolute http(s) URL")
+    _ = parts.port  # raises ValueError when it is none
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError(f"server {url!r} must have neither user, query nor fragment")
     if any(part in (".", "..") for part in parts.path.replace("%2e", ".").replace("%2E", ".").split("/")):
@@ -203,6 +205,8 @@ def _parameters(document: Mapping[str, Any], item: Any, operation: Any) -> list[
         given = deref(document, raw)
         if given["in"] == "header" and given["name"].lower() in IGNORED_HEADERS:
             continue
+        if given["in"] == "header":
+            limits.header_name(given["name"])
         found[given["name"], given["in"]] = given
     return list(found.values())
 
@@ -222,6 +226,8 @@ def _arguments(
         content = one.get("content")
         schema = next(iter(content.values())).get("schema", {}) if content else one.get("schema", {})
         style = one.get("style", DEFAULT_STYLES[place])
+        if place == "query":
+            limits.query_style(style)
         plain = deref(document, schema)
         parameters.append(
             Parameter(
@@ -278,7 +284,7 @@ def _body(
         return None
     style = ("deepObject", True) if vendor.get("form_style") == "deepObject" else ("form", True)
     styles = {
-        name: (e["style"], bool(e.get("explode", e["style"] == "form")))
+        name: (limits.query_style(e["style"]), bool(e.get("explode", e["style"] == "form")))
         for name, e in (described.get("encoding") or {}).items()
         if isinstance(e, Mapping) and "style" in e
     }
@@ -384,10 +390,28 @@ def _header(given: Any) -> str | tuple[str, str | None]:
 
 
 def _rate(given: dict[str, Any]) -> Rate | None:
-    return Rate(**given) if given else None
+    return limits.rate(given) if given else None
+
+
+def _check_effect(effect: str, own: Mapping[str, Any], idempotency: Any) -> None:
+    if effect not in get_args(Effect):
+        raise ValueError(f"effect {effect!r} is none of {', '.join(get_args(Effect))}")
+    if effect == "keyed" and not idempotency:
+        raise ValueError("effect keyed needs idempotency {in, name}: where the vendor reads the key")
+    if effect != "read" and "probe" in own:
+        raise ValueError("a probe only reads")
+
+
+def _is_key(parameter: Mapping[str, Any], idempotency: Any) -> bool:
+    """Where the key goes nothing else may: an argument of this name would be a second one."""
+    if not idempotency or parameter["in"] != idempotency["in"]:
+        return False
+    return str(parameter["name"]).lower() == str(idempotency["name"]).lower()
 
 
 def _idempotency(given: Mapping[str, Any]) -> Idempotency:
+    if given["in"] == "header":
+        limits.header_name(given["name"])
     return Idempotency(given["in"], given["name"], float(given.get("hours", 24)), _success(given.get("busy")))
 
 

@@ -130,8 +130,14 @@ def _plain(node: Any) -> Any:
         return node.isoformat()
     if isinstance(node, bytes | set | tuple):
         return str(node)
-    return node
+    return _kept(node) if isinstance(node, str) else node
 
 
 def _key(key: Any) -> str:
-    return ("true" if key else "false") if isinstance(key, bool) else str(key)
+    return ("true" if key else "false") if isinstance(key, bool) else _kept(str(key))
+
+
+def _kept(text: str) -> str:
+    if "\0" in text:
+        raise BadInput("document.invalid", "it holds the character 0x00, which cannot be stored.", field="SOURCE")
+    return text

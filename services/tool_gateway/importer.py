@@ -66,10 +66,10 @@ class Import:
         return sorted(needed)
 
 
-def import_document(given: Mapping[str, Any], source: str, wish: Wish) -> Import:
+def import_document(original: Mapping[str, Any], source: str, wish: Wish) -> Import:
     """Make a document ready. Raises BadInput when nothing of it can be used, or the wish does not fit it."""
     _check(wish)
-    document = _without_claims(given, wish.name)
+    document = _without_claims(original)
     document = apply_overlay(document, wish.overlay) if wish.overlay else document
     document = {key: value for key, value in document.items() if key not in ("webhooks", "tags", "externalDocs")}
     document = _out_of_paths(document)
@@ -83,7 +83,10 @@ def import_document(given: Mapping[str, Any], source: str, wish: Wish) -> Import
              "rate": {"key": wish.name, "per_second": 10, "burst": 20}}  # fmt: skip
     info = document["info"]
     ours = ("vendor", "source", "hosts", "granted_to", "connector")
-    about |= {key: value for key, value in (info.get("x-viox") or {}).items() if key not in ours}
+    given = info.get("x-viox") or {}
+    if not isinstance(given, Mapping):
+        raise BadInput("document.invalid", "it is not an object.", field="info.x-viox")
+    about |= {key: value for key, value in given.items() if key not in ours}
     title, version = (str(info.get(key, "")) for key in ("title", "version"))
     document["info"] = {"title": title, "version": version, "x-viox": about}
     made = Import(wish.name, document, [], [])
@@ -99,31 +102,17 @@ def import_document(given: Mapping[str, Any], source: str, wish: Wish) -> Import
     return made
 
 
-def _without_claims(given: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The document without what its author may not say of us: whose rate it uses up, whose answers reach which thread.
-
-    An overlay is the operator's, and may.
-    """
-    document = dict(given)
-    about = document["info"].get("x-viox")
-    if isinstance(about, Mapping):
-        document["info"] = {**document["info"], "x-viox": _own_rate(about, name)}
+def _without_claims(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The document without what only an overlay, which is the operator's, may say: whose answers reach which thread."""
     paths = {}
-    for path, item in document["paths"].items():
+    for path, item in given["paths"].items():
         paths[path] = dict(item) if isinstance(item, Mapping) else item
         for method in METHODS:
             operation = paths[path].get(method) if isinstance(paths[path], dict) else None
             if isinstance(operation, Mapping) and isinstance(operation.get("x-viox"), Mapping):
                 kept = {key: value for key, value in operation["x-viox"].items() if key != "address"}
-                paths[path][method] = {**operation, "x-viox": _own_rate(kept, name)}
-    return document | {"paths": paths}
-
-
-def _own_rate(about: Mapping[str, Any], name: str) -> dict[str, Any]:
-    rate = about.get("rate")
-    if not isinstance(rate, Mapping) or "key" not in rate:
-        return dict(about)
-    return {**about, "rate": {**rate, "key": f"{name}:{rate['key']}"}}
+                paths[path][method] = {**operation, "x-viox": kept}
+    return dict(given) | {"paths": paths}
 
 
 def _check(wish: Wish) -> None:
@@ -193,25 +182,34 @@ def _take_operations(made: Import, wish: Wish) -> None:
     document["paths"] = kept
 
 
-def _check_settings(tool: Tool, wish: Wish) -> None:
-    """A document gets its own settings and secrets, and those that our overlay names; never another vendor's."""
+def settings_of(tool: Tool) -> set[str]:
+    """Names of all settings and secrets that a tool reads."""
     credentials = [credential for one in tool.credentials for credential in one]
     named = {name for credential in credentials for name in credential.secrets}
     named |= {c.oauth.token_url_setting for c in credentials if c.oauth and c.oauth.token_url_setting}
     named |= {p.setting for p in tool.parameters if p.setting} | set(tool.body.settings.values() if tool.body else ())
     named |= {given[0] for given in tool.headers.values() if not isinstance(given, str)}
-    named |= {tool.base_url_setting} if tool.base_url_setting else set()
-    ours = set(_words(wish.overlay))
-    for name in sorted(named - ours):
-        if not name.startswith(wish.name.upper().replace("-", "_") + "_") or name.startswith("VIOX_"):
+    return named | ({tool.base_url_setting} if tool.base_url_setting else set())
+
+
+def _check_settings(tool: Tool, wish: Wish) -> None:
+    """A document gets its own settings and secrets, and those that our overlay names; never VIOX OS's own."""
+    ours = set(words(wish.overlay))
+    for name in sorted(settings_of(tool)):
+        if name.startswith("VIOX_"):
+            raise ValueError(f"it wants {name}, which is nobody's but VioX OS's own")
+        if name not in ours and not name.startswith(wish.name.upper().replace("-", "_") + "_"):
             raise ValueError(f"it wants the setting {name}, which is not its own; an overlay may say so")
+    if tool.rate and tool.rate.key.split(":")[0] != wish.name:
+        raise ValueError(f"its rate's key {tool.rate.key!r} does not begin with {wish.name}")
 
 
-def _words(node: Any) -> Iterator[str]:
+def words(node: Any) -> Iterator[str]:
+    """Every text in a JSON value."""
     if isinstance(node, str):
         yield node
     for inner in node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ():
-        yield from _words(inner)
+        yield from words(inner)
 
 
 def _items(document: Mapping[str, Any]) -> Iterator[tuple[str, Any, str | None]]:

@@ -36,6 +36,7 @@ from shared.telemetry.hold import reached
 
 log = logging.getLogger(__name__)
 LEASE_MARGIN_SECONDS = 5.0
+LONGEST_RATE_KEY = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +208,10 @@ def lease_seconds(tool: Tool) -> float:
 
 def rate_key(rate: Rate, arguments: dict[str, Any]) -> str:
     """`airtable:{baseId}` filled from the arguments."""
-    return (
-        rate.key.format_map({k: v for k, v in arguments.items() if isinstance(v, str)}) if "{" in rate.key else rate.key
-    )
+    key = rate.key
+    for name, value in arguments.items() if "{" in key else ():
+        key = key.replace("{" + name + "}", str(value)[:LONGEST_RATE_KEY])
+    return key[:LONGEST_RATE_KEY]
 
 
 def _understand(record: Record) -> Requested:

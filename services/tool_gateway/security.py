@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from services.tool_gateway import limits
 from services.tool_gateway.schema import deref
 from services.tool_gateway.tools import Credential, OAuth
 
@@ -20,7 +21,7 @@ def credentials_of(
     if "credential" in own or "credential" in vendor:
         given = own["credential"] if "credential" in own else vendor["credential"]
         listed = given if isinstance(given, list) else [given]
-        return tuple(() if one.get("scheme") == "none" else (_explicit(one),) for one in listed)
+        return tuple(() if one.get("scheme") == "none" else (_explicit(one, vendor),) for one in listed)
     requirements = operation.get("security", document.get("security")) or []
     schemes = (document.get("components") or {}).get("securitySchemes") or {}
     found = []
@@ -62,7 +63,7 @@ def _declared(
     if scheme["type"] == "apiKey":
         if scheme["in"] not in ("header", "query", "cookie"):
             raise ValueError(f"security scheme {name!r} is in {scheme['in']!r}")
-        return Credential(scheme["in"], secrets, scheme["name"])
+        return Credential(scheme["in"], secrets, _checked(scheme["in"], scheme["name"]))
     if scheme["type"] == "http":
         return Credential("bearer" if scheme["scheme"].lower() == "bearer" else "basic", secrets)
     flows = scheme["flows"]
@@ -70,9 +71,7 @@ def _declared(
     grant: Any = "client_credentials" if "clientCredentials" in flows else "refresh_token"
     url = flow["tokenUrl"] if grant == "client_credentials" else flow.get("refreshUrl") or flow["tokenUrl"]
     url = urljoin(_base(document, vendor), url)
-    hosts, host = vendor.get("hosts"), urlsplit(url).hostname
-    if hosts is not None and host not in hosts:
-        raise ValueError(f"the token endpoint of {name!r} is on {host}, which is none of the document's hosts")
+    _check_host(vendor, url)
     setting = f"{_upper(vendor['vendor'])}_TOKEN_URL"
     return Credential("oauth2", secrets, oauth=OAuth(grant, url, setting, "basic", tuple(scopes or ())))
 
@@ -83,12 +82,25 @@ def _base(document: Mapping[str, Any], vendor: Mapping[str, Any]) -> str:
     return urljoin(str(vendor.get("source", "")), server)
 
 
-def _explicit(given: Mapping[str, Any]) -> Credential:
+def _check_host(vendor: Mapping[str, Any], url: str) -> None:
+    hosts, host = vendor.get("hosts"), urlsplit(url).hostname
+    if hosts is not None and host not in hosts:
+        raise ValueError(f"the token endpoint is on {host}, which is none of the document's hosts")
+
+
+def _checked(scheme: str, name: str) -> str:
+    """What a credential is sent under. Raises ValueError."""
+    return name if scheme == "query" else limits.header_name(name)
+
+
+def _explicit(given: Mapping[str, Any], vendor: Mapping[str, Any]) -> Credential:
     oauth = given.get("oauth")
+    if oauth and oauth["token_url"].startswith("http"):
+        _check_host(vendor, oauth["token_url"])
     return Credential(
         given["scheme"],
         tuple(given["secrets"]),
-        given.get("name", "Authorization"),
+        _checked(given["scheme"], given.get("name", "Authorization")),
         given.get("prefix", ""),
         OAuth(oauth["grant"], oauth["token_url"], oauth.get("token_url_setting"), oauth.get("authentication", "basic"),
               tuple(oauth.get("scopes", ())))

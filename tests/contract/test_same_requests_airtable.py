@@ -125,7 +125,7 @@ def upsert_records(w: World) -> Seen:
     return ours
 
 
-def update_records(w: World) -> Seen:
+def replace_records(w: World) -> Seen:
     records = [{"id": w.record, "fields": {"Name": "Ana"}}, {"id": w.other, "fields": {"Age": 9}}]
     ours = w.ours("airtable_replace_records", **w.ids, records=records, **PLAIN)
     w.table.batch_update(records, replace=True)
@@ -164,7 +164,7 @@ OPERATIONS: dict[str, Callable[[World], Seen]] = {
     f"airtable_{f.__name__}": f
     for f in (
         whoami, list_bases, create_base, get_base_schema, create_table, create_field, list_records, get_record,
-        create_records, upsert_records, update_records, update_record, delete_record, list_comments, create_comment,
+        create_records, upsert_records, replace_records, update_record, delete_record, list_comments, create_comment,
     )
 }  # fmt: skip
 

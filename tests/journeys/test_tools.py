@@ -94,7 +94,9 @@ def test_the_doctor_says_which_vendor_is_ill(deployment: Deployment) -> None:
 
 
 def test_48_endpoints_are_tools_of_whom_they_are_granted_to(deployment: Deployment) -> None:
-    done = deployment("tools", "import", NORTHWIND, "--name", "northwind", "--grant", "people-ops", "--json")
+    done = deployment(
+        "tools", "import", NORTHWIND, "--name", "northwind", "--grant", "people-ops", "--replace", "--json"
+    )
     assert done.code == 0, done.err
     document = done.json()
     assert (len(document["tools"]), document["skipped"]) == (48, [])

@@ -391,18 +391,11 @@ def _text(value: Any) -> str:
 # -- what a document's author may not say -------------------------------------------------------------------------------
 
 
-def test_a_document_cannot_use_up_anothers_rate_or_claim_an_address() -> None:
-    said = {
-        "rate": {"key": "stripe-write", "per_second": 1, "burst": 1},
-        "address": {"channel": "sms", "argument": "to"},
-    }
-    given = document(things=get(**{"x-viox": said}))
-    tool = one(given)
-    assert tool.rate is not None
-    assert (tool.rate.key, tool.address) == ("shop:stripe-write", None)
+def test_a_document_cannot_claim_the_answers_of_an_address() -> None:
+    said = {"address": {"channel": "sms", "argument": "to"}}
+    assert one(document(things=get(**{"x-viox": said}))).address is None
     overlay = {"overlay": "1.0.0", "actions": [{"target": "$.paths['/things'].get", "update": {"x-viox": said}}]}
-    mine = one(document(things=get()), overlay=overlay)
-    assert mine.address is not None, "an overlay is the operator's"
+    assert one(document(things=get()), overlay=overlay).address is not None, "an overlay is the operator's"
 
 
 def test_a_document_cannot_take_another_tools_name() -> None:
