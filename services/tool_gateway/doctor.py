@@ -11,6 +11,7 @@ import time
 from typing import Any
 from uuid import uuid4
 
+import orjson
 from aiohttp import web
 
 from services.tool_gateway import outcome
@@ -46,13 +47,19 @@ class Doctor:
 
     async def serve(self, request: web.Request) -> web.Response:
         """Without a body: every vendor. With {tool, arguments}: that call, if all it does is read."""
+        if "Origin" in request.headers:  # a page in somebody's browser; what we are for sends none
+            return _refused(403, BadInput("doctor.browser", "browsers are not answered.", field="Origin"))
         if not request.can_read_body:
             return web.json_response({"vendors": await self.examine()})
-        given = await request.json()
         try:
-            return web.json_response(await self.attempt(str(given["tool"]), given.get("arguments") or {}))
+            given = orjson.loads(await request.read())
+            tool, arguments = str(given["tool"]), dict(given.get("arguments") or {})
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return _refused(400, BadInput("doctor.unreadable", "not JSON with tool and arguments.", field="body"))
+        try:
+            return web.json_response(await self.attempt(tool, arguments))
         except VioxError as error:
-            return web.json_response({"error": error.as_dict()}, status=400)
+            return _refused(400, error)
 
     async def attempt(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """One call of a tool that reads, with what went out and what came back. Raises BadInput."""
@@ -146,6 +153,10 @@ class Doctor:
                 connection, call, 1, "look_up", prepared=prepared, status=answer.status if answer else None,
                 body=answer.body if answer else None, detail={"by": "doctor", "answered": answer is not None},
             )  # fmt: skip
+
+
+def _refused(status: int, error: VioxError) -> web.Response:
+    return web.json_response({"error": error.as_dict()}, status=status)
 
 
 def _text(raw: bytes) -> str:

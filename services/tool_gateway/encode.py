@@ -6,18 +6,18 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import orjson
 
 from services.tool_gateway import styles
 from services.tool_gateway.connectors import postgres, smtp
 from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.document import check_base_url
 from services.tool_gateway.prepared import Prepared
 from services.tool_gateway.tools import Body, Parameter, Tool
 from shared.errors import BadInput
 
-COOKIE_SAFE = "!#$&'()*+-./:<=>?@[]^_`{|}~"  # RFC 6265's cookie-octet, without the percent sign
 USER_AGENT = "viox-gateway/0.1"
 CONNECTORS = {"smtp": smtp.prepare, "postgres": postgres.prepare}
 
@@ -27,11 +27,16 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, *, key: 
 
     Raises BadInput naming a setting or credential that is missing, or an argument that cannot be written.
     """
-    if other := CONNECTORS.get(tool.connector):
-        return other(tool, arguments, secrets, key)
-    base = (secrets.or_none(tool.base_url_setting) or tool.base_url).rstrip("/")
-    if not base:
-        secrets.get(tool.base_url_setting or f"{tool.vendor.upper()}_BASE_URL")
+    try:
+        return CONNECTORS.get(tool.connector, _http)(tool, arguments, secrets, key)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        # Whoever sends many calls must not stumble over one of them.
+        raise BadInput("tool.invalid_arguments", f"they cannot be written: {type(error).__name__}.", field=tool.name,
+                       remedy="Give plainer arguments.") from error  # fmt: skip
+
+
+def _http(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, key: str) -> Prepared:
+    base = _base(tool, secrets)
     path, query, headers, cookies = tool.path, [], [], []
     for parameter in tool.parameters:
         value = _value(parameter, arguments, secrets)
@@ -53,9 +58,7 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, *, key: 
         else:
             headers.append((tool.idempotency.name, key))
     if cookies:
-        headers.append(
-            ("Cookie", "; ".join(f"{quote(name)}={quote(value, safe=COOKIE_SAFE)}" for name, value in cookies))
-        )
+        headers.append(("Cookie", styles.cookies(cookies)))
     body, content_type = _body(tool.body, arguments, secrets) if tool.body else (b"", None)
     url = base + path + ("?" + styles.query(query) if query else "")
     plain = [
@@ -73,6 +76,20 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, *, key: 
         if any(c in text for c in "\r\n\0"):
             raise BadInput("tool.invalid_arguments", f"{name}: line breaks cannot be sent in a header.", field=name)
     return Prepared(tool.method, url, plain, body, secrets.choose(tool.credentials))
+
+
+def _base(tool: Tool, secrets: Secrets) -> str:
+    given = secrets.or_none(tool.base_url_setting)
+    if given is None:
+        return tool.base_url.rstrip("/") or secrets.get(tool.base_url_setting or f"{tool.vendor.upper()}_BASE_URL")
+    try:
+        check_base_url(given)
+    except ValueError:  # not its text, which holds the password of a URL that has one
+        raise BadInput(
+            "settings.invalid", "not an absolute http(s) URL without user, query and fragment.", field=tool.base_url_setting,
+            remedy="A user and password are secrets of the tool's credential.",
+        ) from None  # fmt: skip
+    return given.rstrip("/")
 
 
 def _value(parameter: Parameter, arguments: Mapping[str, Any], secrets: Secrets) -> Any:

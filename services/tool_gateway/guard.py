@@ -18,8 +18,13 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
 # Cloud metadata services: never, whatever is allowed.
 METADATA = frozenset(
-    ipaddress.ip_address(a) for a in ("169.254.169.254", "169.254.170.2", "100.100.100.200", "fd00:ec2::254")
-)
+    ipaddress.ip_address(a)
+    for a in ("169.254.169.254", "169.254.170.2", "169.254.170.23", "100.100.100.200", "168.63.129.16", "192.0.0.192",
+              "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254")
+)  # fmt: skip
+# Not public, though Python's tables (of some versions) do not say so: site-local, documentation, local NAT64, where
+# the network's own layout decides which bits are the address.
+HIDDEN = tuple(ipaddress.IPv6Network(n) for n in ("fec0::/10", "3fff::/20", "5f00::/16", "64:ff9b:1::/48"))
 
 
 class Refused(OSError):
@@ -48,16 +53,23 @@ class Guard:
     def refusal(self, text: str) -> str | None:
         """None when the address may be connected to, else why not."""
         try:
-            address = _inner(ipaddress.ip_address(text.partition("%")[0]))
+            given = ipaddress.ip_address(text.partition("%")[0])
+            address = _inner(given)
         except ValueError:
             return f"{text!r} is not an address"
         if address in METADATA:
             return f"{text} is a metadata service"
         if address.is_loopback:
             return None if self._loopback else f"{text} is this machine"
-        if any(address in network for network in self._networks):
+        if any(one in network for network in self._networks for one in (given, address)):
             return None
-        if not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified:
+        if (
+            any(given in network for network in HIDDEN)
+            or not address.is_global
+            or address.is_multicast
+            or address.is_reserved
+            or address.is_unspecified
+        ):
             return f"{text} is not a public address"
         return None
 

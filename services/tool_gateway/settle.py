@@ -30,7 +30,7 @@ from services.tool_gateway.store import CallRow, GatewayStore
 from services.tool_gateway.tools import Settle, Tool
 from services.tool_gateway.wire import MaybeSent, NotSent
 from shared.bus.outbox import Outbox, insert
-from shared.errors import VioxError
+from shared.errors import BadInput
 from shared.telemetry import metrics
 
 log = logging.getLogger(__name__)
@@ -54,11 +54,18 @@ class Settler:
         while True:
             try:
                 for row in await self._store.claim_unknown(20, LOOK_EVERY_SECONDS):
-                    await self._look(_with_key(row))
+                    await self._try(_with_key(row))
                 metrics.CALLS_UNKNOWN.set(await self._store.count_unknown())
             except Exception as error:  # noqa: BLE001  # Postgres away, vendor odd: look again later
                 log.warning("settling failed: %s", error)
             await asyncio.sleep(0.5)
+
+    async def _try(self, row: CallRow) -> None:
+        """One that cannot be looked up does not keep the others from it."""
+        try:
+            await self._look(row)
+        except BadInput as error:
+            log.warning("call %s cannot be looked up: %s", row.call_id, error)
 
     async def _look(self, row: CallRow) -> None:
         tool = self._catalogue.tools.get(row.tool)
@@ -76,7 +83,11 @@ class Settler:
         ours = [item for item in items if str(item.get(key)) not in taken]
         if ours:
             await self._found(row, tool, ours[0])
-        elif not items and not goes_on(tool.settle, body.value, row.arguments, row.intended_at):
+        elif (
+            not items
+            and listed(tool.settle, body.value, row.arguments)
+            and not goes_on(tool.settle, body.value, row.arguments, row.intended_at)
+        ):
             counts_from = _absence_counts_from(row, tool)
             if asked_at >= counts_from:
                 await self._absent(row)
@@ -87,14 +98,10 @@ class Settler:
         """The vendor's answer to the look-up, on record; None when there was none worth anything."""
         tool = self._catalogue.tools[settle.tool]
         arguments = filled(settle.arguments, row.arguments)
-        if tool.problem_with(arguments):
+        if tool.problem_with(arguments) or not telling(settle, row.arguments):
             log.warning("call %s cannot be looked up: its arguments do not fill the look-up", row.call_id)
             return None
-        try:
-            prepared = prepare(tool, arguments, self._secrets)
-        except VioxError as error:
-            log.warning("call %s cannot be looked up: %s", row.call_id, error)
-            return None
+        prepared = prepare(tool, arguments, self._secrets)
         now = time.monotonic()
         ready = Ready(row.requested(), tool, prepared, row.attempt, now + tool.timeout_seconds, now)
         answer: Answer | None = None
@@ -113,9 +120,11 @@ class Settler:
         if answer.status != 200:
             return None
         try:
-            return _Body(orjson.loads(answer.plain()))
+            body = orjson.loads(answer.plain())
         except ValueError:
             return None
+        refused = tool.success is not None and not tool.success.met(at(body, tool.success.path))
+        return None if refused else _Body(body)
 
     async def _found(self, row: CallRow, tool: Tool, item: dict[str, Any]) -> None:
         assert tool.settle is not None  # noqa: S101  # what has no look-up is never found by one
@@ -172,6 +181,16 @@ def matching(
     wanted = filled(settle.match, arguments)
     agreeing = [item for item in items if all(at(item, path) == value for path, value in wanted.items())]
     return [item for item in agreeing if _young(item, settle, intended_at)]
+
+
+def telling(settle: Settle, arguments: dict[str, Any]) -> bool:
+    """Whether the call says what to look for. Arguments that were left out agree with whatever lacks them, too."""
+    return not settle.match or any(value is not None for value in filled(settle.match, arguments).values())
+
+
+def listed(settle: Settle, body: Any, arguments: dict[str, Any]) -> bool:
+    """Whether the answer has the place where the item would be. Null is the whole answer of "there is none"."""
+    return body is None or at(body, settle.items, arguments) is not None
 
 
 def goes_on(settle: Settle, body: Any, arguments: dict[str, Any], intended_at: datetime | None) -> bool:

@@ -15,6 +15,7 @@ import orjson
 from services.tool_gateway.tools import Parameter, Style
 
 DELIMITERS = {"form": ",", "spaceDelimited": " ", "pipeDelimited": "|"}
+COOKIE = "!#$&'()*+/:<>?@[]^`{|}"  # besides letters, digits and -._~ (RFC 6265), without the sign that ends a name
 RESERVED = "!*'();:@$,/?"  # left alone by `allowReserved`, without those that would end a name, a value or the query
 
 
@@ -59,6 +60,11 @@ def _deep(name: str, value: Any) -> Iterator[tuple[str, str]]:
 def query(found: list[tuple[str, str, bool]]) -> str:
     """A query string from (name, value, allowReserved)."""
     return "&".join(f"{quote_plus(k)}={quote(v, safe=RESERVED) if r else quote_plus(v)}" for k, v, r in found)
+
+
+def cookies(found: list[tuple[str, str]]) -> str:
+    """A Cookie header. What would end a cookie's value and begin another is percent-encoded."""
+    return "; ".join(f"{quote(name, safe=COOKIE)}={quote(value, safe=COOKIE + '=')}" for name, value in found)
 
 
 def path_segment(parameter: Parameter, value: Any) -> str:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import httpx2
 import orjson
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 from oauthlib.oauth2 import BackendApplicationClient
 
 from services.tool_gateway import catalogue, outcome
 from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.doctor import Doctor
 from services.tool_gateway.encode import prepare
 from services.tool_gateway.execute import Sender
 from services.tool_gateway.guard import Guard
@@ -21,11 +27,12 @@ from services.tool_gateway.intake import Ready, rate_key
 from services.tool_gateway.oauth import Tokens
 from services.tool_gateway.oauth import _answered as token_of
 from services.tool_gateway.outcome import Answer
-from services.tool_gateway.store import Requested
+from services.tool_gateway.settle import Settler
+from services.tool_gateway.store import CallRow, Requested
 from services.tool_gateway.tools import Credential, OAuth, Rate, Tool
 from services.tool_gateway.wire import MaybeSent, Wire
 from shared.errors import BadInput, VioxError
-from shared.ids import CallId
+from shared.ids import CallId, call_id, run_id
 from tests.unit.gateway.test_importer import SOURCE, bring, document, one
 from viox.importing import fits
 
@@ -238,3 +245,127 @@ def test_a_name_that_begins_like_another_vendors_settings_does_not_get_them() ->
 def test_characters_that_postgres_cannot_keep_are_refused() -> None:
     """The gateway could neither publish such a document nor start again."""
     assert "0x00" in refusal(document(things={"get": {"description": "a\0b"}}))
+
+
+# -- requests -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_cookie_ends_where_its_value_does() -> None:
+    parameter = {"name": "lang", "in": "cookie", "schema": {"type": "string"}}
+    made = prepare(
+        one(document(things={"get": {"parameters": [parameter]}})), {"lang": 'de; admin="1", é%=='}, Secrets({})
+    )
+    assert dict(made.headers)["Cookie"] == "lang=de%3B%20admin=%221%22%2C%20%C3%A9%25=="
+
+
+@pytest.mark.rule(15)
+def test_a_password_in_a_base_url_is_refused_and_not_shown() -> None:
+    with pytest.raises(BadInput) as error:
+        prepare(one(document(things={"get": {}})), {}, Secrets({"SHOP_BASE_URL": "https://ana:s3cret@shop.example"}))
+    assert error.value.field == "SHOP_BASE_URL"
+    assert "s3cret" not in str(error.value)
+    assert error.value.__cause__ is None
+
+
+def test_arguments_that_cannot_be_written_are_an_error_of_that_call_alone() -> None:
+    part = {"multipart/form-data": {"schema": {"type": "object", "properties": {"a": {"type": "object"}}}}}
+    tool = one(document(things={"post": {"requestBody": {"content": part}}}))
+    with pytest.raises(BadInput):
+        prepare(tool, {"a": {"filename": 1, "text": 2}}, Secrets({}))
+
+
+# -- look-ups -----------------------------------------------------------------------------------------------------------
+
+
+class Notes:
+    """A store that remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Notes]:
+        yield self
+
+    async def taken_items(self, *_: object) -> set[str]:
+        return set()
+
+    def __getattr__(self, name: str) -> Any:
+        async def note(*_: object, **__: object) -> None:
+            self.told.append(name)
+
+        return note
+
+
+class Vendor:
+    def __init__(self, body: Any) -> None:
+        self.answer = Answer(200, [], orjson.dumps(body))
+
+    async def send(self, ready: Ready) -> Answer:
+        return self.answer
+
+
+async def looked(body: Any, arguments: dict[str, Any], **settle: Any) -> list[str]:
+    """What the look-up of an unknown call led to, when the vendor answers so; all delays are over."""
+    look = {
+        "tool": "shop_list",
+        "arguments": {},
+        "items": "things",
+        "match": {"name": "$.name"},
+        "unique": "id",
+        "lag_seconds": 0,
+    }
+    make = {"operationId": "make", "x-viox": {"settle": look | settle}, "requestBody": body_with_name()}
+    listing = {"operationId": "list", "x-viox": {"success": {"path": "fault", "absent": True}}}
+    made = bring(document(things={"get": listing, "post": make}))
+    store, long_ago = Notes(), datetime.now(UTC) - timedelta(hours=1)
+    tools = catalogue.Catalogue(made.tools, {})
+    settler = Settler(tools, Secrets({}), cast(Any, store), cast(Any, None), cast(Any, Vendor(body)))
+    run = run_id("closer", "/t", "1")
+    row = CallRow(call_id(run, 1, 0), run, 1, 0, "closer", cast(Any, run), "", "shop_make", "once", "unknown", arguments, 1, 1,
+                  long_ago, long_ago, None)  # fmt: skip
+    settler._found = store.found  # type: ignore[method-assign]
+    settler._absent = store.absent  # type: ignore[method-assign]
+    await settler._look(row)
+    return store.told
+
+
+def body_with_name() -> Any:
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}}
+    return {"content": {"application/json": {"schema": schema}}}
+
+
+@pytest.mark.rule(9)
+async def test_a_refusal_with_status_200_is_no_proof_of_absence() -> None:
+    assert "absent" in await looked({"things": []}, {"name": "a"})
+    assert "found" in await looked({"things": [{"id": 1, "name": "a"}]}, {"name": "a"})
+    assert "absent" not in await looked({"things": [], "fault": "try later"}, {"name": "a"})
+    assert "absent" not in await looked({"message": "maintenance"}, {"name": "a"})
+
+
+@pytest.mark.rule(9)
+async def test_a_call_that_names_nothing_is_not_found_in_what_has_no_name() -> None:
+    told = await looked({"things": [{"id": 1}]}, {})
+    assert "found" not in told
+    assert "absent" not in told
+
+
+# -- doctor -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "data", "status"),
+    [({"Origin": "https://evil.example"}, b'{"tool": "x"}', 403), ({"Origin": "null"}, None, 403), ({}, b'{"tool": "x"}', 400),
+     ({}, b"{", 400), ({}, b"[]", 400), ({}, b'{"tool": "x", "arguments": [1]}', 400)],
+)  # fmt: skip
+async def test_a_page_in_a_browser_cannot_have_calls_made(
+    headers: dict[str, str], data: bytes | None, status: int
+) -> None:
+    """A form or a script of any site reaches this machine's ports, and after DNS rebinding reads what they answer."""
+    doctor = Doctor(catalogue.Catalogue([], {}), Secrets({}), cast(Any, None), cast(Any, None), cast(Any, None))
+    app = web.Application()
+    app.router.add_post("/doctor", doctor.serve)
+    async with TestClient(TestServer(app)) as client:
+        answer = await client.post("/doctor", data=data, headers=headers)
+        assert answer.status == status
+        assert "error" in await answer.json()
