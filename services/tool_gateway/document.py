@@ -38,6 +38,10 @@ BODY_KINDS = {"application/json": "json", "application/x-www-form-urlencoded": "
 NOT_PLAIN = ("oneOf", "anyOf", "not", "if", "patternProperties", "dependentSchemas", "dependentRequired")
 IGNORED_HEADERS = limits.FRAMING | {"accept", "content-type", "authorization", "cookie"}
 DEFAULT_STYLES: dict[str, Any] = {"path": "simple", "header": "simple", "query": "form", "cookie": "form"}
+# An engine that never goes back, and nothing that grows too large for it: a document must not hold up the gateway.
+PATTERNS = jsonschema_rs.RegexOptions(size_limit=3_000_000)
+MAX_PARAMETERS = 500
+MAX_PARTS = 1_000
 FILE = {
     "type": "object",
     "description": "A file: its name, and its content as text or as base64.",
@@ -149,7 +153,7 @@ def read_tool(document: Mapping[str, Any], vendor: Mapping[str, Any], path: str,
 def _validator(schema: dict[str, Any]) -> Any:
     """Checks arguments. Regular expressions that only other dialects know are left to the vendor to check."""
     try:
-        return jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+        return jsonschema_rs.Draft202012Validator(schema, validate_formats=True, pattern_options=PATTERNS)
     except ValueError:
         return jsonschema_rs.Draft202012Validator(_without_patterns(schema), validate_formats=True)
 
@@ -218,6 +222,8 @@ def _arguments(
     parameters: list[Parameter] = []
     properties: dict[str, Any] = {}
     required: list[str] = []
+    if len(given) > MAX_PARAMETERS:
+        raise ValueError(f"it has more than {MAX_PARAMETERS} parameters")
     for one in given:
         place = one["in"]
         if place not in DEFAULT_STYLES:
@@ -321,16 +327,25 @@ def _media(content: Mapping[str, Any]) -> tuple[str, str]:
     raise ValueError(f"a body of type {', '.join(content)} cannot be written")
 
 
-def _flat(document: Mapping[str, Any], schema: Any, depth: int = 0) -> dict[str, Any] | None:
+def _flat(
+    document: Mapping[str, Any], schema: Any, depth: int = 0, seen: list[None] | None = None
+) -> dict[str, Any] | None:  # fmt: skip
     """Properties and required names of a plain object, `allOf` put together; None when it is anything else."""
-    if not isinstance(schema, Mapping) or depth > 10 or any(key in schema for key in NOT_PLAIN):
+    seen = [] if seen is None else seen
+    seen.append(None)
+    if (
+        not isinstance(schema, Mapping)
+        or depth > 10
+        or len(seen) > MAX_PARTS
+        or any(key in schema for key in NOT_PLAIN)
+    ):
         return None
     if schema.get("type", "object") not in ("object", ["object"]) or schema.get("nullable"):
         return None
     properties = dict(schema.get("properties") or {})
     required = list(schema.get("required") or [])
     for part in schema.get("allOf") or []:
-        inner = _flat(document, deref(document, part), depth + 1)
+        inner = _flat(document, deref(document, part), depth + 1, seen)
         if inner is None:
             return None
         properties = {**inner["properties"], **properties}

@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 from urllib.parse import unquote, urljoin, urlsplit
 
+import orjson
+
 from services.tool_gateway.document import METHODS, base_url, check_base_url, operations, read_tool, reason
+from services.tool_gateway.foreign import MAX_NODES
 from services.tool_gateway.overlay import apply_overlay
 from services.tool_gateway.schema import deref, lookup
 from services.tool_gateway.tools import Effect, Tool
@@ -26,6 +29,7 @@ RISKS = {"read": ["reads_private", "reads_untrusted"]}
 # Where public APIs say what was wrong; the first that is there is shown.
 ERROR_PATHS = ["message", "error.message", "error_description", "error", "detail", "title", "errors.0.message",
                "errors.0.detail", "errors.0", "description", "msg"]  # fmt: skip
+MAX_SCHEMA_BYTES = 50_000_000
 KEY_HEADERS = ("idempotency-key", "x-idempotency-key")
 
 
@@ -157,6 +161,7 @@ def _take_operations(made: Import, wish: Wish) -> None:
     document = made.document
     kept: dict[str, Any] = {}
     names: set[str] = set()
+    size = 0
     for path, item, problem in _items(document):
         if problem:
             made.skipped.append(Skipped("*", path, problem))
@@ -170,6 +175,10 @@ def _take_operations(made: Import, wish: Wish) -> None:
             except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
                 made.skipped.append(Skipped(method.upper(), path, reason(error)))
                 continue
+            size += len(orjson.dumps(tool.input_schema))
+            if size > MAX_SCHEMA_BYTES:
+                raise BadInput("document.too_large", f"its tools' arguments take more than {MAX_SCHEMA_BYTES:,} bytes to describe.",
+                               field="paths", remedy="Take out with an overlay what is not needed.")  # fmt: skip
             names.add(tool.name)
             made.tools.append(tool)
             place = kept.setdefault(path, {"parameters": trial["parameters"]})
@@ -289,8 +298,13 @@ def _out_of_paths(document: Mapping[str, Any]) -> dict[str, Any]:
     """What is referred to within `paths` gets a place of its own among the components: paths do not stay as they are."""
     moved: dict[str, Any] = {}
     waiting: list[tuple[str, Any]] = []
+    count = 0
 
     def rewritten(node: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count > 2 * MAX_NODES:
+            raise BadInput("document.too_large", "its references into paths unfold to too much.", field="paths")
         if isinstance(node, list):
             return [rewritten(item) for item in node]
         if not isinstance(node, Mapping):
@@ -347,6 +361,8 @@ def _reachable(document: Mapping[str, Any]) -> dict[str, Any]:
             continue  # in an example: operations that need it are not here
         parts = [unquote(p).replace("~1", "/").replace("~0", "~") for p in reference[2:].split("/")]
         if parts[0] == "components" and len(parts) >= 3:
+            if parts[2] in kept.get(parts[1], {}):
+                continue
             whole = document["components"][parts[1]][parts[2]]
             kept.setdefault(parts[1], {})[parts[2]] = whole
             waiting += _references(whole)

@@ -7,6 +7,7 @@ they are shown one in which recursion ends after some levels in an object of any
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +27,7 @@ MAPS = ("properties", "patternProperties", "dependentSchemas")
 BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "minItems",
           "maxItems")  # fmt: skip
 DEEPEST = 60
+MAX_WEIGHT = 400_000  # of one tool's arguments: objects, and about 20 bytes of text each
 
 
 class Unresolvable(ValueError):
@@ -67,6 +69,7 @@ class Bundle:
         self._names: dict[str, str] = {}
         self._waiting: deque[tuple[str, str]] = deque()
         self.defs: dict[str, Any] = {}
+        self._left = MAX_WEIGHT
 
     def take(self, schema: Any) -> Any:
         """The schema with its references pointing into `defs`. Raises Unresolvable."""
@@ -86,6 +89,7 @@ class Bundle:
         if "$ref" in schema:
             return {"$ref": f"#/$defs/{self._name(schema['$ref'])}"}
         made = {key: value for key, value in schema.items() if key not in DROPPED and not key.startswith("x-")}
+        self._weigh(made)
         for key in SUBSCHEMAS:
             if isinstance(made.get(key), Mapping):
                 made[key] = self._taken(made[key], depth + 1)
@@ -104,16 +108,25 @@ class Bundle:
             made["required"] = [name for name in made["required"] if name not in hidden]
         return _modern(made, schema)
 
+    def _weigh(self, made: Mapping[str, Any]) -> None:
+        """A place that is spelled in many ways is copied as often, with all that it holds."""
+        held = sum(_size(value) for key, value in made.items() if key not in (*SUBSCHEMAS, *LISTS, *MAPS))
+        self._left -= 1 + held // 20
+        if self._left < 0:
+            raise Unresolvable("the arguments' schema unfolds to too much")
+
     def _name(self, reference: str) -> str:
         if reference not in self._names:
             base = "".join(c if c.isalnum() or c in "_-" else "_" for c in str(reference).rsplit("/", 1)[-1])
-            name = base
-            while name in self.defs:
-                name += "_"
+            name = base if base not in self.defs else f"{base}_{hashlib.sha256(reference.encode()).hexdigest()[:16]}"
             self._names[reference] = name
             self.defs[name] = {}
             self._waiting.append((name, reference))
         return self._names[reference]
+
+
+def _size(value: Any) -> int:
+    return len(orjson.dumps(value)) if isinstance(value, dict | list) else len(value) if isinstance(value, str) else 1
 
 
 def _read_only(document: Mapping[str, Any], schema: Any) -> bool:
@@ -180,17 +193,15 @@ class _Tree:
 
     def __init__(self, defs: Mapping[str, Any], described: bool, deepest: int) -> None:
         self._defs, self._described, self._deepest = defs, described, deepest
-        self._left = MODEL_SCHEMA_BYTES // 2  # an object has two bytes at least
+        self._left = MODEL_SCHEMA_BYTES
 
     def of(self, node: Any, levels: int, depth: int) -> Any:
         """A schema, a list of them, or a value; `levels` of references may still be followed."""
         if isinstance(node, list):
             return [self.of(item, levels, depth) for item in node]
         if not isinstance(node, Mapping):
-            return node
-        self._left -= 1
-        if self._left < 0:
-            raise _TooLarge
+            return self._verbatim(node)
+        self._spend(2)
         if isinstance(node.get("$ref"), str):
             target = self._defs[node["$ref"].rsplit("/", 1)[-1]]
             return self.of(target, levels - 1, depth + 1) if levels > 0 and depth <= DEEPEST else self._stub(target)
@@ -202,18 +213,29 @@ class _Tree:
                 if self._described:
                     made[key] = value[:LONGEST_DESCRIPTION]
             elif key in MAPS and isinstance(value, Mapping):
+                self._spend(sum(len(name) for name in value))
                 made[key] = {n: self.of(s, levels, depth + 1) for n, s in value.items()}
             elif key in ("enum", "const", "default", "required", "type", "dependentRequired"):
-                made[key] = value
+                made[key] = self._verbatim(value)
             else:
                 made[key] = self.of(value, levels, depth + 1)
         return made
+
+    def _spend(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise _TooLarge
+
+    def _verbatim(self, value: Any) -> Any:
+        """Shared here, but written out wherever it stands."""
+        self._spend(_size(value))
+        return value
 
     def _stub(self, target: Any) -> dict[str, Any]:
         """Where a tree ends: the type, and what it is about."""
         made: dict[str, Any] = {}
         if isinstance(target, Mapping):
-            made = {key: target[key] for key in ("type", "enum", "format") if key in target}
+            made = {key: self._verbatim(target[key]) for key in ("type", "enum", "format") if key in target}
             if self._described and isinstance(about := target.get("description"), str):
                 made["description"] = about[:LONGEST_DESCRIPTION]
         return made

@@ -6,6 +6,8 @@ a read-only transaction, as one statement, with a time limit and a row limit. Se
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import datetime
 import decimal
 from collections.abc import Callable, Mapping
@@ -20,7 +22,7 @@ from services.tool_gateway.credentials import Secrets
 from services.tool_gateway.outcome import Answer
 from services.tool_gateway.prepared import Prepared
 from services.tool_gateway.tools import Tool
-from services.tool_gateway.wire import Gate, MaybeSent, NotSent
+from services.tool_gateway.wire import MAX_RESPONSE_BYTES, Gate, MaybeSent, NotSent
 from shared.errors import BadInput
 from shared.store.pool import Pool, passing
 from shared.store.sql import Queries
@@ -29,6 +31,7 @@ SQL = Queries(Path(__file__).with_name("records.sql"))
 QUERY = "query"
 MAX_ROWS = 200
 QUERY_SECONDS = 5.0
+AT_ONCE = 4
 NO_QUESTION: dict[str, Any] = {"columns": [], "rows": [], "more": False}
 
 
@@ -49,18 +52,18 @@ class Records:
     def __init__(self, pool: Pool, secrets: Secrets) -> None:
         self._pool = pool
         self._secrets = secrets
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def send(self, prepared: Prepared, seconds: float, gate: Gate) -> Answer:
         """One statement. Raises NotSent or MaybeSent when Postgres did not say how it ended."""
         name = prepared.url.rsplit("/", 1)[-1]
         given = orjson.loads(prepared.body)
-        await gate()
         try:
-            found = await (self._query(given) if name == QUERY else self._statement(name, given))
+            async with self._turns if name == QUERY else contextlib.nullcontext():
+                await gate()
+                found = await (self._query(given) if name == QUERY else self._statement(name, given))
         except BadInput as error:
-            return _refused(
-                error.code, " ".join(error.message.split()), "Give as many parameters as $n, of their types."
-            )
+            return _refused(error.code, " ".join(error.message.split()), error.remedy)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             if isinstance(error, asyncpg.QueryCanceledError):
                 return _refused("57014", f"it takes longer than {QUERY_SECONDS:g} s", "Ask for less.")
@@ -87,19 +90,46 @@ class Records:
             )  # fmt: skip
         except (OSError, asyncpg.PostgresError, TimeoutError) as error:
             raise NotSent("postgres.not_connected", f"{error}.", field="VIOX_QUERY_DSN") from error
+        meter = _Meter(connection)
         try:
-            async with connection.transaction(readonly=True):
-                statement = await connection.prepare(given["sql"])
-                cursor = await statement.cursor(*[_typed(value) for value in given.get("parameters") or []])
-                rows = await cursor.fetch(limit + 1)
+            # Never committed: what pg_notify would tell goes nowhere.
+            await connection.transaction(readonly=True).start()
+            statement = await connection.prepare(given["sql"])
+            cursor = await statement.cursor(*[_typed(value) for value in given.get("parameters") or []])
+            rows = await cursor.fetch(limit + 1)
             columns = [attribute.name for attribute in statement.get_attributes()]
-        except asyncpg.InterfaceError as error:
-            if connection.is_closed():
-                raise
-            raise BadInput("query.parameters", str(error), field="parameters") from error
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+            if meter.left < 0:
+                message = f"it answers more than {MAX_RESPONSE_BYTES:,} bytes"
+                raise BadInput("query.too_large", message, field="sql", remedy="Ask for less.") from error
+            if isinstance(error, asyncpg.InternalClientError):
+                raise BadInput("query.types", str(error), field="sql", remedy="Cast unusual types to text.") from error
+            if isinstance(error, asyncpg.InterfaceError) and not connection.is_closed():
+                remedy = "Give as many parameters as $n, of their types."
+                raise BadInput("query.parameters", str(error), field="parameters", remedy=remedy) from error
+            raise
         finally:
             connection.terminate()
         return {"columns": columns, "rows": [list(row.values()) for row in rows[:limit]], "more": len(rows) > limit}
+
+
+class _Meter:
+    """Stands between a connection's socket and asyncpg, which would take in rows of any size, and hangs up in time."""
+
+    def __init__(self, connection: Any) -> None:
+        self.left = MAX_RESPONSE_BYTES
+        self._transport, self._protocol = connection._transport, connection._protocol
+        self._transport.set_protocol(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.left -= len(data)
+        if self.left < 0:
+            self._transport.abort()
+        else:
+            self._protocol.data_received(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._protocol, name)
 
 
 def _typed(value: Any) -> Any:

@@ -288,7 +288,7 @@ def test_paths_that_lead_elsewhere_are_not_imported(path: str) -> None:
         (b"{", "document.unreadable"), (b"- a\n- b", "document.invalid"), (b"swagger: '2.0'\npaths: {}", "document.invalid"),
         (b"openapi: 4.0.0\ninfo: {}\npaths: {}", "document.invalid"), (b"openapi: 3.1.0\ninfo: {}", "document.invalid"),
         (b"&a [*a]", "document.invalid"), (b"openapi: 3.1.0\nx: &a {b: *a}", "document.circular"),
-        (b"a: " + b"[" * 5000, "document.unreadable"), (b'{"a":' + b"[" * 900 + b"]" * 900 + b"}", "document.too_deep"),
+        (b"a: " + b"[" * 5000, "document.too_deep"), (b'{"a":' + b"[" * 900 + b"]" * 900 + b"}", "document.too_deep"),
         (b"\xff\xfe\x00", "document.unreadable"), (b"!!python/object/apply:os.system ['true']", "document.unreadable"),
         (b"a: &a [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(b"%c: &%c [%s]\n" % (98 + n, 98 + n, b",".join([b"*%c" % (97 + n)] * 10)) for n in range(9)),
          "document.too_large"),
