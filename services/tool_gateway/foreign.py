@@ -31,7 +31,7 @@ async def fetch(source: str, wire: Wire) -> tuple[bytes, str]:
     for _ in range(REDIRECTS + 1):
         answer = await _get(url, wire)
         if answer.status_code in (301, 302, 303, 307, 308) and "location" in answer.headers:
-            url = urljoin(url, answer.headers["location"])
+            url = _following(url, answer.headers["location"])
             continue
         if answer.status_code != 200:
             raise BadInput("document.unreachable", f"{url} answers {answer.status_code}.", field="SOURCE")
@@ -114,9 +114,24 @@ def _read(path: Path) -> bytes:
         raise BadInput("file.unreadable", f"{path}: {error.strerror}.", field="SOURCE") from error
 
 
+def _following(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise BadInput("document.unreachable", f"{url} leads to {location!r}: {error}.", field="SOURCE") from error
+
+
 async def _get(url: str, wire: Wire) -> httpx2.Response:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+    try:
+        parts = urlsplit(url)
+        sound = (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname and httpx2.URL(url).host)
+            and "@" not in parts.netloc
+        )
+    except (ValueError, httpx2.InvalidURL):
+        sound = False
+    if not sound:
         raise BadInput("document.unreachable", f"{url!r} is not an http(s) URL we would call.", field="SOURCE")
     headers = [
         ("Host", parts.netloc),

@@ -73,6 +73,7 @@ class Import:
 def import_document(original: Mapping[str, Any], source: str, wish: Wish) -> Import:
     """Make a document ready. Raises BadInput when nothing of it can be used, or the wish does not fit it."""
     _check(wish)
+    source = source.partition("?")[0]  # what follows may be a token
     document = _without_claims(original)
     document = apply_overlay(document, wish.overlay) if wish.overlay else document
     document = {key: value for key, value in document.items() if key not in ("webhooks", "tags", "externalDocs")}

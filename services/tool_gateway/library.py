@@ -36,7 +36,9 @@ class Library:
         """The catalogue as it is now. Raises BadInput naming the document at fault."""
         stamp = await self._store.documents_stamp()
         imported = [Document(*found) for found in await self._store.documents()]
-        found = catalogue.load(self._files, imported=imported).with_rates(self._settings)
+        # Beside the loop: a large document takes seconds, and leases run.
+        loaded = await asyncio.to_thread(catalogue.load, self._files, imported=imported)
+        found = loaded.with_rates(self._settings)
         if self._current is None:
             self._current = found
         else:

@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from oauthlib.oauth2 import BackendApplicationClient
 
-from services.tool_gateway import catalogue, outcome
+from services.tool_gateway import catalogue, foreign, outcome
 from services.tool_gateway.credentials import Secrets
 from services.tool_gateway.doctor import Doctor
 from services.tool_gateway.encode import prepare
@@ -24,6 +24,7 @@ from services.tool_gateway.execute import Sender
 from services.tool_gateway.guard import Guard
 from services.tool_gateway.importer import Wish, import_document
 from services.tool_gateway.intake import Ready, rate_key
+from services.tool_gateway.library import Library
 from services.tool_gateway.oauth import Tokens
 from services.tool_gateway.oauth import _answered as token_of
 from services.tool_gateway.outcome import Answer
@@ -369,3 +370,53 @@ async def test_a_page_in_a_browser_cannot_have_calls_made(
         answer = await client.post("/doctor", data=data, headers=headers)
         assert answer.status == status
         assert "error" in await answer.json()
+
+
+# -- a catalogue in use -------------------------------------------------------------------------------------------------
+
+
+async def test_a_large_document_does_not_hold_up_the_calls_under_way() -> None:
+    large = bring(document(**{f"things{n}": {"get": {"operationId": f"get{n}"}} for n in range(4_000)}))
+
+    class Documents:
+        async def documents_stamp(self) -> str:
+            return "1"
+
+        async def documents(self) -> list[tuple[str, Any]]:
+            return [("shop", large.document)]
+
+    reading = asyncio.create_task(Library(cast(Any, Documents()), [], {}).read())
+    longest, before = 0.0, (began := time.monotonic())
+    while not reading.done():
+        await asyncio.sleep(0.01)
+        longest, before = max(longest, time.monotonic() - before), time.monotonic()
+    assert len((await reading).tools) > 4_000
+    assert longest < (before - began) / 2
+
+
+# -- where documents come from ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "place", ["http://[::1", "http://127.0.0.1:99999/", "http://a b/", "file:///etc/passwd", "http://169.254.169.254/"]
+)
+async def test_a_redirect_to_nowhere_is_refused_by_name(place: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + place.encode() + b"\r\n\r\n")
+        writer.close()
+
+    server, wire = await asyncio.start_server(serve, "127.0.0.1", 0), Wire(Guard(loopback=True))
+    try:
+        with pytest.raises(BadInput) as error:
+            await foreign.fetch(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", wire)
+        assert error.value.code == "document.unreachable"
+    finally:
+        server.close()
+        await wire.aclose()
+
+
+@pytest.mark.rule(15)
+def test_a_token_in_a_documents_address_is_not_kept() -> None:
+    made = import_document(document(things={"get": {}}), SOURCE + "?token=s3cret", Wish("shop"))
+    assert "s3cret" not in str(made.document)
