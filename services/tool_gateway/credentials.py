@@ -5,6 +5,7 @@ process only, and join a request while it is being sent. What is kept of a reque
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from services.tool_gateway.prepared import Prepared
 from services.tool_gateway.tools import Credential
 from shared.errors import BadInput
 
+MARKED = re.compile(r'\{"\$secret":"[^"]+"\}$')
 Headers = list[tuple[str, str]]
 TokenOf = Callable[[Credential], Awaitable[str]]
 
@@ -84,8 +86,7 @@ def shown(prepared: Prepared) -> tuple[str, Headers]:
     """URL and headers as the ledger keeps them: names of secrets in the place of secrets."""
     url, headers = prepared.url, list(prepared.headers)
     for credential in prepared.auth:
-        marker = orjson.dumps({"$secret": "+".join(credential.secrets)}).decode()
-        url, headers = _joined(credential, marker, url, headers)
+        url, headers = _joined(credential, _marker(credential), url, headers)
     return url, headers
 
 
@@ -93,12 +94,17 @@ def again(prepared: Prepared, url: str, headers: Headers, body: bytes) -> Prepar
     """The request that the ledger kept, to be sent byte for byte once more with today's credentials."""
     marked, _ = shown(prepared)
     tail = marked[len(prepared.url) :]
-    signed = {c.name for c in prepared.auth if c.scheme != "query"} | (
-        {"Cookie"} if any(c.scheme == "cookie" for c in prepared.auth) else set()
-    )
-    plain = [(name, value) for name, value in headers if name not in signed]
-    plain += [(name, value) for name, value in prepared.headers if name in signed]  # a cookie beside the secret one
+    plain = [(name, value) for name, value in headers if not MARKED.search(value)]
+    for credential in prepared.auth:
+        if credential.scheme == "cookie":
+            (_, mine), *_ = _joined(credential, _marker(credential), "", [])[1]
+            plain = [(k, v.removesuffix(mine).removesuffix("; ") if k == "Cookie" else v) for k, v in plain]
+            plain = [(k, v) for k, v in plain if v or k != "Cookie"]
     return replace(prepared, url=url.removesuffix(tail) if tail else url, headers=plain, body=body)
+
+
+def _marker(credential: Credential) -> str:
+    return orjson.dumps({"$secret": "+".join(credential.secrets)}).decode()
 
 
 def _plain(credential: Credential, secrets: Secrets) -> str:

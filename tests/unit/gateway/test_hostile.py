@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from oauthlib.oauth2 import BackendApplicationClient
 
 from services.tool_gateway import catalogue, foreign, outcome
-from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.credentials import Secrets, again, shown, sign
 from services.tool_gateway.doctor import Doctor
 from services.tool_gateway.encode import prepare
 from services.tool_gateway.execute import Sender
@@ -273,6 +273,24 @@ def test_arguments_that_cannot_be_written_are_an_error_of_that_call_alone() -> N
     tool = one(document(things={"post": {"requestBody": {"content": part}}}))
     with pytest.raises(BadInput):
         prepare(tool, {"a": {"filename": 1, "text": 2}}, Secrets({}))
+
+
+@pytest.mark.rule(9)
+async def test_a_repeat_has_its_cookies_and_headers_again() -> None:
+    """What a call says is not taken for the place of a secret, and the place of a secret goes out as the secret."""
+    parameters = [
+        {"name": "lang", "in": "cookie", "schema": {"type": "string"}},
+        {"name": "X-Note", "in": "header", "schema": {}},
+    ]
+    tool = keyed("cookie", parameters=parameters)
+    secrets = Secrets({"SHOP_KEY": "s3cret"})
+    first = prepare(tool, {"lang": "de", "X-Note": 'a {"$secret": 1}'}, secrets)
+    url, headers = shown(first)
+    assert "s3cret" not in str(headers)
+    for made in (first, again(first, url, headers, b"")):
+        _, real = await sign(made, secrets, cast(Any, None))
+        assert dict(real)["Cookie"] == "lang=de; X-Key=s3cret"
+        assert dict(real)["X-Note"] == 'a {"$secret": 1}'
 
 
 # -- look-ups -----------------------------------------------------------------------------------------------------------
