@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -47,6 +48,7 @@ def _http(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, key: str) 
                 path = path.replace("{" + parameter.name + "}", _segment(parameter, value))
             case "query":
                 pairs = styles.pairs(parameter.name, value, parameter.style, parameter.explode)
+                _check_names(parameter.argument, value, pairs, _query_names(tool) - {parameter.name})
                 query += [(name, text, parameter.reserved) for name, text in pairs]
             case "header":
                 headers.append((parameter.name, styles.header(value, parameter.explode)))
@@ -137,7 +139,23 @@ def _body(body: Body, arguments: Mapping[str, Any], secrets: Secrets) -> tuple[b
 
 
 def _form(body: Body, name: str, value: Any) -> list[tuple[str, str]]:
-    return styles.pairs(name, value, *body.styles.get(name, body.style))
+    pairs = styles.pairs(name, value, *body.styles.get(name, body.style))
+    _check_names(name, value, pairs, body.properties - {name})
+    return pairs
+
+
+def _query_names(tool: Tool) -> set[str]:
+    """What is said in the query by parameters, credentials and the key."""
+    names = {p.name for p in tool.parameters if p.place == "query"}
+    names |= {c.name for one in tool.credentials for c in one if c.scheme == "query"}
+    return names | ({tool.idempotency.name} if tool.idempotency and tool.idempotency.place == "query" else set())
+
+
+def _check_names(argument: str, value: Any, pairs: list[tuple[str, str]], others: AbstractSet[str]) -> None:
+    """The keys of an object that is written in form style become names: not those of others."""
+    if isinstance(value, dict) and (wrong := {name for name, _ in pairs} & others):
+        raise BadInput("tool.invalid_arguments", f"{argument}: {sorted(wrong)[0]!r} is not for it to say.", field=argument,
+                       remedy="Leave it out.")  # fmt: skip
 
 
 def _multipart(values: Mapping[str, Any]) -> tuple[bytes, str]:

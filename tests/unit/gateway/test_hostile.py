@@ -23,19 +23,18 @@ from services.tool_gateway.encode import prepare
 from services.tool_gateway.execute import Sender
 from services.tool_gateway.guard import Guard
 from services.tool_gateway.importer import Wish, import_document
-from services.tool_gateway.intake import Ready, rate_key
+from services.tool_gateway.intake import Ready
 from services.tool_gateway.library import Library
 from services.tool_gateway.oauth import Tokens
 from services.tool_gateway.oauth import _answered as token_of
 from services.tool_gateway.outcome import Answer
 from services.tool_gateway.settle import Settler
 from services.tool_gateway.store import CallRow, Requested
-from services.tool_gateway.tools import Credential, OAuth, Rate, Tool
+from services.tool_gateway.tools import Credential, OAuth, Tool
 from services.tool_gateway.wire import MaybeSent, Wire
 from shared.errors import BadInput, VioxError
 from shared.ids import CallId, call_id, run_id
 from tests.unit.gateway.test_importer import SOURCE, bring, document, one
-from viox.importing import fits
 
 TOOLS = catalogue.load().tools
 
@@ -120,134 +119,6 @@ def test_a_refusal_as_long_as_a_book_is_cut() -> None:
     assert len(error.value.message) < 1000
 
 
-# -- documents ----------------------------------------------------------------------------------------------------------
-
-
-def with_vendor(**about: Any) -> dict[str, Any]:
-    given = document(things={"get": {"operationId": "getThing"}})
-    given["info"]["x-viox"] = about
-    return given
-
-
-def refusal(given: dict[str, Any], **wish: Any) -> str:
-    """Why nothing of a document can be imported."""
-    with pytest.raises(BadInput) as error:
-        bring(given, **wish)
-    return error.value.message
-
-
-def test_a_token_endpoint_elsewhere_is_not_agreed_to_by_x_viox() -> None:
-    oauth = {"grant": "client_credentials", "token_url": "https://evil.example/token"}
-    given = with_vendor(credential={"scheme": "oauth2", "secrets": ["SHOP_ID", "SHOP_SECRET"], "oauth": oauth})
-    assert "evil.example" in refusal(given)
-    assert one(given, hosts=["evil.example"]).credentials
-
-
-def test_an_imported_document_speaks_http_only() -> None:
-    """With `connector: smtp` it would send mail under the business's login, with `postgres` it would ask our tables."""
-    assert one(with_vendor(connector="smtp")).connector == "http"
-
-
-@pytest.mark.parametrize("effect", ["once", "read"])
-def test_a_look_up_is_a_tool_of_the_same_vendor_that_reads(effect: str) -> None:
-    """Or else a lost answer of a document's own server would send messages that nobody judged, again and again."""
-    other = "twilio_send_message" if effect == "once" else "twilio_list_messages"
-    settle = {
-        "tool": other,
-        "arguments": {"To": "+14155550123", "Body": "x"},
-        "items": "x",
-        "match": {},
-        "unique": "id",
-        "lag_seconds": 0,
-    }
-    made = bring(document(things={"post": {"operationId": "make", "x-viox": {"settle": settle}}}))
-    with pytest.raises(BadInput) as error:
-        catalogue.load(imported=[catalogue.Document("shop", made.document)])
-    assert other in error.value.message
-
-
-def test_a_probe_only_reads() -> None:
-    assert "probe" in refusal(document(things={"post": {"operationId": "pay", "x-viox": {"probe": {}}}}))
-
-
-@pytest.mark.parametrize(
-    "name", ["Host", "transfer-encoding", "Content-Length", "Connection", "X\r\nEvil", "X Y", "X-é", ""]
-)
-def test_headers_that_would_reframe_or_redirect_a_request_are_not_taken(name: str) -> None:
-    assert "header" in refusal(with_vendor(headers={name: "x"}))
-    scheme = {"key": {"type": "apiKey", "in": "header", "name": name}}
-    given = document(things={"get": {"security": [{"key": []}]}}) | {"components": {"securitySchemes": scheme}}
-    assert "header" in refusal(given)
-    own = {"effect": "keyed", "idempotency": {"in": "header", "name": name}}
-    assert "header" in refusal(document(things={"post": {"x-viox": own}}))
-
-
-@pytest.mark.parametrize("name", ["Host", "transfer-encoding", "Connection", "Cookie", "TE", "Expect", "Upgrade"])
-def test_header_parameters_that_are_ours_are_ignored(name: str) -> None:
-    parameter = {"name": name, "in": "header", "schema": {"type": "string"}}
-    assert one(document(things={"get": {"parameters": [parameter]}})).parameters == ()
-
-
-def test_a_key_that_is_ours_to_fill_is_no_argument_wherever_it_is_declared() -> None:
-    header = {"name": "idempotency-key", "in": "header", "schema": {"type": "string"}}
-    tool = one(document(things={"parameters": [header], "post": {"operationId": "make"}}))
-    assert (tool.effect, tool.parameters) == ("keyed", ())
-
-
-@pytest.mark.parametrize(
-    "about",
-    [{"timeout_seconds": 1e12}, {"timeout_seconds": 0}, {"timeout_seconds": float("nan")},
-     {"rate": {"key": "hubspot", "per_second": 10, "burst": 1}}, {"rate": {"per_second": 0}}, {"rate": {"burst": 0}},
-     {"rate": {"per_second": float("nan")}}],
-)  # fmt: skip
-def test_what_would_slow_down_others_is_refused(about: Any) -> None:
-    rate = {"key": "shop", "per_second": 1.0, "burst": 1}
-    given = with_vendor(**{key: rate | value if key == "rate" else value for key, value in about.items()})
-    with pytest.raises(BadInput):
-        import_document(given, SOURCE, Wish("shop"))
-
-
-def test_a_rate_key_is_filled_and_nothing_else() -> None:
-    rate = Rate("shop:{a}:{b.__class__}:{c:>999999999}", 1.0, 1)
-    assert rate_key(rate, {"a": "x" * 999, "b": "y", "c": "z"})[:7] == "shop:xx"
-    assert len(rate_key(rate, {"a": "x" * 9999})) <= 200
-
-
-@pytest.mark.parametrize("style", ["weird", "simple", "matrix"])
-def test_a_style_that_queries_do_not_have_is_refused(style: str) -> None:
-    """A call that could not be written would hold up all others that wait."""
-    parameter = {"name": "a", "in": "query", "style": style, "schema": {"type": "array"}}
-    assert "style" in refusal(document(things={"get": {"parameters": [parameter]}}))
-
-
-def test_a_server_port_is_one() -> None:
-    assert "ort" in refusal(document(things={"get": {}}) | {"servers": [{"url": "https://shop.example:99999"}]})
-
-
-@pytest.mark.parametrize("setting", ["VIOX_SECRET_KEY", "VIOX_POSTGRES_DSN"])
-def test_our_own_secrets_go_to_nobody_whatever_an_overlay_says(setting: str) -> None:
-    update = {"x-viox": {"headers": {"X-A": {"setting": setting}}}}
-    overlay = {"overlay": "1.0.0", "actions": [{"target": "$.info", "update": update}]}
-    assert setting in refusal(document(things={"get": {}}), overlay=overlay)
-
-
-def test_a_name_that_begins_like_another_vendors_settings_does_not_get_them() -> None:
-    given = document(things={"get": {}}) | {"security": [{"key": []}]}
-    given["components"] = {"securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X-Key"}}}
-    made = import_document(given, SOURCE, Wish("make-api"))
-    assert made.secrets() == ["MAKE_API_KEY"]
-    with pytest.raises(BadInput) as error:
-        fits(made, [], Wish("make-api"))
-    assert "MAKE_API_KEY" in error.value.message
-    fits(made, [], Wish("make-api", overlay={"x": "MAKE_API_KEY"}))
-    fits(import_document(given, SOURCE, Wish("shop")), [], Wish("shop"))
-
-
-def test_characters_that_postgres_cannot_keep_are_refused() -> None:
-    """The gateway could neither publish such a document nor start again."""
-    assert "0x00" in refusal(document(things={"get": {"description": "a\0b"}}))
-
-
 # -- requests -----------------------------------------------------------------------------------------------------------
 
 
@@ -291,6 +162,31 @@ async def test_a_repeat_has_its_cookies_and_headers_again() -> None:
         _, real = await sign(made, secrets, cast(Any, None))
         assert dict(real)["Cookie"] == "lang=de; X-Key=s3cret"
         assert dict(real)["X-Note"] == 'a {"$secret": 1}'
+
+
+@pytest.mark.parametrize("name", ["X-Key", "account", "limit"])
+def test_an_object_in_the_query_does_not_say_what_is_somebody_elses_to_say(name: str) -> None:
+    """Each of its keys becomes a name of its own: of another parameter, of a setting, of the credential."""
+    fields: list[Any] = [
+        {"name": "filter", "in": "query", "schema": {"type": "object"}},
+        {"name": "account", "in": "query", "schema": {"type": "string"}, "x-viox-setting": "SHOP_ACCOUNT"},
+        {"name": "limit", "in": "query", "schema": {"type": "integer"}},
+    ]
+    tool, secrets = keyed("query", parameters=fields), Secrets({"SHOP_KEY": "k", "SHOP_ACCOUNT": "7"})
+    assert prepare(tool, {"filter": {"sky": "blue"}}, secrets).url.endswith("?sky=blue&account=7")
+    with pytest.raises(BadInput) as error:
+        prepare(tool, {"filter": {name: "evil"}}, secrets)
+    assert error.value.field == "filter"
+
+
+def test_an_object_in_a_form_does_not_either() -> None:
+    fields = {"From": {"type": "string", "x-viox-setting": "SHOP_FROM"}, "extra": {"type": "object"}}
+    form = {"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": fields}}}
+    tool = one(document(things={"post": {"requestBody": {"content": form}}}))
+    secrets = Secrets({"SHOP_FROM": "+1500"})
+    assert prepare(tool, {"extra": {"a": "b"}}, secrets).body == b"From=%2B1500&a=b"
+    with pytest.raises(BadInput):
+        prepare(tool, {"extra": {"From": "+1666"}}, secrets)
 
 
 # -- look-ups -----------------------------------------------------------------------------------------------------------
