@@ -33,7 +33,10 @@ class Access:
 
 
 class OAuth(abc.ABC):
-    """The authorization server of one vendor. A consent is what the account's owner gave; tokens descend from it."""
+    """The authorization server of one vendor. A consent is what the account's owner gave; tokens descend from it.
+
+    Refresh tokens are signed: an emulator that was restarted, and knows nothing, still knows its own, as a vendor would.
+    """
 
     prefixes: tuple[str, ...]
     """Paths that prove themselves by the client's credentials, not by an access token."""
@@ -79,6 +82,7 @@ class OAuth(abc.ABC):
         self.codes: dict[str, str] = {}
         self.access: dict[str, Access] = {}
         self.refresh: dict[str, str] = {self._first: uuid.uuid4().hex}
+        self.consents = set(self.refresh.values())  # all that this process has met, ended ones included
         self.grants: list[dict[str, Any]] = []
 
     def owns(self, request: web.Request) -> bool:
@@ -121,7 +125,7 @@ class OAuth(abc.ABC):
         if kind not in ("authorization_code", "refresh_token"):
             return self.refusal(request, "unsupported_grant_type", f"grant_type {kind} is not supported")
         refresh = str(form.get("refresh_token")) if kind == "refresh_token" else None
-        consent = self._redeemed(form) if refresh is None else self.refresh.get(refresh)
+        consent = self._redeemed(form) if refresh is None else self._consent_of(refresh)
         if consent is None:
             return self.refusal(request, "invalid_grant", "Incorrect or expired " + kind.replace("_", " "))
         return web.json_response(self._issue(consent, refresh) | self.extras(request))
@@ -131,12 +135,27 @@ class OAuth(abc.ABC):
         wanted = self.codes.pop(str(form.get("code")), None)
         return uuid.uuid4().hex if wanted is not None and wanted in ("", form.get("redirect_uri")) else None
 
+    def _consent_of(self, refresh: str) -> str | None:
+        """Whose refresh token this is: one of this process, or one issued before it began."""
+        if refresh in self.refresh:
+            return self.refresh[refresh]
+        _, consent, number, _ = refresh.split("-") if refresh.count("-") == 3 else ("", "", "", "")
+        if consent in self.consents or not hmac.compare_digest(self._signed(consent, number), refresh):
+            return None
+        self.consents.add(consent)
+        return consent
+
+    def _signed(self, consent: str, number: str) -> str:
+        proof = hmac.new(self.client_secret.encode(), f"{consent}-{number}".encode(), "sha256").hexdigest()
+        return f"RT-{consent}-{number}-{proof}"
+
     def _issue(self, consent: str, used: str | None) -> dict[str, Any]:
         access, refresh = uuid.uuid4().hex, used
         if refresh is None or self.rotates:
             self.refresh.pop(refresh or "", None)
-            refresh = "RT-" + uuid.uuid4().hex
+            refresh = self._signed(consent, uuid.uuid4().hex)
             self.refresh[refresh] = consent
+            self.consents.add(consent)
         self.access[access] = Access(consent, time.monotonic() + self.lifetime)
         return {"access_token": access, "refresh_token": refresh, "expires_in": int(self.lifetime),
                 "token_type": "bearer"}  # fmt: skip

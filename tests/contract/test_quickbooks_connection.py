@@ -44,6 +44,20 @@ def test_a_refresh_rotates_and_the_old_token_is_dead(served: Served) -> None:
     assert stranger.value.status_code == 401
 
 
+def test_a_restarted_emulator_knows_its_own_tokens_and_no_others(served: Served) -> None:
+    client = auth()
+    connect(client)
+    before = client.refresh_token
+    served.control("reset")
+    for forged in (f"{before}0", before[:-1], "RT-a-b-c", "RT-" + "-".join(["0" * 32] * 3)):
+        with pytest.raises(AuthClientError):
+            auth().refresh(forged)
+    client.refresh()
+    assert client.refresh_token != before
+    with pytest.raises(AuthClientError):
+        auth().refresh(before)
+
+
 def test_an_expired_token_is_refused_until_refreshed(served: Served) -> None:
     client = auth()
     qb = connect(client)

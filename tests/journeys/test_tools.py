@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
 import urllib.request
@@ -79,6 +81,17 @@ def test_all_vendors_are_there_and_the_doctor_finds_them_well(deployment: Deploy
     assert told.code == 0, told.out
     states = {f["what"]: f["state"] for f in told.json()["findings"]}
     assert {states[vendor] for vendor in VENDORS} == {"ok"}
+
+
+def test_vendors_that_were_restarted_are_well_again(deployment: Deployment) -> None:
+    """Their memory is gone; the tokens that we were given before are still good."""
+    asked = ("tools", "try", "quickbooks_get_company", "--json")
+    assert deployment(*asked).json()["state"] == "succeeded"
+    os.kill(next(s["pid"] for s in deployment.state["services"] if s["name"] == "vendors"), signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while (told := deployment(*asked)).code != 0:
+        assert time.monotonic() < deadline, told.out
+        time.sleep(0.3)
 
 
 def test_the_doctor_says_which_vendor_is_ill(deployment: Deployment) -> None:

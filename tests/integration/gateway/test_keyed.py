@@ -182,9 +182,10 @@ async def test_a_repeat_that_is_not_let_in_says_nothing_of_the_first_attempt(ban
 async def test_a_first_attempt_that_is_not_let_in_has_failed(bank: Bank) -> None:
     bank.secrets["STRIPE_API_KEY"] = "sk_test_revoked"
     gateway = await bank.gateway("closer", "resumer")
-    bank.fault(bank.stripe, "429", method="POST", retry_after=0.1)
     await gateway.intake.accept([bank.wish()])
-    await bank.state("failed")
+    row = await bank.state("failed")
+    assert (row["attempt"], row["http_status"]) == (1, 401)
+    assert bank.refunds == []
 
 
 @pytest.mark.rule(9)
