@@ -16,6 +16,7 @@ from services.tool_gateway.credentials import Secrets, sign
 from services.tool_gateway.intake import Ready
 from services.tool_gateway.oauth import Tokens
 from services.tool_gateway.outcome import Answer, Meaning
+from services.tool_gateway.places import Places
 from services.tool_gateway.prepared import Prepared
 from services.tool_gateway.tools import Credential
 from services.tool_gateway.wire import Gate, MaybeSent, NotSent, Wire
@@ -27,19 +28,23 @@ log = logging.getLogger(__name__)
 
 
 class Executor:
-    """Runs calls side by side, at most `concurrency` at once."""
+    """Runs calls side by side. Whoever starts one has taken a place at its vendor, which is given back at its end."""
 
-    def __init__(self, sender: Sender, closer: Closer, *, concurrency: int) -> None:
+    def __init__(self, sender: Sender, closer: Closer, places: Places) -> None:
         self._sender = sender
         self._closer = closer
-        self._slots = asyncio.Semaphore(concurrency)
+        self._places = places
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, ready: Ready) -> None:
         """Begin one call; its outcome goes to the closer."""
         task = asyncio.create_task(self._run(ready))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: self._ended(done, ready.tool.vendor))
+
+    def _ended(self, task: asyncio.Task[None], vendor: str) -> None:
+        self._tasks.discard(task)
+        self._places.give_back(vendor)
 
     async def drain(self, seconds: float) -> None:
         """Let what is on its way come back."""
@@ -47,24 +52,22 @@ class Executor:
             await asyncio.wait(self._tasks, timeout=seconds)
 
     async def _run(self, ready: Ready) -> None:
-        async with self._slots:
-            started = time.monotonic()
-            answer: Answer | None = None
-            try:
-                answer = await self._sender.send(ready)
-                meaning = outcome.of_answer(ready.tool, answer, ready.attempt)
-            except NotSent as error:
-                meaning = outcome.of_not_sent(ready.attempt, error)
-            except MaybeSent as error:
-                meaning = outcome.of_maybe_sent(ready.tool, ready.attempt, error)
-            except Exception as error:
-                log.exception("call %s: unforeseen", ready.call.call_id)
-                meaning = outcome.of_maybe_sent(
-                    ready.tool, ready.attempt, MaybeSent("gateway.error", type(error).__name__)
-                )
-            if ready.doubtful:
-                meaning = outcome.after_doubt(meaning)
-            self._done(ready, answer, meaning, time.monotonic() - started)
+        started = time.monotonic()
+        answer: Answer | None = None
+        try:
+            answer = await self._sender.send(ready)
+            meaning = outcome.of_answer(ready.tool, answer, ready.attempt)
+        except NotSent as error:
+            meaning = outcome.of_not_sent(ready.attempt, error)
+        except MaybeSent as error:
+            meaning = outcome.of_maybe_sent(ready.tool, ready.attempt, error)
+        except Exception as error:
+            log.exception("call %s: unforeseen", ready.call.call_id)
+            unforeseen = MaybeSent("gateway.error", type(error).__name__)
+            meaning = outcome.of_maybe_sent(ready.tool, ready.attempt, unforeseen)
+        if ready.doubtful:
+            meaning = outcome.after_doubt(meaning)
+        self._done(ready, answer, meaning, time.monotonic() - started)
 
     def _done(self, ready: Ready, answer: Answer | None, meaning: Meaning, seconds: float) -> None:
         reached("gateway.after_effect_before_outcome")

@@ -90,18 +90,26 @@ with given as (
 )
 select call_id from closed
 
--- name: claim_due    Calls whose time has come, and repeatable ones whose executor died or overran its lease.
+-- name: claim_due    Calls whose time has come, and repeatable ones whose executor died or overran its lease; of each vendor
+--     no more than it has places: as many as $6 says for those in $5, $4 for any other.
+with due as (
+    select d.call_id, d.state, d.attempt, d.vendor,
+           row_number() over (partition by d.vendor order by d.not_before nulls first, d.step, d.idx) as place
+    from tool_calls d
+    where ((d.state = 'requested' and (d.not_before is null or d.not_before <= now()))
+           or (d.state = 'executing' and d.effect in ('read', 'idempotent', 'keyed')
+               and (d.lease_until < now() or (d.lease_owner <> $1 and not owner_alive(d.lease_owner)))))
+      and not exists (select from pauses p where p.scope in ('all', 'tool:' || d.tool, 'agent:' || d.agent))
+      and not exists (select from runs r where r.run_id = d.run_id and r.status in ('cancelled', 'blocked'))
+)
 update tool_calls c
 set state = 'executing', attempt = c.attempt + 1, lease_owner = $1, lease_until = now() + $2 * interval '1 second',
     not_before = null
 where c.call_id in (
-    select call_id from tool_calls d
-    where ((d.state = 'requested' and (d.not_before is null or d.not_before <= now()))
-           or (d.state = 'executing' and d.effect in ('read', 'idempotent', 'keyed')
-               and (d.lease_until < now() or not owner_alive(d.lease_owner))))
-      and not exists (select from pauses p where p.scope in ('all', 'tool:' || d.tool, 'agent:' || d.agent))
-      and not exists (select from runs r where r.run_id = d.run_id and r.status in ('cancelled', 'blocked'))
-    order by d.not_before nulls first, d.step, d.idx limit $3 for update skip locked)
+    select t.call_id from tool_calls t join due using (call_id, state, attempt)
+    left join unnest($5::text[], $6::int[]) as limited(vendor, places) on limited.vendor = due.vendor
+    where due.place <= coalesce(limited.places, $4)
+    order by due.place limit $3 for update of t skip locked)
 returning c.*
 
 -- name: deny_over    Calls that had not begun when their run was ended from outside never will.
@@ -110,8 +118,8 @@ set state = 'denied', closed_at = clock_timestamp(), error = '{"code": "run.over
 from runs r where c.state = 'requested' and r.run_id = c.run_id and r.status in ('cancelled', 'blocked')
 returning c.call_id, c.attempt
 
--- name: next_due    When the next waiting call may go.
-select min(not_before) from tool_calls where state = 'requested' and not_before is not null
+-- name: next_due    When the next waiting call may go, of vendors that have a place.
+select min(not_before) from tool_calls where state = 'requested' and not_before is not null and vendor <> all($1::text[])
 
 -- name: claim_lost    Single-effect calls whose executor died or overran its lease: nobody can say what happened.
 select d.* from tool_calls d
@@ -142,9 +150,11 @@ select distinct on (i.call_id) i.call_id, i.method, i.url, i.request_headers, i.
                               where s.call_id = e.call_id and s.phase = 'settled' and s.attempt >= e.attempt)) as doubtful
 from ledger_entries i where i.call_id = any($1::text[]) and i.phase = 'intent' order by i.call_id, i.attempt
 
--- name: claim_unknown    Unknown calls due for a look-up; each is looked at by one replica at a time.
+-- name: claim_unknown    Unknown calls due for a look-up, but of vendors that are being asked; each is looked at by one
+--     replica at a time.
 update tool_calls set not_before = now() + least($2 * power(1.5, look_ups), 30) * interval '1 second', look_ups = look_ups + 1
-where call_id in (select call_id from tool_calls where state = 'unknown' and (not_before is null or not_before <= now())
+where call_id in (select call_id from tool_calls
+                  where state = 'unknown' and (not_before is null or not_before <= now()) and vendor <> all($3::text[])
                   order by not_before limit $1 for update skip locked)
 returning *, (select min(at) from ledger_entries l where l.call_id = tool_calls.call_id and l.phase = 'intent') as intended_at
 

@@ -1,7 +1,7 @@
 """From Kafka record to judged call with its intent on record: one batch, one commit.
 
-After the commit, calls that may go at once are handed to the executor; those that must wait for their rate are claimed
-later by the sweep. A repeat of a known call changes nothing; the same identity with other arguments is refused.
+After the commit, calls that may go at once are handed to the executor; those that must wait for their rate, or for a
+place at their vendor, are claimed later by the sweep. A repeat of a known call changes nothing; the same identity with other arguments is refused.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +20,7 @@ from services.tool_gateway.catalogue import Catalogue
 from services.tool_gateway.credentials import Secrets
 from services.tool_gateway.encode import prepare
 from services.tool_gateway.judge import Verdict, judge
+from services.tool_gateway.places import Places
 from services.tool_gateway.prepared import Prepared
 from services.tool_gateway.store import Admitted, GatewayStore, Requested, Standing
 from services.tool_gateway.tools import Rate, Tool
@@ -60,7 +61,7 @@ class Intake:
 
     def __init__(
         self, catalogue: Catalogue, secrets: Secrets, store: GatewayStore, outbox: Outbox,
-        execute: Callable[[Ready], None], wait_until: Callable[[datetime], None], pool: Any,
+        execute: Callable[[Ready], None], wait_until: Callable[[datetime], None], places: Places, pool: Any,
     ) -> None:  # fmt: skip
         self._catalogue = catalogue
         self._secrets = secrets
@@ -68,6 +69,7 @@ class Intake:
         self._outbox = outbox
         self._execute = execute
         self._wait_until = wait_until
+        self._places = places
         self._pool = pool
 
     async def accept(self, records: Sequence[Record]) -> None:
@@ -118,12 +120,21 @@ class Intake:
             self._admitted(call, verdict, standing[call.agent, call.call_id].paused, may_go.get(call.call_id))
             for call, verdict in judged
         ]
-        fresh = await self._store.intake(admitted)
+        fresh: set[str] = set()
+        try:
+            fresh = await self._store.intake(admitted)
+        finally:
+            self._give_back(item for item in admitted if item.call.call_id not in fresh)
         reached("gateway.after_intent")
         for item in admitted:
             if item.call.call_id in fresh:
                 self._go_on(item, started)
         return [calls[i] for i in calls if i not in fresh]
+
+    def _give_back(self, not_started: Iterable[Admitted]) -> None:
+        for item in not_started:
+            if item.prepared and item.vendor:
+                self._places.give_back(item.vendor)
 
     def _go_on(self, item: Admitted, started: float) -> None:
         call = item.call
@@ -140,6 +151,7 @@ class Intake:
             self._wait_until(item.not_before)
 
     def _admitted(self, call: Requested, verdict: Verdict, paused: bool, may_go: datetime | None) -> Admitted:
+        """A call that goes at once has a request, a lease and a place at its vendor."""
         tool = verdict.tool
         if tool is None:
             return self._denied(call, verdict.checks, verdict.error or {})
@@ -151,10 +163,13 @@ class Intake:
         if may_go is not None and may_go > datetime.now(UTC):
             item.not_before = may_go
             return item
+        if not self._places.free(tool.vendor):
+            return item
         try:
             item.prepared = prepare(tool, call.arguments, self._secrets, key=call.call_id)
         except VioxError as error:
             return self._denied(call, verdict.checks, error.as_dict())
+        self._places.take(tool.vendor)
         item.state = "executing"
         item.lease_seconds = lease_seconds(tool)
         return item

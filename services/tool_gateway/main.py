@@ -17,6 +17,7 @@ from services.tool_gateway.guard import Guard
 from services.tool_gateway.intake import Intake
 from services.tool_gateway.library import Library
 from services.tool_gateway.oauth import Tokens
+from services.tool_gateway.places import Places
 from services.tool_gateway.resume import Resumer
 from services.tool_gateway.settle import Settler
 from services.tool_gateway.store import GatewayStore
@@ -27,6 +28,8 @@ from shared.bus.outbox import Outbox
 from shared.runtime.process import Process, run
 from shared.settings import Settings
 from shared.store.pool import Instance, open_pool, passing
+
+TOKEN_CONNECTIONS = 4
 
 
 def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Process:
@@ -72,6 +75,8 @@ class _Gateway:
         settings, secrets = self._settings, self._secrets
         dsn = settings.postgres_dsn.get_secret_value()
         self._pool = await open_pool(dsn, application=topics.GATEWAY, size=settings.postgres_pool_size)
+        # A connection is held while a token endpoint is asked: one that hangs must not take the others'.
+        self._tokens_pool = await open_pool(dsn, application=f"{topics.GATEWAY} tokens", size=TOKEN_CONNECTIONS)
         self._instance = Instance(dsn, topics.GATEWAY)
         store = GatewayStore(self._pool, self._instance.owner)
         self.library = Library(store, catalogue.extra_documents(settings.catalogue), self._values)
@@ -82,12 +87,13 @@ class _Gateway:
         self._wire = Wire(self._guard)
         mailer = Mailer(secrets, self._guard)
         others: dict[str, Connector] = {"smtp": mailer, "postgres": Records(self._pool, secrets)}
-        sender = Sender(self._wire, secrets, Tokens(secrets, self._pool, self._wire), others)
-        self._resumer = Resumer(tools, secrets, store, self.outbox, lambda ready: self._executor.start(ready))
+        sender = Sender(self._wire, secrets, Tokens(secrets, self._tokens_pool, self._wire), others)
+        places = Places(4 * settings.concurrency)
+        self._resumer = Resumer(tools, secrets, store, self.outbox, lambda ready: self._executor.start(ready), places)
         self.closer = Closer(store, self.outbox, self._resumer.wait_until)
-        self._executor = Executor(sender, self.closer, concurrency=4 * settings.concurrency)
+        self._executor = Executor(sender, self.closer, places)
         self._intake = Intake(
-            tools, secrets, store, self.outbox, self._executor.start, self._resumer.wait_until, self._pool
+            tools, secrets, store, self.outbox, self._executor.start, self._resumer.wait_until, places, self._pool
         )
         self.settler = Settler(tools, secrets, store, self.outbox, sender)
         self.doctor = Doctor(tools, secrets, store, sender, mailer)
@@ -111,7 +117,8 @@ class _Gateway:
         await self.producer.stop()
         await self._wire.aclose()
         await self._instance.stop()
-        await asyncio.wait_for(self._pool.close(), 5)
+        for pool in (self._tokens_pool, self._pool):
+            await asyncio.wait_for(pool.close(), 5)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from services.tool_gateway.credentials import Secrets, again
 from services.tool_gateway.encode import prepare
 from services.tool_gateway.intake import LEASE_MARGIN_SECONDS, Ready
 from services.tool_gateway.outcome import MAX_ATTEMPTS
+from services.tool_gateway.places import Places
 from services.tool_gateway.prepared import Prepared
 from services.tool_gateway.store import CallRow, GatewayStore, Intent
 from services.tool_gateway.waiting import announce_waiting
@@ -48,16 +49,18 @@ class Resumer:
 
     def __init__(
         self, catalogue: Catalogue, secrets: Secrets, store: GatewayStore, outbox: Outbox,
-        execute: Callable[[Ready], None],
+        execute: Callable[[Ready], None], places: Places,
     ) -> None:  # fmt: skip
         self._catalogue = catalogue
         self._secrets = secrets
         self._store = store
         self._outbox = outbox
         self._execute = execute
+        self._places = places
         self._next: datetime | None = None
         self._wake = asyncio.Event()
         self._stopping = False
+        places.on_free(self._wake.set)
 
     def wait_until(self, moment: datetime) -> None:
         """Somebody's turn comes at this moment; do not sleep past it."""
@@ -77,7 +80,7 @@ class Resumer:
                     await self._give_up_lost()
                 while not self._stopping and await self._send_due() == BATCH:
                     pass
-                self._next = await self._store.next_due()
+                self._next = await self._store.next_due(self._places.full())
             except Exception as error:  # noqa: BLE001  # Postgres away: nothing is lost, look again
                 log.warning("sweep of calls failed: %s", error)
             await self._sleep()
@@ -96,7 +99,7 @@ class Resumer:
         lease = longest + LEASE_MARGIN_SECONDS
         ready: list[Ready] = []
         async with self._store.transaction() as connection, connection.transaction():
-            rows = await self._store.claim_due(connection, lease, BATCH)
+            rows = await self._store.claim_due(connection, lease, self._places, BATCH)
             repeats = [row.call_id for row in rows if row.effect == "keyed" and row.attempt > 1]
             sent_before = await self._store.first_intents(connection, repeats)
             items = []
@@ -112,6 +115,7 @@ class Resumer:
         if rows:
             reached("gateway.after_intent")
         for one in ready:
+            self._places.take(one.tool.vendor)
             self._execute(one)
         return len(rows)
 

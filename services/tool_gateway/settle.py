@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -30,7 +31,6 @@ from services.tool_gateway.store import CallRow, GatewayStore
 from services.tool_gateway.tools import Settle, Tool
 from services.tool_gateway.wire import MaybeSent, NotSent
 from shared.bus.outbox import Outbox, insert
-from shared.errors import BadInput
 from shared.telemetry import metrics
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ CLOCK_SKEW = timedelta(seconds=5)  # between us and a vendor's creation times
 
 
 class Settler:
-    """Looks up unknown calls, one after another."""
+    """Looks up unknown calls, those of one vendor one after another."""
 
     def __init__(
         self, catalogue: Catalogue, secrets: Secrets, store: GatewayStore, outbox: Outbox, sender: Sender
@@ -49,23 +49,29 @@ class Settler:
         self._store = store
         self._outbox = outbox
         self._sender = sender
+        self._asking: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        while True:
-            try:
-                for row in await self._store.claim_unknown(20, LOOK_EVERY_SECONDS):
-                    await self._try(_with_key(row))
-                metrics.CALLS_UNKNOWN.set(await self._store.count_unknown())
-            except Exception as error:  # noqa: BLE001  # Postgres away, vendor odd: look again later
-                log.warning("settling failed: %s", error)
-            await asyncio.sleep(0.5)
+        async with asyncio.TaskGroup() as group:
+            while True:
+                try:
+                    found = await self._store.claim_unknown(20, LOOK_EVERY_SECONDS, list(self._asking))
+                    for vendor in {row.vendor for row in found}:
+                        rows = [_with_key(row) for row in found if row.vendor == vendor]
+                        self._asking[vendor] = group.create_task(self._look_up(vendor, rows))
+                    metrics.CALLS_UNKNOWN.set(await self._store.count_unknown())
+                except Exception as error:  # noqa: BLE001  # Postgres away: look again later
+                    log.warning("settling failed: %s", error)
+                await asyncio.sleep(0.5)
 
-    async def _try(self, row: CallRow) -> None:
+    async def _look_up(self, vendor: str, rows: Sequence[CallRow]) -> None:
         """One that cannot be looked up does not keep the others from it."""
-        try:
-            await self._look(row)
-        except BadInput as error:
-            log.warning("call %s cannot be looked up: %s", row.call_id, error)
+        for row in rows:
+            try:
+                await self._look(row)
+            except Exception as error:  # noqa: BLE001  # arguments that do not fit, Postgres away, vendor odd
+                log.warning("call %s cannot be looked up: %s", row.call_id, error)
+        del self._asking[vendor]
 
     async def _look(self, row: CallRow) -> None:
         tool = self._catalogue.tools.get(row.tool)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from services.tool_gateway.catalogue import Catalogue
 from services.tool_gateway.credentials import shown
+from services.tool_gateway.places import Places
 from services.tool_gateway.prepared import Prepared
 from shared.bus.outbox import Outgoing, columns
 from shared.ids import CallId, RunId, ThreadId
@@ -82,6 +83,7 @@ class CallRow:
     thread_id: ThreadId
     conversation_id: str
     tool: str
+    vendor: str
     effect: str
     state: str
     arguments: dict[str, Any]
@@ -236,15 +238,18 @@ class GatewayStore:
         )
         return {row["call_id"] for row in rows}
 
-    async def claim_due(self, connection: Any, lease_seconds: float, limit: int) -> list[CallRow]:
-        rows = await connection.fetch(SQL["claim_due"], self._owner, lease_seconds, limit)
+    async def claim_due(self, connection: Any, lease_seconds: float, places: Places, limit: int) -> list[CallRow]:
+        limited = places.limited()
+        rows = await connection.fetch(
+            SQL["claim_due"], self._owner, lease_seconds, limit, places.most, list(limited), list(limited.values())
+        )
         return [_call_row(row) for row in rows]
 
     async def deny_over(self, connection: Any) -> list[tuple[str, int]]:
         return [(row["call_id"], row["attempt"]) for row in await connection.fetch(SQL["deny_over"])]
 
-    async def next_due(self) -> datetime | None:
-        moment: datetime | None = await self._pool.fetchval(SQL["next_due"])
+    async def next_due(self, full: Sequence[str]) -> datetime | None:
+        moment: datetime | None = await self._pool.fetchval(SQL["next_due"], list(full))
         return moment
 
     async def claim_lost(self, connection: Any, limit: int) -> list[CallRow]:
@@ -278,8 +283,8 @@ class GatewayStore:
             for r in rows
         }
 
-    async def claim_unknown(self, limit: int, again_seconds: float) -> list[CallRow]:
-        rows = await self._pool.fetch(SQL["claim_unknown"], limit, again_seconds)
+    async def claim_unknown(self, limit: int, again_seconds: float, but_of: Sequence[str]) -> list[CallRow]:
+        rows = await self._pool.fetch(SQL["claim_unknown"], limit, again_seconds, list(but_of))
         return [_call_row(row, row["intended_at"]) for row in rows]
 
     async def look_again(self, call: str, at: datetime) -> None:
@@ -367,6 +372,7 @@ def _call_row(row: Any, intended_at: datetime | None = None) -> CallRow:
         row["thread_id"],
         row["conversation_id"],
         row["tool"],
+        row["vendor"],
         row["effect"],
         row["state"],
         row["arguments"],

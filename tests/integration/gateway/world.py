@@ -29,6 +29,7 @@ from services.tool_gateway.execute import Connector, Executor, Sender
 from services.tool_gateway.guard import Guard
 from services.tool_gateway.intake import Intake
 from services.tool_gateway.oauth import Tokens
+from services.tool_gateway.places import Places
 from services.tool_gateway.resume import Resumer
 from services.tool_gateway.settle import Settler
 from services.tool_gateway.store import GatewayStore
@@ -54,8 +55,9 @@ class Gateway:
     """One replica of the gateway without Kafka around it."""
 
     def __init__(
-        self, pool: Pool, dsn: str, secrets: dict[str, str], timeout: float = 1.0, lag_seconds: float = 0.2
-    ) -> None:
+        self, pool: Pool, dsn: str, secrets: dict[str, str], timeout: float = 1.0, lag_seconds: float = 0.2,
+        per_vendor: int = 16,
+    ) -> None:  # fmt: skip
         loaded = catalogue.load()
         tools = [
             replace(
@@ -76,19 +78,26 @@ class Gateway:
         self.tokens = Tokens(values, pool, self.wire)
         others: dict[str, Connector] = {"smtp": Mailer(values, Guard(loopback=True)), "postgres": Records(pool, values)}
         self.sender = Sender(self.wire, values, self.tokens, others)
-        self.resumer = Resumer(self.catalogue, values, self.store, outbox, lambda ready: self.executor.start(ready))
+        places = Places(per_vendor)
+        self.resumer = Resumer(
+            self.catalogue, values, self.store, outbox, lambda ready: self.executor.start(ready), places
+        )
         self.closer = Closer(self.store, outbox, self.resumer.wait_until)
-        self.executor = Executor(self.sender, self.closer, concurrency=16)
+        self.executor = Executor(self.sender, self.closer, places)
         self.intake = Intake(
-            self.catalogue, values, self.store, outbox, self.executor.start, self.resumer.wait_until, pool
+            self.catalogue, values, self.store, outbox, self.executor.start, self.resumer.wait_until, places, pool
         )
         self.settler = Settler(self.catalogue, values, self.store, outbox, self.sender)
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self, *loops: str) -> None:
         await self.instance.start()
+        self.go_on(*loops or ("closer", "resumer", "settler"))
+
+    def go_on(self, *loops: str) -> None:
+        """Start these loops, too."""
         runs = {"closer": self.closer.run, "resumer": self.resumer.run, "settler": self.settler.run}
-        self._loops = [asyncio.create_task(runs[name]()) for name in loops or runs]
+        self._loops += [asyncio.create_task(runs[name]()) for name in loops]
 
     async def die(self) -> None:
         """As by SIGKILL: loops gone, session gone, what is in flight goes on to nobody."""
@@ -111,6 +120,7 @@ class World:
         self.hubspot, self.twilio, self.quickbooks = HubSpot(index_delay=0), Twilio(), QuickBooks()
         self.hubspot.unlimited = True
         self.seen: list[tuple[str, str, bytes]] = []
+        self.hanging: web.Application | None = None  # reads what it is asked and does not answer until it is set free
         self._gateways: list[Gateway] = []
         self._runners: list[web.AppRunner] = []
 
@@ -136,10 +146,12 @@ class World:
     async def _keep(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """What the vendors were asked, byte for byte: method, path with query, body."""
         self.seen.append((request.method, request.raw_path, await request.read()))
+        while request.app is self.hanging:
+            await asyncio.sleep(0.01)
         return await handler(request)
 
-    async def gateway(self, *loops: str, timeout: float = 1.0) -> Gateway:
-        made = Gateway(self._pool, self._dsn, self.secrets, timeout)
+    async def gateway(self, *loops: str, timeout: float = 1.0, per_vendor: int = 16) -> Gateway:
+        made = Gateway(self._pool, self._dsn, self.secrets, timeout, per_vendor=per_vendor)
         await made.start(*loops)
         self._gateways.append(made)
         return made

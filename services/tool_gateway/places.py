@@ -1,0 +1,42 @@
+"""How many calls may be on their way to each vendor at once, so that one that hangs holds up nobody else.
+
+A call that finds no place stays in the table, without a lease, until one is free: what has a lease is being sent.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+
+class Places:
+    """`most` calls to each vendor. A place is taken when a call is admitted or claimed, and given back after its exchange."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._taken: Counter[str] = Counter()
+        self._on_free: Callable[[], None] = lambda: None
+
+    def on_free(self, wake: Callable[[], None]) -> None:
+        """Call `wake` whenever a vendor that had no place has one again."""
+        self._on_free = wake
+
+    def take(self, vendor: str) -> None:
+        self._taken[vendor] += 1
+
+    def give_back(self, vendor: str) -> None:
+        self._taken[vendor] -= 1
+        if self._taken[vendor] == self.most - 1:
+            self._on_free()
+        if not self._taken[vendor]:
+            del self._taken[vendor]
+
+    def free(self, vendor: str) -> int:
+        return max(self.most - self._taken[vendor], 0)
+
+    def limited(self) -> dict[str, int]:
+        """Places left at the vendors that have calls on their way; any other has `most`."""
+        return {vendor: self.free(vendor) for vendor in self._taken}
+
+    def full(self) -> list[str]:
+        return [vendor for vendor, free in self.limited().items() if not free]
