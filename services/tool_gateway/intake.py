@@ -1,7 +1,8 @@
 """From Kafka record to judged call with its intent on record: one batch, one commit.
 
 After the commit, calls that may go at once are handed to the executor; those that must wait for their rate, or for a
-place at their vendor, are claimed later by the sweep. A repeat of a known call changes nothing; the same identity with other arguments is refused.
+place at their vendor, are claimed later by the sweep. A repeat of a known call changes nothing; the same identity with
+other arguments is refused.
 """
 
 from __future__ import annotations

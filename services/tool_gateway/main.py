@@ -14,7 +14,7 @@ from services.tool_gateway.credentials import Secrets
 from services.tool_gateway.doctor import Doctor
 from services.tool_gateway.execute import Connector, Executor, Sender
 from services.tool_gateway.guard import Guard
-from services.tool_gateway.intake import Intake
+from services.tool_gateway.intake import Intake, Ready
 from services.tool_gateway.library import Library
 from services.tool_gateway.oauth import Tokens
 from services.tool_gateway.places import Places
@@ -89,7 +89,7 @@ class _Gateway:
         others: dict[str, Connector] = {"smtp": mailer, "postgres": Records(self._pool, secrets)}
         sender = Sender(self._wire, secrets, Tokens(secrets, self._tokens_pool, self._wire), others)
         places = Places(4 * settings.concurrency)
-        self._resumer = Resumer(tools, secrets, store, self.outbox, lambda ready: self._executor.start(ready), places)
+        self._resumer = Resumer(tools, secrets, store, self.outbox, self._start_call, places)
         self.closer = Closer(store, self.outbox, self._resumer.wait_until)
         self._executor = Executor(sender, self.closer, places)
         self._intake = Intake(
@@ -102,6 +102,9 @@ class _Gateway:
         )
         await self._instance.start()
         await store.publish(tools)
+
+    def _start_call(self, ready: Ready) -> None:
+        self._executor.start(ready)
 
     async def keep_resuming(self) -> None:
         await self._resumer.run()
