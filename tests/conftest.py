@@ -23,7 +23,7 @@ from shared.store.pool import Pool, open_pool
 ROOT = Path(__file__).parent.parent
 BROKER = os.environ.get("VIOX_TEST_BROKER", "embedded")
 TABLES = ("threads, runs, steps, prompts, inbox, outbox, addresses, routes, catalogue, tool_calls, ledger_entries, "
-          "dead_letters, rate_limits, pauses, checkpoints, checkpoint_writes, documents, oauth_tokens, records, notes")  # fmt: skip
+          "dead_letters, rate_limits, pauses, checkpoints, checkpoint_writes, documents, oauth_tokens, records, record_writes, notes")  # fmt: skip
 
 
 @pytest.fixture(scope="session")

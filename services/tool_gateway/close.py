@@ -17,6 +17,7 @@ from services.tool_gateway.waiting import announce_waiting
 from shared.bus import topics
 from shared.bus.messages import call_closed
 from shared.bus.outbox import Outbox, Outgoing, outgoing
+from shared.store.pool import passing
 from shared.telemetry import metrics
 from shared.telemetry.hold import reached
 
@@ -77,8 +78,12 @@ class Closer:
                 metrics.LEDGER_WRITES.labels("ok").inc()
                 self.problem = None
                 break
-            except Exception as error:  # noqa: BLE001  # Postgres away: hold on to the outcomes and try again
+            except Exception as error:  # noqa: BLE001  # sorted out below
                 metrics.LEDGER_WRITES.labels("failed").inc()
+                if not passing(error):
+                    await self._write_apart(batch, error)
+                    return
+                # Postgres away: hold on to the outcomes and try again.
                 self.problem = f"the ledger cannot be written: {error}"
                 log.warning("%s; trying again", self.problem)
                 await asyncio.sleep(delay)
@@ -91,6 +96,23 @@ class Closer:
                 answers.append(answer)
         self._outbox.publish(answers)
         reached("gateway.after_publish_before_offset")
+
+    async def _write_apart(self, batch: list[_Closing], error: Exception) -> None:
+        """One outcome that no table takes must not hold up its neighbours: it ends as unknown, which says why."""
+        if len(batch) > 1:
+            for closing in batch:
+                await self._write([closing])
+            return
+        (closing,) = batch
+        call = closing.ready.call
+        if closing.outcome.state == "unknown":
+            log.error("call %s: its outcome cannot be written at all: %r", call.call_id, error)
+            metrics.INCIDENTS.labels("call.unwritable_outcome").inc()
+            return
+        log.error("call %s: its outcome cannot be written: %r", call.call_id, error)
+        why = {"code": "gateway.unwritable", "message": f"the answer cannot be kept: {type(error).__name__}."}
+        meaning = Meaning("unknown", error=why, doubt=True)
+        await self._write([_Closing(closing.ready, _outcome(closing.ready, None, meaning, 0.0), meaning)])
 
     async def _store_outcomes(self, outcomes: list[Outcome]) -> set[str]:
         if all(o.state != "unknown" for o in outcomes):
@@ -114,7 +136,10 @@ class Closer:
         log.warning("call %s %s: %s after attempt %d: %s", call.call_id, call.tool, end.state, ready.attempt,
                     (end.error or {}).get("message"))  # fmt: skip
         if closing.meaning.throttled and ready.tool.rate:
-            await self._store.hold_rate(rate_key(ready.tool.rate, call.arguments), closing.meaning.wait_seconds)
+            try:
+                await self._store.hold_rate(rate_key(ready.tool.rate, call.arguments), closing.meaning.wait_seconds)
+            except Exception as error:  # noqa: BLE001  # the calls that come too early are told so by the vendor
+                log.warning("the pause of %s is not kept: %s", ready.tool.rate.key, error)
         if end.not_before:
             self._wait_until(end.not_before)
         return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote_plus
 
@@ -18,6 +18,7 @@ from services.tool_gateway.tools import Credential
 from shared.errors import BadInput
 
 MARKED = re.compile(r'\{"\$secret":"[^"]+"\}$')
+SHORTEST_PROOF = 8
 Headers = list[tuple[str, str]]
 TokenOf = Callable[[Credential], Awaitable[str]]
 
@@ -73,13 +74,33 @@ def _read(path: Path, field: str) -> str:
         ) from error
 
 
-async def sign(prepared: Prepared, secrets: Secrets, token_of: TokenOf) -> tuple[str, Headers]:
-    """URL and headers as they go out, credentials included."""
-    url, headers = prepared.url, list(prepared.headers)
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A request as it goes out, credentials included; `proofs` are those credentials: marker → what it stands for."""
+
+    url: str
+    headers: Headers
+    proofs: dict[str, str]
+
+
+async def sign(prepared: Prepared, secrets: Secrets, token_of: TokenOf) -> Signed:
+    """Put the credentials into a request."""
+    url, headers, proofs = prepared.url, list(prepared.headers), {}
     for credential in prepared.auth:
         value = await token_of(credential) if credential.scheme == "oauth2" else _plain(credential, secrets)
         url, headers = _joined(credential, value, url, headers)
-    return url, headers
+        proofs["+".join(credential.secrets)] = value
+        if credential.scheme == "basic":
+            proofs[credential.secrets[-1]] = secrets.get(credential.secrets[-1])
+    return Signed(url, headers, proofs)
+
+
+def without_proofs(text: bytes, proofs: Mapping[str, str]) -> bytes:
+    """What a vendor answered, without the credentials that it says back to us. Short ones could be anything and stay."""
+    for name, value in proofs.items():
+        if len(value) >= SHORTEST_PROOF and value.encode() in text:
+            text = text.replace(value.encode(), b"[secret " + name.encode() + b"]")
+    return text
 
 
 def shown(prepared: Prepared) -> tuple[str, Headers]:

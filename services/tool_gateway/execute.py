@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -12,13 +13,13 @@ import httpx2
 
 from services.tool_gateway import outcome
 from services.tool_gateway.close import Closer
-from services.tool_gateway.credentials import Secrets, sign
+from services.tool_gateway.credentials import Secrets, sign, without_proofs
 from services.tool_gateway.intake import Ready
 from services.tool_gateway.oauth import Tokens
 from services.tool_gateway.outcome import Answer, Meaning
 from services.tool_gateway.places import Places
 from services.tool_gateway.prepared import Prepared
-from services.tool_gateway.tools import Credential
+from services.tool_gateway.tools import Credential, Tool
 from services.tool_gateway.wire import Gate, MaybeSent, NotSent, Wire
 from shared.errors import BadInput
 from shared.telemetry import metrics
@@ -66,7 +67,7 @@ class Executor:
             unforeseen = MaybeSent("gateway.error", type(error).__name__)
             meaning = outcome.of_maybe_sent(ready.tool, ready.attempt, unforeseen)
         if ready.doubtful:
-            meaning = outcome.after_doubt(meaning)
+            meaning = outcome.after_doubt(ready.tool, meaning)
         self._done(ready, answer, meaning, time.monotonic() - started)
 
     def _done(self, ready: Ready, answer: Answer | None, meaning: Meaning, seconds: float) -> None:
@@ -112,19 +113,40 @@ class Sender:
 
         prepared = ready.prepared
         try:
-            url, headers = await sign(prepared, self._secrets, token_of)
+            signed = await sign(prepared, self._secrets, token_of)
+            request = httpx2.Request(
+                prepared.method,
+                signed.url,
+                headers=[(name.encode(), value.encode()) for name, value in signed.headers],
+                stream=httpx2.ByteStream(prepared.body),
+                extensions={"timeout": {"connect": 5.0, "read": _seconds(ready)}, "viox.gate": _gate(ready)},
+            )
+        except NotSent:
+            raise
         except BadInput as error:
             raise NotSent(error.code, error.message, field=error.field, remedy=error.remedy) from error
-        request = httpx2.Request(
-            prepared.method,
-            url,
-            headers=[(name.encode(), value.encode()) for name, value in headers],
-            stream=httpx2.ByteStream(prepared.body),
-            extensions={"timeout": {"connect": 5.0, "read": _seconds(ready)}, "viox.gate": _gate(ready)},
-        )
+        except Exception as error:
+            # Postgres away, a URL too long: whatever it is, nothing has been sent.
+            raise NotSent("http.not_sent", f"no request could be made: {type(error).__name__}.") from error
         response = await self._wire.handle_async_request(request)
-        raw = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw]
-        return Answer(response.status_code, raw, response.extensions["viox.body"]), used
+        return _answer(ready.tool, response, signed.proofs), used
+
+
+def _answer(tool: Tool, response: httpx2.Response, proofs: Mapping[str, str]) -> Answer:
+    """The response byte for byte, but for our credentials, where a vendor says them back."""
+    raw = [
+        (name.decode("latin-1"), without_proofs(value, proofs).decode("latin-1"))
+        for name, value in response.headers.raw
+    ]
+    answer = Answer(response.status_code, raw, response.extensions["viox.body"])
+    with contextlib.suppress(ValueError):
+        plain = answer.plain()
+        if (hidden := without_proofs(plain, proofs)) != plain:
+            metrics.INCIDENTS.labels("secret.echoed").inc()
+            log.warning("%s answers with the credential it was sent; it is not kept", tool.vendor)
+            kept = [(name, value) for name, value in raw if name.lower() != "content-encoding"]
+            return Answer(response.status_code, kept, hidden)
+    return answer
 
 
 def _seconds(ready: Ready) -> float:

@@ -13,17 +13,17 @@ from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text
 with given as (
     select * from unnest($1::text[], $2::uuid[], $3::int[], $4::int[], $5::text[], $6::uuid[], $7::text[], $8::text[],
                          $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::float8[],
-                         $16::timestamptz[], $17::text[], $18::text[], $19::text[], $20::text[])
+                         $16::timestamptz[], $17::text[], $18::text[], $19::text[], $20::text[], $38::timestamptz[])
         as u(call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state, arguments,
-             sha256, lease_owner, lease_seconds, not_before, error, traceparent, phase, checks)
+             sha256, lease_owner, lease_seconds, not_before, error, traceparent, phase, checks, deadline)
 ), fresh as (
     insert into tool_calls (call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state,
-                            arguments, arguments_sha256, attempt, lease_owner, lease_until, not_before, error,
-                            traceparent, closed_at)
+                            arguments, arguments_sha256, attempt, lease_owner, lease_until, not_before, turn_reserved, error,
+                            traceparent, deadline, closed_at)
     select call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state, arguments::json, sha256,
            case when state = 'executing' then 1 else 0 end, lease_owner,
-           case when lease_seconds > 0 then now() + lease_seconds * interval '1 second' end, not_before, error::json,
-           traceparent, case when state = 'denied' then now() end
+           case when lease_seconds > 0 then now() + lease_seconds * interval '1 second' end, not_before, not_before is not null,
+           error::json, traceparent, deadline, case when state = 'denied' then now() end
     from given on conflict do nothing
     returning call_id
 ), entries as (
@@ -49,7 +49,7 @@ with given as (
 select call_id from fresh
 
 -- name: known_calls
-select call_id, agent, tool, arguments_sha256, state from tool_calls where call_id = any($1::text[])
+select call_id, agent, tool, arguments_sha256, state, attempt, lease_owner from tool_calls where call_id = any($1::text[])
 
 -- name: take_rates    Reserve n places under each key; returns when each may go. The row lock makes replicas agree.
 select * from take_rates($1::text[], $2::float8[], $3::int[], $4::int[])
@@ -58,7 +58,8 @@ select * from take_rates($1::text[], $2::float8[], $3::int[], $4::int[])
 insert into rate_limits (key, tat) values ($1, now() + $2 * interval '1 second')
 on conflict (key) do update set tat = greatest(rate_limits.tat, excluded.tat)
 
--- name: close    Outcomes of attempts, written only while the attempt is still the call's own. What is late drops out.
+-- name: close    Outcomes of attempts, written only while the attempt is still the call's own. What is late drops out, unless
+--     it says for certain how an attempt ended that was given up as unknown: then it settles the call.
 with given as (
     select * from unnest($1::text[], $2::int[], $3::text[], $4::int[], $5::real[], $6::text[], $7::text[],
                          $8::timestamptz[])
@@ -66,12 +67,13 @@ with given as (
 ), closed as (
     update tool_calls c
     set state = g.state, http_status = g.http_status, latency_ms = g.latency_ms, result = g.result::json, error = g.error::json,
-        not_before = g.not_before, lease_owner = null,
+        not_before = g.not_before, turn_reserved = false, lease_owner = null,
         lease_until = case when g.state = 'unknown' then c.lease_until end,
         unknown_since = case when g.state = 'unknown' then clock_timestamp() end,
         closed_at = case when g.state in ('succeeded', 'failed') then clock_timestamp() end
     from given g
-    where c.call_id = g.call_id and c.attempt = g.attempt and c.state = 'executing' and c.lease_owner = $9
+    where c.call_id = g.call_id and c.attempt = g.attempt
+      and ((c.state = 'executing' and c.lease_owner = $9) or (c.state = 'unknown' and g.state in ('succeeded', 'failed')))
     returning c.call_id
 ), answers as (
     insert into outbox (outbox_id, owner, topic, key, value, headers, source, message_id, receivers)
@@ -81,8 +83,12 @@ with given as (
     join closed on closed.call_id = u.message_id
 ), entries as (
     insert into ledger_entries (call_id, attempt, phase, status, response_headers, response_body, response_sha256, detail)
-    select u.call_id, u.attempt, case when closed.call_id is null then 'incident' else 'outcome' end, u.status, u.headers::json,
-           u.body, u.sha256, u.detail::json
+    select u.call_id, u.attempt,
+           case when closed.call_id is null then 'incident'
+                when exists (select from ledger_entries l
+                             where l.call_id = u.call_id and l.attempt = u.attempt and l.phase = 'outcome') then 'settled'
+                else 'outcome' end,
+           u.status, u.headers::json, u.body, u.sha256, u.detail::json
     from unnest($18::text[], $19::int[], $20::int[], $21::text[], $22::bytea[], $23::text[], $24::text[])
         as u(call_id, attempt, status, headers, body, sha256, detail)
     left join closed using (call_id)
@@ -91,10 +97,11 @@ with given as (
 select call_id from closed
 
 -- name: claim_due    Calls whose time has come, and repeatable ones whose executor died or overran its lease; of each vendor
---     no more than it has places: as many as $6 says for those in $5, $4 for any other.
+--     no more than it has places: as many as $6 says for those in $5, $4 for any other. Their leases are $2 seconds, but
+--     $8 for the tools in $7.
 with due as (
     select d.call_id, d.state, d.attempt, d.vendor,
-           row_number() over (partition by d.vendor order by d.not_before nulls first, d.step, d.idx) as place
+           row_number() over (partition by d.vendor order by coalesce(d.not_before, d.created_at), d.step, d.idx) as place
     from tool_calls d
     where ((d.state = 'requested' and (d.not_before is null or d.not_before <= now()))
            or (d.state = 'executing' and d.effect in ('read', 'idempotent', 'keyed')
@@ -103,8 +110,9 @@ with due as (
       and not exists (select from runs r where r.run_id = d.run_id and r.status in ('cancelled', 'blocked'))
 )
 update tool_calls c
-set state = 'executing', attempt = c.attempt + 1, lease_owner = $1, lease_until = now() + $2 * interval '1 second',
-    not_before = null
+set state = 'executing', attempt = c.attempt + 1, lease_owner = $1,
+    lease_until = now() + coalesce((select l.seconds from unnest($7::text[], $8::float8[]) as l(tool, seconds) where l.tool = c.tool),
+                                   $2) * interval '1 second'
 where c.call_id in (
     select t.call_id from tool_calls t join due using (call_id, state, attempt)
     left join unnest($5::text[], $6::int[]) as limited(vendor, places) on limited.vendor = due.vendor
@@ -112,18 +120,30 @@ where c.call_id in (
     order by due.place limit $3 for update of t skip locked)
 returning c.*
 
--- name: deny_over    Calls that had not begun when their run was ended from outside never will.
+-- name: put_back    Claimed calls whose turn at their rate is later: as if they had not been claimed.
 update tool_calls c
-set state = 'denied', closed_at = clock_timestamp(), error = '{"code": "run.over", "message": "the run was cancelled or blocked."}'
-from runs r where c.state = 'requested' and r.run_id = c.run_id and r.status in ('cancelled', 'blocked')
+set state = 'requested', attempt = c.attempt - 1, lease_owner = null, lease_until = null, not_before = u.at, turn_reserved = true
+from unnest($1::text[], $2::timestamptz[]) as u(call_id, at) where c.call_id = u.call_id
+
+-- name: deny_over    Calls that certainly had no effect when their run was ended from outside never will have one.
+update tool_calls c
+set state = 'denied', closed_at = clock_timestamp(), lease_owner = null,
+    error = '{"code": "run.over", "message": "the run was cancelled or blocked."}'
+from runs r where r.run_id = c.run_id and r.status in ('cancelled', 'blocked')
+  and ((c.state = 'requested' and (c.attempt = 0 or c.effect = 'read' or not call_doubtful(c.call_id)))
+       or (c.state = 'executing' and c.effect = 'read' and (c.lease_until < now() or not owner_alive(c.lease_owner))))
 returning c.call_id, c.attempt
 
 -- name: next_due    When the next waiting call may go, of vendors that have a place.
 select min(not_before) from tool_calls where state = 'requested' and not_before is not null and vendor <> all($1::text[])
 
--- name: claim_lost    Single-effect calls whose executor died or overran its lease: nobody can say what happened.
+-- name: claim_lost    Calls of which nobody can say what happened, and that may not be repeated: single-effect ones whose executor
+--     died or overran its lease; others, too, when their run was ended from outside.
 select d.* from tool_calls d
-where d.state = 'executing' and d.effect = 'once' and (d.lease_until < now() or not owner_alive(d.lease_owner))
+where ((d.state = 'executing' and (d.lease_until < now() or not owner_alive(d.lease_owner)))
+       or (d.state = 'requested' and d.attempt > 0 and call_doubtful(d.call_id)))
+  and ((d.state = 'executing' and d.effect = 'once')
+       or (d.effect <> 'read' and exists (select from runs r where r.run_id = d.run_id and r.status in ('cancelled', 'blocked'))))
 limit $1 for update skip locked
 
 -- name: mark_unknown
@@ -143,16 +163,12 @@ on conflict (call_id, attempt, phase) do nothing
 -- name: first_intents    What was sent the first time, for calls that must be repeated byte for byte, and whether any attempt
 --     since may have taken effect: its outcome is missing or says so, and no look-up found it absent.
 select distinct on (i.call_id) i.call_id, i.method, i.url, i.request_headers, i.request_body, i.at,
-    exists (select from ledger_entries e
-            left join ledger_entries o on o.call_id = e.call_id and o.attempt = e.attempt and o.phase = 'outcome'
-            where e.call_id = i.call_id and e.phase = 'intent' and (o.call_id is null or o.detail->>'doubt' = 'true')
-              and not exists (select from ledger_entries s
-                              where s.call_id = e.call_id and s.phase = 'settled' and s.attempt >= e.attempt)) as doubtful
+    call_doubtful(i.call_id) as doubtful
 from ledger_entries i where i.call_id = any($1::text[]) and i.phase = 'intent' order by i.call_id, i.attempt
 
 -- name: claim_unknown    Unknown calls due for a look-up, but of vendors that are being asked; each is looked at by one
 --     replica at a time.
-update tool_calls set not_before = now() + least($2 * power(1.5, look_ups), 30) * interval '1 second', look_ups = look_ups + 1
+update tool_calls set not_before = now() + least($2 * power(1.5, least(look_ups, 20)), 30) * interval '1 second', look_ups = look_ups + 1
 where call_id in (select call_id from tool_calls
                   where state = 'unknown' and (not_before is null or not_before <= now()) and vendor <> all($3::text[])
                   order by not_before limit $1 for update skip locked)
@@ -161,16 +177,20 @@ returning *, (select min(at) from ledger_entries l where l.call_id = tool_calls.
 -- name: look_again    Sooner than planned: the vendor did not answer, or absence begins to count before the next look.
 update tool_calls set not_before = least(not_before, $2) where call_id = $1 and state = 'unknown'
 
--- name: taken_items    Which of these vendor-side ids already belong to another call of the tool.
+-- name: settling    One replica at a time gives the items at a vendor to the calls of a tool.
+select pg_advisory_xact_lock(7002, hashtext($1))
+
+-- name: taken_items    Which of these vendor-side ids already belong to another call of the tool. What was made after $4 was
+--     answered after it, too.
 select result#>>$2::text[] as id from tool_calls
-where tool = $1 and state = 'succeeded' and result#>>$2::text[] = any($3::text[])
+where tool = $1 and state = 'succeeded' and closed_at >= $4 and result#>>$2::text[] = any($3::text[])
 
 -- name: settle    An unknown call gets its end. Conditional on it still being unknown: look-up, person and late answer race.
 update tool_calls set state = $2, result = $3, error = $4, closed_at = clock_timestamp(), unknown_since = null, not_before = null
 where call_id = $1 and state = 'unknown' returning *
 
 -- name: try_again    Proven that nothing happened: the call goes back to be sent, as if it had never left.
-update tool_calls set state = 'requested', error = null, unknown_since = null, not_before = now()
+update tool_calls set state = 'requested', error = null, unknown_since = null, not_before = now(), turn_reserved = false
 where call_id = $1 and state = 'unknown' returning call_id
 
 -- name: enter

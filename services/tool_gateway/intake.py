@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -72,6 +71,7 @@ class Intake:
         self._wait_until = wait_until
         self._places = places
         self._pool = pool
+        self._unsure: dict[CallId, tuple[Admitted, float]] = {}  # whether they were stored, nobody told us
 
     async def accept(self, records: Sequence[Record]) -> None:
         """Store a batch. When this returns every record is a call row or a dead letter."""
@@ -116,16 +116,24 @@ class Intake:
         judged = [
             (call, judge(call, standing[call.agent, call.call_id], self._catalogue)) for call, _ in calls.values()
         ]
-        may_go = await self._reserve_rates([(c, v.tool) for c, v in judged if v.tool])
+        rated = [
+            (call.call_id, tool.rate, rate_key(tool.rate, call.arguments))
+            for call, verdict in judged
+            if (tool := verdict.tool) and tool.rate and self._places.free(tool.vendor)
+            if not standing[call.agent, call.call_id].paused
+        ]
+        may_go = await self._store.take_turns(rated)
         admitted = [
             self._admitted(call, verdict, standing[call.agent, call.call_id].paused, may_go.get(call.call_id))
             for call, verdict in judged
         ]
-        fresh: set[str] = set()
         try:
             fresh = await self._store.intake(admitted)
-        finally:
-            self._give_back(item for item in admitted if item.call.call_id not in fresh)
+        except BaseException:
+            self._unsure |= {item.call.call_id: (item, started) for item in admitted if item.prepared}
+            self._give_back(admitted)
+            raise
+        self._give_back(item for item in admitted if item.call.call_id not in fresh)
         reached("gateway.after_intent")
         for item in admitted:
             if item.call.call_id in fresh:
@@ -134,20 +142,19 @@ class Intake:
 
     def _give_back(self, not_started: Iterable[Admitted]) -> None:
         for item in not_started:
-            if item.prepared and item.vendor:
-                self._places.give_back(item.vendor)
+            if item.prepared and item.tool:
+                self._places.give_back(item.tool.vendor)
 
     def _go_on(self, item: Admitted, started: float) -> None:
         call = item.call
         if item.answer:
-            metrics.CALLS.labels(call.agent, call.tool, "denied").inc()
+            metrics.CALLS.labels(call.agent, call.tool if item.tool else "", "denied").inc()
             log.info(
                 "call %s %s of %s denied: %s", call.call_id, call.tool, call.agent, (item.error or {}).get("message")
             )
             self._outbox.publish([item.answer])
-        elif item.prepared is not None:
-            tool = self._catalogue.tools[call.tool]
-            self._execute(Ready(call, tool, item.prepared, 1, started + item.lease_seconds, started))
+        elif item.prepared is not None and item.tool is not None:
+            self._execute(Ready(call, item.tool, item.prepared, 1, started + item.lease_seconds, started))
         elif item.not_before is not None:
             self._wait_until(item.not_before)
 
@@ -155,8 +162,8 @@ class Intake:
         """A call that goes at once has a request, a lease and a place at its vendor."""
         tool = verdict.tool
         if tool is None:
-            return self._denied(call, verdict.checks, verdict.error or {})
-        item = Admitted(call, "requested", verdict.checks, tool.vendor, tool.effect)
+            return self._denied(call, verdict.checks, verdict.error or {}, self._catalogue.tools.get(call.tool))
+        item = Admitted(call, "requested", verdict.checks, tool)
         if tool.address and (address := call.arguments.get(tool.address.argument)):
             item.address = (tool.address.channel, str(address))
         if paused:
@@ -169,30 +176,20 @@ class Intake:
         try:
             item.prepared = prepare(tool, call.arguments, self._secrets, key=call.call_id)
         except VioxError as error:
-            return self._denied(call, verdict.checks, error.as_dict())
+            return self._denied(call, verdict.checks, error.as_dict(), tool)
         self._places.take(tool.vendor)
         item.state = "executing"
         item.lease_seconds = lease_seconds(tool)
         return item
 
-    def _denied(self, call: Requested, checks: list[dict[str, Any]], error: dict[str, Any]) -> Admitted:
+    def _denied(
+        self, call: Requested, checks: list[dict[str, Any]], error: dict[str, Any], tool: Tool | None
+    ) -> Admitted:
         message = call_closed(
             call.call_id, call.run_id, "denied", None, error, call.conversation_id, datetime.now(UTC), call.traceparent
         )
         answer = outgoing(topics.tool_results(call.agent), message, [call.agent])
-        return Admitted(call, "denied", checks, error=error, answer=answer)
-
-    async def _reserve_rates(self, calls: Sequence[tuple[Requested, Tool]]) -> dict[CallId, datetime]:
-        keyed = [(rate_key(tool.rate, call.arguments), call, tool.rate) for call, tool in calls if tool.rate]
-        if not keyed:
-            return {}
-        keyed.sort(key=lambda item: item[0])
-        places = Counter(key for key, _, _ in keyed)
-        rates = {key: rate for key, _, rate in keyed}
-        when = await self._store.take_rates(
-            list(places), [rates[k].per_second for k in places], [rates[k].burst for k in places], list(places.values())
-        )
-        return {call.call_id: at for (_, call, _), at in zip(keyed, when, strict=True)}
+        return Admitted(call, "denied", checks, tool, error=error, answer=answer)
 
     async def _check_repeats(self, repeats: Sequence[tuple[Requested, Record]]) -> None:
         if not repeats:
@@ -200,8 +197,15 @@ class Intake:
         metrics.MESSAGES_REPEATED.labels(topics.GATEWAY).inc(len(repeats))
         known = await self._store.known([call.call_id for call, _ in repeats])
         for call, record in repeats:
-            if known[call.call_id] != (call.agent, call.tool, call.digest):
+            first = known[call.call_id]
+            unsure = self._unsure.pop(call.call_id, None)
+            if (first.agent, first.tool, first.digest) != (call.agent, call.tool, call.digest):
                 await self._conflict(call, record)
+            elif unsure and first.state == "executing" and first.attempt == 1 and first.owner == self._store.owner:
+                # Stored after all, by the statement whose answer was lost: nobody else will start it.
+                item, started = unsure
+                self._places.take(unsure[0].tool.vendor if unsure[0].tool else "")
+                self._go_on(item, started)
 
     async def _conflict(self, call: Requested, record: Record) -> None:
         error = Conflict(
@@ -246,7 +250,7 @@ def _understand(record: Record) -> Requested:
     conversation = message.conversation_id or ""
     return Requested(
         CallId(data.call_id), run, step, index, agent, thread_id(agent, conversation), conversation, data.tool,
-        data.arguments, message.traceparent,
+        data.arguments, message.traceparent, data.deadline,
     )  # fmt: skip
 
 

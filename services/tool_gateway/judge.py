@@ -1,11 +1,12 @@
 """May this call be made? Checks in order, each on record with its result: a check that did not run is a refusal.
 
-Pure: what it needs to know is passed in. A denial is an error the model can act on.
+Pure but for the clock: what it needs to know is passed in. A denial is an error the model can act on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -46,6 +47,14 @@ def _checks(call: Requested, standing: Standing, catalogue: Catalogue, tool: Too
         else _error("tool.not_granted", f"{call.tool} is not granted to {call.agent}.", "Do without it, and say so."),
     )
     yield "run.open", _error("run.over", "the run was cancelled or blocked.", "Stop.") if standing.run_over else None
+    yield (
+        "deadline.open",
+        _error(
+            "call.deadline", f"its deadline, {call.deadline.isoformat()}, is over.", "Ask again if it still matters."
+        )
+        if call.deadline and call.deadline <= datetime.now(UTC)
+        else None,
+    )
     yield "arguments.size", _too_large(call, tool)
     yield "arguments.schema", tool.problem_with(call.arguments)
     yield (

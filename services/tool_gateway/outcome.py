@@ -6,11 +6,13 @@ nothing left (NotSent)                          any effect: try again, later fai
     2xx with a body that is not JSON                as an answer that never came
 2xx, success condition not met                  failed (the vendor said so)
 400 401 403 404 409 422 … (nothing happened)    failed, final
-3xx (a redirect is an answer we do not follow)  failed, final
+304, 307, 308 (do it elsewhere: not done here)  failed, final
+other 3xx (the answer is elsewhere)             read: failed, final; others: as an answer that never came
 429                                             nothing happened: wait, try again, later failed
 sent without an answer, 408, 5xx                read, idempotent: try again, later failed
                                                 keyed: try again with the same bytes, later unknown; a repeat that
-                                                is not let in (401, 403, 429, not sent) ends as unknown, too
+                                                is not let in (401, 403, 429, not sent) ends as unknown, too; so does
+                                                409 or 422 of a vendor that does not say what it means by them
                                                 once: unknown, never again blindly
 """
 
@@ -27,6 +29,7 @@ import orjson
 from services.tool_gateway.paths import at, project
 from services.tool_gateway.tools import Tool
 from services.tool_gateway.wire import MAX_RESPONSE_BYTES, NotSent
+from shared.bus.envelope import has_nul
 from shared.bus.topics import MAX_INLINE_BYTES
 from shared.errors import VioxError
 
@@ -35,6 +38,7 @@ NOTHING_HAPPENED = frozenset(
     {400, 401, 402, 403, 404, 405, 406, 409, 410, 411, 412, 413, 414, 415, 422, 423, 428, 431, 451}
 )
 NOT_LET_IN = frozenset({401, 403, 407, 429})
+OF_REPEATS = frozenset({409, 422})
 MAX_ATTEMPTS = 5
 
 
@@ -91,6 +95,8 @@ def of_answer(tool: Tool, answer: Answer, attempt: int) -> Meaning:
         return _uncertain(tool, attempt, _vendor_error(tool, answer))
     if answer.status == 429:
         return _again(attempt, _retry_after(tool, answer), _vendor_error(tool, answer), throttled=True)
+    if _done_elsewhere(tool, answer.status):
+        return _uncertain(tool, attempt, _vendor_error(tool, answer))
     if answer.status in NOTHING_HAPPENED or answer.status in tool.harmless_statuses or 300 <= answer.status < 400:
         return Meaning("failed", error=_vendor_error(tool, answer))
     return _uncertain(tool, attempt, _vendor_error(tool, answer))
@@ -99,21 +105,31 @@ def of_answer(tool: Tool, answer: Answer, attempt: int) -> Meaning:
 def of_not_sent(attempt: int, error: NotSent) -> Meaning:
     """Nothing left: safe to try again whatever the effect, where that can help."""
     if error.final:
-        return Meaning("failed", error=error.as_dict())
-    return _again(attempt, 0.2 * 2**attempt, {"code": error.code, "message": error.message})
+        return Meaning("failed", error=error.as_dict() | {"message": storable(error.message)})
+    return _again(attempt, 0.2 * 2**attempt, {"code": error.code, "message": storable(error.message)})
 
 
 def of_maybe_sent(tool: Tool, attempt: int, error: VioxError) -> Meaning:
     """The request may have been carried out."""
-    return _uncertain(tool, attempt, {"code": error.code, "message": error.message})
+    return _uncertain(tool, attempt, {"code": error.code, "message": storable(error.message)})
 
 
-def after_doubt(meaning: Meaning) -> Meaning:
-    """An earlier attempt of this call may have taken effect: a repeat that was not let in says nothing about that one."""
+def after_doubt(tool: Tool, meaning: Meaning) -> Meaning:
+    """An earlier attempt of this call may have taken effect: a repeat that was not let in says nothing about that one.
+
+    Nor does one that was refused for being a repeat, of a vendor whose document does not say how to tell.
+    """
     status = (meaning.error or {}).get("status")
-    if meaning.state == "failed" and (status is None or status in NOT_LET_IN or 300 <= status < 400):
-        return replace(meaning, state="unknown")
-    return meaning
+    if meaning.state != "failed":
+        return meaning
+    told = tool.idempotency is not None and tool.idempotency.busy is not None
+    silent = status is None or status in NOT_LET_IN or 300 <= status < 400 or (status in OF_REPEATS and not told)
+    return replace(meaning, state="unknown") if silent else meaning
+
+
+def _done_elsewhere(tool: Tool, status: int) -> bool:
+    """A redirect after the work is done (303, and what is commonly sent in its place) does not say that nothing was."""
+    return 300 <= status < 400 and status not in (304, 307, 308) and tool.effect != "read"
 
 
 def _of_success(tool: Tool, answer: Answer, attempt: int) -> Meaning:
@@ -147,9 +163,26 @@ def shown(tool: Tool, body: Any) -> Any:
     """The projection a model sees; what is too large for a message stays in the ledger and is named by its size."""
     result = project(body, tool.projection)
     raw = orjson.dumps(result)
+    if has_nul(raw):
+        result = _without_nul(result)
     if len(raw) <= MAX_INLINE_BYTES:
         return result
     return {"truncated": True, "bytes": len(raw), "preview": raw[:2000].decode("utf-8", "replace")}
+
+
+def storable(text: str) -> str:
+    """Text as tables and messages take it: no NUL, no half characters."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\x00", "")
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_nul(name): _without_nul(item) for name, item in value.items()}
+    return value
 
 
 def _busy(tool: Tool, answer: Answer) -> bool:
@@ -194,7 +227,7 @@ def _vendor_error(tool: Tool, answer: Answer) -> dict[str, Any]:
     body = _json(raw)
     said = [str(text) for path in tool.error_paths if isinstance(text := at(body, path), str | int) and text != ""]
     message = " · ".join(dict.fromkeys(said)) if said else raw[:300].decode("utf-8", "replace")
-    return {"code": f"http.{answer.status}", "message": message[:1000], "status": answer.status}
+    return {"code": f"http.{answer.status}", "message": storable(message)[:1000], "status": answer.status}
 
 
 def _json(body: bytes) -> Any:

@@ -18,7 +18,8 @@ from services.tool_gateway.catalogue import Catalogue
 from services.tool_gateway.close import closed_message
 from services.tool_gateway.credentials import Secrets, again
 from services.tool_gateway.encode import prepare
-from services.tool_gateway.intake import LEASE_MARGIN_SECONDS, Ready
+from services.tool_gateway.intake import Ready, lease_seconds, rate_key
+from services.tool_gateway.judge import judge
 from services.tool_gateway.outcome import MAX_ATTEMPTS
 from services.tool_gateway.places import Places
 from services.tool_gateway.prepared import Prepared
@@ -32,10 +33,17 @@ from shared.telemetry.hold import reached
 log = logging.getLogger(__name__)
 SWEEP_SECONDS = 0.5
 BATCH = 100
+DEFAULT_LEASE = 25.0  # of a tool that says nothing of its time
+TURN_IS_GOOD_SECONDS = 2.0
 
 LOST = {
     "code": "tool.unknown_outcome",
     "message": "the gateway that was executing this call died or overran its lease; the effect may have happened.",
+}
+
+ENDED = {
+    "code": "tool.unknown_outcome",
+    "message": "the run was cancelled or blocked before the call could be repeated; an earlier attempt may have happened.",
 }
 
 FORGOTTEN = {
@@ -95,20 +103,25 @@ class Resumer:
 
     async def _send_due(self) -> int:
         started = time.monotonic()
-        longest = max((t.timeout_seconds for t in self._catalogue.tools.values()), default=20.0)
-        lease = longest + LEASE_MARGIN_SECONDS
         ready: list[Ready] = []
         async with self._store.transaction() as connection, connection.transaction():
-            rows = await self._store.claim_due(connection, lease, self._places, BATCH)
+            claimed = await self._store.claim_due(connection, DEFAULT_LEASE, self._leases(), self._places, BATCH)
+            rows = await self._in_turn(connection, claimed)
+            standing = await self._store.standing([row.requested() for row in rows], connection) if rows else {}
             repeats = [row.call_id for row in rows if row.effect == "keyed" and row.attempt > 1]
             sent_before = await self._store.first_intents(connection, repeats)
             items = []
             for row in rows:
-                made = await self._prepared(connection, row, sent_before.get(row.call_id))
+                before = sent_before.get(row.call_id)
+                verdict = judge(row.requested(), standing[row.agent, row.call_id], self._catalogue)
+                if verdict.error:
+                    await self._end(connection, row, before, verdict.error["code"], verdict.error["message"])
+                    continue
+                made = await self._prepared(connection, row, before)
                 if made is not None:
                     tool, prepared = made
                     items.append((row, prepared, [{"check": "resumed", "attempt": row.attempt, "passed": True}]))
-                    lease_ends, doubtful = started + lease, _doubtful(sent_before.get(row.call_id))
+                    lease_ends, doubtful = started + lease_seconds(tool), _doubtful(before)
                     ready.append(Ready(row.requested(), tool, prepared, row.attempt, lease_ends, started, doubtful))
             if items:
                 await self._store.intents(connection, items)
@@ -117,17 +130,38 @@ class Resumer:
         for one in ready:
             self._places.take(one.tool.vendor)
             self._execute(one)
-        return len(rows)
+        return len(claimed)
+
+    def _leases(self) -> dict[str, float]:
+        """Tools whose leases are not the default one."""
+        leases = {name: lease_seconds(tool) for name, tool in self._catalogue.tools.items()}
+        return {name: seconds for name, seconds in leases.items() if seconds != DEFAULT_LEASE}
+
+    async def _in_turn(self, connection: Any, rows: list[CallRow]) -> list[CallRow]:
+        """Those whose turn at their rate it is; the others go back and wait for theirs.
+
+        A turn reserved earlier is good when it has just come: calls that were held up must not all go at once.
+        """
+        just_now = datetime.now(UTC) - timedelta(seconds=TURN_IS_GOOD_SECONDS)
+        rated = []
+        for row in rows:
+            tool = self._catalogue.tools.get(row.tool)
+            in_turn = row.turn_reserved and row.not_before is not None and row.not_before >= just_now
+            if tool and tool.rate and not in_turn:
+                rated.append((row.call_id, tool.rate, rate_key(tool.rate, row.arguments)))
+        turns = await self._store.take_turns(rated, connection)
+        later = {call: at for call, at in turns.items() if at > datetime.now(UTC)}
+        if later:
+            await self._store.put_back(connection, later)
+            self.wait_until(min(later.values()))
+        return [row for row in rows if row.call_id not in later]
 
     async def _prepared(self, connection: Any, row: CallRow, before: Intent | None) -> tuple[Any, Prepared] | None:
-        """Tool and request of a claimed call; None when it ended here instead (tool withdrawn, too many attempts).
+        """Tool and request of a claimed call; None when it ended here instead (too many attempts).
 
         A call whose key makes repeats harmless is sent again as the ledger has it, while the vendor remembers the key.
         """
-        tool = self._catalogue.tools.get(row.tool)
-        if tool is None:
-            await self._end(connection, row, before, "tool.not_found", f"{row.tool} is no longer in the catalogue.")
-            return None
+        tool = self._catalogue.tools[row.tool]
         if row.attempt > 2 * MAX_ATTEMPTS:
             await self._end(connection, row, before, "tool.attempts_exhausted", "given up after too many attempts.")
             return None
@@ -169,19 +203,21 @@ class Resumer:
     async def _give_up_lost(self) -> None:
         async with self._store.transaction() as connection, connection.transaction():
             for call, attempt in await self._store.deny_over(connection):
+                phase = "settled" if attempt else "outcome"
                 await self._store.enter(
-                    connection, call, attempt, "outcome", detail={"state": "denied", "code": "run.over"}
+                    connection, call, attempt, phase, detail={"state": "denied", "code": "run.over"}
                 )
             rows = await self._store.claim_lost(connection, BATCH)
             if not rows:
                 return
-            await self._store.mark_unknown(connection, [row.call_id for row in rows], LOST)
             for row in rows:
-                detail = {"state": "unknown", "error": LOST}
+                error = LOST if row.state == "executing" else ENDED
+                await self._store.mark_unknown(connection, [row.call_id], error)
+                detail = {"state": "unknown", "error": error}
                 await self._store.enter(connection, row.call_id, row.attempt, "outcome", detail=detail)
             await announce_waiting(self._store, connection, [row.call_id for row in rows])
         for row in rows:
-            log.warning("call %s %s: unknown, its executor is gone", row.call_id, row.tool)
+            log.warning("call %s %s: unknown, its executor or its run is gone", row.call_id, row.tool)
             metrics.CALL_ATTEMPTS.labels(row.tool, "unknown").inc()
 
 

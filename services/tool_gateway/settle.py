@@ -83,16 +83,10 @@ class Settler:
             await self._store.look_again(row.call_id, asked_at + timedelta(seconds=LOOK_EVERY_SECONDS))
             return
         items = matching(tool.settle, body.value, row.arguments, row.intended_at)
-        key, place = tool.settle.unique, [*tool.settle.within.split("."), tool.settle.unique]
-        ids = [str(item.get(key)) for item in items]
-        taken = await self._store.taken_items(row.tool, [part for part in place if part], ids)
-        ours = [item for item in items if str(item.get(key)) not in taken]
-        if ours:
-            await self._found(row, tool, ours[0])
-        elif (
-            not items
-            and listed(tool.settle, body.value, row.arguments)
-            and not goes_on(tool.settle, body.value, row.arguments, row.intended_at)
+        if items:
+            await self._found(row, tool, items)
+        elif listed(tool.settle, body.value, row.arguments) and not goes_on(
+            tool.settle, body.value, row.arguments, row.intended_at
         ):
             counts_from = _absence_counts_from(row, tool)
             if asked_at >= counts_from:
@@ -132,8 +126,25 @@ class Settler:
         refused = tool.success is not None and not tool.success.met(at(body, tool.success.path))
         return None if refused else _Body(body)
 
-    async def _found(self, row: CallRow, tool: Tool, item: dict[str, Any]) -> None:
+    async def _found(self, row: CallRow, tool: Tool, items: Sequence[dict[str, Any]]) -> None:
+        """The first of the items that is no other call's is this call's."""
         assert tool.settle is not None  # noqa: S101  # what has no look-up is never found by one
+        key, within = tool.settle.unique, [part for part in tool.settle.within.split(".") if part]
+        ids = [str(item.get(key)) for item in items]
+        async with self._store.transaction() as connection, connection.transaction():
+            taken = await self._store.taken_items(
+                connection, row.tool, [*within, key], ids, _not_before(row, tool.settle)
+            )
+            ours = next((item for item in items if str(item.get(key)) not in taken), None)
+            state = await self._end(connection, row, tool, ours) if ours else None
+        if state:
+            self._outbox.wake()
+            metrics.CALLS.labels(row.agent, row.tool, state).inc()
+            log.warning("call %s %s: settled as %s by look-up", row.call_id, row.tool, state)
+
+    async def _end(self, connection: Any, row: CallRow, tool: Tool, item: dict[str, Any]) -> str | None:
+        """How the call ended by what was found; None when it has been settled by somebody else."""
+        assert tool.settle is not None  # noqa: S101  # see above
         answer = as_answered(tool.settle, at(item, tool.settle.found) or {})
         said = at(answer, tool.success.path) if tool.success else None
         error = None
@@ -142,7 +153,14 @@ class Settler:
                 "code": "tool.vendor_refused",
                 "message": f"found at the vendor, where {tool.success.path} is {said}.",
             }
-        await self._end(row, None if error else shown(tool, answer), error, item.get(tool.settle.unique))
+        state, result = ("failed", None) if error else ("succeeded", shown(tool, answer))
+        settled = await self._store.settle(connection, row.call_id, state, result, error)
+        if settled is None:
+            return None
+        detail = {"by": "look-up", "found": item.get(tool.settle.unique), "state": state}
+        await self._store.enter(connection, row.call_id, row.attempt, "settled", detail=detail)
+        await insert(connection, self._outbox.owner, [closed_message(settled, state, result, error)], delay=0)
+        return state
 
     async def _absent(self, row: CallRow) -> None:
         async with self._store.transaction() as connection, connection.transaction():
@@ -151,19 +169,6 @@ class Settler:
                     connection, row.call_id, row.attempt, "settled", detail={"by": "look-up", "absent": True}
                 )
                 log.warning("call %s %s: proven absent at the vendor, sent again", row.call_id, row.tool)
-
-    async def _end(self, row: CallRow, result: Any, error: dict[str, Any] | None, found: Any) -> None:
-        state = "failed" if error else "succeeded"
-        async with self._store.transaction() as connection, connection.transaction():
-            settled = await self._store.settle(connection, row.call_id, state, result, error)
-            if settled is None:
-                return
-            detail = {"by": "look-up", "found": found, "state": state}
-            await self._store.enter(connection, row.call_id, row.attempt, "settled", detail=detail)
-            await insert(connection, self._outbox.owner, [closed_message(settled, state, result, error)], delay=0)
-        self._outbox.wake()
-        metrics.CALLS.labels(row.agent, row.tool, state).inc()
-        log.warning("call %s %s: settled as %s by look-up", row.call_id, row.tool, state)
 
 
 class _Body:
@@ -233,6 +238,13 @@ def _moment(given: Any) -> datetime | None:
             found = read(str(given).replace("Z", "+00:00") if read is datetime.fromisoformat else str(given))
             return found if found.tzinfo else found.replace(tzinfo=UTC)
     return None
+
+
+def _not_before(row: CallRow, settle: Settle) -> datetime:
+    """Since when another call may have been answered with an item that could be this call's."""
+    if settle.created is None or row.intended_at is None:
+        return datetime.fromtimestamp(0, UTC)
+    return row.intended_at - 2 * CLOCK_SKEW
 
 
 def _absence_counts_from(row: CallRow, tool: Tool) -> datetime:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from services.tool_gateway.catalogue import Catalogue
 from services.tool_gateway.credentials import shown
 from services.tool_gateway.places import Places
 from services.tool_gateway.prepared import Prepared
+from services.tool_gateway.tools import Rate, Tool
 from shared.bus.outbox import Outgoing, columns
 from shared.ids import CallId, RunId, ThreadId
 from shared.models.port import sha256_json
@@ -37,6 +39,7 @@ class Requested:
     tool: str
     arguments: dict[str, Any]
     traceparent: str | None
+    deadline: datetime | None = None
 
     @property
     def digest(self) -> str:
@@ -61,8 +64,7 @@ class Admitted:
     call: Requested
     state: str
     checks: list[dict[str, Any]]
-    vendor: str | None = None
-    effect: str | None = None
+    tool: Tool | None = None
     lease_seconds: float = 0.0
     not_before: datetime | None = None
     error: dict[str, Any] | None = None
@@ -92,14 +94,29 @@ class CallRow:
     lease_until: datetime | None
     unknown_since: datetime | None
     traceparent: str | None
+    deadline: datetime | None = None
+    not_before: datetime | None = None
+    turn_reserved: bool = False
     intended_at: datetime | None = None
 
     def requested(self) -> Requested:
         """The call as it was asked for."""
         return Requested(
             self.call_id, self.run_id, self.step, self.index, self.agent, self.thread_id, self.conversation_id,
-            self.tool, self.arguments, self.traceparent,
+            self.tool, self.arguments, self.traceparent, self.deadline,
         )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Whose call an identity stands for, and who is executing it."""
+
+    agent: str
+    tool: str
+    digest: str
+    state: str
+    attempt: int
+    owner: str | None
 
 
 @dataclass(slots=True)
@@ -140,14 +157,14 @@ class GatewayStore:
 
     def __init__(self, pool: Pool, owner: str) -> None:
         self._pool = pool
-        self._owner = owner
+        self.owner = owner
 
     def transaction(self) -> Any:
         return self._pool.acquire()
 
-    async def standing(self, calls: Sequence[Requested]) -> dict[tuple[str, CallId], Standing]:
+    async def standing(self, calls: Sequence[Requested], connection: Any = None) -> dict[tuple[str, CallId], Standing]:
         """What the tables say of each (agent, call)."""
-        rows = await self._pool.fetch(
+        rows = await (connection or self._pool).fetch(
             SQL["standing"],
             [c.call_id for c in calls],
             [c.thread_id for c in calls],
@@ -163,12 +180,23 @@ class GatewayStore:
             for r in rows
         }
 
-    async def take_rates(
-        self, keys: Sequence[str], per_second: Sequence[float], bursts: Sequence[int], places: Sequence[int]
-    ) -> list[datetime]:
-        """When each place may go, in the order given. Keys must be sorted: their rows are locked one by one."""
-        rows = await self._pool.fetch(SQL["take_rates"], list(keys), list(per_second), list(bursts), list(places))
-        return [row["may_go"] for row in rows]
+    async def take_turns(
+        self, calls: Sequence[tuple[CallId, Rate, str]], connection: Any = None
+    ) -> dict[CallId, datetime]:
+        """Reserve a turn for each (call, rate, rate key); when it comes. Keys in order, as their rows are locked one by one."""
+        if not calls:
+            return {}
+        ordered = sorted(calls, key=lambda item: item[2])
+        places = Counter(key for _, _, key in ordered)
+        rates = {key: rate for _, rate, key in ordered}
+        rows = await (connection or self._pool).fetch(
+            SQL["take_rates"], list(places), [rates[k].per_second for k in places],
+            [int(rates[k].burst) for k in places], list(places.values()),
+        )  # fmt: skip
+        return {call: row["may_go"] for (call, _, _), row in zip(ordered, rows, strict=True)}
+
+    async def put_back(self, connection: Any, turns: Mapping[CallId, datetime]) -> None:
+        await connection.execute(SQL["put_back"], list(turns), list(turns.values()))
 
     async def hold_rate(self, key: str, seconds: float) -> None:
         await self._pool.execute(SQL["hold_rate"], key, seconds)
@@ -188,12 +216,12 @@ class GatewayStore:
             [c.thread_id for c in calls],
             [c.conversation_id for c in calls],
             [c.tool for c in calls],
-            [a.vendor for a in admitted],
-            [a.effect for a in admitted],
+            [a.tool.vendor if a.tool else None for a in admitted],
+            [a.tool.effect if a.tool else None for a in admitted],
             [a.state for a in admitted],
             json_column(c.arguments for c in calls),
             [c.digest for c in calls],
-            [self._owner if a.state == "executing" else None for a in admitted],
+            [self.owner if a.state == "executing" else None for a in admitted],
             [a.lease_seconds for a in admitted],
             [a.not_before for a in admitted],
             json_column(a.error for a in admitted),
@@ -205,13 +233,14 @@ class GatewayStore:
             [a.address[0] for a in addresses if a.address],
             [a.address[1] for a in addresses if a.address],
             *columns([a.answer for a in admitted if a.answer]),
+            [c.deadline for c in calls],
         )
         return {row["call_id"] for row in rows}
 
-    async def known(self, ids: Sequence[str]) -> dict[str, tuple[str, str, str]]:
-        """call id → (agent, tool, arguments digest) of calls that exist."""
+    async def known(self, ids: Sequence[str]) -> dict[str, Known]:
+        """call id → what is known of it, for calls that exist."""
         rows = await self._pool.fetch(SQL["known_calls"], list(ids))
-        return {r["call_id"]: (r["agent"], r["tool"], r["arguments_sha256"]) for r in rows}
+        return {r["call_id"]: Known(*list(r.values())[1:]) for r in rows}
 
     async def close(self, outcomes: Sequence[Outcome], connection: Any = None) -> set[str]:
         """Write outcomes; returns the ids whose attempt was still their own. The others are recorded as incidents."""
@@ -226,7 +255,7 @@ class GatewayStore:
             json_column(o.result for o in outcomes),
             json_column(o.error for o in outcomes),
             [o.not_before for o in outcomes],
-            self._owner,
+            self.owner,
             *columns(answers),
             [o.call_id for o in outcomes],
             [o.attempt for o in outcomes],
@@ -238,11 +267,15 @@ class GatewayStore:
         )
         return {row["call_id"] for row in rows}
 
-    async def claim_due(self, connection: Any, lease_seconds: float, places: Places, limit: int) -> list[CallRow]:
+    async def claim_due(
+        self, connection: Any, lease: float, leases: Mapping[str, float], places: Places, limit: int
+    ) -> list[CallRow]:
+        """Calls that may go. `lease` in seconds; `leases` are those of tools that have others."""
         limited = places.limited()
         rows = await connection.fetch(
-            SQL["claim_due"], self._owner, lease_seconds, limit, places.most, list(limited), list(limited.values())
-        )
+            SQL["claim_due"], self.owner, lease, limit, places.most, list(limited), list(limited.values()),
+            list(leases), list(leases.values()),
+        )  # fmt: skip
         return [_call_row(row) for row in rows]
 
     async def deny_over(self, connection: Any) -> list[tuple[str, int]]:
@@ -290,8 +323,14 @@ class GatewayStore:
     async def look_again(self, call: str, at: datetime) -> None:
         await self._pool.execute(SQL["look_again"], call, at)
 
-    async def taken_items(self, tool: str, place: Sequence[str], ids: Sequence[str]) -> set[str]:
-        return {row["id"] for row in await self._pool.fetch(SQL["taken_items"], tool, list(place), list(ids))}
+    async def taken_items(
+        self, connection: Any, tool: str, place: Sequence[str], ids: Sequence[str], since: datetime
+    ) -> set[str]:
+        """Ids that other calls of the tool have, closed at `since` or later. No other replica settles the tool's calls until
+        the transaction ends."""
+        await connection.execute(SQL["settling"], tool)
+        rows = await connection.fetch(SQL["taken_items"], tool, list(place), list(ids), since)
+        return {row["id"] for row in rows}
 
     async def settle(
         self, connection: Any, call: str, state: str, result: Any, error: dict[str, Any] | None
@@ -381,5 +420,8 @@ def _call_row(row: Any, intended_at: datetime | None = None) -> CallRow:
         row["lease_until"],
         row["unknown_since"],
         row["traceparent"],
+        row["deadline"],
+        row["not_before"],
+        row["turn_reserved"],
         intended_at,
     )

@@ -162,10 +162,9 @@ class Wire(httpx2.AsyncBaseTransport):
     """
 
     def __init__(
-        self, guard: Guard, *, connections: int = 256, max_response_bytes: int = MAX_RESPONSE_BYTES
+        self, guard: Guard, *, max_response_bytes: int = MAX_RESPONSE_BYTES
     ) -> None:  # fmt: skip
         self._guard = guard
-        self._connections = connections
         self._max_bytes = max_response_bytes
         self._session: aiohttp.ClientSession | None = None
 
@@ -174,7 +173,7 @@ class Wire(httpx2.AsyncBaseTransport):
             self._session = aiohttp.ClientSession(
                 connector=_Connector(
                     self._guard,
-                    limit=self._connections,
+                    limit=0,  # how many calls a vendor may have on their way is decided before they get here
                     keepalive_timeout=4,  # below what servers commonly keep, so a reused connection is rarely dying
                     use_dns_cache=False,
                     happy_eyeballs_delay=None,

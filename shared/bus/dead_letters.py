@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from shared.bus.envelope import Message, headers_to_json
+from shared.bus.envelope import Message, headers_to_json, identity
 from shared.bus.kafka import Record
 from shared.errors import VioxError
 from shared.ids import dead_letter_id
@@ -24,7 +24,12 @@ async def write_dead_letter(
     connection: Any, service: str, record: Record, error: VioxError, attempts: int, message: Message | None,
     run_id: UUID | None,
 ) -> UUID | None:  # fmt: skip
-    """Set a record aside with its original bytes. The id is derived from place and bytes, so repeats fall together."""
+    """Set a record aside with its original bytes. The id is derived from place and bytes, so a repeat by Kafka is one letter.
+
+    A record that cannot be read keeps the identity its sender gave it, where that can be read: it is the mark by which
+    the sender's outbox knows that it arrived.
+    """
+    source, message_id = (message.source, message.id) if message else identity(record.value, record.headers)
     letter = dead_letter_id(record.topic, record.partition, record.offset, sha256_bytes(record.value or b""))
     found: UUID | None = await connection.fetchval(
         INSERT,
@@ -36,8 +41,8 @@ async def write_dead_letter(
         record.key,
         record.value,
         headers_to_json(record.headers),
-        message.source if message else None,
-        message.id if message else None,
+        source,
+        message_id,
         run_id,
         error.code,
         str(error),

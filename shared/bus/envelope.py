@@ -7,6 +7,7 @@ Kafka header `traceparent` wins over the extension of the same name.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -131,6 +132,21 @@ def parse_record(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> M
     return _message(event, _text(topics.HEADER_TRACEPARENT, trace) if trace else None)
 
 
+def identity(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> tuple[str | None, str | None]:
+    """Source and id of a record that may be unreadable otherwise; (None, None) when it does not say both."""
+    given: dict[str, Any] = {name.lower(): raw or b"" for name, raw in headers}
+    found = [given.get(f"{topics.CE_PREFIX}{name}", b"").decode("utf-8", "replace") for name in ("source", "id")]
+    if not any(found):
+        with contextlib.suppress(orjson.JSONDecodeError, AttributeError):
+            document = orjson.loads(value or b"")
+            found = [document.get("source"), document.get("id")]
+    try:
+        source, message_id = (_attribute("id", one) for one in found)
+    except BadInput:
+        return None, None
+    return (source, message_id) if source and message_id else (None, None)
+
+
 def parse_json(document: dict[str, Any]) -> Message:
     """Read a structured-mode JSON object. Raises BadInput that names the attribute at fault."""
     try:
@@ -191,6 +207,11 @@ def _attribute(name: str, value: Any) -> str:
     return value
 
 
+def has_nul(raw: bytes) -> bool:
+    """Whether JSON holds a NUL character, which Postgres takes in no text."""
+    return _NUL.search(raw) is not None
+
+
 def _clean(data: dict[str, Any]) -> dict[str, Any]:
     """Data as every later reader and writer can take it."""
     try:
@@ -199,7 +220,7 @@ def _clean(data: dict[str, Any]) -> dict[str, Any]:
         raise _unwritable(error) from error
     if len(raw) > topics.MAX_RECORD_BYTES:
         raise _too_large(len(raw))
-    if _NUL.search(raw):
+    if has_nul(raw):
         raise BadInput("event.invalid_data", "data contains a NUL character.", field="data", remedy="Leave it out.")
     cleaned: dict[str, Any] = orjson.loads(raw)
     return cleaned

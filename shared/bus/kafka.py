@@ -152,6 +152,11 @@ class Producer:
         self._client_id = client_id
         self._producer: AIOKafkaProducer | None = None
 
+    @property
+    def connected(self) -> bool:
+        """Whether records can be handed over."""
+        return self._producer is not None
+
     async def run(self) -> None:
         """Keep a connected producer until cancelled."""
         while True:

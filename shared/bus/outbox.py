@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 SQL = Queries(Path(__file__).with_suffix(".sql"))
 SWEEP_SECONDS = 1.0
 BATCH = 500
+MOST_TOLD = 200
 
 ADDRESSEE = "addressee"  # the receiver of an addressed event is whoever `routes` says
 
@@ -78,6 +79,8 @@ class Outbox:
         self._queue: asyncio.Queue[Outgoing] = asyncio.Queue(maxsize=20_000)
         self._acknowledged: list[UUID] = []
         self._wake = asyncio.Event()
+        self._connected = False
+        self._told: set[str] = set()
 
     def publish(self, rows: Iterable[Outgoing]) -> None:
         """Send rows that were just committed. When the queue is full the sweep sends them instead."""
@@ -109,12 +112,26 @@ class Outbox:
                 log.warning("outbox: sweep of %s failed: %s", self.owner, error)
 
     async def sweep(self) -> int:
-        """One pass: forget what was received, send the rest again. Returns how many were sent."""
+        """One pass: forget what was received, send the rest again. Returns how many were sent.
+
+        While there is no broker nothing is sent, and nothing counts as an attempt; once there is, all goes at once.
+        """
+        sent = 0
+        while (found := await self._sweep_batch()) == BATCH:
+            sent += found
+        return sent + found
+
+    async def _sweep_batch(self) -> int:
         acknowledged, self._acknowledged = self._acknowledged, []
         async with self._pool.acquire() as connection:
             if acknowledged:
                 await connection.execute(SQL["forget_acknowledged"], acknowledged)
             await connection.execute(SQL["forget_received"], self.owner)
+            before, self._connected = self._connected, self._producer.connected
+            if not self._connected:
+                return 0
+            if not before:
+                await connection.execute(SQL["bring_forward"], self.owner)
             due = await connection.fetch(SQL["claim_due"], self.owner, BATCH)
         for record in due:
             headers = headers_from_json(record["headers"])
@@ -135,7 +152,7 @@ class Outbox:
         return len(due)
 
     async def flush(self) -> None:
-        """At stop: hand what is queued to the producer and forget what the broker acknowledged."""
+        """At stop: hand what is queued to the producer."""
         while not self._queue.empty():
             await self._send(self._queue.get_nowait())
 
@@ -145,18 +162,20 @@ class Outbox:
         except Exception as error:  # noqa: BLE001  # whatever it was, the row stays and the sweep tries again
             log.info("outbox: %s not sent yet: %s", row.topic, error)
             return
+        future.add_done_callback(partial(self._ended, row))
+
+    def _ended(self, row: Outgoing, done: asyncio.Future[Any]) -> None:
+        """A send that failed loses nothing, since the row is still there, but whoever runs this wants to know why."""
+        if done.cancelled():
+            return
+        if error := done.exception():
+            metrics.MESSAGES_NOT_SENT.labels(self.owner, row.topic, type(error).__name__).inc()
+            if (said := f"{row.topic}: {type(error).__name__}: {error}") not in self._told and len(
+                self._told
+            ) < MOST_TOLD:
+                self._told.add(said)
+                log.warning("outbox: a message was not taken by the broker and will be sent again: %s", said)
+            return
         metrics.MESSAGES_SENT.labels(self.owner, row.topic).inc()
-        if row.receivers:
-            future.add_done_callback(_swallow)
-        else:
-            future.add_done_callback(partial(self._acknowledge, row.outbox_id))
-
-    def _acknowledge(self, key: UUID, done: asyncio.Future[Any]) -> None:
-        if not done.cancelled() and done.exception() is None:
-            self._acknowledged.append(key)
-
-
-def _swallow(done: asyncio.Future[Any]) -> None:
-    """A failed send is not an error: the row is still there."""
-    if not done.cancelled():
-        done.exception()
+        if not row.receivers:
+            self._acknowledged.append(row.outbox_id)

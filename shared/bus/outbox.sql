@@ -17,10 +17,13 @@ where o.owner = $1 and o.next_at < now() and cardinality(o.receivers) > 0
 
 -- name: claim_due    What is still unmarked goes out again, later and later; several replicas share the work.
 update outbox o
-set attempts = o.attempts + 1, next_at = now() + least(power(2, o.attempts + 1), 60) * interval '1 second'
+set attempts = o.attempts + 1, next_at = now() + least(power(2, least(o.attempts + 1, 6)), 60) * interval '1 second'
 where o.outbox_id in (
     select outbox_id from outbox where owner = $1 and next_at < now() order by next_at limit $2 for update skip locked)
 returning o.outbox_id, o.topic, o.key, o.value, o.headers, o.receivers
+
+-- name: bring_forward    The broker is there again: what waits need not wait longer.
+update outbox set next_at = now() where owner = $1 and next_at > now() and attempts > 0
 
 -- name: insert_rows
 insert into outbox (outbox_id, owner, topic, key, value, headers, source, message_id, receivers, next_at)

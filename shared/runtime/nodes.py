@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypedDict
 from uuid import UUID
 
+import orjson
 from langgraph.channels import UntrackedValue
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
+from shared.bus.envelope import has_nul
 from shared.errors import VioxError
 from shared.ids import RunId, call_id
 from shared.models.port import ChatModel, ChatReply, ChatRequest, Messages, Toolbox, sha256_json
@@ -25,7 +27,7 @@ from shared.runtime.history import Step, conversation
 
 
 class Call(TypedDict):
-    """A tool call of the last model turn. `error` is set when it cannot be sent (arguments that are not JSON)."""
+    """A tool call of the last model turn. `error` is set when it cannot be sent (arguments no message can carry)."""
 
     index: int
     call_id: str
@@ -94,7 +96,7 @@ async def think(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
     reply = await context.model.complete(request)
     context.replies.append(reply)
     steps = context.step(state, "model", _model_body(request, reply))
-    return {"steps": steps, "turns": turns, "text": reply.message.text, "calls": []}
+    return {"steps": steps, "turns": turns, "text": reply.message.text.replace("\x00", ""), "calls": []}
 
 
 async def act(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
@@ -175,13 +177,7 @@ def rules(facts: Callable[[dict[str, Any]], str | None]) -> Any:
 
 def identified_call(run: UUID, step: int, index: int, given: dict[str, Any]) -> Call:
     """A call of a model turn with its identity. `given` is an entry of the turn's `calls`."""
-    error = None
-    if given["arguments"] is None:
-        error = {
-            "code": "tool.malformed_arguments",
-            "message": f"the arguments are not a JSON object: {(given.get('raw_arguments') or '')[:200]}",
-            "remedy": "Call the tool again with a JSON object.",
-        }
+    error = _unsendable(given)
     return Call(
         index=index,
         call_id=call_id(RunId(run), step, index),
@@ -190,6 +186,21 @@ def identified_call(run: UUID, step: int, index: int, given: dict[str, Any]) -> 
         arguments=given["arguments"],
         error=error,
     )
+
+
+def _unsendable(given: dict[str, Any]) -> dict[str, Any] | None:
+    """Why no message can carry these arguments; the model is told and may ask again."""
+    if given["arguments"] is None:
+        wrong = f"the arguments are not a JSON object: {(given.get('raw_arguments') or '')[:200]}"
+    elif has_nul(orjson.dumps(given["arguments"])):
+        wrong = "the arguments contain a NUL character."
+    else:
+        return None
+    return {
+        "code": "tool.malformed_arguments",
+        "message": wrong.replace("\x00", ""),
+        "remedy": "Call the tool again with a JSON object of plain text.",
+    }
 
 
 def _result(call: Call, results: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ the lock with it, so others can tell a dead owner from a slow one at once and ne
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import socket
@@ -22,24 +23,24 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection = Any  # asyncpg's pool proxy and plain connections share one interface but no type
 
 INSTANCE_LOCK_CLASS = 7001
+ANSWER_SECONDS = 2.0
+log = logging.getLogger(__name__)
 
 
 def dumps(value: Any) -> str:
     return orjson.dumps(value, default=str).decode()
 
 
+# Classes of SQLSTATE that say something of the statement and its data, and would again however often it is tried:
+# not supported, cardinality, data, integrity, routine, cursor name, syntax or access, check option, limits, PL/pgSQL.
+LASTING = frozenset({"0A", "21", "22", "23", "2F", "34", "42", "44", "54", "P0"})
+
+
 def passing(error: Exception) -> bool:
-    """Will this error go away by itself: server away, overloaded, out of disk, statement cancelled?"""
-    away = (
-        OSError,
-        TimeoutError,
-        asyncpg.InterfaceError,
-        asyncpg.PostgresConnectionError,
-        asyncpg.OperatorInterventionError,
-        asyncpg.InsufficientResourcesError,
-        asyncpg.TransactionRollbackError,
-    )
-    return isinstance(error, away)
+    """Will this error go away by itself: server away, demoted, overloaded, out of disk, statement cancelled?"""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "")[:2] not in LASTING
+    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError)
 
 
 def json_column(values: Iterable[Any]) -> list[str | None]:
@@ -134,14 +135,23 @@ class Instance:
             await self._connection.add_listener(channel, lambda *_args, wake=wake: wake())
 
     async def _keep(self) -> None:
-        """Reconnect after Postgres was away. Leases held meanwhile may be taken; versions guard the commits."""
+        """Reconnect when the session is gone. Leases held meanwhile may be taken; versions guard the commits.
+
+        A connection can be dead without anybody having told this end, so it is asked.
+        """
         while True:
             await asyncio.sleep(0.5)
-            if not self._connection.is_closed():
-                continue
             try:
-                await self._connect()
-            except (OSError, asyncpg.PostgresError, TimeoutError):
-                continue
-            for wake in self._listeners.values():
-                wake()
+                await asyncio.wait_for(self._connection.fetchval("select 1"), ANSWER_SECONDS)
+            except Exception:  # noqa: BLE001  # whatever it was, this session is of no use
+                self._connection.terminate()
+                await self._again()
+
+    async def _again(self) -> None:
+        try:
+            await self._connect()
+        except Exception as error:  # noqa: BLE001  # away: asked again in half a second
+            log.info("instance %s: no session in Postgres: %s", self.owner, error)
+            return
+        for wake in self._listeners.values():
+            wake()

@@ -8,7 +8,8 @@ _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 MESSAGES_CONSUMED = Counter("viox_messages_consumed_total", "Records read from Kafka", ["service", "topic"])
 MESSAGES_REPEATED = Counter("viox_messages_repeated_total", "Records recognised as repeats", ["service"])
-MESSAGES_SENT = Counter("viox_messages_sent_total", "Records handed to Kafka", ["service", "topic"])
+MESSAGES_SENT = Counter("viox_messages_sent_total", "Records that Kafka acknowledged", ["service", "topic"])
+MESSAGES_NOT_SENT = Counter("viox_messages_not_sent_total", "Records that Kafka refused", ["service", "topic", "error"])
 OUTBOX_RESENT = Counter("viox_outbox_resent_total", "Outbox rows sent again for want of a receiver's mark", ["service"])
 DEAD_LETTERS = Counter("viox_dead_letters_total", "Messages set aside", ["service", "code"])
 

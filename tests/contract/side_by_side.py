@@ -104,7 +104,8 @@ class SideBySide(Served):
         import httpx2
 
         prepared = prepare(self.tools[tool], arguments, self.secrets, key=CallId(key))
-        url, headers = await sign(prepared, self.secrets, self._token)
+        signed = await sign(prepared, self.secrets, self._token)
+        url, headers = signed.url, signed.headers
         wire = Wire(Guard(loopback=True))
         try:
             request = httpx2.Request(prepared.method, url, headers=headers, stream=httpx2.ByteStream(prepared.body))

@@ -67,6 +67,8 @@ class Records:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             if isinstance(error, asyncpg.QueryCanceledError):
                 return _refused("57014", f"it takes longer than {QUERY_SECONDS:g} s", "Ask for less.")
+            if isinstance(error, asyncpg.ReadOnlySQLTransactionError) and name == QUERY:
+                return _refused(error.sqlstate or "", str(error), "Ask with one SELECT.")
             if isinstance(error, asyncpg.PostgresError) and not passing(error):
                 return _refused(error.sqlstate or "", str(error), getattr(error, "hint", None))
             raise MaybeSent("postgres.no_answer", f"{type(error).__name__}: {error}.") from error

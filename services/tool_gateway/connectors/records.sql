@@ -1,9 +1,10 @@
 -- name: put_record    Merge into a record; null takes a property away. The same call twice changes it once.
-with put as (
-    insert into records as r (entity, data, source_call) values ($1, jsonb_strip_nulls($2::jsonb), $3)
+with fresh as (
+    insert into record_writes (call_id, entity) values ($3, $1) on conflict do nothing returning call_id
+), put as (
+    insert into records as r (entity, data, source_call) select $1, jsonb_strip_nulls($2::jsonb), call_id from fresh
     on conflict (entity) do update
     set data = jsonb_strip_nulls(r.data || $2::jsonb), version = r.version + 1, updated_at = now(), source_call = $3
-    where r.source_call <> $3
     returning entity, data, version, updated_at
 )
 select * from put

@@ -67,18 +67,25 @@ class Mailer:
         self._guard = guard
 
     async def send(self, prepared: Prepared, seconds: float, gate: Gate) -> Answer:
-        """One submission. Raises NotSent or MaybeSent when the server did not say how it ended."""
-        client = await self._connected(seconds)
+        """One submission of at most `seconds`. Raises NotSent or MaybeSent when the server did not say how it ended."""
+        ends = asyncio.get_running_loop().time() + seconds
+        client: aiosmtplib.SMTP | None = None
         try:
-            refused = await self._introduce(client, prepared)
+            try:
+                async with asyncio.timeout_at(ends):
+                    client = await self._connected(seconds)
+                    refused = await self._introduce(client, prepared)
+            except TimeoutError as error:
+                raise NotSent("smtp.not_sent", f"not ready for the message within {seconds:g} s.") from error
             if isinstance(refused, Answer):
                 return refused
             await gate()
-            return await self._hand_over(client, prepared, refused)
+            return await self._hand_over(client, prepared, refused, ends)
         finally:
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(client.quit(), 1.0)
-            client.close()
+            if client is not None:
+                with contextlib.suppress(Exception):
+                    await asyncio.wait_for(client.quit(), 1.0)
+                client.close()
 
     async def probe(self, seconds: float) -> None:
         """Connect, log in, say good-bye. Raises NotSent or BadInput saying what is wrong."""
@@ -102,11 +109,14 @@ class Mailer:
                 await client.login(user, secrets.get("SMTP_PASSWORD"))
         except aiosmtplib.SMTPAuthenticationError as error:
             client.close()
-            raise _final(BadInput("credential.refused", f"{host} refuses the login: {error.code} {error.message}.",
+            raise _final(BadInput("credential.refused", f"{host} refuses the login: {error.code} {_said(error.message)}.",
                                   field="SMTP_USERNAME", remedy="Check SMTP_USERNAME and SMTP_PASSWORD.")) from error  # fmt: skip
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             client.close()
-            raise NotSent("smtp.not_connected", f"{host}: {error}.") from error
+            raise NotSent("smtp.not_connected", f"{host}: {_said(str(error))}.") from error
+        except asyncio.CancelledError:
+            client.close()
+            raise
         return client
 
     async def _socket(self, host: str, port: int) -> socket.socket:
@@ -148,30 +158,38 @@ class Mailer:
                     accepted += 1
                 except aiosmtplib.SMTPRecipientRefused as error:
                     if error.code < 500:
-                        raise NotSent("smtp.try_again", f"{address}: {error.code} {error.message}.") from error
-                    refused[address] = f"{error.code} {error.message}"
+                        raise NotSent("smtp.try_again", f"{address}: {error.code} {_said(error.message)}.") from error
+                    refused[address] = f"{error.code} {_said(error.message)}"
         except aiosmtplib.SMTPSenderRefused as error:
             if error.code < 500:
-                raise NotSent("smtp.try_again", f"{error.code} {error.message}.") from error
-            return _refusal(error.code, error.message)
+                raise NotSent("smtp.try_again", f"{error.code} {_said(error.message)}.") from error
+            return _refusal(error.code, _said(error.message))
         except (aiosmtplib.SMTPException, OSError) as error:
-            raise NotSent("smtp.not_sent", f"before the message was given: {error}.") from error
+            raise NotSent("smtp.not_sent", f"before the message was given: {_said(str(error))}.") from error
         return refused if accepted else _refusal(550, "; ".join(f"{a}: {why}" for a, why in refused.items()))
 
-    async def _hand_over(self, client: aiosmtplib.SMTP, prepared: Prepared, refused: dict[str, str]) -> Answer:
+    async def _hand_over(
+        self, client: aiosmtplib.SMTP, prepared: Prepared, refused: dict[str, str], ends: float
+    ) -> Answer:
         try:
-            reply = await client.data(prepared.body)
+            async with asyncio.timeout_at(ends):
+                reply = await client.data(prepared.body)
         except aiosmtplib.SMTPDataError as error:
             if error.code < 500:
-                raise NotSent("smtp.try_again", f"{error.code} {error.message}.") from error
-            return _refusal(error.code, error.message)
+                raise NotSent("smtp.try_again", f"{error.code} {_said(error.message)}.") from error
+            return _refusal(error.code, _said(error.message))
         except (aiosmtplib.SMTPException, OSError) as error:
             raise MaybeSent(
-                "smtp.no_answer", f"given to the server, which did not say whether it took it: {error}."
+                "smtp.no_answer", f"given to the server, which did not say whether it took it: {_said(str(error))}."
             ) from error
         taken = [a for n, a in prepared.headers if n == "RCPT TO" and a not in refused]
-        body = {"accepted": taken, "refused": refused, "response": f"{reply.code} {reply.message}"}
+        body = {"accepted": taken, "refused": refused, "response": f"{reply.code} {_said(reply.message)}"}
         return Answer(250, [("content-type", "application/json")], orjson.dumps(body))
+
+
+def _said(text: str) -> str:
+    """What the server said. aiosmtplib keeps bytes that are no UTF-8 as half characters, which nothing can store."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _refusal(code: int, message: str) -> Answer:

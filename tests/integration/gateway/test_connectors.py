@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -95,6 +96,54 @@ async def test_what_went_wrong_is_told_as_it_was(
     assert len(mail.messages) == sent
 
 
+async def tarpit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that goes on for ever, each answer well within any time limit."""
+    writer.write(b"220 slow\r\n")
+    with contextlib.suppress(ConnectionError), contextlib.closing(writer):
+        while line := await reader.readline():
+            await asyncio.sleep(0.2)
+            writer.write(b"354 go on\r\n" if line == b"DATA\r\n" else b"250 ok\r\n")
+
+
+async def greylisting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that answers in Latin-1."""
+    writer.write(b"220 bonjour\r\n")
+    with contextlib.suppress(ConnectionError), contextlib.closing(writer):
+        while line := await reader.readline():
+            writer.write(b"450 r\xe9essayez\r\n" if line.startswith(b"RCPT") else b"250 ok\r\n")
+
+
+async def submit(serve: Any, seconds: float, recipients: int = 1) -> Exception:
+    """What handing a message to such a server raises."""
+    served: list[asyncio.Task[None]] = []
+    server = await asyncio.start_server(
+        lambda reader, writer: served.append(asyncio.create_task(serve(reader, writer))), "127.0.0.1", 0
+    )
+    port = server.sockets[0].getsockname()[1]
+    secrets = Secrets({"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(port), "SMTP_TLS": "none", "SMTP_FROM": "a@b.co"})
+    to = [f"ana{n}@example.com" for n in range(recipients)]
+    prepared = prepare(TOOLS["email_send"], LETTER | {"to": to}, secrets, key="k")
+    try:
+        with pytest.raises((NotSent, MaybeSent)) as error:
+            await Mailer(secrets, Guard(loopback=True)).send(prepared, seconds, agreed)
+    finally:
+        server.close()
+        await asyncio.gather(*served)
+    return error.value
+
+
+async def test_a_submission_ends_in_time_however_slow_the_server(mail: Mail) -> None:
+    error = await submit(tarpit, 1.0, recipients=30)
+    assert isinstance(error, NotSent)
+    assert "within 1 s" in str(error)
+
+
+async def test_what_a_server_says_in_another_encoding_can_be_stored(mail: Mail) -> None:
+    error = await submit(greylisting, 30.0)
+    assert isinstance(error, NotSent)
+    assert "r?essayez" in str(error).encode().decode()
+
+
 async def test_one_refused_recipient_does_not_keep_the_others_from_getting_it(mail: Mail) -> None:
     mail.faults.append(Fault("550", path="gone@"))
     told = await send(mail, LETTER | {"to": ["gone@example.com", "ana@example.com"]})
@@ -174,6 +223,9 @@ async def test_records_are_merged_once_per_call_and_found(desk: Desk) -> None:
     assert (again.result["data"], again.result["version"]) == ({"city": "Basel", "tags": ["vip"]}, 2)
     repeat = await desk("records_write", "a.2.0", entity="customer:ana", data={"city": "Basel", "old": None})
     assert repeat.result["version"] == 2, "the same call again changes nothing"
+    await desk("records_write", "b.1.0", entity="customer:ana", data={"city": "Genf"})
+    late = await desk("records_write", "a.2.0", entity="customer:ana", data={"city": "Basel", "old": None})
+    assert late.result["data"]["city"] == "Genf", "nor when somebody else has written since"
     found = await desk("records_list", prefix="customer:", contains={"tags": ["vip"]})
     assert [row["entity"] for row in found.result["rows"]] == ["customer:ana"]
     assert (await desk("records_list", prefix="customer_")).result["rows"] == []

@@ -49,6 +49,12 @@ async def whole_database(admin: Any) -> str:
     return str(rows)
 
 
+async def test_a_token_endpoint_that_hangs_up_once_is_asked_again(world: World) -> None:
+    gateway = await world.gateway()
+    world.fault(world.quickbooks, "cut_before", path="tokens")
+    assert (await ask(world, gateway, 1))["attempt"] == 2
+
+
 async def test_a_token_is_fetched_when_needed_and_used_again(world: World) -> None:
     gateway = await world.gateway()
     assert granted(world) == []

@@ -47,6 +47,8 @@ W = TypeVar("W", bound="World")
 
 
 class NoProducer:
+    connected = False
+
     async def send(self, *_: Any) -> Any:
         raise VioxError("kafka.unavailable", "none in this test")
 

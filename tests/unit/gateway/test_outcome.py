@@ -9,7 +9,7 @@ import pytest
 
 from services.tool_gateway import catalogue
 from services.tool_gateway.outcome import MAX_ATTEMPTS, Answer, after_doubt, of_answer, of_maybe_sent, of_not_sent
-from services.tool_gateway.tools import Success
+from services.tool_gateway.tools import Idempotency, Success
 from services.tool_gateway.wire import MaybeSent, NotSent
 
 TOOLS = catalogue.load().tools
@@ -133,9 +133,38 @@ def test_a_key_in_use_is_no_refusal() -> None:
 @pytest.mark.parametrize(("status", "state"), [(401, "unknown"), (403, "unknown"), (429, "unknown"), (302, "unknown"),
                                                (400, "failed"), (402, "failed"), (404, "failed"), (200, "succeeded")])  # fmt: skip
 def test_a_repeat_that_is_not_let_in_leaves_the_doubt(status: int, state: str) -> None:
-    assert after_doubt(of_answer(KEYED, answer(status), MAX_ATTEMPTS)).state == state
+    assert after_doubt(KEYED, of_answer(KEYED, answer(status), MAX_ATTEMPTS)).state == state
+
+
+@pytest.mark.rule(9)
+@pytest.mark.parametrize("status", [409, 422])
+def test_a_refusal_for_being_a_repeat_leaves_the_doubt_unless_the_document_says_how_to_tell(status: int) -> None:
+    foreign = replace(KEYED, idempotency=Idempotency("header", "Idempotency-Key"))
+    assert after_doubt(foreign, of_answer(foreign, answer(status), 2)).state == "unknown"
+    stripe = TOOLS["stripe_create_refund"]
+    assert after_doubt(stripe, of_answer(stripe, answer(status), 2)).state == "failed"
+
+
+@pytest.mark.rule(9)
+@pytest.mark.parametrize(("status", "once", "read"), [
+    (301, "unknown", "failed"), (302, "unknown", "failed"), (303, "unknown", "failed"), (304, "failed", "failed"),
+    (307, "failed", "failed"), (308, "failed", "failed"),
+])  # fmt: skip
+def test_a_redirect_after_the_work_is_no_proof_that_nothing_was_done(status: int, once: str, read: str) -> None:
+    assert of_answer(ONCE, answer(status), 1).state == once
+    assert of_answer(READ, answer(status), 1).state == read
+
+
+def test_what_no_table_takes_is_not_in_a_meaning() -> None:
+    found = of_answer(replace(READ, projection=()), answer(200, {"a\x00": ["b\x00", {"c": "\x00"}], "n": 1}), 1)
+    assert found.result == {"a": ["b", {"c": ""}], "n": 1}
+    refused = of_answer(ONCE, Answer(400, [], "nope\x00 \ud83d".encode("utf-8", "surrogatepass")), 1)
+    assert "\x00" not in str(refused.error)
+    told = of_not_sent(1, NotSent("smtp.try_again", "450 r\udce9essayez"))
+    assert told.error is not None
+    assert told.error["message"].encode()
 
 
 @pytest.mark.rule(9)
 def test_a_repeat_that_never_left_leaves_the_doubt() -> None:
-    assert after_doubt(of_not_sent(MAX_ATTEMPTS, NotSent("http.not_sent", "refused"))).state == "unknown"
+    assert after_doubt(KEYED, of_not_sent(MAX_ATTEMPTS, NotSent("http.not_sent", "refused"))).state == "unknown"
