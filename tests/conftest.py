@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import asyncpg
+import hypothesis
 import pytest
 
 from sandbox.broker import ApacheKafka, Broker, Tansu
@@ -20,10 +23,29 @@ from sandbox.postgres import Postgres
 from shared.settings import Settings
 from shared.store.pool import Pool, open_pool
 
+# A slow machine is no failure: speed is measured in benchmarks.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
+
 ROOT = Path(__file__).parent.parent
 BROKER = os.environ.get("VIOX_TEST_BROKER", "embedded")
+HANGS_SECONDS = 300
 TABLES = ("threads, runs, steps, prompts, inbox, outbox, addresses, routes, catalogue, tool_calls, ledger_entries, "
           "dead_letters, rate_limits, pauses, checkpoints, checkpoint_writes, documents, oauth_tokens, records, record_writes, notes")  # fmt: skip
+
+
+@pytest.fixture
+def no_hang(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What could take for ever is stopped and named. The limit is far from what it takes: it measures nothing."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise AssertionError(f"{request.node.nodeid} hangs: it did not end in {HANGS_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(HANGS_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

@@ -72,7 +72,7 @@ class Airtable(Emulator):
     def limited(self, request: web.Request) -> web.Response | None:
         parts = request.path.split("/")
         key = next((part for part in parts if part.startswith("app")), "meta")
-        window = self._windows.setdefault(key, Window(limit=5, seconds=1, lock_out=30))
+        window = self._windows.setdefault(key, Window(limit=5, seconds=1, lock_out=30, now=self.clock.now))
         if window.allows():
             return None
         error = {"error": "RATE_LIMIT_REACHED", "message": "Rate limit exceeded. Please try again later"}

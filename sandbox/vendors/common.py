@@ -6,13 +6,13 @@ Control, for tests and scenarios (never part of a vendor's API):
     GET  /_sandbox/state      the emulator's whole state
     GET  /_sandbox/requests   how many requests came, by method and path
     POST /_sandbox/faults     {"kind": ..., "method"?, "path"?: prefix, "count"?, "seconds"?, "retry_after"?, "skip"?}
+    POST /_sandbox/clock      stop time, let it pass, let it run again: see clock.py
     POST /_sandbox/reset      forget everything
 """
 
 from __future__ import annotations
 
 import abc
-import asyncio
 import collections
 import json
 import time
@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+
+from sandbox.vendors.clock import Clock
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 KINDS = ("429", "500", "502", "503", "504", "slow", "cut_before", "cut_after", "wrong_body", "failed_200")
@@ -61,9 +63,10 @@ class Window:
     lock_out: float = 0.0
     times: collections.deque[float] = field(default_factory=collections.deque)
     locked_until: float = 0.0
+    now: Callable[[], float] = time.monotonic
 
     def allows(self) -> bool:
-        now = time.monotonic()
+        now = self.now()
         if now < self.locked_until:
             return False
         while self.times and now - self.times[0] >= self.seconds:
@@ -82,6 +85,7 @@ class Emulator(abc.ABC):
     kinds: tuple[str, ...] = KINDS
 
     def __init__(self) -> None:
+        self.clock = Clock()
         self.faults: list[Fault] = []
         self.effects: list[dict[str, Any]] = []
         self.requests: collections.Counter[str] = collections.Counter()
@@ -95,6 +99,7 @@ class Emulator(abc.ABC):
                 web.get("/_sandbox/requests", self._show_requests),
                 web.post("/_sandbox/faults", self._add_fault),
                 web.post("/_sandbox/limits", self._set_limits),
+                web.post("/_sandbox/clock", self.clock.told),
                 web.post("/_sandbox/reset", self._reset),
             ]
         )
@@ -167,7 +172,7 @@ class Emulator(abc.ABC):
                 return self._cut(request)
             case "slow":
                 answer = await self._handled(request, handler)
-                await asyncio.sleep(fault.seconds)
+                await self.clock.sleep(fault.seconds)
                 return answer
             case "wrong_body":
                 await self._handled(request, handler)

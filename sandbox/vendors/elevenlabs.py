@@ -9,16 +9,17 @@ Control beyond common.py and webhooks.py:
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import json
 import time
 import uuid
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 
 from sandbox.vendors import elevenlabs_wire as wire
+from sandbox.vendors.clock import Timer
 from sandbox.vendors.common import Emulator, Window
 from sandbox.vendors.webhooks import Webhooks
 
@@ -42,7 +43,7 @@ class ElevenLabs(Emulator):
         self.answer_after, self.end_after = answer_after, end_after
         self.concurrent_calls, self.per_second = concurrent_calls, per_second
         self.webhooks = Webhooks(wire.sign)
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers: dict[str, Timer] = {}
         self.reset()
         self.webhooks.add_routes(self.app)
         self.app.on_cleanup.append(self._stop_timers)
@@ -92,7 +93,7 @@ class ElevenLabs(Emulator):
         self.conversations: dict[str, Row] = {}
         self.documents: dict[str, Row] = {}
         self.scripts: list[Row] = []
-        self._window = Window(limit=self.per_second, seconds=1)
+        self._window = Window(limit=self.per_second, seconds=1, now=self.clock.now)
         self._add(self.agents, AGENT_ID, name="Sandbox agent", conversation_config=copy.deepcopy(wire.AGENT_DEFAULTS), tags=[],
                   platform_settings={})  # fmt: skip
         self._add(self.numbers, PHONE_NUMBER_ID, phone_number=PHONE_NUMBER, label="Sandbox number", provider="twilio",
@@ -204,12 +205,11 @@ class ElevenLabs(Emulator):
             self.scripts.remove(script)
         sid = "CA" + uuid.uuid4().hex
         made = self._add(self.conversations, "conv_" + uuid.uuid4().hex[:28], agent_id=agent["id"], to=to,
-                         agent_name=agent["name"], number=number, call_sid=sid, script=script, at=time.monotonic(), ended=False,
+                         agent_name=agent["name"], number=number, call_sid=sid, script=script, at=self.clock.now(), ended=False,
                          client=given.get("conversation_initiation_client_data") or {},
                          first=agent["conversation_config"]["agent"]["first_message"] or "Hello!")  # fmt: skip
         self.effect("call", id=made["id"], to=to, agent_id=agent["id"])
-        later = asyncio.get_running_loop().call_later
-        self._timers[made["id"]] = later(self.end_after, self._ended, made["id"])
+        self._timers[made["id"]] = self.clock.later(self.end_after, partial(self._ended, made["id"]))
         return _call_answer(success=True, message="Success", conversation_id=made["id"], callSid=sid)
 
     async def signed_url(self, request: web.Request) -> web.Response:
@@ -265,7 +265,7 @@ class ElevenLabs(Emulator):
     def _status(self, row: Row) -> str:
         if row["ended"]:
             return "failed" if row["script"].get("failure_reason") else "done"
-        aged = time.monotonic() - row["at"] >= self.answer_after
+        aged = self.clock.now() - row["at"] >= self.answer_after
         answered = aged and not row["script"].get("failure_reason")
         return "in-progress" if answered else "initiated"
 

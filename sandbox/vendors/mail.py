@@ -104,7 +104,7 @@ class Mail(Emulator):
         if fault.kind in CODES:
             return CODES[fault.kind]
         if fault.kind == "slow":
-            await asyncio.sleep(fault.seconds)
+            await self.clock.sleep(fault.seconds)
             return answer
         if isinstance(server.transport, asyncio.Transport):
             server.transport.abort()

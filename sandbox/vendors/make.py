@@ -10,7 +10,6 @@ Control beyond common.py and webhooks.py (which shows what was sent to callback 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 import uuid
@@ -91,8 +90,8 @@ class Make(Emulator):
         self.incomplete: dict[str, Row] = {}
         self.outcomes: list[Row] = []
         self._next = 100
-        self._window = Window(limit=self.api_limit, seconds=60)
-        self._hook_window = Window(limit=self.hook_limit, seconds=1)
+        self._window = Window(limit=self.api_limit, seconds=60, now=self.clock.now)
+        self._hook_window = Window(limit=self.hook_limit, seconds=1, now=self.clock.now)
 
     def state(self) -> Any:
         return {"scenarios": [self._scenario(s) for s in self.scenarios.values()], "executions": self.executions,
@@ -181,7 +180,7 @@ class Make(Emulator):
         made = self._execute(found, data, "manual", given.get("callbackUrl"))
         if not given.get("responsive"):
             return web.json_response({"executionId": made["id"]})
-        await asyncio.sleep(self.run_seconds)
+        await self.clock.sleep(self.run_seconds)
         return web.json_response({"executionId": made["id"], "status": made["status"], "outputs": made["outputs"]})
 
     async def blueprint(self, request: web.Request) -> web.Response:
@@ -258,7 +257,7 @@ class Make(Emulator):
         imt = f"{now}_{len(self.executions):06}_scenario.{scenario['id']}.{kind}.{key}"
         made = {"id": key, "imtId": imt, "scenarioId": scenario["id"], "teamId": scenario["teamId"], "type": kind,
                 "status": status, "reason": outcome.get("reason", "The operation failed."), "outputs": outputs,
-                "operations": max(len(flow), 1), "timestamp": wire.now(), "at": time.monotonic(),
+                "operations": max(len(flow), 1), "timestamp": wire.now(), "at": self.clock.now(),
                 "duration": int(self.run_seconds * 1000), "instant": kind == "instant", "values": values}  # fmt: skip
         self.executions.append(made)
         scenario["operations"] += made["operations"]
@@ -403,7 +402,7 @@ class Make(Emulator):
         return wire.or_404(next((e for e in self.executions if (e["scenarioId"], e["id"]) == wanted), None))
 
     def _over(self, execution: Row) -> bool:
-        return bool(time.monotonic() - execution["at"] >= self.run_seconds * 0.9)
+        return bool(self.clock.now() - execution["at"] >= self.run_seconds * 0.9)
 
     def _listener(self, hook: Row) -> Row | None:
         return next((s for s in self.scenarios.values() if wire.hook_of(s) == hook["id"]), None)

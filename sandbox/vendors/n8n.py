@@ -7,9 +7,7 @@ n8n documents no rate limits, so none apply here; 429 comes as a fault.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
 import uuid
 from typing import Any
 
@@ -188,7 +186,7 @@ class N8n(Emulator):
         mode = node["parameters"].get("responseMode", "onReceived")
         if mode == "onReceived":
             return web.json_response({"message": "Workflow was started"})
-        await asyncio.sleep(self.run_seconds)
+        await self.clock.sleep(self.run_seconds)
         if made["outcome"] == "error":
             return web.json_response({"message": "Error in workflow"}, status=500)
         if mode == "responseNode":
@@ -244,7 +242,7 @@ class N8n(Emulator):
         failed = next((n for n in reached if n["type"] == wire.STOP), None)
         frozen = {k: workflow[k] for k in ("id", "name", "nodes", "connections", "settings")}
         made = {"id": str(self._executed), "workflowId": workflow["id"], "workflow": frozen, "node": node["name"],
-                "item": item, "mode": mode, "startedAt": wire.now(), "at": time.monotonic(), "reached": reached,
+                "item": item, "mode": mode, "startedAt": wire.now(), "at": self.clock.now(), "reached": reached,
                 "outcome": "error" if failed else "success", "retryOf": None, "retrySuccessId": None,
                 "stopped": failed, "versionId": workflow.get("versionId")}  # fmt: skip
         self.executions[made["id"]] = made
@@ -384,7 +382,7 @@ class N8n(Emulator):
         }
 
     def _execution(self, row: Row, *, full: bool) -> Row:
-        running = time.monotonic() - row["at"] < self.run_seconds * 0.9
+        running = self.clock.now() - row["at"] < self.run_seconds * 0.9
         status = "running" if running else row["outcome"]
         shown = {k: row[k] for k in ("id", "workflowId", "mode", "startedAt", "retryOf", "retrySuccessId")}
         shown |= {"status": status, "finished": status == "success", "createdAt": row["startedAt"], "waitTill": None,

@@ -65,7 +65,7 @@ class Stripe(Emulator):
     def __init__(self, *, index_delay: float = 1.0) -> None:
         super().__init__()
         self.webhooks = Webhooks(signed_with(WEBHOOK_SECRET))
-        self.book = Book(self._deliver, index_delay)
+        self.book = Book(self._deliver, index_delay, self.clock.now)
         self.catalogue = Catalogue(self.book)
         self.money = Money(self.book)
         self.billing = Billing(self.book, self.catalogue, self.money)

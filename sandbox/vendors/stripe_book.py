@@ -45,12 +45,12 @@ def _become(row: Row, other: Row) -> None:
 class Book:
     """All objects of one account, and `on_event` for whoever delivers what happens to them."""
 
-    def __init__(self, on_event: Callable[[Row], None], index_delay: float) -> None:
+    def __init__(self, on_event: Callable[[Row], None], index_delay: float, seconds: Callable[[], float]) -> None:
         self.clear()
         self.extras: dict[tuple[str, str], Callable[[Row], Any]] = {}
         """(object, field) → what the field holds when a caller asks for it."""
         self.request: dict[str, str | None] = {"id": None, "idempotency_key": None}
-        self.index_delay = index_delay
+        self.index_delay, self._seconds = index_delay, seconds
         self._on_event = on_event
 
     def clear(self) -> None:
@@ -86,7 +86,7 @@ class Book:
         prefix, name = KINDS[kind]
         row: Row = {"id": new_id(prefix), "object": name, "created": now(), "livemode": False} | fields
         row["metadata"] = merged({}, metadata or {})
-        row["_at"] = time.monotonic()
+        row["_at"] = self._seconds()
         self.rows[kind][row["id"]] = row
         self._undo.append(lambda: self.rows[kind].pop(row["id"]))
         self.changes += 1
@@ -128,7 +128,7 @@ class Book:
         data: Row = {"object": shown(row)} | ({"previous_attributes": before} if before else {})
         made: Row = {"id": new_id("evt"), "object": "event", "api_version": VERSION, "created": now(), "data": data,
                      "livemode": False, "pending_webhooks": 1, "request": dict(self.request), "type": event,
-                     "_at": time.monotonic()}  # fmt: skip
+                     "_at": self._seconds()}  # fmt: skip
         self._happened.append(made)
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ class Book:
     def search(self, kind: str, given: Given) -> Row:
         """Search sees only what the index has: objects older than its delay."""
         wants = _query(given["query"], SEARCHABLE[kind].split())
-        ripe = time.monotonic() - self.index_delay
+        ripe = self._seconds() - self.index_delay
         rows = [r for r in self.all(kind) if r["_at"] <= ripe and wants(r)]
         page = given.get("page") or "0"
         if not page.isdigit():

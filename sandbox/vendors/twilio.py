@@ -9,7 +9,6 @@ Form bodies, Basic auth, RFC 2822 dates, its error codes. Control beyond the com
 from __future__ import annotations
 
 import base64
-import time
 import uuid
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -56,9 +55,9 @@ class Twilio(Emulator):
 
     def __init__(self) -> None:
         super().__init__()
-        self.callbacks = Callbacks()
+        self.callbacks = Callbacks(self.clock)
         self.callbacks.webhooks.add_routes(self.app)
-        self.voice = Calls(self.app, self.callbacks, self.effect, self._guarded)
+        self.voice = Calls(self.app, self.callbacks, self.effect, self._guarded, self.clock)
         self.reset()
         for method, path, handler in (
             ("POST", ROOT + "/Messages.json", self.create),
@@ -171,7 +170,7 @@ class Twilio(Emulator):
 
     def _insert(self, **what: Any) -> dict[str, Any]:
         sid = ("MM" if what["media"] else "SM") + uuid.uuid4().hex
-        now = {"_at": time.monotonic(), "date_created": datetime.now(UTC), "_fixed": None}
+        now = {"_at": self.clock.now(), "_clock": self.clock, "date_created": datetime.now(UTC), "_fixed": None}
         self.messages[sid] = {"sid": sid} | now | what
         return self.messages[sid]
 
@@ -237,7 +236,7 @@ class Twilio(Emulator):
 def _status(message: dict[str, Any]) -> str:
     if message["_fixed"] or message["_scheduled"]:
         return str(message["_fixed"] or "scheduled")
-    age = time.monotonic() - message["_at"]
+    age = message["_clock"].now() - message["_at"]
     if age < DELIVERED:
         return "queued" if age < SENT else "sent"
     return "undelivered" if message["to"] == UNREACHABLE else "delivered"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from sandbox.vendors import twilio_common as twilio
+from sandbox.vendors.clock import Clock
 from sandbox.vendors.twilio_common import E164, NUMBER, Callbacks, Refused, missing, page, within
 
 OUTCOMES = {"+15005550011": "busy", "+15005550012": "no-answer", "+15005550013": "failed"}
@@ -27,8 +27,8 @@ Effect = Callable[..., None]
 class Calls:
     """Outgoing calls of the account. A call's state is a function of its age until somebody ends it."""
 
-    def __init__(self, app: web.Application, callbacks: Callbacks, effect: Effect, guarded: Any) -> None:
-        self._callbacks, self._effect = callbacks, effect
+    def __init__(self, app: web.Application, callbacks: Callbacks, effect: Effect, guarded: Any, clock: Clock) -> None:
+        self._callbacks, self._effect, self._clock = callbacks, effect, clock
         self.reset()
         for method, path, handler in (
             ("POST", "/Calls.json", self.create),
@@ -63,8 +63,9 @@ class Calls:
             raise Refused(400, "Url parameter is required.", 21205)
         events = {str(event) for event in form.getall("StatusCallbackEvent", ["completed"])}
         sid = "CA" + uuid.uuid4().hex
-        call = {"sid": sid, "to": to, "from": sender, "_at": time.monotonic(), "date_created": datetime.now(UTC),
-                "_url": url, "_twiml": twiml, "_callback": str(form.get("StatusCallback", "")), "_events": events,
+        call = {"sid": sid, "to": to, "from": sender, "_at": self._clock.now(), "_clock": self._clock,
+                "date_created": datetime.now(UTC), "_url": url, "_twiml": twiml, "_events": events,
+                "_callback": str(form.get("StatusCallback", "")),
                 "_record": str(form.get("Record", "")).lower() == "true", "_end": None, "_sequence": 0}  # fmt: skip
         self.calls[sid] = call
         self._effect("call", sid=sid, to=to, url=url, twiml=twiml)
@@ -97,9 +98,9 @@ class Calls:
             raise Refused(400, "Call is not in-progress. Cannot redirect.", 21220)
         match wanted:
             case "completed":
-                call["_end"] = ("completed" if now == "in-progress" else "canceled", time.monotonic())
+                call["_end"] = ("completed" if now == "in-progress" else "canceled", self._clock.now())
             case "canceled" if now in ("queued", "ringing"):
-                call["_end"] = ("canceled", time.monotonic())
+                call["_end"] = ("canceled", self._clock.now())
             case "canceled" | "":
                 if wanted or not (form.get("Url") or form.get("Twiml")):
                     raise Refused(400, "Invalid call state for this update.", 21220)
@@ -184,7 +185,7 @@ class Calls:
 def _status(call: dict[str, Any]) -> str:
     if call["_end"]:
         return str(call["_end"][0])
-    age = time.monotonic() - call["_at"]
+    age = call["_clock"].now() - call["_at"]
     if age < ANSWERS:
         return "queued" if age < RINGS else "ringing"
     if call["to"] in OUTCOMES:

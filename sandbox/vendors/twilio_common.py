@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
@@ -15,6 +14,7 @@ from urllib.parse import parse_qs, urlencode
 
 from aiohttp import web
 
+from sandbox.vendors.clock import Clock, Timer
 from sandbox.vendors.webhooks import Receiver, Sign, Webhooks
 
 ACCOUNT = "AC" + "5a" * 16
@@ -89,9 +89,10 @@ def signed(token: str) -> Sign:
 class Callbacks:
     """Webhooks of the account: to the address an API call named and to registered receivers, now or later."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.webhooks = Webhooks(signed("unused"), content_type="application/x-www-form-urlencoded")
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timers: list[Timer] = []
 
     def send(self, event: str, form: Mapping[str, str], url: str = "") -> None:
         """One form, each receiver with a token of its own. Receivers of the same address get it once."""
@@ -105,9 +106,8 @@ class Callbacks:
 
     def later(self, steps: Iterable[tuple[float, Callable[[], None]]]) -> None:
         """Do something after so many seconds, unless everything is forgotten before."""
-        loop = asyncio.get_running_loop()
-        self._timers = [t for t in self._timers if not t.cancelled() and t.when() > loop.time()]
-        self._timers += [loop.call_later(seconds, step) for seconds, step in steps]
+        self._timers = [timer for timer in self._timers if not timer.over]
+        self._timers += [self._clock.later(seconds, step) for seconds, step in steps]
 
     def reset(self) -> None:
         for timer in self._timers:

@@ -123,10 +123,10 @@ class Sweep:
             json.dumps(body).encode(),
             {"Content-Type": "application/json"},
         )
-        urllib.request.urlopen(request, timeout=5).close()
+        urllib.request.urlopen(request, timeout=60).close()
 
     def _get(self, vendor: str, what: str) -> Any:
-        with urllib.request.urlopen(f"{self._state['vendors'][vendor]}/_sandbox/{what}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self._state['vendors'][vendor]}/_sandbox/{what}", timeout=60) as answer:
             return json.load(answer)
 
     # -- load --------------------------------------------------------------------------------------------------------

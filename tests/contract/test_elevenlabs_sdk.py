@@ -133,14 +133,19 @@ def test_call_becomes_a_conversation_that_ends(served: Served) -> None:
     sdk(served).agents.update(
         AGENT_ID, conversation_config={"agent": {"first_message": "Hi {{name}}"}}, request_options=ONCE
     )
-    answer = call(served, conversation_initiation_client_data=data)
-    assert answer.success
-    assert answer.call_sid.startswith("CA")
-    first = sdk(served).conversations.get(answer.conversation_id, request_options=ONCE)
-    assert (first.status, first.transcript, first.analysis) == ("initiated", [], None)
-    talking = until_status(served, answer.conversation_id, "in-progress")
-    assert [(t.role, t.message) for t in talking.transcript] == [("agent", "Hi Ada")]
-    done = until_status(served, answer.conversation_id, "done")
+    with served.stopped():
+        answer = call(served, conversation_initiation_client_data=data)
+        assert answer.success
+        assert answer.call_sid.startswith("CA")
+        first = sdk(served).conversations.get(answer.conversation_id, request_options=ONCE)
+        assert (first.status, first.transcript, first.analysis) == ("initiated", [], None)
+        served.passes(0.4)
+        talking = sdk(served).conversations.get(answer.conversation_id, request_options=ONCE)
+        assert talking.status == "in-progress"
+        assert [(t.role, t.message) for t in talking.transcript] == [("agent", "Hi Ada")]
+        served.passes(0.5)
+    done = sdk(served).conversations.get(answer.conversation_id, request_options=ONCE)
+    assert done.status == "done"
     assert [t.role for t in done.transcript] == ["agent", "user", "agent"]
     assert (done.user_id, done.analysis.call_successful) == ("lead-1", "success")
     assert done.metadata.start_time_unix_secs >= started
@@ -152,6 +157,20 @@ def test_call_becomes_a_conversation_that_ends(served: Served) -> None:
 
 def test_conversations_list_filter_page_delete(served: Served) -> None:
     conversations = sdk(served).conversations
+    with served.stopped():
+        made = calls_still_going_on(served, conversations)
+    until_status(served, made[0], "done")
+    finished = conversations.list(call_successful="success", request_options=ONCE).conversations
+    assert {c.status for c in finished} == {"done"}
+    conversations.delete(made[0], request_options=ONCE)
+    assert made[0] not in [c.conversation_id for c in conversations.list(request_options=ONCE).conversations]
+    with pytest.raises(ApiError) as missing:
+        conversations.delete(made[0], request_options=ONCE)
+    assert missing.value.status_code == 404
+
+
+def calls_still_going_on(served: Served, conversations: Any) -> list[str]:
+    """Three, newest last, as lists, filters and pages show them."""
     made = [call(served, conversation_initiation_client_data={"user_id": f"u{n}"}).conversation_id for n in range(3)]
     first = conversations.list(agent_id=AGENT_ID, page_size=2, request_options=ONCE)
     rest = conversations.list(agent_id=AGENT_ID, page_size=2, cursor=first.next_cursor, request_options=ONCE)
@@ -162,14 +181,7 @@ def test_conversations_list_filter_page_delete(served: Served) -> None:
     assert conversations.list(call_successful="success", request_options=ONCE).conversations == []
     later = int(time.time()) + 60
     assert conversations.list(call_start_after_unix=later, request_options=ONCE).conversations == []
-    until_status(served, made[0], "done")
-    finished = conversations.list(call_successful="success", request_options=ONCE).conversations
-    assert {c.status for c in finished} == {"done"}
-    conversations.delete(made[0], request_options=ONCE)
-    assert made[0] not in [c.conversation_id for c in conversations.list(request_options=ONCE).conversations]
-    with pytest.raises(ApiError) as missing:
-        conversations.delete(made[0], request_options=ONCE)
-    assert missing.value.status_code == 404
+    return made
 
 
 def test_knowledge_base(served: Served) -> None:
@@ -253,15 +265,16 @@ def test_limits_of_requests_and_of_calls_at_once() -> None:
     made = Served(ElevenLabs(concurrent_calls=1, per_second=2, end_after=30))
     try:
         agents = sdk(made).agents
-        agents.list(request_options=ONCE)
-        agents.list(request_options=ONCE)
-        with pytest.raises(ApiError) as throttled:
+        with made.stopped():
             agents.list(request_options=ONCE)
-        assert (throttled.value.status_code, throttled.value.body["detail"]["code"]) == (429, "rate_limit_exceeded")
-        time.sleep(1.05)
-        call(made)
-        with pytest.raises(ApiError) as busy:
+            agents.list(request_options=ONCE)
+            with pytest.raises(ApiError) as throttled:
+                agents.list(request_options=ONCE)
+            made.passes(1.05)
             call(made)
+            with pytest.raises(ApiError) as busy:
+                call(made)
+        assert (throttled.value.status_code, throttled.value.body["detail"]["code"]) == (429, "rate_limit_exceeded")
         assert (busy.value.status_code, busy.value.body["detail"]["code"]) == (429, "concurrent_limit_exceeded")
     finally:
         made.close()

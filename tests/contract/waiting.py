@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def eventually(holds: Callable[[], Any], what: str = "it", seconds: float = 10) -> Any:
+def eventually(holds: Callable[[], Any], what: str = "it", seconds: float = 60) -> Any:
     """What `holds` answers as soon as it is true."""
     until = time.monotonic() + seconds
     while not (found := holds()):

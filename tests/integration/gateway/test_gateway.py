@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -16,7 +18,7 @@ from services.tool_gateway.credentials import Secrets
 from services.tool_gateway.tools import Rate
 from shared.bus.kafka import Record
 from shared.ids import call_id
-from tests.integration.gateway.world import RUN, World, gateway_world, wants
+from tests.integration.gateway.world import RUN, World, gateway_world, until, wants
 
 __all__ = ["gateway_world"]
 SMS = {"To": "+14155550123", "Body": "Hi Ana"}
@@ -100,20 +102,23 @@ async def test_dots_cannot_climb_out_of_a_path(world: World, contact: str) -> No
 
 async def test_repeats_take_no_places_of_a_rate(world: World) -> None:
     gateway = await world.gateway()
-    slow = Rate("slow", per_second=2, burst=1)
-    gateway.catalogue.tools["hubspot_list_owners"] = replace(gateway.catalogue.tools["hubspot_list_owners"], rate=slow)
+    two = Rate("two", per_second=0.001, burst=2)
+    gateway.catalogue.tools["hubspot_list_owners"] = replace(gateway.catalogue.tools["hubspot_list_owners"], rate=two)
     for _ in range(20):
         await gateway.intake.accept([wants("hubspot_list_owners", {})])
     await gateway.intake.accept([wants("hubspot_list_owners", {}, step=2)])
-    assert (await world.state("succeeded", step=2, seconds=3))["attempt"] == 1
+    assert (await world.call(step=2))["state"] != "requested", "the second place was left for it"
+    assert (await world.state("succeeded", step=2))["attempt"] == 1
 
 
 @pytest.mark.rule(8)
 async def test_a_read_of_a_dead_executor_runs_again(world: World) -> None:
     dead = await world.gateway("closer")
-    world.fault(world.hubspot, "slow", seconds=3.0)
+    world.hanging = world.hubspot.app
     await dead.intake.accept([wants("hubspot_list_owners", {})])
+    await world.were_asked()
     await dead.die()
+    world.hanging = None
     await world.gateway()
     assert (await world.state("succeeded"))["attempt"] == 2
 
@@ -121,9 +126,10 @@ async def test_a_read_of_a_dead_executor_runs_again(world: World) -> None:
 @pytest.mark.rule(8)
 async def test_a_single_effect_of_a_dead_executor_is_unknown_until_looked_up(world: World) -> None:
     dead = await world.gateway("closer")
-    world.fault(world.twilio, "slow", method="POST", seconds=3.0)
+    world.twilio.clock.stop()
+    world.fault(world.twilio, "slow", method="POST")
     await dead.intake.accept([wants("twilio_send_message", SMS)])
-    await asyncio.sleep(0.3)
+    await until(lambda: world.twilio.effects)
     await dead.die()
     await world.gateway()
     row = await world.state("succeeded")
@@ -153,10 +159,13 @@ async def test_a_lease_that_ran_out_stops_the_first_byte(world: World) -> None:
 @pytest.mark.parametrize(("kind", "sent"), [("cut_after", 1), ("cut_before", 1), ("500", 1), ("slow", 1)])
 async def test_a_lost_answer_settles_to_what_really_happened(world: World, kind: str, sent: int) -> None:
     """cut_after and slow: it happened, found. cut_before and 500: it did not; proven absent, sent again, once."""
-    gateway = await world.gateway(timeout=0.6)
-    world.fault(world.twilio, kind, method="POST", seconds=2.0)
+    gateway = await world.gateway(timeout=1.0 if kind == "slow" else 60)
+    world.twilio.clock.stop()
+    world.fault(world.twilio, kind, method="POST")
     await gateway.intake.accept([wants("twilio_send_message", SMS)])
-    row = await world.state("succeeded", seconds=30)
+    if not world.twilio.effects and kind in ("cut_before", "500"):
+        await world.unknown_for()
+    row = await world.state("succeeded")
     assert len(world.twilio.effects) == sent
     assert row["look_ups"] >= 1
     assert row["attempt"] == (1 if kind in ("cut_after", "slow") else 2)
@@ -169,34 +178,39 @@ async def test_a_refused_connection_is_tried_again_and_then_failed_for_certain(w
     world.secrets["TWILIO_BASE_URL"] = f"http://127.0.0.1:{free_ports(1)[0]}"
     gateway = await world.gateway()
     await gateway.intake.accept([wants("twilio_send_message", SMS)])
-    row = await world.state("failed", seconds=40)
+    row = await world.state("failed")
     assert row["attempt"] == 5
     assert "no byte left" in row["error"]
 
 
 @pytest.mark.rule(10)
 async def test_absence_counts_only_when_the_request_can_no_longer_arrive(world: World) -> None:
-    gateway = await world.gateway(timeout=1.5)
+    gateway = await world.gateway()
     world.fault(world.twilio, "cut_before", method="POST")
     await gateway.intake.accept([wants("twilio_send_message", SMS)])
-    unknown = await world.state("unknown")
-    await world.state("succeeded", seconds=40)
-    settled = await world.admin.fetchval("select min(at) from ledger_entries where phase = 'settled'")
-    waited = (settled - unknown["unknown_since"]).total_seconds()
-    assert waited >= 1.5 + 0.2, "request timeout and read lag at least"
+    for _ in range(3):  # after the third look-up, the second has had its consequences
+        before = await world.unknown_for(timedelta(seconds=45))
+        async with asyncio.timeout(60):
+            while (await world.call())["look_ups"] == before["look_ups"]:
+                await asyncio.sleep(0.02)
+    assert (await world.call())["state"] == "unknown", "it is not there, and may still come"
+    await world.unknown_for(timedelta(seconds=60 + 0.2))
+    assert (await world.state("succeeded"))["attempt"] == 2
 
 
 @pytest.mark.rule(10)
 async def test_an_outcome_that_comes_after_its_attempt_was_taken_over_is_an_incident(world: World) -> None:
-    late = await world.gateway("closer", timeout=5)
-    world.fault(world.hubspot, "slow", seconds=1.0)
+    late = await world.gateway("closer", timeout=60)
+    world.hubspot.clock.stop()
+    world.fault(world.hubspot, "slow")
     await late.intake.accept([wants("hubspot_list_owners", {})])
-    await asyncio.sleep(0.2)
+    await world.were_asked()
     await world.admin.execute("update tool_calls set lease_until = now() - interval '1 second'")
     await world.gateway("closer", "resumer")
     assert (await world.state("succeeded"))["attempt"] == 2
-    await late.executor.drain(5)
-    async with asyncio.timeout(5):
+    world.hubspot.clock.go_on()
+    await late.executor.drain(60)
+    async with asyncio.timeout(60):
         while "incident" not in await world.phases():
             await asyncio.sleep(0.02)
     assert (await world.call())["attempt"] == 2
@@ -251,16 +265,21 @@ async def test_a_vendor_that_says_429_is_asked_again_when_it_said(world: World) 
 
 @pytest.mark.rule(12)
 async def test_what_waits_for_its_rate_waits_as_a_row(world: World) -> None:
-    gateway = await world.gateway()
+    gateway = await world.gateway("closer")
     slow = Rate("slow", per_second=10, burst=1)
     gateway.catalogue.tools["hubspot_list_owners"] = replace(gateway.catalogue.tools["hubspot_list_owners"], rate=slow)
     await gateway.intake.accept([wants("hubspot_list_owners", {}, step=n) for n in range(1, 6)])
-    assert await world.admin.fetchval("select count(*) from tool_calls where state = 'requested'") == 4
+    waiting = await world.admin.fetch(
+        "select call_id, not_before from tool_calls where state = 'requested' order by not_before"
+    )
+    assert len(waiting) == 4
+    turns = {row["call_id"]: row["not_before"] for row in waiting}
+    apart = [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(turns.values())]
+    assert apart == pytest.approx([0.1] * 3, abs=0.001), "not all at once"
+    gateway.go_on("resumer")
     await world.state("succeeded", step=5)
-    times = [
-        r["at"] for r in await world.admin.fetch("select at from ledger_entries where phase = 'intent' order by at")
-    ]
-    assert (times[-1] - times[0]).total_seconds() > 0.3, "not all at once"
+    for row in await world.admin.fetch("select call_id, at from ledger_entries where phase = 'intent'"):
+        assert row["at"] >= turns.get(row["call_id"], row["at"]), "none before its turn"
 
 
 @pytest.mark.rule(15)

@@ -23,7 +23,7 @@ from services.tool_gateway.catalogue import Catalogue
 from services.tool_gateway.tools import Idempotency
 from shared.ids import call_id
 from shared.store.pool import Pool
-from tests.integration.gateway.world import RUN, Gateway, World, opened, wants
+from tests.integration.gateway.world import RUN, Gateway, World, opened, until, wants
 
 REFUND = "stripe_create_refund"
 KEY = call_id(RUN, 1, 0)
@@ -55,7 +55,7 @@ class Bank(World):
         self.charge = str(intent["latest_charge"])
         self.stripe.book.commit()
 
-    async def gateway(self, *loops: str, timeout: float = 1.0, per_vendor: int = 16) -> Gateway:
+    async def gateway(self, *loops: str, timeout: float = 60, per_vendor: int = 16) -> Gateway:
         made = await super().gateway(*loops, timeout=timeout, per_vendor=per_vendor)
         tools = made.catalogue.tools
         mine = frozenset(name for name in tools if name.startswith("stripe_"))
@@ -119,12 +119,12 @@ async def test_a_lost_answer_is_asked_for_again_with_the_bytes_of_the_first_time
 @pytest.mark.rule(8)
 async def test_a_call_of_a_dead_gateway_is_sent_again_by_another_as_it_was(bank: Bank) -> None:
     dead = await bank.gateway("closer")
-    bank.fault(bank.stripe, "slow", method="POST", seconds=0.6)
+    bank.stripe.clock.stop()
+    bank.fault(bank.stripe, "slow", method="POST")
     await dead.intake.accept([bank.wish()])
-    async with asyncio.timeout(5):
-        while not bank.refunds:
-            await asyncio.sleep(0.02)
+    await until(lambda: bank.refunds)
     await dead.die()
+    bank.stripe.clock.go_on()
     other = await bank.gateway("closer")
     rewritten(other)
     other._loops.append(asyncio.create_task(other.resumer.run()))
@@ -138,9 +138,14 @@ async def test_a_call_of_a_dead_gateway_is_sent_again_by_another_as_it_was(bank:
 @pytest.mark.rule(9)
 async def test_a_key_in_use_is_no_refusal(bank: Bank) -> None:
     """The answer took too long, and the repeat met the first attempt still at work: that one may succeed, and did."""
-    gateway = await bank.gateway("closer", "resumer", timeout=0.5)
-    bank.fault(bank.stripe, "slow", method="POST", seconds=2.5)
+    gateway = await bank.gateway("closer", "resumer", timeout=1.0)
+    bank.stripe.clock.stop()
+    bank.fault(bank.stripe, "slow", method="POST")
     await gateway.intake.accept([bank.wish()])
+    async with asyncio.timeout(60):
+        while len(await bank.attempts("outcome")) < 2:
+            await asyncio.sleep(0.02)
+    bank.stripe.clock.go_on()
     row = await bank.state("succeeded")
     assert [entry["status"] for entry in await bank.attempts("outcome")] == [None, 409, 200]
     assert row["attempt"] == 3
@@ -212,8 +217,9 @@ async def test_the_event_that_names_the_key_settles_what_stays_unknown(
     bank.fault(bank.stripe, "500", method="POST")
     await gateway.intake.accept([bank.wish()])
     await bank.state("unknown")
+    await bank.unknown_for()
     gateway._loops.append(asyncio.create_task(gateway.settler.run()))
-    row = await bank.state("succeeded", seconds=30)
+    row = await bank.state("succeeded")
     assert row["attempt"] == (2 if first == "cut_after" else 3)
     bank.all_the_same(row["attempt"])
     assert len(bank.refunds) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 
 from services.tool_gateway import catalogue
 from shared.ids import call_id
-from tests.integration.gateway.world import RUN, World, gateway_world, wants
+from tests.integration.gateway.world import RUN, World, gateway_world, until, wants
 
 __all__ = ["gateway_world"]
 TOOLS = catalogue.load().tools
@@ -77,10 +76,11 @@ async def test_what_happened_is_found_and_not_done_again(world: World, tool: str
 @pytest.mark.parametrize("tool", ONCE)
 async def test_what_did_not_happen_is_proven_absent_and_done_once(world: World, tool: str) -> None:
     contact = contacts_and_decoys(world, tool)
-    gateway = await world.gateway(timeout=0.5)
+    gateway = await world.gateway()
     world.fault(world.hubspot, "cut_before", method="POST", path=ONCE[tool][0])
     await gateway.intake.accept([wants(tool, arguments(tool, contact))])
-    row = await world.state("succeeded", seconds=30)
+    await world.unknown_for()
+    row = await world.state("succeeded")
     assert row["attempt"] == 2
     assert [effect["operation"] for effect in world.hubspot.effects] == ["create"]
 
@@ -88,10 +88,11 @@ async def test_what_did_not_happen_is_proven_absent_and_done_once(world: World, 
 async def test_a_contact_of_long_ago_is_not_taken_for_the_new_one(world: World) -> None:
     """No answer to a create that HubSpot would have refused: it is asked again and says who has the address."""
     world.hubspot._insert("contacts", {"email": "ana@x.co"}, [])["createdAt"] = OLD
-    gateway = await world.gateway(timeout=0.5)
+    gateway = await world.gateway()
     world.fault(world.hubspot, "500", method="POST")
     await gateway.intake.accept([wants("hubspot_create_contact", arguments("hubspot_create_contact", ""))])
-    assert "Existing ID" in str((await world.state("failed", seconds=30))["error"])
+    await world.unknown_for()
+    assert "Existing ID" in str((await world.state("failed"))["error"])
 
 
 def prepared_books(world: World) -> dict[str, str]:
@@ -135,9 +136,7 @@ async def test_a_keyed_effect_is_repeated_as_the_ledger_has_it_and_happens_once(
     gateway = await world.gateway("closer", "resumer")
     world.fault(world.quickbooks, "cut_after", method="POST", path="/v3/company/")
     await gateway.intake.accept([wants(tool, asked)])
-    async with asyncio.timeout(5):
-        while not world.quickbooks.effects:
-            await asyncio.sleep(0.01)
+    await until(lambda: world.quickbooks.effects)
     world.secrets["QUICKBOOKS_MINOR_VERSION"] = "99"  # a request made anew would carry it
     row = await world.state("succeeded")
     assert row["attempt"] == 2

@@ -35,7 +35,7 @@ def granted(world: World) -> list[bool]:
 
 async def ask(world: World, gateway: Gateway, step: int, state: str = "succeeded") -> Any:
     await gateway.intake.accept([wants(TOOL, ASKED, step=step)])
-    return await world.state(state, step=step, seconds=5)
+    return await world.state(state, step=step)
 
 
 async def error_of(world: World, gateway: Gateway, step: int = 1, state: str = "failed") -> Any:
@@ -117,7 +117,7 @@ async def test_calls_refused_side_by_side_share_one_renewal(world: World) -> Non
         another.intake.accept([wants(TOOL, ASKED, step=n) for n in range(7, 11)]),
     )
     for step in range(3, 11):
-        assert (await world.state("succeeded", step=step, seconds=5))["attempt"] == 1
+        assert (await world.state("succeeded", step=step))["attempt"] == 1
     assert granted(world) == [True, True]
 
 

@@ -9,9 +9,13 @@ import asyncpg
 import pytest
 
 from sandbox.postgres import Postgres
+from services.tool_gateway.connectors import postgres as connector
 from tests.integration.gateway.test_connectors import Desk, desk
+from tests.integration.gateway.world import until
 
 __all__ = ["desk"]
+CONNECTED = "select count(*) from pg_stat_activity where application_name = 'viox question'"
+WAITING = CONNECTED + " and wait_event_type = 'Lock'"
 
 
 @pytest.mark.parametrize(
@@ -38,10 +42,10 @@ async def test_a_question_tells_nobody(desk: Desk, postgres: Postgres) -> None:
     listener = await asyncpg.connect(postgres.dsn("viox_gateway"))
     await listener.add_listener("viox_documents", lambda *told: heard.append(told[-1]))
     assert (await desk("records_query", sql="select pg_notify('viox_documents', 'x')")).state == "succeeded"
-    await listener.execute("select 1")
-    await asyncio.sleep(0.2)
+    await listener.execute("select pg_notify('viox_documents', 'the last one')")
+    await until(lambda: "the last one" in heard)
     await listener.close()
-    assert heard == []
+    assert heard == ["the last one"], "they come in the order of their commits"
 
 
 @pytest.mark.parametrize("sql", ["select * from pg_stats", "select null::pg_catalog.pg_class"])
@@ -49,8 +53,20 @@ async def test_types_that_cannot_be_read_are_an_error_that_ends_the_call(desk: D
     assert (await desk("records_query", sql=sql)).state in ("succeeded", "failed")
 
 
-async def test_many_questions_at_once_take_turns(desk: Desk, admin: asyncpg.Connection) -> None:
-    asked = [asyncio.create_task(desk("records_query", sql="select pg_sleep(0.3)")) for _ in range(12)]
-    await asyncio.sleep(0.25)
-    assert await admin.fetchval("select count(*) from pg_stat_activity where application_name = 'viox question'") <= 4
+async def test_many_questions_at_once_take_turns(
+    desk: Desk, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits for a lock that we hold, so those that are let in are all there at once."""
+    monkeypatch.setattr(connector, "QUERY_SECONDS", 120.0)
+    await admin.execute("select pg_advisory_lock(1)")
+    asked = [
+        asyncio.create_task(desk("records_query", sql="select pg_advisory_xact_lock_shared(1)")) for _ in range(12)
+    ]
+    async with asyncio.timeout(60):
+        while await admin.fetchval(WAITING) < connector.AT_ONCE:
+            await asyncio.sleep(0.02)
+    for _ in range(10):  # a fifth would be about to come
+        assert await admin.fetchval(CONNECTED) == connector.AT_ONCE
+        await asyncio.sleep(0.02)
+    await admin.execute("select pg_advisory_unlock(1)")
     assert {(await one).state for one in asked} == {"succeeded"}

@@ -62,6 +62,9 @@ class Server:
                 server.read += head + await reader.readexactly(length)
                 server.requests += 1
 
+            async def end(self) -> None:
+                await reader.read()
+
         return Counting()
 
 
@@ -87,7 +90,7 @@ async def reads_then_resets(reader: Any, writer: asyncio.StreamWriter) -> None:
 
 async def never_answers(reader: Any, writer: asyncio.StreamWriter) -> None:
     await reader.request()
-    await asyncio.sleep(0.8)  # longer than the client waits
+    await reader.end()  # the client waits no longer
     writer.close()
 
 
@@ -109,12 +112,12 @@ async def wire() -> AsyncIterator[Wire]:
 
 
 async def post(
-    wire: Wire, url: str, *, gate: Any = None, method: str = "POST", timeout: float = 0.5
+    wire: Wire, url: str, *, gate: Any = None, method: str = "POST", connect: float = 60, timeout: float = 60
 ) -> httpx2.Response:
     body = b'{"a":1}'
     request = httpx2.Request(
         method, url, headers=[("Host", "h"), ("X-Own", "Kept"), ("Content-Length", str(len(body)))],
-        stream=httpx2.ByteStream(body), extensions={"timeout": {"connect": 0.5, "read": timeout}, "viox.gate": gate},
+        stream=httpx2.ByteStream(body), extensions={"timeout": {"connect": connect, "read": timeout}, "viox.gate": gate},
     )  # fmt: skip
     return await wire.handle_async_request(request)
 
@@ -124,7 +127,7 @@ async def post(
 )
 async def test_no_connection_means_nothing_left(wire: Wire, url: str) -> None:
     with pytest.raises(NotSent):
-        await post(wire, url.format(port=free_ports(1)[0]))
+        await post(wire, url.format(port=free_ports(1)[0]), connect=2)
 
 
 @pytest.mark.parametrize("method", ["POST", "GET", "PUT", "DELETE"])
@@ -150,8 +153,8 @@ async def test_what_the_server_read_is_never_called_unsent_and_never_sent_twice(
         if kept:
             await post(wire, server.url)
         with pytest.raises(MaybeSent):
-            await post(wire, server.url, method=method)
-        assert server.requests == 1 + kept, "our transport must not try again by itself"
+            await post(wire, server.url, method=method, timeout=0.3 if behaviour is never_answers else 60)
+    assert server.requests == 1 + kept, "our transport must not try again by itself"
 
 
 async def test_a_server_that_hangs_up_at_once_is_at_worst_uncertain(wire: Wire) -> None:
@@ -180,16 +183,22 @@ async def test_a_gate_that_refuses_stops_the_first_byte(wire: Wire) -> None:
 
 
 async def test_a_stray_answer_on_a_kept_connection_is_not_taken_for_ours(wire: Wire) -> None:
+    answered, strayed = asyncio.Event(), asyncio.Event()
+
     async def answers_and_later_408(reader: Any, writer: asyncio.StreamWriter) -> None:
         await answers(reader, writer)
-        await asyncio.sleep(0.05)
+        await answered.wait()
         writer.write(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
         await writer.drain()
         writer.close()
+        await writer.wait_closed()
+        strayed.set()
 
     async with Server(answers_and_later_408, answers) as server:
         await post(wire, server.url)
-        await asyncio.sleep(0.2)
+        answered.set()
+        await strayed.wait()
+        await asyncio.sleep(0.05)  # the loop has read what lies there
         assert (await post(wire, server.url)).status_code == 200
 
 

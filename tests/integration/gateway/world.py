@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
@@ -15,7 +15,7 @@ from cryptography.fernet import Fernet
 
 from sandbox.postgres import Postgres
 from sandbox.vendors import quickbooks
-from sandbox.vendors.common import Fault, Handler
+from sandbox.vendors.common import Emulator, Fault, Handler
 from sandbox.vendors.hubspot import TOKEN, HubSpot
 from sandbox.vendors.main import start
 from sandbox.vendors.quickbooks import QuickBooks
@@ -46,6 +46,13 @@ RUN = run_id("closer", "/t", "1")
 W = TypeVar("W", bound="World")
 
 
+async def until(holds: Callable[[], Any], seconds: float = 60) -> None:
+    """Until it is true. Raises TimeoutError when it never is."""
+    async with asyncio.timeout(seconds):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
 class NoProducer:
     connected = False
 
@@ -57,7 +64,7 @@ class Gateway:
     """One replica of the gateway without Kafka around it."""
 
     def __init__(
-        self, pool: Pool, dsn: str, secrets: dict[str, str], timeout: float = 1.0, lag_seconds: float = 0.2,
+        self, pool: Pool, dsn: str, secrets: dict[str, str], timeout: float = 60, lag_seconds: float = 0.2,
         per_vendor: int = 16,
     ) -> None:  # fmt: skip
         loaded = catalogue.load()
@@ -152,28 +159,47 @@ class World:
             await asyncio.sleep(0.01)
         return await handler(request)
 
-    async def gateway(self, *loops: str, timeout: float = 1.0, per_vendor: int = 16) -> Gateway:
+    async def gateway(self, *loops: str, timeout: float = 60, per_vendor: int = 16) -> Gateway:
         made = Gateway(self._pool, self._dsn, self.secrets, timeout, per_vendor=per_vendor)
         await made.start(*loops)
         self._gateways.append(made)
         return made
 
     async def close(self) -> None:
+        self.hanging = None
+        for emulator in self._emulators():
+            emulator.clock.go_on()
         for gateway in self._gateways:
             await gateway.stop()
         for runner in self._runners:
             await runner.cleanup()
 
+    def _emulators(self) -> list[Emulator]:
+        return [one for one in vars(self).values() if isinstance(one, Emulator)]
+
+    async def were_asked(self, times: int = 1) -> None:
+        """Until the vendors were asked so often."""
+        await until(lambda: len(self.seen) >= times)
+
     async def call(self, step: int = 1, index: int = 0) -> Any:
         return await self.admin.fetchrow("select * from tool_calls where call_id = $1", call_id(RUN, step, index))
 
-    async def state(self, wanted: str, step: int = 1, seconds: float = 20) -> Any:
+    async def state(self, wanted: str, step: int = 1, seconds: float = 60) -> Any:
         async with asyncio.timeout(seconds):
             while True:
                 row = await self.call(step)
                 if row is not None and row["state"] == wanted:
                     return row
                 await asyncio.sleep(0.02)
+
+    async def unknown_for(self, ago: timedelta = timedelta(hours=1), step: int = 1) -> Any:
+        """Once the call is unknown: as if it were so for a while, and its next look-up due. The call, as it is then."""
+        await self.state("unknown", step)
+        return await self.admin.fetchrow(
+            "update tool_calls set unknown_since = now() - $2::interval, lease_until = now() - $2::interval,"
+            " not_before = null where call_id = $1 and state = 'unknown' returning *",
+            call_id(RUN, step, 0), ago,
+        )  # fmt: skip
 
     def fault(self, emulator: Any, kind: str, **more: Any) -> None:
         emulator.faults.append(Fault(kind, **more))

@@ -1,10 +1,9 @@
-"""Documents that are small and unfold to much: refused by name, soon, in little memory."""
+"""Documents that are small and unfold to much: refused by name, without hanging, in little memory."""
 
 from __future__ import annotations
 
 import json
 import resource
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,17 @@ from shared.errors import BadInput
 from tests.unit.gateway.test_importer import SOURCE, document, one
 
 HEAD = b"openapi: 3.0.3\ninfo: {title: t, version: '1'}\npaths: {}\n"
-SECONDS, MEGABYTES = 20, 2_000
+MEGABYTES = 2_000
 
 
 @pytest.fixture(autouse=True)
-def _bounded() -> Iterator[None]:
+def _bounded(no_hang: None) -> Iterator[None]:
     """A bomb that goes off ends in an error here and not in the machine's memory."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEGABYTES * 1_000_000, before[1]))
-    began = time.monotonic()
     yield
     resource.setrlimit(resource.RLIMIT_AS, before)
-    assert time.monotonic() - began < SECONDS
 
 
 def aliases(kind: bytes, item: bytes) -> bytes:
@@ -131,12 +128,11 @@ def test_names_that_collide_do_not_take_the_square_of_their_number() -> None:
 @pytest.mark.parametrize(
     "pattern", ["(?=a)((a{0,50}){0,50}){0,50}b", "((a{0,50}){0,50}){0,40}b", "(?=a)((a{0,10}){0,20}){0,20}b"]
 )
-def test_a_pattern_takes_no_longer_than_its_text_is_long(pattern: str) -> None:
+def test_a_pattern_that_could_take_for_ever_holds_nobody_up(pattern: str) -> None:
     parameters = [{"name": "q", "in": "query", "schema": {"type": "string", "pattern": pattern}}]
     tool = one(document(things={"get": {"parameters": parameters}}))
-    began = time.monotonic()
-    tool.problem_with({"q": "a" * 5_000})
-    assert time.monotonic() - began < 1
+    assert tool.problem_with({"q": "a" * 5_000}) is None, "what takes for ever to find out is not asked"
+    assert tool.problem_with({"q": 5}) is not None
 
 
 def test_x_viox_that_is_no_object_is_named() -> None:

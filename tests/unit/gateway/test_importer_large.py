@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -213,14 +212,13 @@ def test_chains_of_references_are_longer_than_a_stack_is_deep() -> None:
     assert len(made.tools[0].input_schema["$defs"]) == 5000
 
 
+@pytest.mark.usefixtures("no_hang")  # 64 million objects, were they written out
 def test_references_that_multiply_do_not_hold_us_up() -> None:
     fan = {
         f"F{n}": {"type": "object", "properties": {f"p{m}": ref(f"F{(n + m) % 400}") for m in range(400)}}
         for n in range(400)
     }
-    began = time.monotonic()
     made = one({"type": "object", "properties": {"root": ref("F0")}}, **fan)
-    assert time.monotonic() - began < 20, "64 million objects, were they written out"
     assert made.skipped == []
     assert len(orjson.dumps(made.tools[0].model_schema)) < MODEL_SCHEMA_BYTES
 
