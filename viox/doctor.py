@@ -89,7 +89,10 @@ async def attempt(tool: str, arguments: str, *, as_json: bool) -> int:
 def _ask(body: dict[str, Any] | None) -> Any:
     """The gateway's answer on its own port. Raises BadInput with what it refuses, Unavailable when it is not there."""
     data = json.dumps(body).encode() if body else None
-    request = urllib.request.Request(f"{_gateway()}/doctor", data, {"Content-Type": "application/json"}, method="POST")  # noqa: S310
+    headers = {"Content-Type": "application/json"}
+    if token := deployment.operator_token():
+        headers["Authorization"] = f"Bearer {token}"
+    request = urllib.request.Request(f"{_gateway()}/doctor", data, headers, method="POST")  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # our own gateway
             return json.load(answer)

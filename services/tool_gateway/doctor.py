@@ -1,12 +1,14 @@
 """Does each vendor answer us? One harmless call each, with today's settings; what is wrong, and how to mend it.
 
-Asked for over the gateway's own port (`POST /doctor`), because nobody else has the credentials. Every probe is on record
-in the ledger like any other request, under `doctor:<vendor>:<id>`.
+Asked for over the gateway's own port (`POST /doctor`), because nobody else has the credentials, by whoever has the
+operator's token: full answers are shown. Every probe is on record in the ledger like any other request, under
+`doctor:<vendor>:<id>`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import time
 from typing import Any
 from uuid import uuid4
@@ -30,6 +32,7 @@ from shared.errors import BadInput, VioxError
 from shared.ids import CallId, RunId, ThreadId
 
 PROBE_SECONDS = 10.0
+OPERATOR = "VIOX_OPERATOR_TOKEN"
 OK, FAILED, UNSET, UNTRIED = "ok", "failed", "not configured", "not tried"
 
 
@@ -49,6 +52,8 @@ class Doctor:
         """Without a body: every vendor. With {tool, arguments}: that call, if all it does is read."""
         if "Origin" in request.headers:  # a page in somebody's browser; what we are for sends none
             return _refused(403, BadInput("doctor.browser", "browsers are not answered.", field="Origin"))
+        if refusal := self._unknown(request.headers.get("Authorization", "")):
+            return _refused(403, refusal)
         if not request.can_read_body:
             return web.json_response({"vendors": await self.examine()})
         try:
@@ -60,6 +65,20 @@ class Doctor:
             return web.json_response(await self.attempt(tool, arguments))
         except VioxError as error:
             return _refused(400, error)
+
+    def _unknown(self, authorization: str) -> VioxError | None:
+        """Why whoever sends this header is not answered; None for the operator."""
+        try:
+            token = self._secrets.or_none(OPERATOR)
+        except VioxError as error:
+            return error
+        if token is None:
+            return BadInput("doctor.no_token", f"{OPERATOR} is not set for the gateway: it answers nobody here.", field=OPERATOR,
+                            remedy=f"Set {OPERATOR} to a long random text, for the gateway and for `viox`.")  # fmt: skip
+        if hmac.compare_digest(authorization.encode("utf-8", "surrogateescape"), f"Bearer {token.strip()}".encode()):
+            return None
+        return BadInput("doctor.wrong_token", f"this is not the gateway's {OPERATOR}.", field=OPERATOR,
+                        remedy=f"Set {OPERATOR} to what the gateway has, or VIOX_HOME to the place of its stack.")  # fmt: skip
 
     async def attempt(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """One call of a tool that reads, with what went out and what came back. Raises BadInput."""

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -81,6 +82,20 @@ def test_all_vendors_are_there_and_the_doctor_finds_them_well(deployment: Deploy
     assert told.code == 0, told.out
     states = {f["what"]: f["state"] for f in told.json()["findings"]}
     assert {states[vendor] for vendor in VENDORS} == {"ok"}
+
+
+def test_only_the_operator_may_ask_the_gateway(deployment: Deployment) -> None:
+    request = urllib.request.Request(deployment.state["gateway_url"] + "/doctor", method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=5)
+    refused.value.close()
+    assert refused.value.code == 403
+    environment = os.environ | {"VIOX_HOME": str(deployment.home), "VIOX_OPERATOR_TOKEN": "guessed"}
+    told = Deployment(deployment.home, environment)("doctor", "--json")
+    assert told.code == 1
+    assert {f["what"]: f["field"] for f in told.json()["findings"] if f["state"] == "failed"} == {
+        "gateway": "VIOX_OPERATOR_TOKEN"
+    }
 
 
 def test_vendors_that_were_restarted_are_well_again(deployment: Deployment) -> None:

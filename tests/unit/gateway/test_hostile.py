@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import httpx2
@@ -269,6 +270,19 @@ async def test_a_call_that_names_nothing_is_not_found_in_what_has_no_name() -> N
 # -- doctor -------------------------------------------------------------------------------------------------------------
 
 
+OPERATOR = {"Authorization": "Bearer ours"}
+
+
+async def asked(settings: dict[str, str], headers: dict[str, str], data: bytes | None = None) -> tuple[int, Any]:
+    """Status and document of the gateway's /doctor, with an empty catalogue."""
+    doctor = Doctor(catalogue.Catalogue([], {}), Secrets(settings), cast(Any, None), cast(Any, None), cast(Any, None))
+    app = web.Application()
+    app.router.add_post("/doctor", doctor.serve)
+    async with TestClient(TestServer(app)) as client:
+        answer = await client.post("/doctor", data=data, headers=headers)
+        return answer.status, await answer.json()
+
+
 @pytest.mark.parametrize(
     ("headers", "data", "status"),
     [({"Origin": "https://evil.example"}, b'{"tool": "x"}', 403), ({"Origin": "null"}, None, 403), ({}, b'{"tool": "x"}', 400),
@@ -278,13 +292,36 @@ async def test_a_page_in_a_browser_cannot_have_calls_made(
     headers: dict[str, str], data: bytes | None, status: int
 ) -> None:
     """A form or a script of any site reaches this machine's ports, and after DNS rebinding reads what they answer."""
-    doctor = Doctor(catalogue.Catalogue([], {}), Secrets({}), cast(Any, None), cast(Any, None), cast(Any, None))
-    app = web.Application()
-    app.router.add_post("/doctor", doctor.serve)
-    async with TestClient(TestServer(app)) as client:
-        answer = await client.post("/doctor", data=data, headers=headers)
-        assert answer.status == status
-        assert "error" in await answer.json()
+    found, document = await asked({"VIOX_OPERATOR_TOKEN": "ours"}, OPERATOR | headers, data)
+    assert found == status
+    assert "error" in document
+
+
+@pytest.mark.parametrize(
+    "authorization", [None, "", "ours", "Bearer our", "bearer ours", "Bearer öurs", "Basic b3Vycw=="]
+)
+@pytest.mark.parametrize("data", [None, b'{"tool": "records_query"}'])
+async def test_only_whoever_shows_the_operators_token_is_answered(
+    authorization: str | None, data: bytes | None
+) -> None:
+    """Whoever reaches the port of the metrics could otherwise ask every vendor and our tables, and read what they say."""
+    headers = {} if authorization is None else {"Authorization": authorization}
+    status, document = await asked({"VIOX_OPERATOR_TOKEN": "ours"}, headers, data)
+    assert (status, document["error"]["code"], document["error"]["field"]) == (
+        403, "doctor.wrong_token", "VIOX_OPERATOR_TOKEN"
+    )  # fmt: skip
+    assert document["error"]["remedy"]
+    assert "ours" not in str(document)
+
+
+async def test_a_gateway_without_an_operators_token_answers_nobody(tmp_path: Path) -> None:
+    status, document = await asked({}, {"Authorization": "Bearer "})
+    assert (status, document["error"]["code"]) == (403, "doctor.no_token")
+    status, document = await asked({"VIOX_OPERATOR_TOKEN_FILE": str(tmp_path / "none")}, OPERATOR)
+    assert (status, document["error"]["field"]) == (403, "VIOX_OPERATOR_TOKEN_FILE")
+    (tmp_path / "token").write_text("ours\n")
+    status, document = await asked({"VIOX_OPERATOR_TOKEN_FILE": str(tmp_path / "token")}, OPERATOR)
+    assert (status, document["vendors"]) == (200, [])
 
 
 # -- a catalogue in use -------------------------------------------------------------------------------------------------
