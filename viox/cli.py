@@ -313,6 +313,9 @@ def tools_import(
     overlay: Annotated[Path | None, typer.Option("--overlay", help="OpenAPI Overlay 1.0 with corrections.")] = None,
     allow_host: Annotated[list[str] | None, typer.Option("--allow-host", help="A further host it may call.")] = None,
     base_url: Annotated[str | None, typer.Option("--base-url", help="In the place of the document's servers.")] = None,
+    trust_x_viox: Annotated[
+        bool, typer.Option("--trust-x-viox", help="Let the document say effects, risks, probes and the like of itself.")
+    ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Over an earlier import of this name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported.")] = False,
     by: By = "operator",
@@ -321,7 +324,7 @@ def tools_import(
     """Make tools of any OpenAPI document."""
     from viox import importing
 
-    wanted = importing.wish(name, grant or [], effect or [], overlay, allow_host or [], base_url)
+    wanted = importing.wish(name, grant or [], effect or [], overlay, allow_host or [], base_url, trusted=trust_x_viox)
     run_async(importing.bring_in(source, wanted, by=by, replace=replace, dry_run=dry_run, as_json=as_json))
 
 

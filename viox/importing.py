@@ -19,6 +19,10 @@ from shared.errors import BadInput, Conflict, NotFound
 from viox import deployment, output
 
 MANY_TOOLS = 128  # what OpenAI's Chat Completions accept in one request
+FEW = 5
+TRUST = (
+    "Put what you agree to into an overlay (--overlay), or say --trust-x-viox when you trust its author with all of it."
+)
 PUT = """insert into documents (name, content, tools, imported_by) values ($1, $2, $3, $4)
          on conflict (name) do update set content = excluded.content, tools = excluded.tools,
              imported_by = excluded.imported_by, imported_at = now()"""
@@ -26,7 +30,7 @@ PUT = """insert into documents (name, content, tools, imported_by) values ($1, $
 
 def wish(
     name: str, grants: Sequence[str], effects: Sequence[str], overlay: Path | None, hosts: Sequence[str],
-    base_url: str | None,
+    base_url: str | None, *, trusted: bool,
 ) -> Wish:  # fmt: skip
     """What the options say. Raises BadInput naming the option."""
     agents = [
@@ -42,7 +46,7 @@ def wish(
             raise BadInput("option.invalid", f"{one!r} is not OPERATION=EFFECT.", field="--effect",
                            remedy="For instance --effect createJob=idempotent.")  # fmt: skip
         chosen[operation] = effect
-    return Wish(name, agents, chosen, _overlay(overlay), list(hosts), base_url)
+    return Wish(name, agents, chosen, _overlay(overlay), list(hosts), base_url, trusted)
 
 
 async def bring_in(source: str, wanted: Wish, *, by: str, replace: bool, dry_run: bool, as_json: bool) -> None:
@@ -137,6 +141,7 @@ def _document(made: Import, many: Mapping[str, int], *, stored: bool) -> dict[st
         "stored": stored,
         "tools": [{"tool": t.name, "method": t.method, "path": t.path, "effect": t.effect} for t in made.tools],
         "skipped": [{"method": s.method, "path": s.path, "reason": s.reason} for s in made.skipped],
+        "ignored": {"places": made.ignored, "remedy": TRUST if made.ignored else None},
         "granted_to": about["granted_to"],
         "hosts": about["hosts"],
         "settings": made.secrets(),
@@ -150,6 +155,9 @@ def _tell(made: Import, missing: Sequence[str], many: Mapping[str, int], *, stor
     output.table(("tool", "effect", "operation"), rows, empty="no tools")
     for skipped in made.skipped:
         output.say(f"not imported: {skipped.method} {skipped.path}: {skipped.reason}")
+    if made.ignored:
+        more = f" and {len(made.ignored) - FEW} more places" if len(made.ignored) > FEW else ""
+        output.say(f"ignored: the document's own x-viox in {', '.join(made.ignored[:FEW])}{more}. {TRUST}")
     granted = ", ".join(about["granted_to"]) or "nobody: denied until you import it again with --grant and --replace"
     output.say(
         f"{len(made.tools)} tools{'' if stored else ' would be'} imported as {made.name}, {len(made.skipped)} operations not"

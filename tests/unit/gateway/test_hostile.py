@@ -45,7 +45,7 @@ def keyed(place: str, **operation: Any) -> Tool:
     """A tool that needs the secret SHOP_KEY."""
     given = document(things={"get": {"operationId": "getThing"} | operation})
     scheme = {"type": "apiKey", "in": place, "name": "X-Key"}
-    return one(given | {"security": [{"key": []}], "components": {"securitySchemes": {"key": scheme}}})
+    return one(given | {"security": [{"key": []}], "components": {"securitySchemes": {"key": scheme}}}, trusted=True)
 
 
 async def sent(tool: Tool, secret: str, answer: bytes, arguments: dict[str, Any] | None = None) -> tuple[Answer, bytes]:
@@ -184,7 +184,7 @@ def test_an_object_in_the_query_does_not_say_what_is_somebody_elses_to_say(name:
 def test_an_object_in_a_form_does_not_either() -> None:
     fields = {"From": {"type": "string", "x-viox-setting": "SHOP_FROM"}, "extra": {"type": "object"}}
     form = {"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": fields}}}
-    tool = one(document(things={"post": {"requestBody": {"content": form}}}))
+    tool = one(document(things={"post": {"requestBody": {"content": form}}}), trusted=True)
     secrets = Secrets({"SHOP_FROM": "+1500"})
     assert prepare(tool, {"extra": {"a": "b"}}, secrets).body == b"From=%2B1500&a=b"
     with pytest.raises(BadInput):
@@ -234,7 +234,7 @@ async def looked(body: Any, arguments: dict[str, Any], **settle: Any) -> list[st
     }
     make = {"operationId": "make", "x-viox": {"settle": look | settle}, "requestBody": body_with_name()}
     listing = {"operationId": "list", "x-viox": {"success": {"path": "fault", "absent": True}}}
-    made = bring(document(things={"get": listing, "post": make}))
+    made = bring(document(things={"get": listing, "post": make}), trusted=True)
     store, long_ago = Notes(), datetime.now(UTC) - timedelta(hours=1)
     tools = catalogue.Catalogue(made.tools, {})
     settler = Settler(tools, Secrets({}), cast(Any, store), cast(Any, None), cast(Any, Vendor(body)))
