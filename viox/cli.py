@@ -294,10 +294,10 @@ def tools(context: typer.Context, as_json: Json = False) -> None:
 
 @tools_app.command("check")
 def tools_check(as_json: Json = False) -> None:
-    """Read the catalogue and all grants; say what is wrong with them."""
+    """Read the catalogue, imported documents and all grants; say what is wrong with them."""
     from viox import inspection
 
-    inspection.check_tools(as_json=as_json)
+    raise typer.Exit(run_async(inspection.check_tools(as_json=as_json)))
 
 
 @tools_app.command("import")

@@ -13,19 +13,18 @@ from services.tool_gateway import catalogue, foreign
 from services.tool_gateway.credentials import Secrets
 from services.tool_gateway.guard import Guard
 from services.tool_gateway.importer import Import, Wish, import_document, settings_of, words
+from services.tool_gateway.library import fitting
 from services.tool_gateway.wire import Wire
 from shared.bus import topics
-from shared.errors import BadInput, Conflict, NotFound
+from shared.errors import BadInput, Conflict, NotFound, Unavailable
 from viox import deployment, output
+from viox.store import SQL
 
 MANY_TOOLS = 128  # what OpenAI's Chat Completions accept in one request
 FEW = 5
 TRUST = (
     "Put what you agree to into an overlay (--overlay), or say --trust-x-viox when you trust its author with all of it."
 )
-PUT = """insert into documents (name, content, tools, imported_by) values ($1, $2, $3, $4)
-         on conflict (name) do update set content = excluded.content, tools = excluded.tools,
-             imported_by = excluded.imported_by, imported_at = now()"""
 
 
 def wish(
@@ -51,17 +50,22 @@ def wish(
 
 async def bring_in(source: str, wanted: Wish, *, by: str, replace: bool, dry_run: bool, as_json: bool) -> None:
     """Read, check against everything that is there, store, tell."""
+    alone = False
     if dry_run:
         made = await _read(source, wanted)
-        whole = fits(made, [], wanted)
+        others = await imported()
+        alone = others is None
+        whole = joined(made, others or [], wanted, replace=replace)
     else:
         made, whole = await store(source, wanted, by=by, replace=replace)
     many = {agent: len(names) for agent in wanted.grants if len(names := whole.tools_of(agent)) > MANY_TOOLS}
     if as_json:
-        output.emit(_document(made, many, stored=not dry_run))
+        output.emit(_document(made, many, stored=not dry_run) | {"compared": not alone})
     else:
         missing = [name for name in made.secrets() if Secrets(os.environ).or_none(name) is None]
         _tell(made, missing, many, stored=not dry_run)
+        if alone:
+            output.say("no deployment runs here: not compared with what was imported before")
 
 
 async def store(source: str, wanted: Wish, *, by: str, replace: bool) -> tuple[Import, catalogue.Catalogue]:
@@ -70,16 +74,36 @@ async def store(source: str, wanted: Wish, *, by: str, replace: bool) -> tuple[I
     pool = await deployment.pool()
     try:
         async with pool.acquire() as connection, connection.transaction():
-            rows = await connection.fetch("select name, content from documents order by name for update")
-            if any(row["name"] == made.name for row in rows) and not replace:
-                raise Conflict("document.exists", f"{made.name!r} was imported before.", field="--name",
-                               remedy="Say --replace, or take another name.")  # fmt: skip
-            others = [catalogue.Document(row["name"], row["content"]) for row in rows if row["name"] != made.name]
-            whole = fits(made, others, wanted)
-            await connection.execute(PUT, made.name, made.document, len(made.tools), by)
+            rows = await connection.fetch(SQL["documents_for_import"])
+            whole = joined(made, [catalogue.Document(*row) for row in rows], wanted, replace=replace)
+            await connection.execute(SQL["put_document"], made.name, made.document, len(made.tools), by)
     finally:
         await pool.close()
     return made, whole
+
+
+async def imported() -> list[catalogue.Document] | None:
+    """What was imported into the deployment, by name; None when there is no deployment here."""
+    try:
+        pool = await deployment.pool()
+    except Unavailable as error:
+        if error.code != "stack.not_running":
+            raise
+        return None
+    try:
+        return [catalogue.Document(*row) for row in await pool.fetch(SQL["documents"])]
+    finally:
+        await pool.close()
+
+
+def joined(
+    made: Import, imported: Sequence[catalogue.Document], wanted: Wish, *, replace: bool
+) -> catalogue.Catalogue:  # fmt: skip
+    """The whole catalogue with this in it. Raises Conflict when its name is taken, BadInput when it does not fit."""
+    if any(document.name == made.name for document in imported) and not replace:
+        raise Conflict("document.exists", f"{made.name!r} was imported before.", field="--name",
+                       remedy="Say --replace, or take another name.")  # fmt: skip
+    return fits(made, [document for document in imported if document.name != made.name], wanted)
 
 
 async def _read(source: str, wanted: Wish) -> Import:
@@ -95,7 +119,7 @@ async def withdraw(name: str, *, as_json: bool) -> None:
     """Take an imported document's tools away."""
     pool = await deployment.pool()
     try:
-        tools = await pool.fetchval("delete from documents where name = $1 returning tools", name)
+        tools = await pool.fetchval(SQL["withdraw_document"], name)
     finally:
         await pool.close()
     if tools is None:
@@ -113,7 +137,9 @@ def fits(made: Import, others: Sequence[catalogue.Document], wanted: Wish) -> ca
             "option.invalid", f"{made.name} is a vendor of the catalogue.", field="--name", remedy="Take another."
         )
     files = catalogue.extra_documents(os.environ.get("VIOX_CATALOGUE"))
-    whole = catalogue.load(files, imported=[*others, catalogue.Document(made.name, made.document)])
+    left_out = {one.document for one in fitting(files, others)[1]}  # in nobody's way: the gateway does not use them
+    kept = [document for document in others if document.name not in left_out]
+    whole = catalogue.load(files, imported=[*kept, catalogue.Document(made.name, made.document)])
     theirs = {name for tool in whole.tools.values() if tool.vendor != made.name for name in settings_of(tool)}
     wants = {name for tool in made.tools for name in settings_of(tool)}
     for name in sorted(wants & theirs - set(words(wanted.overlay))):

@@ -204,6 +204,9 @@ class Notes:
     async def transaction(self) -> AsyncIterator[Notes]:
         yield self
 
+    async def fetch(self, *_: object) -> list[Any]:
+        return []
+
     async def taken_items(self, *_: object) -> set[str]:
         return set()
 
@@ -275,7 +278,9 @@ OPERATOR = {"Authorization": "Bearer ours"}
 
 async def asked(settings: dict[str, str], headers: dict[str, str], data: bytes | None = None) -> tuple[int, Any]:
     """Status and document of the gateway's /doctor, with an empty catalogue."""
-    doctor = Doctor(catalogue.Catalogue([], {}), Secrets(settings), cast(Any, None), cast(Any, None), cast(Any, None))
+    doctor = Doctor(
+        catalogue.Catalogue([], {}), Secrets(settings), cast(Any, Notes()), cast(Any, None), cast(Any, None)
+    )
     app = web.Application()
     app.router.add_post("/doctor", doctor.serve)
     async with TestClient(TestServer(app)) as client:
