@@ -270,13 +270,14 @@ def replay(run_id: str, as_json: Json = False) -> None:
 
 
 @app.command()
-def graph(agent: str) -> None:
+def graph(agent: str, as_json: Json = False) -> None:
     """Print an agent's graph as Mermaid."""
     from viox import inspection
 
     name = agent_name(agent)
     assert name is not None  # noqa: S101
-    output.say(inspection.mermaid(name))
+    drawn = inspection.mermaid(name)
+    output.emit({"agent": name, "mermaid": drawn}) if as_json else output.say(drawn)
 
 
 tools_app = typer.Typer(help="The catalogue of tools.", invoke_without_command=True)
