@@ -412,7 +412,7 @@ def redrive(
     """Send dead letters again, with their original bytes."""
     from viox import intervention
 
-    run_async(intervention.redrive(letter, everything=everything, as_json=as_json))
+    raise typer.Exit(run_async(intervention.redrive(letter, everything=everything, as_json=as_json)))
 
 
 @app.command()
