@@ -21,6 +21,9 @@ order by created_at desc, call_id desc limit $8
 -- name: call
 select * from tool_calls where call_id = $1
 
+-- name: tools_of_calls
+select tool from tool_calls where call_id = any($1::text[])
+
 -- name: calls_of_run
 select * from tool_calls where run_id = $1 order by step, idx
 
