@@ -1,13 +1,15 @@
-"""Which process of a stack gets which secrets: vendors' only the gateway, models' only the agents.
+"""Which process of a stack gets which secrets: vendors' and the operator's only the gateway, models' only the agents.
 
-Where the caller's environment has a credential of its own it is used; otherwise the sandbox's invented one, together
-with the emulator's address.
+The gateway keeps the caller's environment, because any document that is imported may name a setting in it; an agent keeps
+the settings of VioX OS that are not the gateway's, and the models' keys. Where the caller's environment has a credential of
+its own it is used; otherwise the sandbox's invented one, together with the emulator's address.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from secrets import token_urlsafe
 
 from cryptography.fernet import Fernet
 
@@ -20,18 +22,8 @@ MODEL_NAMES = (
     "MISTRAL_API_KEY", "MISTRAL_BASE_URL",
 )  # fmt: skip
 MODEL_KEYS = tuple(name for name in MODEL_NAMES if name.endswith("_KEY"))
-VENDOR_PREFIXES = (
-    "HUBSPOT_",
-    "TWILIO_",
-    "AIRTABLE_",
-    "STRIPE_",
-    "QUICKBOOKS_",
-    "ELEVENLABS_",
-    "MAKE_",
-    "N8N_",
-    "SMTP_",
-    "NORTHWIND_",
-)
+# Of VioX OS's own settings those that only the gateway may know, `<NAME>_FILE` included.
+GATEWAYS_OWN = ("VIOX_SECRET_KEY", "VIOX_SECRETS_DIR", "VIOX_QUERY_DSN", "VIOX_OPERATOR_TOKEN")
 SYSTEM = (
     "PATH",
     "HOME",
@@ -77,16 +69,17 @@ def for_gateway(ports: Mapping[str, int], environment: Mapping[str, str], home: 
     if chosen:
         chosen["VIOX_ALLOW_LOOPBACK"] = "1"
         if "VIOX_SECRET_KEY" not in environment:
-            chosen["VIOX_SECRET_KEY"] = _secret_key(home)
+            chosen["VIOX_SECRET_KEY"] = _made_once(home / "secret-key", Fernet.generate_key)
+    if not any(name.startswith("VIOX_OPERATOR_TOKEN") for name in environment):
+        chosen["VIOX_OPERATOR_TOKEN"] = _made_once(home / "operator-token", lambda: token_urlsafe(32).encode())
     return chosen
 
 
-def _secret_key(home: Path) -> str:
-    """The key that seals the sandbox's tokens, made once and kept with its state."""
-    file = home / "secret-key"
+def _made_once(file: Path, make: Callable[[], bytes]) -> str:
+    """A secret of the sandbox, such as the key that seals its tokens: made once and kept with its state."""
     if not file.exists():
         file.touch(mode=0o600)
-        file.write_bytes(Fernet.generate_key())
+        file.write_bytes(make())
     return file.read_text()
 
 
@@ -99,9 +92,12 @@ def for_agents(environment: Mapping[str, str]) -> dict[str, str]:
 
 def inherited(service: str, environment: Mapping[str, str]) -> dict[str, str]:
     """What a service keeps of the caller's environment."""
-    kept = {name: value for name, value in environment.items() if name in SYSTEM or name.startswith(("VIOX_", "OTEL_"))}
     if service == GATEWAY:
-        kept |= {name: value for name, value in environment.items() if name.startswith(VENDOR_PREFIXES)}
-    else:
-        kept |= {name: value for name, value in environment.items() if name in MODEL_NAMES}
-    return kept
+        return {n: v for n, v in environment.items() if n not in MODEL_NAMES and not _for_postgres(n)}
+    ours = {n: v for n, v in environment.items() if n.startswith(("VIOX_", "OTEL_")) and not n.startswith(GATEWAYS_OWN)}
+    return ours | {name: value for name, value in environment.items() if name in SYSTEM or name in MODEL_NAMES}
+
+
+def _for_postgres(name: str) -> bool:
+    """PGSSLMODE and its like would be taken for ours, and keep the gateway from its database."""
+    return name.startswith("PG") and "_" not in name

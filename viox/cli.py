@@ -270,13 +270,14 @@ def replay(run_id: str, as_json: Json = False) -> None:
 
 
 @app.command()
-def graph(agent: str) -> None:
+def graph(agent: str, as_json: Json = False) -> None:
     """Print an agent's graph as Mermaid."""
     from viox import inspection
 
     name = agent_name(agent)
     assert name is not None  # noqa: S101
-    output.say(inspection.mermaid(name))
+    drawn = inspection.mermaid(name)
+    output.emit({"agent": name, "mermaid": drawn}) if as_json else output.say(drawn)
 
 
 tools_app = typer.Typer(help="The catalogue of tools.", invoke_without_command=True)
@@ -294,10 +295,10 @@ def tools(context: typer.Context, as_json: Json = False) -> None:
 
 @tools_app.command("check")
 def tools_check(as_json: Json = False) -> None:
-    """Read the catalogue and all grants; say what is wrong with them."""
+    """Read the catalogue, imported documents and all grants; say what is wrong with them."""
     from viox import inspection
 
-    inspection.check_tools(as_json=as_json)
+    raise typer.Exit(run_async(inspection.check_tools(as_json=as_json)))
 
 
 @tools_app.command("import")
@@ -313,6 +314,9 @@ def tools_import(
     overlay: Annotated[Path | None, typer.Option("--overlay", help="OpenAPI Overlay 1.0 with corrections.")] = None,
     allow_host: Annotated[list[str] | None, typer.Option("--allow-host", help="A further host it may call.")] = None,
     base_url: Annotated[str | None, typer.Option("--base-url", help="In the place of the document's servers.")] = None,
+    trust_x_viox: Annotated[
+        bool, typer.Option("--trust-x-viox", help="Let the document say effects, risks, probes and the like of itself.")
+    ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Over an earlier import of this name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported.")] = False,
     by: By = "operator",
@@ -321,7 +325,7 @@ def tools_import(
     """Make tools of any OpenAPI document."""
     from viox import importing
 
-    wanted = importing.wish(name, grant or [], effect or [], overlay, allow_host or [], base_url)
+    wanted = importing.wish(name, grant or [], effect or [], overlay, allow_host or [], base_url, trusted=trust_x_viox)
     run_async(importing.bring_in(source, wanted, by=by, replace=replace, dry_run=dry_run, as_json=as_json))
 
 
@@ -408,7 +412,7 @@ def redrive(
     """Send dead letters again, with their original bytes."""
     from viox import intervention
 
-    run_async(intervention.redrive(letter, everything=everything, as_json=as_json))
+    raise typer.Exit(run_async(intervention.redrive(letter, everything=everything, as_json=as_json)))
 
 
 @app.command()

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from services.tool_gateway.credentials import Secrets
 from shared.errors import Unavailable
 from shared.settings import Settings
 from shared.store.pool import Pool, open_pool
@@ -51,6 +52,19 @@ def dsn(role: str = CLI_ROLE) -> str:
     from sandbox.postgres import Postgres
 
     return Postgres(home(), int(running["postgres"].rsplit(":", 1)[1])).dsn(role)
+
+
+def operator_token() -> str | None:
+    """What the gateway wants to see before it answers an operator: ours by the settings, else that of the stack here.
+
+    Raises BadInput when a file that should hold it cannot be read.
+    """
+    if given := Secrets(os.environ).or_none("VIOX_OPERATOR_TOKEN"):
+        return given.strip()
+    try:
+        return (home() / "operator-token").read_text().strip()
+    except OSError:
+        return None
 
 
 async def pool() -> Pool:

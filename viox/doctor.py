@@ -89,7 +89,10 @@ async def attempt(tool: str, arguments: str, *, as_json: bool) -> int:
 def _ask(body: dict[str, Any] | None) -> Any:
     """The gateway's answer on its own port. Raises BadInput with what it refuses, Unavailable when it is not there."""
     data = json.dumps(body).encode() if body else None
-    request = urllib.request.Request(f"{_gateway()}/doctor", data, {"Content-Type": "application/json"}, method="POST")  # noqa: S310
+    headers = {"Content-Type": "application/json"}
+    if token := deployment.operator_token():
+        headers["Authorization"] = f"Bearer {token}"
+    request = urllib.request.Request(f"{_gateway()}/doctor", data, headers, method="POST")  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # our own gateway
             return json.load(answer)
@@ -116,10 +119,31 @@ def _refusal(error: urllib.error.HTTPError) -> dict[str, Any]:
 def _vendors() -> list[dict[str, Any]]:
     """The gateway tries them: nobody else has their credentials."""
     try:
-        found = _ask(None)["vendors"]
+        found = _ask(None)
     except VioxError as error:
         return [_finding("gateway", "failed", error.message, field=error.field, remedy=error.remedy)]
-    return [_finding("gateway", "ok", "answers")] + [{"what": one.pop("vendor")} | one for one in found]
+    vendors = [{"what": one.pop("vendor")} | one for one in found["vendors"]]
+    documents = [
+        _finding(
+            f"document {one['document']}",
+            "failed",
+            f"left out: {one['message']}",
+            field=one["field"],
+            remedy=one["remedy"],
+        )
+        for one in found["documents"]
+    ]
+    return [_finding("gateway", "ok", "answers"), *vendors, *documents, *map(_credential, found["credentials"])]
+
+
+def _credential(one: dict[str, Any]) -> dict[str, Any]:
+    """An OAuth credential: when it was renewed last, or why it could not be. Whether that hurts says its vendor."""
+    what, renewed = f"credential {one['name'].replace('+', ', ')}", one["refreshed_at"] or "never"
+    more = {key: one[key] for key in ("refreshed_at", "expires_at", "problem")}
+    if one["problem"]:
+        remedy = "Authorise VioX OS anew at the vendor and set the new refresh token, unless it is not used any more."
+        return _finding(what, "warning", f"{one['problem']} Renewed last: {renewed}", remedy=remedy, **more)
+    return _finding(what, "ok", f"renewed {renewed}, good until {one['expires_at'] or 'nobody knows'}", **more)
 
 
 def _gateway() -> str:

@@ -13,20 +13,23 @@ from services.tool_gateway import catalogue, foreign
 from services.tool_gateway.credentials import Secrets
 from services.tool_gateway.guard import Guard
 from services.tool_gateway.importer import Import, Wish, import_document, settings_of, words
+from services.tool_gateway.library import fitting
 from services.tool_gateway.wire import Wire
 from shared.bus import topics
-from shared.errors import BadInput, Conflict, NotFound
+from shared.errors import BadInput, Conflict, NotFound, Unavailable
 from viox import deployment, output
+from viox.store import SQL
 
 MANY_TOOLS = 128  # what OpenAI's Chat Completions accept in one request
-PUT = """insert into documents (name, content, tools, imported_by) values ($1, $2, $3, $4)
-         on conflict (name) do update set content = excluded.content, tools = excluded.tools,
-             imported_by = excluded.imported_by, imported_at = now()"""
+FEW = 5
+TRUST = (
+    "Put what you agree to into an overlay (--overlay), or say --trust-x-viox when you trust its author with all of it."
+)
 
 
 def wish(
     name: str, grants: Sequence[str], effects: Sequence[str], overlay: Path | None, hosts: Sequence[str],
-    base_url: str | None,
+    base_url: str | None, *, trusted: bool,
 ) -> Wish:  # fmt: skip
     """What the options say. Raises BadInput naming the option."""
     agents = [
@@ -42,22 +45,27 @@ def wish(
             raise BadInput("option.invalid", f"{one!r} is not OPERATION=EFFECT.", field="--effect",
                            remedy="For instance --effect createJob=idempotent.")  # fmt: skip
         chosen[operation] = effect
-    return Wish(name, agents, chosen, _overlay(overlay), list(hosts), base_url)
+    return Wish(name, agents, chosen, _overlay(overlay), list(hosts), base_url, trusted)
 
 
 async def bring_in(source: str, wanted: Wish, *, by: str, replace: bool, dry_run: bool, as_json: bool) -> None:
     """Read, check against everything that is there, store, tell."""
+    alone = False
     if dry_run:
         made = await _read(source, wanted)
-        whole = fits(made, [], wanted)
+        others = await imported()
+        alone = others is None
+        whole = joined(made, others or [], wanted, replace=replace)
     else:
         made, whole = await store(source, wanted, by=by, replace=replace)
     many = {agent: len(names) for agent in wanted.grants if len(names := whole.tools_of(agent)) > MANY_TOOLS}
     if as_json:
-        output.emit(_document(made, many, stored=not dry_run))
+        output.emit(_document(made, many, stored=not dry_run) | {"compared": not alone})
     else:
         missing = [name for name in made.secrets() if Secrets(os.environ).or_none(name) is None]
         _tell(made, missing, many, stored=not dry_run)
+        if alone:
+            output.say("no deployment runs here: not compared with what was imported before")
 
 
 async def store(source: str, wanted: Wish, *, by: str, replace: bool) -> tuple[Import, catalogue.Catalogue]:
@@ -66,16 +74,36 @@ async def store(source: str, wanted: Wish, *, by: str, replace: bool) -> tuple[I
     pool = await deployment.pool()
     try:
         async with pool.acquire() as connection, connection.transaction():
-            rows = await connection.fetch("select name, content from documents order by name for update")
-            if any(row["name"] == made.name for row in rows) and not replace:
-                raise Conflict("document.exists", f"{made.name!r} was imported before.", field="--name",
-                               remedy="Say --replace, or take another name.")  # fmt: skip
-            others = [catalogue.Document(row["name"], row["content"]) for row in rows if row["name"] != made.name]
-            whole = fits(made, others, wanted)
-            await connection.execute(PUT, made.name, made.document, len(made.tools), by)
+            rows = await connection.fetch(SQL["documents_for_import"])
+            whole = joined(made, [catalogue.Document(*row) for row in rows], wanted, replace=replace)
+            await connection.execute(SQL["put_document"], made.name, made.document, len(made.tools), by)
     finally:
         await pool.close()
     return made, whole
+
+
+async def imported() -> list[catalogue.Document] | None:
+    """What was imported into the deployment, by name; None when there is no deployment here."""
+    try:
+        pool = await deployment.pool()
+    except Unavailable as error:
+        if error.code != "stack.not_running":
+            raise
+        return None
+    try:
+        return [catalogue.Document(*row) for row in await pool.fetch(SQL["documents"])]
+    finally:
+        await pool.close()
+
+
+def joined(
+    made: Import, imported: Sequence[catalogue.Document], wanted: Wish, *, replace: bool
+) -> catalogue.Catalogue:  # fmt: skip
+    """The whole catalogue with this in it. Raises Conflict when its name is taken, BadInput when it does not fit."""
+    if any(document.name == made.name for document in imported) and not replace:
+        raise Conflict("document.exists", f"{made.name!r} was imported before.", field="--name",
+                       remedy="Say --replace, or take another name.")  # fmt: skip
+    return fits(made, [document for document in imported if document.name != made.name], wanted)
 
 
 async def _read(source: str, wanted: Wish) -> Import:
@@ -91,7 +119,7 @@ async def withdraw(name: str, *, as_json: bool) -> None:
     """Take an imported document's tools away."""
     pool = await deployment.pool()
     try:
-        tools = await pool.fetchval("delete from documents where name = $1 returning tools", name)
+        tools = await pool.fetchval(SQL["withdraw_document"], name)
     finally:
         await pool.close()
     if tools is None:
@@ -109,7 +137,9 @@ def fits(made: Import, others: Sequence[catalogue.Document], wanted: Wish) -> ca
             "option.invalid", f"{made.name} is a vendor of the catalogue.", field="--name", remedy="Take another."
         )
     files = catalogue.extra_documents(os.environ.get("VIOX_CATALOGUE"))
-    whole = catalogue.load(files, imported=[*others, catalogue.Document(made.name, made.document)])
+    left_out = {one.document for one in fitting(files, others)[1]}  # in nobody's way: the gateway does not use them
+    kept = [document for document in others if document.name not in left_out]
+    whole = catalogue.load(files, imported=[*kept, catalogue.Document(made.name, made.document)])
     theirs = {name for tool in whole.tools.values() if tool.vendor != made.name for name in settings_of(tool)}
     wants = {name for tool in made.tools for name in settings_of(tool)}
     for name in sorted(wants & theirs - set(words(wanted.overlay))):
@@ -137,6 +167,7 @@ def _document(made: Import, many: Mapping[str, int], *, stored: bool) -> dict[st
         "stored": stored,
         "tools": [{"tool": t.name, "method": t.method, "path": t.path, "effect": t.effect} for t in made.tools],
         "skipped": [{"method": s.method, "path": s.path, "reason": s.reason} for s in made.skipped],
+        "ignored": {"places": made.ignored, "remedy": TRUST if made.ignored else None},
         "granted_to": about["granted_to"],
         "hosts": about["hosts"],
         "settings": made.secrets(),
@@ -150,6 +181,9 @@ def _tell(made: Import, missing: Sequence[str], many: Mapping[str, int], *, stor
     output.table(("tool", "effect", "operation"), rows, empty="no tools")
     for skipped in made.skipped:
         output.say(f"not imported: {skipped.method} {skipped.path}: {skipped.reason}")
+    if made.ignored:
+        more = f" and {len(made.ignored) - FEW} more places" if len(made.ignored) > FEW else ""
+        output.say(f"ignored: the document's own x-viox in {', '.join(made.ignored[:FEW])}{more}. {TRUST}")
     granted = ", ".join(about["granted_to"]) or "nobody: denied until you import it again with --grant and --replace"
     output.say(
         f"{len(made.tools)} tools{'' if stored else ' would be'} imported as {made.name}, {len(made.skipped)} operations not"

@@ -124,18 +124,54 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
+class Patience:
+    """Whether what a run waits for comes by itself: an unknown call does, where its tool has a look-up."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self._looked_up: frozenset[str] | None = None
+
+    async def ended(self, run: dict[str, Any]) -> bool:
+        """The run is over, or nothing goes on without a person."""
+        if run["status"] == "running":
+            return False
+        return run["status"] != "waiting" or await self._for_a_person(run["waiting_for"])
+
+    async def _for_a_person(self, waiting_for: Sequence[dict[str, Any]]) -> bool:
+        unknown = [one["id"] for one in waiting_for if one["kind"] == "unknown"]
+        if len(unknown) < len(waiting_for):
+            return True  # an approval, a pause
+        if self._looked_up is None:
+            self._looked_up = await _looked_up(self._pool)
+        rows = await self._pool.fetch(store.SQL["tools_of_calls"], unknown)
+        return any(row["tool"] not in self._looked_up for row in rows)
+
+
+async def _looked_up(pool: Any) -> frozenset[str]:
+    """Tools whose unknown calls the gateway settles by looking at the vendor."""
+    from services.tool_gateway import catalogue
+    from services.tool_gateway.library import fitting
+    from shared.settings import Settings
+
+    documents = [catalogue.Document(*row) for row in await pool.fetch(store.SQL["documents"])]
+    files = catalogue.extra_documents(Settings.load().catalogue)
+    found, _ = await asyncio.to_thread(fitting, files, documents)
+    return frozenset(name for name, tool in found.tools.items() if tool.settle)
+
+
 async def _wait(pool: Any, run: Any, timeout: float, *, as_json: bool) -> int:
     deadline = time.monotonic() + timeout
     found: dict[str, Any] | None = None
-    while time.monotonic() < deadline:
+    patience, ended = Patience(pool), False
+    while not ended and time.monotonic() < deadline:
         try:
             found = await store.run(pool, run)
+            ended = await patience.ended(found)
         except NotFound:
             found = None
-        if found and found["status"] != "running":
-            break
-        await asyncio.sleep(POLL_SECONDS)
-    if found is None or found["status"] == "running":
+        if not ended:
+            await asyncio.sleep(POLL_SECONDS)
+    if found is None or not ended:
         sys.stderr.write(f"error[run.timeout] --timeout: run {run} has not ended after {timeout:g} s. It goes on.\n")
         if as_json:
             output.emit(found or {"run_id": str(run), "status": "running"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import importlib
+import textwrap
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -185,19 +186,35 @@ async def show_tools(*, as_json: bool) -> None:
     output.table(["tool", "vendor", "operation", "effect", "granted to", ""], rows, empty="no tools published yet")
 
 
-def check_tools(*, as_json: bool) -> None:
-    """Read documents and grants as the gateway would. Raises BadInput naming file and place when something is wrong."""
-    from services.tool_gateway import catalogue
-    from shared.settings import Settings
+async def check_tools(*, as_json: bool) -> int:
+    """Read documents, imported ones too, and grants as the gateway would. Exit code 2 when an imported document does not fit.
 
-    found = catalogue.load(catalogue.extra_documents(Settings.load().catalogue))
-    ungranted = sorted(name for name in found.tools if not found.granted_to(name))
+    Raises BadInput naming file and place when one of our own is wrong.
+    """
+    from services.tool_gateway import catalogue
+    from services.tool_gateway.library import fitting
+    from shared.settings import Settings
+    from viox.importing import imported
+
+    documents = await imported()
+    found, left_out = fitting(catalogue.extra_documents(Settings.load().catalogue), documents or [])
+    vendors: dict[str, list[str]] = {}
+    for name in sorted(name for name in found.tools if not found.granted_to(name)):
+        vendors.setdefault(found.tools[name].vendor, []).append(name)
     if as_json:
-        output.emit({"tools": len(found.tools), "ungranted": ungranted})
-    else:
-        output.say(
-            f"{len(found.tools)} tools, all grants name existing ones; granted to nobody: {', '.join(ungranted) or 'none'}"
-        )
+        names = None if documents is None else [document.name for document in documents]
+        output.emit({"tools": len(found.tools), "ungranted": sorted(name for names in vendors.values() for name in names),
+                     "imported": names, "left_out": [one.as_dict() for one in left_out]})  # fmt: skip
+        return output.BAD_INPUT if left_out else output.OK
+    output.say(f"{len(found.tools)} tools; every grant names one that is there")
+    read = "no deployment runs here, so none were read" if documents is None else ", ".join(d.name for d in documents)
+    output.say(f"imported documents: {read or 'none'}")
+    for one in left_out:
+        output.say(f"{one.document} is left out: {one.error}")
+    output.say("granted to nobody:" + ("" if vendors else " none"))
+    for vendor, names in vendors.items():
+        output.say(textwrap.fill(", ".join(names), 120, initial_indent=f"  {vendor}: ", subsequent_indent="    "))
+    return output.BAD_INPUT if left_out else output.OK
 
 
 async def replay(run_id: UUID, *, as_json: bool) -> int:

@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 
 from shared.bus import topics
-from shared.errors import BadInput
+from shared.errors import BadInput, VioxError
 from viox import deployment, output, store
 
 
@@ -53,24 +53,36 @@ async def show_dead_letters(
     output.table(["id", "service", "topic", "code", "error", "state"], rows, empty="no dead letters")
 
 
-async def redrive(letter: str | None, *, everything: bool, as_json: bool) -> None:
+async def redrive(letter: str | None, *, everything: bool, as_json: bool) -> int:
+    """Send one dead letter again, or all that may be. Exit code 1 when some of all may not; raises when the one may not."""
     if (letter is None) == (not everything):
         raise BadInput(
             "option.invalid", "name one dead letter, or say --all.", field="ID", remedy="See `viox dead-letters`."
         )
+    one = store.parse_uuid(letter, "dead letter") if letter is not None else None
+    redriven: list[str] = []
+    refused: list[dict[str, Any]] = []
     pool = await deployment.pool()
     try:
-        wanted: list[Any] = (
-            [row["dead_letter_id"] for row in await pool.fetch(store.SQL["dead_ids"])]
-            if everything
-            else [store.parse_uuid(letter or "", "dead letter")]
-        )
-        for one in wanted:
-            await store.redrive(pool, one)
+        wanted = [one] if one else [row["dead_letter_id"] for row in await pool.fetch(store.SQL["dead_ids"])]
+        for found in wanted:
+            try:
+                await store.redrive(pool, found)
+            except VioxError as error:
+                if one or error.retryable:
+                    raise
+                refused.append({"dead_letter_id": str(found)} | error.as_dict())
+            else:
+                redriven.append(str(found))
     finally:
         await pool.close()
-    ids = [str(one) for one in wanted]
-    output.emit({"redriven": ids}) if as_json else output.say(f"sent again: {len(ids)}")
+    if as_json:
+        output.emit({"redriven": redriven, "refused": refused})
+    else:
+        output.say(f"sent again: {len(redriven)}")
+        for no in refused:
+            output.say(f"not {no['dead_letter_id']}: {no['message']} {no['remedy'] or ''}".rstrip())
+    return output.ERROR if refused else output.OK
 
 
 async def pause(scope: str, by: str, *, as_json: bool) -> None:

@@ -21,6 +21,9 @@ order by created_at desc, call_id desc limit $8
 -- name: call
 select * from tool_calls where call_id = $1
 
+-- name: tools_of_calls
+select tool from tool_calls where call_id = any($1::text[])
+
 -- name: calls_of_run
 select * from tool_calls where run_id = $1 order by step, idx
 
@@ -90,3 +93,17 @@ on conflict (call_id, attempt, phase) do nothing
 select value, headers from inbox where source = $1 and message_id = $2
 union all
 select value, headers from outbox where source = $1 and message_id = $2
+
+-- name: documents    As the gateway reads them.
+select name, content from documents order by name
+
+-- name: documents_for_import    Locked: two imports at a time could each fit and not together.
+select name, content from documents order by name for update
+
+-- name: put_document
+insert into documents (name, content, tools, imported_by) values ($1, $2, $3, $4)
+on conflict (name) do update set content = excluded.content, tools = excluded.tools,
+    imported_by = excluded.imported_by, imported_at = now()
+
+-- name: withdraw_document
+delete from documents where name = $1 returning tools

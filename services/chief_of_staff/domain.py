@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 from typing import Any
 
-AGENTS = ("closer", "voice", "controller", "steward", "people-ops", "operator", "builder")
+from shared.bus.topics import AGENTS
+
+COLLEAGUES = tuple(agent for agent in AGENTS if agent != "chief-of-staff")
 
 
 def day_facts(day: date) -> dict[str, Any]:
@@ -20,9 +23,9 @@ def day_facts(day: date) -> dict[str, Any]:
 
 
 def mentioned(text: str) -> list[str]:
-    """Colleagues a task names."""
+    """Colleagues a task names. An invoice names nobody."""
     words = text.lower().replace("_", "-")
-    return [agent for agent in AGENTS if agent in words or agent.replace("-", " ") in words]
+    return [agent for agent in COLLEAGUES if re.search(rf"\b{agent.replace('-', '[- ]')}\b", words)]
 
 
 def facts(trigger: dict[str, Any]) -> str | None:

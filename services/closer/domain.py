@@ -8,8 +8,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-STOP_WORDS = {"stop", "stopall", "unsubscribe", "cancel", "end", "quit"}
-YES_WORDS = ("yes", "sure", "sounds good", "call me", "please do", "interested", "ok")
+# What carriers take for a wish to stop when a message begins with it; being wrong about it once is being wrong once too often.
+STOP_WORDS = {"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "optout", "revoke"}
+YES = re.compile(r"\b(yes|yeah|yep|sure|sounds good|call me|please do|interested|ok|okay)\b")
+# Whoever says one of these may say yes to something, but not plainly: `positive` is for what is plain.
+NO = re.compile(
+    r"\b(no|nope|not|never|none|nothing|cannot|stop|unsubscribe|spam|scam|remove|dont|wont|cant|didnt)\b|n't\b"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +107,12 @@ def plan_for(lead: Lead, at: datetime) -> dict[str, Any]:
 
 
 def reply_facts(text: str) -> dict[str, Any]:
-    """What an incoming text message means."""
-    words = text.strip().lower()
+    """What an incoming text message means. Both are said only of what is plain: whole words, and a no outweighs any yes."""
+    plain = text.lower().replace("’", "'")
+    first = re.search(r"\w+", plain.replace("opt-out", "optout").replace("opt out", "optout").removeprefix("please "))
     return {
-        "wants_to_stop": words.rstrip(".! ") in STOP_WORDS,
-        "positive": any(word in words for word in YES_WORDS),
+        "wants_to_stop": first is not None and first.group() in STOP_WORDS,
+        "positive": bool(YES.search(plain)) and not NO.search(plain),
     }
 
 

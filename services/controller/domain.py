@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
-ZERO_DECIMAL = {"jpy", "krw", "vnd", "clp", "xaf", "xof", "pyg", "ugx"}  # currencies without minor units
+# Stripe's currencies whose amounts are whole units, and those whose amounts are thousandths. UGX and ISK have no minor units
+# either, but Stripe goes on counting them in hundredths: an amount of 500 is 5 UGX.
+ZERO_DECIMAL = frozenset(
+    ["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"]
+)
+THREE_DECIMAL = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
 
 
 def money(amount: int, currency: str) -> str:
     """Minor units as people write them: (125050, "usd") → "1,250.50 USD"."""
     code = currency.lower()
-    return f"{amount:,} {code.upper()}" if code in ZERO_DECIMAL else f"{amount / 100:,.2f} {code.upper()}"
+    places = 0 if code in ZERO_DECIMAL else 3 if code in THREE_DECIMAL else 2
+    return f"{amount / 10**places:,.{places}f} {code.upper()}"
 
 
 def next_step(event_type: str, attempts: int) -> str:

@@ -55,14 +55,13 @@ LINKS = (
 
 def records(client: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Table → rows. A value {"$link": [table, name]} stands for the record of that name."""
-    name = client["name"]
-    packages = client["packages"][:BATCH]
+    name, packages = client["name"], client["packages"]
     link = {"$link": ["Clients", name]}
     return {
         "Clients": [{"Name": name, "Status": "Active", "Email": client["contacts"][0]["email"]}],
         "Contacts": [
             {"Name": c["name"], "Email": c["email"], "Client": link} | ({"Role": c["role"]} if c.get("role") else {})
-            for c in client["contacts"][:BATCH]
+            for c in client["contacts"]
         ],
         "Projects": [
             {"Name": p["name"], "Status": "Todo", "Budget": p["amount_cents"] / 100, "Client": link}
@@ -83,8 +82,16 @@ def records(client: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     }  # fmt: skip
 
 
+def batches(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Rows as they go into one request each."""
+    return [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+
+
 def blueprint(client: dict[str, Any]) -> dict[str, Any]:
-    """The base to build for a signed client: 1 base, 6 more tables, 27 fields, 6 links, 6 record batches, 1 read-back."""
+    """The base to build for a signed client: 1 base, 6 more tables, 27 fields, 6 links, 6 batches of records, 1 read-back.
+
+    Each ten contacts or packages more take a further batch of each table they are in.
+    """
     return {
         "base": f"{client['name']} back office",
         "workspace": client["airtable_workspace_id"],

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from services.operator.domain import batches
 from shared.models.offline import Seen, call, say
 from shared.models.port import AssistantMessage, ChatRequest
 
@@ -123,11 +124,12 @@ def _upserts(plan: dict[str, Any], built: Built, *names: str) -> Wanted:
     for name in names:
         if table := built.tables.get(name):
             rows = [{"fields": _linked(row, built)} for row in plan["records"][name]]
-            wanted.append(
+            wanted += [
                 ("airtable_upsert_records",
                  {"baseId": built.base, "tableId": table, "performUpsert": {"fieldsToMergeOn": ["Name"]},
-                  "records": rows})
-            )  # fmt: skip
+                  "records": batch})
+                for batch in batches(rows)
+            ]  # fmt: skip
     return wanted
 
 

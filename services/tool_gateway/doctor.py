@@ -1,13 +1,17 @@
 """Does each vendor answer us? One harmless call each, with today's settings; what is wrong, and how to mend it.
 
-Asked for over the gateway's own port (`POST /doctor`), because nobody else has the credentials. Every probe is on record
-in the ledger like any other request, under `doctor:<vendor>:<id>`.
+Asked for over the gateway's own port (`POST /doctor`), because nobody else has the credentials, by whoever has the
+operator's token: full answers are shown. Every probe is on record in the ledger like any other request, under
+`doctor:<vendor>:<id>`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +25,7 @@ from services.tool_gateway.credentials import Secrets, shown
 from services.tool_gateway.encode import prepare
 from services.tool_gateway.execute import Sender
 from services.tool_gateway.intake import Ready
+from services.tool_gateway.library import LeftOut
 from services.tool_gateway.outcome import Answer, Meaning
 from services.tool_gateway.prepared import Prepared
 from services.tool_gateway.store import GatewayStore, Requested
@@ -28,8 +33,12 @@ from services.tool_gateway.tools import Tool
 from services.tool_gateway.wire import MaybeSent, NotSent
 from shared.errors import BadInput, VioxError
 from shared.ids import CallId, RunId, ThreadId
+from shared.runs import timestamp
+from shared.store.sql import Queries
 
+SQL = Queries(Path(__file__).with_name("doctor.sql"))
 PROBE_SECONDS = 10.0
+OPERATOR = "VIOX_OPERATOR_TOKEN"
 OK, FAILED, UNSET, UNTRIED = "ok", "failed", "not configured", "not tried"
 
 
@@ -45,12 +54,17 @@ class Doctor:
         self._sender = sender
         self._mailer = mailer
 
-    async def serve(self, request: web.Request) -> web.Response:
-        """Without a body: every vendor. With {tool, arguments}: that call, if all it does is read."""
+    async def serve(self, request: web.Request, left_out: Sequence[LeftOut] = ()) -> web.Response:
+        """Without a body: every vendor, credential, and document that is left out. With {tool, arguments}: that call,
+        if all it does is read."""
         if "Origin" in request.headers:  # a page in somebody's browser; what we are for sends none
             return _refused(403, BadInput("doctor.browser", "browsers are not answered.", field="Origin"))
+        if refusal := self._unknown(request.headers.get("Authorization", "")):
+            return _refused(403, refusal)
         if not request.can_read_body:
-            return web.json_response({"vendors": await self.examine()})
+            found = {"vendors": await self.examine(), "credentials": await self.credentials(),
+                     "documents": [one.as_dict() for one in left_out]}  # fmt: skip
+            return web.json_response(found)
         try:
             given = orjson.loads(await request.read())
             tool, arguments = str(given["tool"]), dict(given.get("arguments") or {})
@@ -60,6 +74,20 @@ class Doctor:
             return web.json_response(await self.attempt(tool, arguments))
         except VioxError as error:
             return _refused(400, error)
+
+    def _unknown(self, authorization: str) -> VioxError | None:
+        """Why whoever sends this header is not answered; None for the operator."""
+        try:
+            token = self._secrets.or_none(OPERATOR)
+        except VioxError as error:
+            return error
+        if token is None:
+            return BadInput("doctor.no_token", f"{OPERATOR} is not set for the gateway: it answers nobody here.", field=OPERATOR,
+                            remedy=f"Set {OPERATOR} to a long random text, for the gateway and for `viox`.")  # fmt: skip
+        if hmac.compare_digest(authorization.encode("utf-8", "surrogateescape"), f"Bearer {token.strip()}".encode()):
+            return None
+        return BadInput("doctor.wrong_token", f"this is not the gateway's {OPERATOR}.", field=OPERATOR,
+                        remedy=f"Set {OPERATOR} to what the gateway has, or VIOX_HOME to the place of its stack.")  # fmt: skip
 
     async def attempt(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """One call of a tool that reads, with what went out and what came back. Raises BadInput."""
@@ -85,6 +113,16 @@ class Doctor:
         for tool in self._catalogue.tools.values():
             vendors.setdefault(tool.vendor, []).append(tool)
         return list(await asyncio.gather(*(self._vendor(name, tools) for name, tools in sorted(vendors.items()))))
+
+    async def credentials(self) -> list[dict[str, str | None]]:
+        """What is known of each OAuth credential: {name, refreshed_at, expires_at, problem}, times in RFC 3339."""
+        async with self._store.transaction() as connection:
+            rows = await connection.fetch(SQL["credentials"])
+        return [
+            {"name": row["name"], "refreshed_at": timestamp(row["refreshed_at"]), "expires_at": timestamp(row["expires_at"]),
+             "problem": row["problem"]}
+            for row in rows
+        ]  # fmt: skip
 
     async def _vendor(self, vendor: str, tools: list[Tool]) -> dict[str, Any]:
         missing = self._unset(tools)

@@ -1,7 +1,7 @@
 """Any OpenAPI document as tools: what can be used is annotated with `x-viox`, what cannot is listed with its reason.
 
-The result is a document like our own, read by the same code. Nothing is granted that was not asked for, and credentials
-go only to hosts that were agreed to.
+The result is a document like our own, read by the same code. Nothing is granted that was not asked for, credentials go
+only to hosts that were agreed to, and what a document says of itself in `x-viox` counts only when the integrator trusts it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import orjson
 
-from services.tool_gateway.document import METHODS, base_url, check_base_url, operations, read_tool, reason
+from services.tool_gateway.claims import without_claims
+from services.tool_gateway.document import base_url, check_base_url, operations, read_tool, reason
 from services.tool_gateway.foreign import MAX_NODES
 from services.tool_gateway.overlay import apply_overlay
 from services.tool_gateway.schema import deref, lookup
@@ -35,7 +36,10 @@ KEY_HEADERS = ("idempotency-key", "x-idempotency-key")
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What an integrator says of an import. `effects` is by tool, operationId or `METHOD /path`."""
+    """What an integrator says of an import. `effects` is by tool, operationId or `METHOD /path`.
+
+    `trusted`: the document's own `x-viox` counts as if an overlay said it.
+    """
 
     name: str
     grants: Sequence[str] = ()
@@ -43,6 +47,7 @@ class Wish:
     overlay: Mapping[str, Any] | None = None
     hosts: Sequence[str] = ()
     base_url: str | None = None
+    trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +61,13 @@ class Skipped:
 
 @dataclass(slots=True)
 class Import:
-    """A document made ready for the catalogue."""
+    """A document made ready for the catalogue. `ignored`: where it said `x-viox` of itself and was not heard."""
 
     name: str
     document: dict[str, Any]
     tools: list[Tool]
     skipped: list[Skipped]
+    ignored: list[str]
 
     def secrets(self) -> list[str]:
         """Settings that the tools need before they can be called; of alternative credentials those of the first."""
@@ -74,7 +80,7 @@ def import_document(original: Mapping[str, Any], source: str, wish: Wish) -> Imp
     """Make a document ready. Raises BadInput when nothing of it can be used, or the wish does not fit it."""
     _check(wish)
     source = source.partition("?")[0]  # what follows may be a token
-    document = _without_claims(original)
+    document, ignored = (dict(original), []) if wish.trusted else without_claims(original)
     document = apply_overlay(document, wish.overlay) if wish.overlay else document
     document = {key: value for key, value in document.items() if key not in ("webhooks", "tags", "externalDocs")}
     document = _out_of_paths(document)
@@ -94,7 +100,7 @@ def import_document(original: Mapping[str, Any], source: str, wish: Wish) -> Imp
     about |= {key: value for key, value in given.items() if key not in ours}
     title, version = (str(info.get(key, "")) for key in ("title", "version"))
     document["info"] = {"title": title, "version": version, "x-viox": about}
-    made = Import(wish.name, document, [], [])
+    made = Import(wish.name, document, [], [], ignored)
     _take_operations(made, wish)
     unused = set(wish.effects) - _names_used(made)
     if unused:
@@ -105,19 +111,6 @@ def import_document(original: Mapping[str, Any], source: str, wish: Wish) -> Imp
         raise BadInput("document.unusable", f"no operation can be imported: {why}.", field="SOURCE")
     document["components"] = _reachable(document)
     return made
-
-
-def _without_claims(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The document without what only an overlay, which is the operator's, may say: whose answers reach which thread."""
-    paths = {}
-    for path, item in given["paths"].items():
-        paths[path] = dict(item) if isinstance(item, Mapping) else item
-        for method in METHODS:
-            operation = paths[path].get(method) if isinstance(paths[path], dict) else None
-            if isinstance(operation, Mapping) and isinstance(operation.get("x-viox"), Mapping):
-                kept = {key: value for key, value in operation["x-viox"].items() if key != "address"}
-                paths[path][method] = {**operation, "x-viox": kept}
-    return dict(given) | {"paths": paths}
 
 
 def _check(wish: Wish) -> None:

@@ -1,4 +1,7 @@
-"""The catalogue of a running gateway: read at start, read again when a document is imported or withdrawn."""
+"""The catalogue of a running gateway: read at start, read again when a document is imported or withdrawn.
+
+A stored document that no longer fits (after an upgrade, say) is left out and named; everything else works.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,31 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from services.tool_gateway import catalogue
 from services.tool_gateway.catalogue import Catalogue, Document
+from services.tool_gateway.document import reason
 from services.tool_gateway.store import GatewayStore
-from shared.errors import VioxError
+from shared.errors import BadInput, VioxError
 
 log = logging.getLogger(__name__)
 LOOK_EVERY_SECONDS = 10.0
+UNFIT = (VioxError, KeyError, TypeError, ValueError, AttributeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An imported document that cannot be used, and why."""
+
+    document: str
+    error: VioxError
+
+    def as_dict(self) -> dict[str, str | None]:
+        """{document, code, message, field, remedy}."""
+        told = self.error.as_dict()
+        return {"document": self.document} | {key: told[key] for key in ("code", "message", "field", "remedy")}
 
 
 class Library:
@@ -27,27 +46,31 @@ class Library:
         self._changed = asyncio.Event()
         self._stamp = ""
         self._current: Catalogue | None = None
+        self.left_out: list[LeftOut] = []
 
     def wake(self) -> None:
         """A document changed."""
         self._changed.set()
 
     async def read(self) -> Catalogue:
-        """The catalogue as it is now. Raises BadInput naming the document at fault."""
+        """The catalogue as it is now. Raises BadInput when our own documents, grants or settings are at fault."""
         stamp = await self._store.documents_stamp()
         imported = [Document(*found) for found in await self._store.documents()]
         # Beside the loop: a large document takes seconds, and leases run.
-        loaded = await asyncio.to_thread(catalogue.load, self._files, imported=imported)
+        loaded, left_out = await asyncio.to_thread(fitting, self._files, imported)
         found = loaded.with_rates(self._settings)
         if self._current is None:
             self._current = found
         else:
             self._current.take(found)
+        for one in left_out if _told(left_out) != _told(self.left_out) else ():
+            log.error("imported document %s is left out: %s", one.document, one.error)
+        self.left_out = left_out
         self._stamp = stamp
         return self._current
 
     async def follow(self) -> None:
-        """Read again after every change. A set of documents that does not fit together leaves the last good one in use."""
+        """Read again after every change. When our own files do not fit any more, what was there stays in use."""
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), LOOK_EVERY_SECONDS)
@@ -64,3 +87,39 @@ class Library:
                 log.error("catalogue not changed: %s", error)
             except Exception as error:  # noqa: BLE001  # Postgres away: look again
                 log.warning("catalogue not read: %s", error)
+
+
+def fitting(files: Sequence[Path], documents: Sequence[Document]) -> tuple[Catalogue, list[LeftOut]]:
+    """The catalogue of our documents, further files, and those imported documents that fit to them and to the ones before.
+
+    Raises BadInput when not even the first two fit together.
+    """
+    try:
+        return catalogue.load(files, imported=documents), []
+    except UNFIT:
+        ours = set(catalogue.load(files).tools)
+    taken, kept, left_out = set(ours), list[Document](), list[LeftOut]()
+    for document in documents:
+        try:
+            added = catalogue.load(files, imported=[document]).tools.keys() - ours
+            if both := sorted(added & taken):
+                raise BadInput("catalogue.invalid", f"another document has a tool called {both[0]!r}.", field=both[0])
+        except UNFIT as error:
+            left_out.append(LeftOut(document.name, _explained(document, error)))
+        else:
+            taken |= added
+            kept.append(document)
+    return catalogue.load(files, imported=kept), left_out
+
+
+def _explained(document: Document, error: Exception) -> VioxError:
+    """The error with what an operator can do about it."""
+    name = document.name
+    mend = f"Import {name} again with --replace, or take it away: `viox tools withdraw {name}`."
+    if not isinstance(error, VioxError):
+        return BadInput("document.invalid", f"{reason(error)}.", field="content", remedy=mend)
+    return BadInput(error.code, error.message, field=error.field, remedy=mend)
+
+
+def _told(left_out: Sequence[LeftOut]) -> list[tuple[str, str]]:
+    return [(one.document, str(one.error)) for one in left_out]

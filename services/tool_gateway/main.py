@@ -37,7 +37,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process = Process(topics.GATEWAY, settings)
     gateway = _Gateway(settings, os.environ if secrets is None else secrets)
     process.on_start(gateway.start)
-    process.app.router.add_post("/doctor", lambda request: gateway.doctor.serve(request))
+    process.app.router.add_post("/doctor", lambda request: gateway.doctor.serve(request, gateway.library.left_out))
     process.loop("producer", lambda: gateway.producer.run())
     process.loop("publisher", lambda: gateway.outbox.run_publisher())
     process.loop("outbox sweep", lambda: gateway.outbox.run_sweeper())

@@ -104,10 +104,13 @@ def all_topics() -> list[Topic]:
             Topic(events(d), "conversation or subject", (UPSTREAM, GATEWAY), LISTENERS[d], f"what happened in {d}")
             for d in DOMAINS
         ),
-        *(Topic(tasks(a), "conversation", (ANYONE, *AGENTS), (a,), f"commands to {a}") for a in AGENTS),
-        *(Topic(tool_calls(a), "run", (a,), (GATEWAY,), f"tool calls of {a}; no other may write") for a in AGENTS),
-        *(Topic(tool_results(a), "run", (GATEWAY,), (a,), f"results for {a}") for a in AGENTS),
-        Topic(RUNS, "run", (*AGENTS, GATEWAY), (ANYONE,), "runs that started, wait or finished"),
+        *(Topic(tasks(a), "conversation or agent", (ANYONE, *AGENTS), (a,), f"commands to {a}") for a in AGENTS),
+        *(
+            Topic(tool_calls(a), "conversation", (a,), (GATEWAY,), f"tool calls of {a}; no other may write")
+            for a in AGENTS
+        ),
+        *(Topic(tool_results(a), "conversation", (GATEWAY,), (a,), f"results for {a}") for a in AGENTS),
+        Topic(RUNS, "conversation", (*AGENTS, GATEWAY), (ANYONE,), "runs that started, wait or finished"),
         Topic(APPROVALS, "call", (GATEWAY,), (ANYONE,), "approvals asked for and decided"),
         Topic(DEAD_LETTERS, "dead letter", (*AGENTS, GATEWAY), (ANYONE,), "messages that could not be handled"),
     ]

@@ -162,7 +162,10 @@ def test_tools_status_and_graphs(deployment: Deployment) -> None:
     status = deployment("status", "--json").json()
     assert {s["name"] for s in status["services"]} >= {"gateway", "closer", "chief-of-staff"}
     assert all(s["ready"] for s in status["services"])
-    assert "think" in deployment("graph", "people_ops").out
+    drawn = deployment("graph", "people_ops", "--json").json()
+    assert drawn["agent"] == "people-ops"
+    assert "think" in drawn["mermaid"]
+    assert deployment("graph", "people_ops").out.strip() == drawn["mermaid"].strip()
 
 
 def test_a_second_stack_in_the_same_place_is_refused(deployment: Deployment) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 import yaml
 
+from sandbox.postgres import Postgres
 from tests.conftest import ROOT, Deployment
 
 NORTHWIND = str(ROOT / "sandbox/scenarios/northwind.openapi.yaml")
@@ -83,6 +87,20 @@ def test_all_vendors_are_there_and_the_doctor_finds_them_well(deployment: Deploy
     assert {states[vendor] for vendor in VENDORS} == {"ok"}
 
 
+def test_only_the_operator_may_ask_the_gateway(deployment: Deployment) -> None:
+    request = urllib.request.Request(deployment.state["gateway_url"] + "/doctor", method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=5)
+    refused.value.close()
+    assert refused.value.code == 403
+    environment = os.environ | {"VIOX_HOME": str(deployment.home), "VIOX_OPERATOR_TOKEN": "guessed"}
+    told = Deployment(deployment.home, environment)("doctor", "--json")
+    assert told.code == 1
+    assert {f["what"]: f["field"] for f in told.json()["findings"] if f["state"] == "failed"} == {
+        "gateway": "VIOX_OPERATOR_TOKEN"
+    }
+
+
 def test_vendors_that_were_restarted_are_well_again(deployment: Deployment) -> None:
     """Their memory is gone; the tokens that we were given before are still good."""
     asked = ("tools", "try", "quickbooks_get_company", "--json")
@@ -121,10 +139,58 @@ def test_48_endpoints_are_tools_of_whom_they_are_granted_to(deployment: Deployme
     assert "$secret" in str(tried.json()["request"])
     bought = deployment("tools", "try", "northwind_listPurchaseOrders", "--json")  # behind OAuth
     assert bought.json()["state"] == "succeeded", bought.out
-    again = deployment("tools", "import", NORTHWIND, "--name", "northwind", "--json")
-    assert (again.code, again.json()["error"]["code"]) == (1, "document.exists")
+    for options in ([], ["--dry-run"]):
+        again = deployment("tools", "import", NORTHWIND, "--name", "northwind", "--json", *options)
+        assert (again.code, again.json()["error"]["code"]) == (1, "document.exists")
+    assert deployment("tools", "import", NORTHWIND, "--name", "northwind", "--dry-run", "--replace").code == 0
+    assert deployment("tools", "check", "--json").json()["imported"] == ["northwind"]
+    (credential,) = [f for f in deployment("doctor", "--json").json()["findings"] if "NORTHWIND" in f["what"]]
+    assert (credential["state"], credential["problem"]) == ("ok", None)
+    assert credential["refreshed_at"].endswith("Z")
     assert deployment("tools", "withdraw", "northwind").code == 0
     published(deployment, "northwind", 0)
+
+
+def put(deployment: Deployment, name: str, content: dict[str, Any]) -> None:
+    """A document as it stands in the table, whatever an import would say of it today."""
+
+    async def insert() -> None:
+        server = Postgres(deployment.home, int(deployment.state["postgres"].rsplit(":", 1)[1]))
+        connection = await asyncpg.connect(server.dsn("viox_operator_cli"))
+        await connection.execute(
+            "insert into documents (name, content, tools, imported_by) values ($1, $2, 1, 'x')",
+            name,
+            json.dumps(content),
+        )
+        await connection.close()
+
+    asyncio.run(insert())
+
+
+def test_a_stored_document_that_does_not_fit_is_shown_to_the_operator_and_stops_nothing(deployment: Deployment) -> None:
+    put(
+        deployment,
+        "stale",
+        {"openapi": "3.1.0", "info": {"x-viox": {"vendor": "stale", "granted_to": ["nobody"]}}, "paths": {}},
+    )
+    try:
+        checked = deployment("tools", "check", "--json")
+        assert checked.code == 2
+        assert [one["document"] for one in checked.json()["left_out"]] == ["stale"]
+        assert "stale is left out: error[" in deployment("tools", "check").out
+        ill: list[dict[str, Any]] = []
+        deadline = time.monotonic() + 20
+        while not ill:
+            assert time.monotonic() < deadline
+            told = deployment("doctor", "--json")
+            ill = [f for f in told.json()["findings"] if f["what"] == "document stale"]
+        assert (told.code, ill[0]["state"], ill[0]["field"]) == (1, "failed", "info.x-viox.granted_to")
+        assert deployment("tools", "import", NORTHWIND, "--name", "beside", "--json").code == 0
+        published(deployment, "beside", 48)
+    finally:
+        assert deployment("tools", "withdraw", "stale").code == 0
+        deployment("tools", "withdraw", "beside")
+    published(deployment, "beside", 0)
 
 
 def test_a_document_from_a_url_is_fetched_under_the_guard(deployment: Deployment, shop: Shop) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from uuid import UUID
+
 import pytest
 
 from shared.bus import topics
 from shared.bus.events import REGISTRY, LeadCreated, check_data, event_type
+from shared.bus.messages import RUN_STARTED, ToolCallRequested, call_closed, call_requested, run_changed, task
 from shared.errors import BadInput
+from shared.ids import CallId, RunId
 
 
 def test_unknown_type_is_refused_by_name_with_a_suggestion() -> None:
@@ -51,3 +56,20 @@ def test_each_agent_alone_writes_its_calls() -> None:
 def test_agents_are_named_with_hyphens_or_underscores(name: str) -> None:
     assert topics.canonical_agent(name) == "chief-of-staff"
     assert topics.canonical_agent("cheif") is None
+
+
+def test_records_are_keyed_as_the_table_of_topics_says() -> None:
+    now, call, run = datetime.now(UTC), CallId("c"), RunId(UUID(int=1))
+    asked = ToolCallRequested(call_id=call, run_id=str(run), step=1, index=0, tool="t", arguments={}, deadline=None)
+    keys = {
+        topics.tool_calls("closer"): call_requested("closer", asked, "talk", now, None).key,
+        topics.tool_results("closer"): call_closed(call, run, "succeeded", None, None, "talk", now, None).key,
+        topics.RUNS: run_changed(
+            RUN_STARTED, {"run_id": str(run), "agent": "closer", "conversation_id": "talk"}, now
+        ).key,
+        topics.tasks("closer"): task("closer", "1", "/t", "x", {}, now, "talk").key,
+    }
+    assert set(keys.values()) == {"talk"}
+    told = {topic.name: topic.key for topic in topics.all_topics()}
+    assert {told[name] for name in keys} == {"conversation", "conversation or agent"}
+    assert task("closer", "1", "/t", "x", {}, now, None).key == "closer"

@@ -16,6 +16,7 @@ from services.operator import domain as operator
 from services.people_ops import domain as people
 from services.steward import domain as steward
 from services.voice import domain as voice
+from shared.bus.topics import AGENTS
 
 
 def trigger(kind: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -38,10 +39,44 @@ def test_a_lead_in_plain_words_is_understood() -> None:
     assert closer.lead_in_text("call somebody") is None
 
 
-@pytest.mark.parametrize("text", ["STOP", " stop. ", "Unsubscribe"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "STOP",
+        " stop. ",
+        "Unsubscribe",
+        "STOP texting me",
+        "Stop!!! now",
+        "please stop",
+        "Cancel, please",
+        "opt out",
+        "END",
+    ],
+)
 def test_a_wish_to_stop_is_a_wish_to_stop(text: str) -> None:
     assert closer.reply_facts(text)["wants_to_stop"]
     assert not closer.reply_facts("do not stop, yes")["wants_to_stop"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Please don't call me anymore", "Please don’t call me", "I broke my leg", "Look, this is spam", "Not interested", "dont call me",
+     "I am uninterested", "Unsure", "No. Sure not.", "stop, ok?", "", "..."],
+)  # fmt: skip
+def test_what_is_no_plain_yes_is_not_called_one(text: str) -> None:
+    assert closer.reply_facts(text)["positive"] is False
+
+
+@pytest.mark.parametrize(
+    "text", ["Yes!", "ok", "Sure, tomorrow", "sounds good", "I'm interested", "Please do call", "YES: call me"]
+)
+def test_a_plain_yes_is_one(text: str) -> None:
+    assert closer.reply_facts(text) == {"wants_to_stop": False, "positive": True}
+
+
+@pytest.mark.parametrize("text", ["We stopped by", "Endive, please", "when does it end?", "quite good"])
+def test_a_word_that_begins_or_ends_so_is_no_wish_to_stop(text: str) -> None:
+    assert closer.reply_facts(text)["wants_to_stop"] is False
 
 
 def test_a_clients_blueprint_links_what_belongs_together() -> None:
@@ -62,6 +97,31 @@ def test_a_clients_blueprint_links_what_belongs_together() -> None:
     assert plan["records"]["Invoices"][0]["Amount"] == 500.0
 
 
+def test_nothing_of_a_large_client_is_dropped() -> None:
+    client = {"name": "Acme", "airtable_workspace_id": "w",
+              "contacts": [{"name": f"C{n}", "email": f"c{n}@a.co"} for n in range(11)],
+              "packages": [{"name": f"P{n}", "amount_cents": n} for n in range(25)]}  # fmt: skip
+    rows = operator.records(client)
+    assert {table: len(found) for table, found in rows.items()} == {
+        "Clients": 1, "Contacts": 11, "Projects": 25, "Tasks": 25, "Invoices": 25, "Meetings": 1
+    }  # fmt: skip
+    assert [len(batch) for batch in operator.batches(rows["Projects"])] == [10, 10, 5]
+    assert [row for batch in operator.batches(rows["Contacts"]) for row in batch] == rows["Contacts"]
+    assert len(operator.batches(rows["Contacts"][:10])) == 1
+
+
+WHOLE = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF"
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "written"),
+    [*((5_000, code, f"5,000 {code}") for code in WHOLE.split()), (500, "ugx", "5.00 UGX"), (500, "isk", "5.00 ISK"),
+     (5_120, "kwd", "5.120 KWD"), (-50, "eur", "-0.50 EUR")],
+)  # fmt: skip
+def test_money_is_written_as_stripe_counts_it(amount: int, currency: str, written: str) -> None:
+    assert controller.money(amount, currency) == written
+
+
 def test_money_is_written_in_its_own_units() -> None:
     assert controller.money(125_050, "usd") == "1,250.50 USD"
     assert controller.money(1_250, "jpy") == "1,250 JPY"
@@ -75,6 +135,8 @@ def test_the_other_roles_rules() -> None:
     assert chief.day_facts(date(2026, 6, 1)) == {
         "day": "2026-06-01", "weekday": "Monday", "week_report": True, "month_report": True
     }  # fmt: skip
+    assert chief.mentioned("Ask People Ops and the_closer about invoices") == ["closer", "people-ops"]
+    assert set(chief.COLLEAGUES) == set(AGENTS) - {"chief-of-staff"}
     assert people.years_of_experience("3 years here, 12+ years there") == 12
     assert people.missing({"name": "x", "email": "y"}) == ["position", "resume_text"]
     assert builder.looks_transient("504 Gateway Timeout")

@@ -152,3 +152,44 @@ async def test_a_run_that_never_ends_is_stopped() -> None:
     graph = Graph(replace(spec_of("voice"), max_turns=3), Scripted(*endless))
     with pytest.raises(TooManyTurns):
         await graph.go(trigger("viox.task.requested", {"instruction": "x", "context": {}}))
+
+
+def airtable(call: dict[str, Any]) -> dict[str, Any]:
+    """What Airtable answers, ids by name."""
+    given = call["arguments"]
+    match call["tool"]:
+        case "airtable_create_base":
+            return {"id": "app", "tables": [{"name": t["name"], "id": t["name"]} for t in given["tables"]]}
+        case "airtable_upsert_records":
+            assert len(given["records"]) <= 10, "Airtable takes no more at a time"
+            return {
+                "records": [
+                    {"id": f"{given['tableId']} {r['fields']['Name']}", "fields": r["fields"]} for r in given["records"]
+                ]
+            }
+        case _:
+            return {"id": given.get("name"), "name": given.get("name")}
+
+
+async def test_a_client_with_more_packages_than_a_request_takes_gets_them_all() -> None:
+    people = [{"name": f"C{n}", "email": f"c{n}@a.co"} for n in range(12)]
+    packages = [{"name": f"P{n}", "amount_cents": 100 * n} for n in range(23)]
+    client = {"client_id": "1", "name": "Acme", "airtable_workspace_id": "w", "contacts": people, "packages": packages}
+    graph, made = Graph(spec_of("operator")), []
+    state = await graph.go(trigger("viox.client.signed", client))
+    while state["outgoing"]:
+        made += [(call, airtable(call)) for call in state["outgoing"]]
+        results = {
+            call["call_id"]: {"state": "succeeded", "result": airtable(call), "error": None}
+            for call in state["outgoing"]
+        }
+        state = await graph.go(Command(resume={"results": results, "joined": []}))
+    written = [
+        r["fields"]
+        for call, _ in made
+        if call["tool"] == "airtable_upsert_records"
+        for r in call["arguments"]["records"]
+    ]
+    assert len(written) == 1 + 12 + 3 * 23 + 1
+    assert sum("Project" in fields for fields in written) == 2 * 23, "each task and invoice knows its project"
+    assert len(made) == 47 + 1 + 3 * 2

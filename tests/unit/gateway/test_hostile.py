@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import httpx2
@@ -44,7 +45,7 @@ def keyed(place: str, **operation: Any) -> Tool:
     """A tool that needs the secret SHOP_KEY."""
     given = document(things={"get": {"operationId": "getThing"} | operation})
     scheme = {"type": "apiKey", "in": place, "name": "X-Key"}
-    return one(given | {"security": [{"key": []}], "components": {"securitySchemes": {"key": scheme}}})
+    return one(given | {"security": [{"key": []}], "components": {"securitySchemes": {"key": scheme}}}, trusted=True)
 
 
 async def sent(tool: Tool, secret: str, answer: bytes, arguments: dict[str, Any] | None = None) -> tuple[Answer, bytes]:
@@ -183,7 +184,7 @@ def test_an_object_in_the_query_does_not_say_what_is_somebody_elses_to_say(name:
 def test_an_object_in_a_form_does_not_either() -> None:
     fields = {"From": {"type": "string", "x-viox-setting": "SHOP_FROM"}, "extra": {"type": "object"}}
     form = {"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": fields}}}
-    tool = one(document(things={"post": {"requestBody": {"content": form}}}))
+    tool = one(document(things={"post": {"requestBody": {"content": form}}}), trusted=True)
     secrets = Secrets({"SHOP_FROM": "+1500"})
     assert prepare(tool, {"extra": {"a": "b"}}, secrets).body == b"From=%2B1500&a=b"
     with pytest.raises(BadInput):
@@ -202,6 +203,9 @@ class Notes:
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Notes]:
         yield self
+
+    async def fetch(self, *_: object) -> list[Any]:
+        return []
 
     async def taken_items(self, *_: object) -> set[str]:
         return set()
@@ -233,7 +237,7 @@ async def looked(body: Any, arguments: dict[str, Any], **settle: Any) -> list[st
     }
     make = {"operationId": "make", "x-viox": {"settle": look | settle}, "requestBody": body_with_name()}
     listing = {"operationId": "list", "x-viox": {"success": {"path": "fault", "absent": True}}}
-    made = bring(document(things={"get": listing, "post": make}))
+    made = bring(document(things={"get": listing, "post": make}), trusted=True)
     store, long_ago = Notes(), datetime.now(UTC) - timedelta(hours=1)
     tools = catalogue.Catalogue(made.tools, {})
     settler = Settler(tools, Secrets({}), cast(Any, store), cast(Any, None), cast(Any, Vendor(body)))
@@ -269,6 +273,21 @@ async def test_a_call_that_names_nothing_is_not_found_in_what_has_no_name() -> N
 # -- doctor -------------------------------------------------------------------------------------------------------------
 
 
+OPERATOR = {"Authorization": "Bearer ours"}
+
+
+async def asked(settings: dict[str, str], headers: dict[str, str], data: bytes | None = None) -> tuple[int, Any]:
+    """Status and document of the gateway's /doctor, with an empty catalogue."""
+    doctor = Doctor(
+        catalogue.Catalogue([], {}), Secrets(settings), cast(Any, Notes()), cast(Any, None), cast(Any, None)
+    )
+    app = web.Application()
+    app.router.add_post("/doctor", doctor.serve)
+    async with TestClient(TestServer(app)) as client:
+        answer = await client.post("/doctor", data=data, headers=headers)
+        return answer.status, await answer.json()
+
+
 @pytest.mark.parametrize(
     ("headers", "data", "status"),
     [({"Origin": "https://evil.example"}, b'{"tool": "x"}', 403), ({"Origin": "null"}, None, 403), ({}, b'{"tool": "x"}', 400),
@@ -278,13 +297,36 @@ async def test_a_page_in_a_browser_cannot_have_calls_made(
     headers: dict[str, str], data: bytes | None, status: int
 ) -> None:
     """A form or a script of any site reaches this machine's ports, and after DNS rebinding reads what they answer."""
-    doctor = Doctor(catalogue.Catalogue([], {}), Secrets({}), cast(Any, None), cast(Any, None), cast(Any, None))
-    app = web.Application()
-    app.router.add_post("/doctor", doctor.serve)
-    async with TestClient(TestServer(app)) as client:
-        answer = await client.post("/doctor", data=data, headers=headers)
-        assert answer.status == status
-        assert "error" in await answer.json()
+    found, document = await asked({"VIOX_OPERATOR_TOKEN": "ours"}, OPERATOR | headers, data)
+    assert found == status
+    assert "error" in document
+
+
+@pytest.mark.parametrize(
+    "authorization", [None, "", "ours", "Bearer our", "bearer ours", "Bearer öurs", "Basic b3Vycw=="]
+)
+@pytest.mark.parametrize("data", [None, b'{"tool": "records_query"}'])
+async def test_only_whoever_shows_the_operators_token_is_answered(
+    authorization: str | None, data: bytes | None
+) -> None:
+    """Whoever reaches the port of the metrics could otherwise ask every vendor and our tables, and read what they say."""
+    headers = {} if authorization is None else {"Authorization": authorization}
+    status, document = await asked({"VIOX_OPERATOR_TOKEN": "ours"}, headers, data)
+    assert (status, document["error"]["code"], document["error"]["field"]) == (
+        403, "doctor.wrong_token", "VIOX_OPERATOR_TOKEN"
+    )  # fmt: skip
+    assert document["error"]["remedy"]
+    assert "ours" not in str(document)
+
+
+async def test_a_gateway_without_an_operators_token_answers_nobody(tmp_path: Path) -> None:
+    status, document = await asked({}, {"Authorization": "Bearer "})
+    assert (status, document["error"]["code"]) == (403, "doctor.no_token")
+    status, document = await asked({"VIOX_OPERATOR_TOKEN_FILE": str(tmp_path / "none")}, OPERATOR)
+    assert (status, document["error"]["field"]) == (403, "VIOX_OPERATOR_TOKEN_FILE")
+    (tmp_path / "token").write_text("ours\n")
+    status, document = await asked({"VIOX_OPERATOR_TOKEN_FILE": str(tmp_path / "token")}, OPERATOR)
+    assert (status, document["vendors"]) == (200, [])
 
 
 # -- a catalogue in use -------------------------------------------------------------------------------------------------

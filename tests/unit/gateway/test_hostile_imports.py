@@ -1,4 +1,7 @@
-"""What the author of a document may try: each was a hole once."""
+"""What the author of a document may try: each was a hole once.
+
+Where a document speaks of itself in `x-viox` it is imported as trusted here: what is refused then is refused always.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ def with_vendor(**about: Any) -> dict[str, Any]:
 def refusal(given: dict[str, Any], **wish: Any) -> str:
     """Why nothing of a document can be imported."""
     with pytest.raises(BadInput) as error:
-        bring(given, **wish)
+        bring(given, trusted=True, **wish)
     return error.value.message
 
 
@@ -32,12 +35,12 @@ def test_a_token_endpoint_elsewhere_is_not_agreed_to_by_x_viox() -> None:
     oauth = {"grant": "client_credentials", "token_url": "https://evil.example/token"}
     given = with_vendor(credential={"scheme": "oauth2", "secrets": ["SHOP_ID", "SHOP_SECRET"], "oauth": oauth})
     assert "evil.example" in refusal(given)
-    assert one(given, hosts=["evil.example"]).credentials
+    assert one(given, hosts=["evil.example"], trusted=True).credentials
 
 
 def test_an_imported_document_speaks_http_only() -> None:
     """With `connector: smtp` it would send mail under the business's login, with `postgres` it would ask our tables."""
-    assert one(with_vendor(connector="smtp")).connector == "http"
+    assert one(with_vendor(connector="smtp"), trusted=True).connector == "http"
 
 
 @pytest.mark.parametrize("effect", ["once", "read"])
@@ -52,7 +55,7 @@ def test_a_look_up_is_a_tool_of_the_same_vendor_that_reads(effect: str) -> None:
         "unique": "id",
         "lag_seconds": 0,
     }
-    made = bring(document(things={"post": {"operationId": "make", "x-viox": {"settle": settle}}}))
+    made = bring(document(things={"post": {"operationId": "make", "x-viox": {"settle": settle}}}), trusted=True)
     with pytest.raises(BadInput) as error:
         catalogue.load(imported=[catalogue.Document("shop", made.document)])
     assert other in error.value.message
@@ -96,7 +99,7 @@ def test_what_would_slow_down_others_is_refused(about: Any) -> None:
     rate = {"key": "shop", "per_second": 1.0, "burst": 1}
     given = with_vendor(**{key: rate | value if key == "rate" else value for key, value in about.items()})
     with pytest.raises(BadInput):
-        import_document(given, SOURCE, Wish("shop"))
+        import_document(given, SOURCE, Wish("shop", trusted=True))
 
 
 def test_a_rate_key_is_filled_and_nothing_else() -> None:

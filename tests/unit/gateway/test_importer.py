@@ -222,19 +222,21 @@ def test_a_document_cannot_ask_for_secrets_that_are_not_its_own(about: Any, oper
     if about:
         del given["paths"]["/good"]
         with pytest.raises(BadInput, match="STRIPE_SECRET_KEY"):
-            bring(given)
+            bring(given, trusted=True)
     else:
-        (skipped,) = bring(given).skipped
+        (skipped,) = bring(given, trusted=True).skipped
         assert "STRIPE_SECRET_KEY" in skipped.reason
     agreed = {"overlay": "1.0.0", "actions": [{"target": "$.info", "update": {"x-agreed": "STRIPE_SECRET_KEY"}}]}
-    assert bring(given, overlay=agreed).skipped == [], "what the integrator writes down is the integrator's decision"
+    assert bring(given, overlay=agreed, trusted=True).skipped == [], (
+        "what the integrator writes down is the integrator's decision"
+    )
 
 
 @pytest.mark.parametrize("connector", ["smtp", "postgres"])
 def test_a_document_cannot_reach_our_mail_and_records(connector: str) -> None:
     given = document(query=get())
     given["info"]["x-viox"] = {"connector": connector}
-    assert one(given).connector == "http"
+    assert one(given, trusted=True).connector == "http"
 
 
 def test_a_scheme_whose_name_begins_like_another_vendors_secret_has_a_name_of_its_own() -> None:
@@ -394,10 +396,13 @@ def test_a_document_cannot_claim_the_answers_of_an_address() -> None:
     assert one(document(things=get(**{"x-viox": said}))).address is None
     overlay = {"overlay": "1.0.0", "actions": [{"target": "$.paths['/things'].get", "update": {"x-viox": said}}]}
     assert one(document(things=get()), overlay=overlay).address is not None, "an overlay is the operator's"
+    assert one(document(things=get(**{"x-viox": said})), trusted=True).address is not None, "and so is trust"
 
 
 def test_a_document_cannot_take_another_tools_name() -> None:
-    made = bring(document(good=get(operationId="good"), bad=get(**{"x-viox": {"tool": "stripe_get_balance"}})))
+    made = bring(
+        document(good=get(operationId="good"), bad=get(**{"x-viox": {"tool": "stripe_get_balance"}})), trusted=True
+    )
     assert [s.reason.split(";")[0] for s in made.skipped] == ["its tool is called 'stripe_get_balance'"]
 
 

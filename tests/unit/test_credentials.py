@@ -1,0 +1,46 @@
+"""Which process of a stack gets which part of the operator's environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox import credentials
+from sandbox.credentials import EMULATED, GATEWAY, for_gateway, inherited
+
+PORTS = dict.fromkeys((*EMULATED, "smtp"), 1)
+OPERATORS = {
+    "PATH": "/bin", "VIOX_LOG_LEVEL": "DEBUG", "OPENAI_API_KEY": "models", "STRIPE_API_KEY": "stripe", "WEATHER_KEY": "weather",
+    "WEATHER_KEY_FILE": "/weather", "VIOX_SECRET_KEY": "seal", "VIOX_SECRET_KEY_FILE": "/seal", "VIOX_QUERY_DSN": "ask",
+    "VIOX_OPERATOR_TOKEN": "operator", "VIOX_OPERATOR_TOKEN_FILE": "/operator", "VIOX_SECRETS_DIR": "/secrets", "PGSSLMODE": "require",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("service", ["closer", "chief-of-staff", "vendors"])
+def test_agents_get_none_of_the_gateways_secrets(service: str) -> None:
+    assert inherited(service, OPERATORS) == {"PATH": "/bin", "VIOX_LOG_LEVEL": "DEBUG", "OPENAI_API_KEY": "models"}
+
+
+def test_the_gateway_gets_what_any_imported_document_may_name_and_no_models_key() -> None:
+    kept = inherited(GATEWAY, OPERATORS)
+    assert OPERATORS.keys() - kept.keys() == {"OPENAI_API_KEY", "PGSSLMODE"}
+
+
+@pytest.mark.parametrize("given", [{}, {"VIOX_OPERATOR_TOKEN": "mine"}, {"VIOX_OPERATOR_TOKEN_FILE": "/mine"}])
+def test_a_stack_makes_its_operators_token_once_unless_there_is_one(tmp_path: Path, given: dict[str, Any]) -> None:
+    first, second = (for_gateway(PORTS, given, tmp_path) for _ in range(2))
+    file = tmp_path / "operator-token"
+    assert file.exists() != bool(given)
+    assert (
+        first.get("VIOX_OPERATOR_TOKEN") == second.get("VIOX_OPERATOR_TOKEN") == (None if given else file.read_text())
+    )
+    assert given or (len(file.read_text()) >= 32 and file.stat().st_mode & 0o077 == 0)
+
+
+def test_the_emulated_vendors_are_named_as_the_gateway_knows_them(tmp_path: Path) -> None:
+    assert {name for name in for_gateway(PORTS, {}, tmp_path) if name.startswith("VIOX_")} == {
+        "VIOX_ALLOW_LOOPBACK", "VIOX_SECRET_KEY", "VIOX_OPERATOR_TOKEN"
+    }  # fmt: skip
+    assert credentials.for_agents({}) == {"VIOX_MODELS": "offline"}
