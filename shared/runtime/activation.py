@@ -156,16 +156,14 @@ class Activator:
             await self._fail(claimed, error)
         except Exception as error:
             log.exception("activation of thread %s failed", thread)
-            refund = 1 if passing(error) else 0
-            await self._try_later(
-                claimed, min(2.0 ** max(p.attempts for p in claimed.pending) / 4, 30.0), refund, error
-            )
+            delay = min(2.0 ** max(p.attempts for p in claimed.pending) / 4, 30.0)
+            await self._try_later(claimed, delay, error, refund=passing(error))
         metrics.ACTIVATIONS.labels(self._spec.name, "failed").inc()
         return False
 
     async def _advance(self, claimed: Claimed) -> bool | None:
         owed = self._owed.get(claimed.thread_id, 0)
-        poison = [p for p in claimed.pending if p.attempts - owed > self._limits.max_attempts]
+        poison = [p for p in claimed.pending if p.counted and p.attempts - owed > self._limits.max_attempts]
         if poison:
             return await self._block(claimed, poison)
         controls = [p for p in claimed.pending if p.kind == "control" and p.message.type == CANCEL]
@@ -302,7 +300,7 @@ class Activator:
             )
         queued = [p for p in claimed.pending if p.kind in ("event", "task") and p.run_id in named]
         await self._store.cancel_queued([p.run_id for p in queued], [*controls, *queued])
-        await self._store.release(claimed.thread_id, self._owner, retry_in=0, refund=1)
+        await self._store.release(claimed.thread_id, self._owner, retry_in=None)
         return True
 
     async def _block(self, claimed: Claimed, poison: Sequence[Pending]) -> bool | None:
@@ -310,7 +308,7 @@ class Activator:
         error = VioxError(
             "message.poison", f"given up after {self._limits.max_attempts} attempts.", remedy="See `viox dead-letters`."
         )
-        culprit = poison[0]
+        culprit = next((p for p in poison if p.kind == "result"), poison[0])  # what merely joined is tried by itself
         # No place in a log: the moment stands in for the offset, so that the same message can die again after a redrive.
         record = Record(culprit.topic, -1, time.time_ns() // 1_000_000, culprit.message.key.encode(), culprit.value,
                         tuple(headers_from_json(culprit.headers)))  # fmt: skip
@@ -372,9 +370,8 @@ class Activator:
 
     @staticmethod
     def _arrivals(claimed: Claimed) -> list[Pending]:
-        """Triggers that this activation takes: whatever came while a run waits; else one run per trigger."""
-        found = [p for p in claimed.pending if p.kind in ("event", "task")]
-        return found if claimed.awaiting else found[:1]
+        """Triggers that this activation takes, as the claim says: what came while a run waits; else one run per trigger."""
+        return [p for p in claimed.pending if p.counted and p.kind in ("event", "task")]
 
     async def _discard_late(self, claimed: Claimed) -> bool | None:
         """Results nobody waits for any more (their run was cancelled): taken, on record in the ledger, without effect here."""
@@ -382,23 +379,24 @@ class Activator:
         run = claimed.run or await self._store.run_row(first.run_id)
         await self._store.set_aside(claimed.pending)
         log.info("run %s: %d late messages set aside", run.run_id, len(claimed.pending))
-        await self._store.release(claimed.thread_id, self._owner, retry_in=0, refund=0)
+        await self._store.release(claimed.thread_id, self._owner, retry_in=None)
         return False
 
     async def _model_failed(self, claimed: Claimed, error: ModelError) -> None:
         if error.retryable:
             delay = error.retry_after or min(2.0 ** max(p.attempts for p in claimed.pending) / 2, 30.0)
-            await self._try_later(claimed, delay, 1, error)
+            await self._try_later(claimed, delay, error, refund=True)
         else:
             await self._fail(claimed, error)
 
-    async def _try_later(self, claimed: Claimed, delay: float, refund: int, error: BaseException) -> None:
+    async def _try_later(self, claimed: Claimed, delay: float, error: BaseException, *, refund: bool) -> None:
         log.warning("thread %s: again in %.1f s after: %s", claimed.thread_id, delay, error)
+        counted = [p for p in claimed.pending if p.counted and refund]
         try:
-            await self._store.release(claimed.thread_id, self._owner, retry_in=delay, refund=refund)
+            await self._store.release(claimed.thread_id, self._owner, retry_in=delay, refund=counted)
         except Exception as failed:  # noqa: BLE001  # the lease runs out by itself
             log.warning("thread %s not released: %s", claimed.thread_id, failed)
-            self._owed[claimed.thread_id] = self._owed.get(claimed.thread_id, 0) + refund
+            self._owed[claimed.thread_id] = self._owed.get(claimed.thread_id, 0) + int(refund)
 
     # -- parts ------------------------------------------------------------------------------------------------------
 

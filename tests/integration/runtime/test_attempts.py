@@ -14,18 +14,31 @@ from tests.integration.runtime.world import (
     DONE,
     LIMITS,
     RUN,
+    Agent,
     ask,
+    calls,
+    result,
 )
+
+
+async def keep_trying(agent: Agent, admin: Any, times: int) -> None:
+    """As the sweep would, without the waiting in between."""
+    for _ in range(times):
+        await admin.execute("update threads set retry_at = null")
+        agent.woken.append(thread_id("closer", "c"))
+        await agent.work()
+
+
+async def statuses(admin: Any) -> dict[str, str]:
+    rows = await admin.fetch("select trigger_id, status from run_overview order by trigger_id")
+    return {row["trigger_id"]: row["status"] for row in rows}
 
 
 @pytest.mark.rule(4)
 async def test_a_message_that_always_fails_is_set_aside_and_its_run_blocked(agents: Any, admin: Any) -> None:
     agent = await agents(*[RuntimeError("boom")] * 5, DONE)
     await agent.accept(ask("poison"))
-    for _ in range(4):
-        await admin.execute("update threads set retry_at = null")
-        agent.woken.append(thread_id("closer", "c"))
-        await agent.work()
+    await keep_trying(agent, admin, 4)
     assert len(agent.model.requests) == LIMITS.max_attempts
     row = await admin.fetchrow("select status, error from runs")
     assert row["status"] == "blocked"
@@ -36,6 +49,45 @@ async def test_a_message_that_always_fails_is_set_aside_and_its_run_blocked(agen
     await agent.accept(ask("next", number="2"))
     await agent.work()
     assert await admin.fetchval("select status from runs where trigger_id = '2'") == "finished", "the thread is free"
+
+
+@pytest.mark.rule(4)
+async def test_tasks_that_wait_for_their_turn_lose_no_attempts(agents: Any, admin: Any) -> None:
+    agent = await agents(*[DONE] * 9)
+    await agent.accept(*[ask(f"task {n}", number=str(n)) for n in range(9)])
+    await agent.work()
+    assert await statuses(admin) == {str(n): "finished" for n in range(9)}
+    assert await admin.fetchval("select max(attempts) from inbox") == 1
+
+
+@pytest.mark.rule(4)
+async def test_a_message_that_always_fails_takes_none_of_those_behind_it_along(agents: Any, admin: Any) -> None:
+    agent = await agents(*[RuntimeError("boom")] * LIMITS.max_attempts, DONE, DONE)
+    await agent.accept(*[ask(f"task {n}", number=str(n)) for n in (1, 2, 3)])
+    await keep_trying(agent, admin, LIMITS.max_attempts + 1)
+    assert await statuses(admin) == {"1": "blocked", "2": "finished", "3": "finished"}
+    assert await admin.fetchval("select count(*) from dead_letters") == 1
+
+
+@pytest.mark.rule(4)
+async def test_what_joined_a_run_that_always_fails_is_tried_by_itself(agents: Any, admin: Any) -> None:
+    agent = await agents(calls("a"), *[RuntimeError("boom")] * LIMITS.max_attempts, DONE, DONE)
+    await agent.accept(ask("first"))
+    await agent.work()
+    await agent.accept(ask("second", number="2"), result(f"{RUN}.1.0", 1), ask("third", number="3"))
+    await keep_trying(agent, admin, LIMITS.max_attempts + 1)
+    assert await statuses(admin) == {"1": "blocked", "2": "finished", "3": "finished"}
+
+
+@pytest.mark.rule(4)
+async def test_a_provider_that_is_down_gives_back_only_what_it_took(agents: Any, admin: Any) -> None:
+    agent = await agents(RuntimeError("boom"), ModelError("model.overloaded", "529", retryable=True))
+    await agent.accept(ask("first"))
+    await keep_trying(agent, admin, 1)
+    await agent.accept(ask("second", number="2"))
+    await keep_trying(agent, admin, 1)
+    rows = await admin.fetch("select message_id, attempts from inbox order by message_id")
+    assert [tuple(row) for row in rows] == [("1", 1), ("2", 0)]
 
 
 @pytest.mark.rule(4)
@@ -67,10 +119,7 @@ async def test_a_provider_that_is_down_costs_no_attempts(agents: Any, admin: Any
     down = ModelError("model.overloaded", "529", retryable=True, retry_after=0.0)
     agent = await agents(*[down] * 6, DONE)
     await agent.accept(ask("x"))
-    for _ in range(7):
-        await admin.execute("update threads set retry_at = null")
-        agent.woken.append(thread_id("closer", "c"))
-        await agent.work()
+    await keep_trying(agent, admin, 7)
     assert await admin.fetchval("select status from runs") == "finished"
 
 
