@@ -38,15 +38,16 @@ join unnest($2::text[], $3::text[]) as u(source, message_id) on i.source = u.sou
 where i.agent = $1
 
 -- name: claim    Lease, attempts and pending messages in one statement. Attempts are counted before the work.
--- A thread with outstanding calls is claimed only when all their results are here (or somebody cancels it). Counted is
--- only what this activation takes, so that what merely waits in a busy conversation is not worn out by its neighbours:
+-- A thread with outstanding calls is claimed only when all their results are here, one that is to be left alone for a
+-- while only after that; a control waits for neither. Counted is only what this activation takes, so that what merely waits in a busy conversation is not worn out by its neighbours:
 -- controls, if there are any; else all results, and of the triggers all while a run waits, the oldest while none does.
 -- A control sees the rest too.
 with claimed as (
     update threads t set lease_owner = $2, lease_until = now() + $3 * interval '1 second'
     where t.thread_id = $1
       and (t.lease_until is null or t.lease_until < now() or not owner_alive(t.lease_owner))
-      and (t.retry_at is null or t.retry_at <= now())
+      and (t.retry_at is null or t.retry_at <= now()
+           or exists (select from inbox i where i.thread_id = t.thread_id and i.state = 'pending' and i.kind = 'control'))
       and not exists (select from pauses p where p.scope in ('all', 'agent:' || t.agent))
       and exists (select from inbox i where i.thread_id = t.thread_id and i.state = 'pending')
       and (not exists (select from unnest(t.awaiting) as w(call_id)
@@ -104,7 +105,8 @@ select t.thread_id from threads t
 where t.agent = $1
   and t.thread_id in (select i.thread_id from inbox i where i.state = 'pending')
   and (t.lease_until is null or t.lease_until < now() or not owner_alive(t.lease_owner))
-  and (t.retry_at is null or t.retry_at <= now())
+  and (t.retry_at is null or t.retry_at <= now()
+       or exists (select from inbox i where i.thread_id = t.thread_id and i.state = 'pending' and i.kind = 'control'))
   and (not exists (select from unnest(t.awaiting) as w(call_id)
                    where not exists (select from inbox i where i.agent = t.agent and i.source = $2
                                      and i.message_id = w.call_id and i.state = 'pending'))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import asyncpg
@@ -10,6 +11,7 @@ import pytest
 
 from shared.ids import thread_id
 from shared.models.port import ModelError
+from shared.store.pool import Pool
 from tests.integration.runtime.world import (
     DONE,
     LIMITS,
@@ -19,6 +21,7 @@ from tests.integration.runtime.world import (
     calls,
     result,
 )
+from viox import store
 
 
 async def keep_trying(agent: Agent, admin: Any, times: int) -> None:
@@ -121,6 +124,32 @@ async def test_a_provider_that_is_down_costs_no_attempts(agents: Any, admin: Any
     await agent.accept(ask("x"))
     await keep_trying(agent, admin, 7)
     assert await admin.fetchval("select status from runs") == "finished"
+
+
+@pytest.mark.parametrize("said", [math.nan, math.inf, -math.inf, 1e9])
+async def test_a_provider_that_asks_for_a_senseless_wait_is_asked_again_within_minutes(
+    agents: Any, admin: Any, said: float
+) -> None:
+    agent = await agents(ModelError("model.rate_limited", "429", retryable=True, retry_after=said), DONE)
+    await agent.accept(ask("x"))
+    await agent.work()
+    assert await admin.fetchval("select retry_at < now() + interval '301 seconds' from threads")
+    await keep_trying(agent, admin, 1)
+    assert await statuses(admin) == {"1": "finished"}
+
+
+async def test_a_run_that_is_left_alone_for_a_while_can_be_cancelled_at_once(
+    agents: Any, admin: Any, operator: Pool
+) -> None:
+    agent = await agents(ModelError("model.rate_limited", "429", retryable=True, retry_after=200.0))
+    await agent.accept(ask("x"))
+    await agent.work()
+    assert await agent.store.due() == []
+    await store.cancel(operator, RUN)
+    assert await agent.store.due() == [thread_id("closer", "c")]
+    agent.woken.append(thread_id("closer", "c"))
+    await agent.work()
+    assert await statuses(admin) == {"1": "cancelled"}
 
 
 async def test_a_refusal_for_good_fails_the_run_with_its_reason(agents: Any, admin: Any) -> None:
