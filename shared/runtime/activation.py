@@ -35,6 +35,7 @@ from shared.runtime.history import Step, trigger_body
 from shared.runtime.nodes import AgentState, Call, RunContext, identified_call, record_results
 from shared.runtime.recall import Recall
 from shared.runtime.saver import ThreadSaver
+from shared.runtime.setbacks import Setbacks, backoff
 from shared.runtime.store import Claimed, Commit, Pending, RunRow, RuntimeStore
 from shared.store.pool import passing
 from shared.telemetry import metrics
@@ -73,7 +74,7 @@ class Activator:
         self._tools = Toolbox()
         self._known_prompts: set[str] = set()
         self._recall = Recall(store)
-        self._owed: dict[ThreadId, int] = {}  # attempts that were nobody's fault and could not be given back
+        self._setbacks = Setbacks()
         self._active: set[ThreadId] = set()
         self._again: set[ThreadId] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -156,13 +157,12 @@ class Activator:
             await self._fail(claimed, error)
         except Exception as error:
             log.exception("activation of thread %s failed", thread)
-            delay = min(2.0 ** max(p.attempts for p in claimed.pending) / 4, 30.0)
-            await self._try_later(claimed, delay, error, refund=passing(error))
+            await self._try_later(claimed, 0.5, error, refund=passing(error))
         metrics.ACTIVATIONS.labels(self._spec.name, "failed").inc()
         return False
 
     async def _advance(self, claimed: Claimed) -> bool | None:
-        owed = self._owed.get(claimed.thread_id, 0)
+        owed = self._setbacks.owed(claimed.thread_id, claimed.version)
         poison = [p for p in claimed.pending if p.counted and p.attempts - owed > self._limits.max_attempts]
         if poison:
             return await self._block(claimed, poison)
@@ -278,7 +278,7 @@ class Activator:
             log.warning("thread %s moved on without us: what was done here is discarded", thread)
             self._recall.forget(thread)
             return None
-        self._owed.pop(thread, None)
+        self._setbacks.over(thread)
         reached("agent.after_commit_before_publish")
         self._outbox.publish(work.outgoing)
         self._recall.add(work)
@@ -384,19 +384,24 @@ class Activator:
 
     async def _model_failed(self, claimed: Claimed, error: ModelError) -> None:
         if error.retryable:
-            delay = error.retry_after or min(2.0 ** max(p.attempts for p in claimed.pending) / 2, 30.0)
-            await self._try_later(claimed, delay, error, refund=True)
+            await self._try_later(claimed, 1.0, error, refund=True, at_least=error.retry_after or 0.0)
         else:
             await self._fail(claimed, error)
 
-    async def _try_later(self, claimed: Claimed, delay: float, error: BaseException, *, refund: bool) -> None:
+    async def _try_later(
+        self, claimed: Claimed, first: float, error: BaseException, *, refund: bool, at_least: float = 0.0
+    ) -> None:
+        """Leave the thread alone for a while: `first` seconds, longer with each failure in a row."""
+        failures = self._setbacks.failed(claimed.thread_id, claimed.version)
+        delay = max(backoff(failures, first), at_least)
         log.warning("thread %s: again in %.1f s after: %s", claimed.thread_id, delay, error)
         counted = [p for p in claimed.pending if p.counted and refund]
         try:
             await self._store.release(claimed.thread_id, self._owner, retry_in=delay, refund=counted)
         except Exception as failed:  # noqa: BLE001  # the lease runs out by itself
             log.warning("thread %s not released: %s", claimed.thread_id, failed)
-            self._owed[claimed.thread_id] = self._owed.get(claimed.thread_id, 0) + int(refund)
+            if refund:
+                self._setbacks.owe(claimed.thread_id, claimed.version)
 
     # -- parts ------------------------------------------------------------------------------------------------------
 

@@ -126,6 +126,27 @@ async def test_a_provider_that_is_down_costs_no_attempts(agents: Any, admin: Any
     assert await admin.fetchval("select status from runs") == "finished"
 
 
+async def test_a_provider_that_stays_down_is_asked_less_and_less_often(
+    agents: Any, admin: Any, monkeypatch: Any
+) -> None:
+    down = ModelError("model.overloaded", "529", retryable=True)
+    agent = await agents(*[down] * 8, calls("a"), down, DONE)
+    release, waits = agent.store.release, []
+
+    async def noted(*given: Any, retry_in: float, **named: Any) -> None:
+        waits.append(retry_in)
+        await release(*given, retry_in=retry_in, **named)
+
+    monkeypatch.setattr(agent.store, "release", noted)
+    await agent.accept(ask("x"))
+    await keep_trying(agent, admin, 9)
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+    await agent.accept(result(f"{RUN}.1.0", 1))
+    await keep_trying(agent, admin, 2)
+    assert waits[8:] == [1], "it moved on meanwhile"
+    assert await statuses(admin) == {"1": "finished"}
+
+
 @pytest.mark.parametrize("said", [math.nan, math.inf, -math.inf, 1e9])
 async def test_a_provider_that_asks_for_a_senseless_wait_is_asked_again_within_minutes(
     agents: Any, admin: Any, said: float
