@@ -175,8 +175,13 @@ class Activator:
             return await self._discard_late(claimed)
         run = claimed.run or await self._store.run_row(arrivals[0].run_id)
         context = await self._context(claimed, run)
-        state = await self._run_graph(claimed, context, results, arrivals)
+        try:
+            state = await self._run_graph(claimed, context, results, arrivals)
+        finally:
+            saved = self._saver.take(str(claimed.thread_id))
         work = self._commit_of(claimed, run, context, state, arrivals)
+        if work.awaiting:
+            work.saved = saved
         return await self._commit(work, context)
 
     async def _context(self, claimed: Claimed, run: RunRow) -> RunContext:
@@ -248,7 +253,6 @@ class Activator:
         now = datetime.now(UTC)
         if waits:
             work.outgoing.extend(announce.call(self._spec.name, claimed, run, one, now) for one in calls)
-            work.saved = self._saver.take(str(claimed.thread_id))
         if claimed.run is None:
             work.outgoing.append(announce.run_started(self._spec.name, run, work, now))
         if not waits:
