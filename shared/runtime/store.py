@@ -179,6 +179,11 @@ class RuntimeStore:
         row = await self._pool.fetchrow(SQL["run_row"], run_id)
         return _run_row(run_id, row)
 
+    async def trigger(self, run: RunRow) -> Pending | None:
+        """The message this run began with, or None when the inbox does not have it any more."""
+        row = await self._pool.fetchrow(SQL["trigger"], self._agent, run.trigger_source, run.trigger_id)
+        return _pending(row) if row else None
+
     async def steps(self, thread: ThreadId) -> list[Step]:
         rows = await self._pool.fetch(SQL["thread_steps"], thread)
         return [Step(r["run_id"], r["step"], r["kind"], r["body"]) for r in rows]

@@ -41,7 +41,7 @@ where i.agent = $1
 -- A thread with outstanding calls is claimed only when all their results are here, one that is to be left alone for a
 -- while only after that; a control waits for neither. Counted is only what this activation takes, so that what merely waits in a busy conversation is not worn out by its neighbours:
 -- controls, if there are any; else all results, and of the triggers all while a run waits, the oldest while none does.
--- A control sees the rest too.
+-- A control sees the rest too. A trigger whose run has begun joins no other: it was redriven, and its run goes on.
 with claimed as (
     update threads t set lease_owner = $2, lease_until = now() + $3 * interval '1 second'
     where t.thread_id = $1
@@ -65,7 +65,7 @@ with claimed as (
     where i.thread_id = c.thread_id and i.state = 'pending' and case
         when x.found > 0 then i.kind = 'control'
         when i.kind = 'result' then true
-        when cardinality(c.awaiting) > 0 then true
+        when cardinality(c.awaiting) > 0 then not exists (select from runs r where r.run_id = i.run_id and r.steps > 0)
         else (i.source, i.message_id) in (select source, message_id from oldest) end
     returning i.*
 ), looked_at as (
@@ -85,6 +85,10 @@ order by b.received_at, b.message_id
 select run_id, trigger_source, trigger_id, trigger_type, parent_run_id, started_at, traceparent, steps as run_steps,
        tool_calls as run_tool_calls, input_tokens, output_tokens, cost_microusd
 from runs where run_id = $1
+
+-- name: trigger    The message a run began with, as it came.
+select source, message_id, kind, run_id, topic, value, headers, attempts, received_at, false as counted
+from inbox where agent = $1 and source = $2 and message_id = $3
 
 -- name: thread_steps
 select run_id, step, kind, body from steps where thread_id = $1 order by seq

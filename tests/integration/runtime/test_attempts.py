@@ -16,25 +16,13 @@ from tests.integration.runtime.world import (
     DONE,
     LIMITS,
     RUN,
-    Agent,
     ask,
     calls,
+    keep_trying,
     result,
+    statuses,
 )
 from viox import store
-
-
-async def keep_trying(agent: Agent, admin: Any, times: int) -> None:
-    """As the sweep would, without the waiting in between."""
-    for _ in range(times):
-        await admin.execute("update threads set retry_at = null")
-        agent.woken.append(thread_id("closer", "c"))
-        await agent.work()
-
-
-async def statuses(admin: Any) -> dict[str, str]:
-    rows = await admin.fetch("select trigger_id, status from run_overview order by trigger_id")
-    return {row["trigger_id"]: row["status"] for row in rows}
 
 
 @pytest.mark.rule(4)
