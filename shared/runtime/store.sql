@@ -136,8 +136,8 @@ with moved as (
     update inbox i set attempts = 0 from moved m
     where i.thread_id = m.thread_id and i.state = 'pending' and i.attempts > 0
       and (i.source, i.message_id) not in (select * from unnest($12::text[], $13::text[]))
-), this_run as (
-    update runs r set status = $15, steps = r.steps + $7, tool_calls = r.tool_calls + $16,
+), this_run as (  -- on the thread by itself: had it once joined another run, it is redriven and shows its own end now
+    update runs r set status = $15, merged_into = null, steps = r.steps + $7, tool_calls = r.tool_calls + $16,
         input_tokens = r.input_tokens + $17, output_tokens = r.output_tokens + $18,
         cost_microusd = r.cost_microusd + $19, model = coalesce($20, r.model), text = coalesce($21, r.text),
         error = coalesce($22::json, r.error), finished_at = case when $15 = 'running' then null else clock_timestamp() end

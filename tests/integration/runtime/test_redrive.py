@@ -124,6 +124,19 @@ async def test_a_run_that_goes_on_joins_no_other(agents: Any, admin: Any, operat
     assert await calls_sent(admin) == sorted([f"{RUN}.1.0", f"{run_id('closer', '/t', '2')}.1.0"])
 
 
+async def test_a_redriven_message_that_had_joined_a_blocked_run_shows_its_own_end(agents: Any, admin: Any) -> None:
+    agent = await agents(calls("a"), *FAILS, AssistantMessage("two"))
+    await agent.accept(ask("first"))
+    await agent.work()
+    await agent.accept(result(f"{RUN}.1.0", 1))
+    await keep_trying(agent, admin, LIMITS.max_attempts + 1)
+    await agent.accept(ask("second", number="2"))
+    await admin.execute("update runs set merged_into = $1 where trigger_id = '2'", RUN)  # as such letters left it once
+    assert await statuses(admin) == {"1": "blocked", "2": "blocked"}
+    await agent.work()
+    assert await statuses(admin) == {"1": "blocked", "2": "finished"}
+
+
 @pytest.mark.rule(2)
 async def test_who_lost_the_thread_while_blocking_it_leaves_no_dead_letter(
     agents: Any, admin: Any, monkeypatch: Any
