@@ -207,7 +207,10 @@ def _letter(row: Any) -> dict[str, Any]:
 
 
 async def redrive(pool: Any, letter: UUID) -> None:
-    """Send a dead letter's original bytes again. The receiver's mark is reset, so that it is not taken for a repeat."""
+    """Send a dead letter's original bytes again. The receiver's mark is reset, so that it is not taken for a repeat.
+
+    A blocked run is open again: it goes on from its record, with the results of the calls it made.
+    """
     async with pool.acquire() as connection, connection.transaction():
         row = await connection.fetchrow(SQL["dead_letter"], letter)
         if row is None:

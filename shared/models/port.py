@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -171,8 +172,14 @@ class ChatModel(Protocol):
     async def aclose(self) -> None: ...
 
 
+LONGEST_RETRY_AFTER_SECONDS = 300.0
+
+
 class ModelError(VioxError):
-    """A model call that gave no answer. `retry_after` is in seconds, when the provider said so."""
+    """A model call that gave no answer. `retry_after` is in seconds, when the provider said so and it makes sense.
+
+    It comes from outside: what is not a number of seconds is as good as nothing said, and five minutes are the most.
+    """
 
     def __init__(
         self,
@@ -187,7 +194,8 @@ class ModelError(VioxError):
     ) -> None:
         super().__init__(code, message, field=field, remedy=remedy)
         self.retryable = retryable
-        self.retry_after = retry_after
+        sensible = retry_after is not None and math.isfinite(retry_after)
+        self.retry_after = min(max(retry_after or 0.0, 0.0), LONGEST_RETRY_AFTER_SECONDS) if sensible else None
         self.attempts = attempts
 
 

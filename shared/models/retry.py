@@ -29,9 +29,9 @@ async def with_retries(once: Callable[[], Awaitable[ChatReply]], *, sleep: Sleep
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds of a Retry-After header, or None when it is absent or a date."""
+    """What a Retry-After header says in seconds, or None when it is absent or a date. ModelError keeps it in bounds."""
     try:
-        return max(float(value), 0.0) if value is not None else None
+        return float(value) if value is not None else None
     except ValueError:
         return None
 

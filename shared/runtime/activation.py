@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,20 +21,20 @@ from langgraph.types import Command
 
 from shared.bus.envelope import headers_from_json
 from shared.bus.kafka import Record
-from shared.bus.messages import (
-    CANCEL,
-)
+from shared.bus.messages import CANCEL
 from shared.bus.outbox import Outbox
 from shared.errors import VioxError
 from shared.ids import ThreadId
-from shared.models.port import ChatModel, ChatReply, ModelError, Toolbox, sha256_json
+from shared.models.port import ChatModel, ChatReply, Messages, ModelError, Toolbox, sha256_json
 from shared.models.prices import cost_microusd
 from shared.runtime import announce
 from shared.runtime.agent import AgentSpec
-from shared.runtime.history import Step, trigger_body
-from shared.runtime.nodes import AgentState, Call, RunContext, identified_call, record_results
+from shared.runtime.endings import End, ending, open_calls
+from shared.runtime.history import Step, conversation, seen_by, trigger_body, turns_of
+from shared.runtime.nodes import AgentState, RunContext, record_results
 from shared.runtime.recall import Recall
 from shared.runtime.saver import ThreadSaver
+from shared.runtime.setbacks import Setbacks, backoff
 from shared.runtime.store import Claimed, Commit, Pending, RunRow, RuntimeStore
 from shared.store.pool import passing
 from shared.telemetry import metrics
@@ -73,7 +73,7 @@ class Activator:
         self._tools = Toolbox()
         self._known_prompts: set[str] = set()
         self._recall = Recall(store)
-        self._owed: dict[ThreadId, int] = {}  # attempts that were nobody's fault and could not be given back
+        self._setbacks = Setbacks()
         self._active: set[ThreadId] = set()
         self._again: set[ThreadId] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -156,16 +156,13 @@ class Activator:
             await self._fail(claimed, error)
         except Exception as error:
             log.exception("activation of thread %s failed", thread)
-            refund = 1 if passing(error) else 0
-            await self._try_later(
-                claimed, min(2.0 ** max(p.attempts for p in claimed.pending) / 4, 30.0), refund, error
-            )
+            await self._try_later(claimed, 0.5, error, refund=passing(error))
         metrics.ACTIVATIONS.labels(self._spec.name, "failed").inc()
         return False
 
     async def _advance(self, claimed: Claimed) -> bool | None:
-        owed = self._owed.get(claimed.thread_id, 0)
-        poison = [p for p in claimed.pending if p.attempts - owed > self._limits.max_attempts]
+        owed = self._setbacks.owed(claimed.thread_id, claimed.version)
+        poison = [p for p in claimed.pending if p.counted and p.attempts - owed > self._limits.max_attempts]
         if poison:
             return await self._block(claimed, poison)
         controls = [p for p in claimed.pending if p.kind == "control" and p.message.type == CANCEL]
@@ -177,16 +174,22 @@ class Activator:
             return await self._discard_late(claimed)
         run = claimed.run or await self._store.run_row(arrivals[0].run_id)
         context = await self._context(claimed, run)
-        state = await self._run_graph(claimed, context, results, arrivals)
+        try:
+            state = await self._run_graph(claimed, context, results, arrivals)
+        finally:
+            saved = self._saver.take(str(claimed.thread_id))
         work = self._commit_of(claimed, run, context, state, arrivals)
+        if work.awaiting:
+            work.saved = saved
         return await self._commit(work, context)
 
     async def _context(self, claimed: Claimed, run: RunRow) -> RunContext:
         past = await self._recall.of(claimed)
+        history = seen_by(past.steps, run.run_id, run.steps)
         return RunContext(
             run_id=run.run_id,
-            history=past.steps,
-            said=past.said.copy(),
+            history=history,
+            said=past.said.copy() if history is past.steps else Messages(conversation(history)),
             first_step=run.steps,
             model=self._model,
             prompt=self._spec.prompt,
@@ -214,12 +217,15 @@ class Activator:
             steps = record_results(context, {}, calls, {"results": results, "joined": bodies})
             given = {
                 "steps": steps,
-                "turns": sum(s.kind == "model" and s.run_id == context.run_id for s in context.history),
+                "turns": turns_of(context.history, context.run_id),
             }
         output: AgentState = await self._graph.ainvoke(given, config, context=context, durability="exit")
         return output
 
     def _fresh(self, context: RunContext, bodies: Sequence[dict[str, Any]]) -> AgentState:
+        """What a run starts with: its trigger. One that was blocked and redriven goes on from where its record ends."""
+        if turns := turns_of(context.history, context.run_id):
+            return {"steps": [], "turns": turns, "calls": [], "text": ""}
         steps: list[Step] = []
         for body in bodies:
             steps = context.step({"steps": steps}, "trigger", body)
@@ -250,7 +256,6 @@ class Activator:
         now = datetime.now(UTC)
         if waits:
             work.outgoing.extend(announce.call(self._spec.name, claimed, run, one, now) for one in calls)
-            work.saved = self._saver.take(str(claimed.thread_id))
         if claimed.run is None:
             work.outgoing.append(announce.run_started(self._spec.name, run, work, now))
         if not waits:
@@ -280,7 +285,7 @@ class Activator:
             log.warning("thread %s moved on without us: what was done here is discarded", thread)
             self._recall.forget(thread)
             return None
-        self._owed.pop(thread, None)
+        self._setbacks.over(thread)
         reached("agent.after_commit_before_publish")
         self._outbox.publish(work.outgoing)
         self._recall.add(work)
@@ -297,84 +302,65 @@ class Activator:
         if claimed.run and claimed.run.run_id in named:
             mine = [p for p in controls if claimed.run and p.run_id == claimed.run.run_id]
             taken = [*mine, *(p for p in claimed.pending if p.kind == "result")]
-            return await self._end_run(
-                claimed, "cancelled", VioxError("run.cancelled", "cancelled by an operator."), [], taken
-            )
+            error = VioxError("run.cancelled", "cancelled by an operator.")
+            return await self._end_run(claimed, End("cancelled", error, [], taken))
         queued = [p for p in claimed.pending if p.kind in ("event", "task") and p.run_id in named]
         await self._store.cancel_queued([p.run_id for p in queued], [*controls, *queued])
-        await self._store.release(claimed.thread_id, self._owner, retry_in=0, refund=1)
+        await self._store.release(claimed.thread_id, self._owner, retry_in=None)
         return True
 
     async def _block(self, claimed: Claimed, poison: Sequence[Pending]) -> bool | None:
-        """A message that failed (or killed us) too often is set aside; its run is blocked until somebody redrives it."""
+        """Messages that failed (or killed us) too often: the run is blocked and the thread free for others.
+
+        Set aside is the run's trigger, whichever message it was that failed: a redrive sends it again, and the run goes on
+        from its record with the results it has.
+        """
         error = VioxError(
             "message.poison", f"given up after {self._limits.max_attempts} attempts.", remedy="See `viox dead-letters`."
         )
-        culprit = poison[0]
-        # No place in a log: the moment stands in for the offset, so that the same message can die again after a redrive.
-        record = Record(culprit.topic, -1, time.time_ns() // 1_000_000, culprit.message.key.encode(), culprit.value,
-                        tuple(headers_from_json(culprit.headers)))  # fmt: skip
-        async with self._store.transaction() as connection, connection.transaction():
-            letter = await self._store.dead_letter(
-                record, error, attempts=culprit.attempts - 1, message=culprit.message, run_id=culprit.run_id,
-                connection=connection,
-            )  # fmt: skip
-            arrivals = [culprit] if culprit.kind in ("event", "task") else []
-            taken = [p for p in claimed.pending if p.kind == "result" and p is not culprit]
-            work = await self._ending(claimed, "blocked", error, arrivals, taken)
-            if letter:
-                work.outgoing.append(announce.dead_letter(self._spec.name, letter, culprit, error))
-            more = await self._store.commit(work, self._owner, connection)
-            if more is not None:
-                await self._store.bury(connection, culprit.message)
+        culprit = next((p for p in poison if p.kind == "result"), poison[0])  # what merely joined is tried by itself
+        found = await self._store.trigger(claimed.run) if claimed.run else None
+        buried = replace(found or culprit, attempts=culprit.attempts)
+        arrivals = [culprit] if not claimed.run and culprit.kind in ("event", "task") else []
+        taken = [p for p in claimed.pending if p.kind == "result" or p is culprit]
+        work = await self._ending(claimed, End("blocked", error, arrivals, taken))
+        try:
+            async with self._store.transaction() as connection, connection.transaction():
+                letter = await self._store.dead_letter(
+                    _as_record(buried), error, attempts=buried.attempts - 1, message=buried.message, run_id=buried.run_id,
+                    connection=connection,
+                )  # fmt: skip
+                if letter:
+                    work.outgoing.append(announce.dead_letter(self._spec.name, letter, buried, error))
+                more = await self._store.commit(work, self._owner, connection)
+                if more is None:
+                    raise _MovedOn
+                await self._store.bury(connection, buried.message)
+        except _MovedOn:
+            return self._committed(work, None)
         metrics.DEAD_LETTERS.labels(self._spec.name, error.code).inc()
         return self._committed(work, more)
 
-    async def _end_run(
-        self, claimed: Claimed, status: str, error: VioxError, arrivals: Sequence[Pending], taken: Sequence[Pending]
-    ) -> bool | None:
-        log.warning("run of thread %s %s: %s", claimed.thread_id, status, error)
-        return await self._commit(await self._ending(claimed, status, error, arrivals, taken), None)
+    async def _end_run(self, claimed: Claimed, end: End) -> bool | None:
+        log.warning("run of thread %s %s: %s", claimed.thread_id, end.status, end.error)
+        return await self._commit(await self._ending(claimed, end), None)
 
     async def _fail(self, claimed: Claimed, error: VioxError) -> bool | None:
         """The activation cannot succeed: its run fails, together with what joined it; what is queued stays queued."""
         arrivals = self._arrivals(claimed)
         results = [p for p in claimed.pending if p.kind == "result"]
-        return await self._end_run(claimed, "failed", error, arrivals, [*results, *arrivals])
+        return await self._end_run(claimed, End("failed", error, arrivals, [*results, *arrivals]))
 
-    async def _ending(
-        self, claimed: Claimed, status: str, error: VioxError, arrivals: Sequence[Pending], taken: Sequence[Pending]
-    ) -> Commit:
-        """The commit that ends a run from outside its graph: open calls get a result that says so, the thread is free.
-
-        `arrivals` are the triggers that end with it, `taken` the messages that are done with.
-        """
-        first = arrivals[0].run_id if arrivals else claimed.pending[0].run_id
+    async def _ending(self, claimed: Claimed, end: End) -> Commit:
+        first = end.arrivals[0].run_id if end.arrivals else claimed.pending[0].run_id
         run = claimed.run or await self._store.run_row(first)
         context = await self._context(claimed, run)
-        calls = open_calls(context.history, set(claimed.awaiting))
-        closed = {"state": "failed", "result": None, "error": {"code": error.code, "message": error.message}}
-        arrived = {p.message.id: p.message.data for p in claimed.pending if p.kind == "result"}
-        steps: list[Step] = []
-        if calls:
-            results = {call["call_id"]: arrived.get(call["call_id"], closed) for call in calls}
-            steps = record_results(context, {}, calls, {"results": results, "joined": []})
-        if claimed.run is None:
-            for pending in arrivals:
-                steps = context.step({"steps": steps}, "trigger", trigger_body(pending.message))
-        steps = context.step({"steps": steps}, "outcome", {"status": status, "text": error.message})
-        work = Commit(
-            claimed, run.run_id, status, [], self.graph_version, steps, list(taken),
-            joined=[p.run_id for p in arrivals if p.run_id != run.run_id], error=error.as_dict(),
-        )  # fmt: skip
-        work.outgoing.append(announce.run_finished(self._spec.name, run, work, datetime.now(UTC)))
-        return work
+        return ending(self._spec.name, self.graph_version, claimed, run, context, end)
 
     @staticmethod
     def _arrivals(claimed: Claimed) -> list[Pending]:
-        """Triggers that this activation takes: whatever came while a run waits; else one run per trigger."""
-        found = [p for p in claimed.pending if p.kind in ("event", "task")]
-        return found if claimed.awaiting else found[:1]
+        """Triggers that this activation takes, as the claim says: what came while a run waits; else one run per trigger."""
+        return [p for p in claimed.pending if p.counted and p.kind in ("event", "task")]
 
     async def _discard_late(self, claimed: Claimed) -> bool | None:
         """Results nobody waits for any more (their run was cancelled): taken, on record in the ledger, without effect here."""
@@ -382,23 +368,29 @@ class Activator:
         run = claimed.run or await self._store.run_row(first.run_id)
         await self._store.set_aside(claimed.pending)
         log.info("run %s: %d late messages set aside", run.run_id, len(claimed.pending))
-        await self._store.release(claimed.thread_id, self._owner, retry_in=0, refund=0)
+        await self._store.release(claimed.thread_id, self._owner, retry_in=None)
         return False
 
     async def _model_failed(self, claimed: Claimed, error: ModelError) -> None:
         if error.retryable:
-            delay = error.retry_after or min(2.0 ** max(p.attempts for p in claimed.pending) / 2, 30.0)
-            await self._try_later(claimed, delay, 1, error)
+            await self._try_later(claimed, 1.0, error, refund=True, at_least=error.retry_after or 0.0)
         else:
             await self._fail(claimed, error)
 
-    async def _try_later(self, claimed: Claimed, delay: float, refund: int, error: BaseException) -> None:
+    async def _try_later(
+        self, claimed: Claimed, first: float, error: BaseException, *, refund: bool, at_least: float = 0.0
+    ) -> None:
+        """Leave the thread alone for a while: `first` seconds, longer with each failure in a row."""
+        failures = self._setbacks.failed(claimed.thread_id, claimed.version)
+        delay = max(backoff(failures, first), at_least)
         log.warning("thread %s: again in %.1f s after: %s", claimed.thread_id, delay, error)
+        counted = [p for p in claimed.pending if p.counted and refund]
         try:
-            await self._store.release(claimed.thread_id, self._owner, retry_in=delay, refund=refund)
+            await self._store.release(claimed.thread_id, self._owner, retry_in=delay, refund=counted)
         except Exception as failed:  # noqa: BLE001  # the lease runs out by itself
             log.warning("thread %s not released: %s", claimed.thread_id, failed)
-            self._owed[claimed.thread_id] = self._owed.get(claimed.thread_id, 0) + refund
+            if refund:
+                self._setbacks.owe(claimed.thread_id, claimed.version)
 
     # -- parts ------------------------------------------------------------------------------------------------------
 
@@ -411,13 +403,14 @@ class Activator:
                 self._known_prompts.add(sha256)
 
 
-def open_calls(history: Sequence[Step], awaiting: set[str]) -> list[Call]:
-    """The calls of the turn that a thread waits for, rebuilt from the record."""
-    if not awaiting:
-        return []
-    run, step, _ = next(iter(awaiting)).rsplit(".", 2)
-    turn = next(s for s in reversed(history) if s.kind == "model" and str(s.run_id) == run and s.step == int(step))
-    return [identified_call(turn.run_id, turn.step, index, given) for index, given in enumerate(turn.body["calls"])]
+class _MovedOn(Exception):
+    """Another process moved the thread: what this one was about to write is taken back."""
+
+
+def _as_record(buried: Pending) -> Record:
+    """No place in a log: the moment stands in for the offset, so that the same message can die again after a redrive."""
+    return Record(buried.topic, -1, time.time_ns() // 1_000_000, buried.message.key.encode(), buried.value,
+                  tuple(headers_from_json(buried.headers)))  # fmt: skip
 
 
 def graph_version(graph: Any) -> str:

@@ -44,6 +44,22 @@ def trigger_body(message: Message) -> dict[str, Any]:
     }
 
 
+def turns_of(history: Iterable[Step], run_id: UUID) -> int:
+    """How many model turns of this run are on record."""
+    return sum(s.kind == "model" and s.run_id == run_id for s in history)
+
+
+def seen_by(history: Sequence[Step], run_id: UUID, own: int) -> Sequence[Step]:
+    """A thread's history as one run sees it, `own` of whose steps are its own: those last.
+
+    They are, as a rule, since a thread has one run at a time. Others come in between when a run was blocked and goes on
+    after a redrive: it must find its trigger and the results of its calls where they were, or it would call again.
+    """
+    if all(s.run_id == run_id for s in history[len(history) - own :]):
+        return history
+    return [*(s for s in history if s.run_id != run_id), *(s for s in history if s.run_id == run_id)]
+
+
 def conversation(steps: Iterable[Step]) -> tuple[ChatMessage, ...]:
     """The messages a model is shown for these steps."""
     messages: list[ChatMessage] = []

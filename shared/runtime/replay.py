@@ -7,7 +7,7 @@ digest and the calls the graph emits are the recorded ones, identity and argumen
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,7 @@ from langgraph.types import Command
 from shared.ids import RunId
 from shared.models.port import ChatReply, ChatRequest, Messages, Toolbox, ToolSpec, Usage, sha256_json
 from shared.runtime.agent import AgentSpec
-from shared.runtime.history import Step, assistant_message, conversation
+from shared.runtime.history import Step, assistant_message, conversation, seen_by, turns_of
 from shared.runtime.nodes import RunContext
 
 
@@ -116,42 +116,67 @@ class _Diverged(Exception):
 
 
 async def replay_run(spec: AgentSpec, run_id: UUID, thread: Sequence[Step], stored: Mapping[str, str | None]) -> Report:
-    """Replay one run. `thread` is the whole thread's record in order; `stored` has prompts and tool lists by digest."""
-    first = next((i for i, s in enumerate(thread) if s.run_id == run_id), len(thread))
-    mine = [s for s in thread[first:] if s.run_id == run_id]
-    report = Report(run_id, steps=len(mine))
-    turns = [s for s in mine if s.kind == "model"]
-    if not turns:
-        return report
-    if mine[-1].kind == "outcome" and mine[-1].body["status"] != "finished":
-        mine = mine[: mine.index(turns[-1]) + 1]  # what ended it came from outside the graph
-    model = _Recorded(turns, stored, report)
-    history = list(thread[:first])
+    """Replay one run. `thread` is the whole thread's record in order; `stored` has prompts and tool lists by digest.
+
+    A run that was blocked and went on is replayed stretch by stretch: what blocked it came from outside the graph.
+    """
+    report = Report(run_id, steps=sum(s.run_id == run_id for s in thread))
     graph = spec.graph().compile(checkpointer=InMemorySaver())
-    config: dict[str, Any] = {"configurable": {"thread_id": "replay"}, "recursion_limit": 1000}
-    at = _leading_triggers(mine)
-    given: Any = {"steps": mine[:at], "turns": 0, "calls": [], "text": ""}
-    try:
-        while True:
-            tools = _tools(stored, turns, mine, at)
-            context = RunContext(
-                RunId(run_id), history, Messages(conversation(history)), _next_step(history, run_id), model, spec.prompt,
-                tools, spec.max_turns,
-            )  # fmt: skip
-            state = await graph.ainvoke(given, config, context=context)
-            made = list(state.get("steps", ()))
-            offset = at if isinstance(given, dict) else 0
-            _compare(report, mine[at - offset :][: len(made)], made)
-            if "__interrupt__" not in state:
-                break
-            history.extend(made)
-            at += len(made) - offset
-            given = _resume(mine, at)
-            if given is None:
-                break
-    except _Diverged:
-        pass
+    for number, (before, mine) in enumerate(_stretches(thread, run_id)):
+        turns = [s for s in mine if s.kind == "model"]
+        if not turns:
+            continue
+        if mine[-1].kind == "outcome" and mine[-1].body["status"] != "finished":
+            mine = mine[: mine.index(turns[-1]) + 1]
+        try:
+            await _replay_stretch(spec, graph, str(number), run_id, before, mine, stored, report)
+        except _Diverged:
+            break
     return report
+
+
+def _stretches(thread: Sequence[Step], run_id: UUID) -> Iterator[tuple[list[Step], list[Step]]]:
+    """(all that the run saw when it began or went on, its steps from there to its next end) of each stretch, in order."""
+    mine: list[Step] = []
+    begun = 0
+    for at, step in enumerate(thread):
+        if step.run_id != run_id:
+            continue
+        begun = begun if mine else at
+        mine.append(step)
+        if step.kind == "outcome":
+            yield list(thread[:begun]), mine
+            mine = []
+    if mine:
+        yield list(thread[:begun]), mine
+
+
+async def _replay_stretch(
+    spec: AgentSpec, graph: Any, name: str, run_id: UUID, before: list[Step], mine: list[Step],
+    stored: Mapping[str, str | None], report: Report,
+) -> None:  # fmt: skip
+    turns = [s for s in mine if s.kind == "model"]
+    model = _Recorded(turns, stored, report)
+    config: dict[str, Any] = {"configurable": {"thread_id": name}, "recursion_limit": 1000}
+    own = sum(s.run_id == run_id for s in before)
+    history = list(seen_by(before, run_id, own))
+    at = _leading_triggers(mine)
+    given: Any = {"steps": mine[:at], "turns": turns_of(before, run_id), "calls": [], "text": ""}
+    while given is not None:
+        tools = _tools(stored, turns, mine, at)
+        context = RunContext(
+            RunId(run_id), history, Messages(conversation(history)), _next_step(history, run_id), model, spec.prompt,
+            tools, spec.max_turns,
+        )  # fmt: skip
+        state = await graph.ainvoke(given, config, context=context)
+        made = list(state.get("steps", ()))
+        offset = at if isinstance(given, dict) else 0
+        _compare(report, mine[at - offset :][: len(made)], made)
+        if "__interrupt__" not in state:
+            break
+        history.extend(made)
+        at += len(made) - offset
+        given = _resume(mine, at)
 
 
 def _next_step(history: Sequence[Step], run_id: UUID) -> int:

@@ -39,7 +39,10 @@ class Buffer:
 
 
 class ThreadSaver(BaseCheckpointSaver[int]):
-    """A checkpoint saver over asyncpg. With `buffered` (the runtime's way) puts stay in memory until `take`."""
+    """A checkpoint saver over asyncpg. With `buffered` (the runtime's way) puts stay in memory until `take`.
+
+    Each `begin` is followed by a `take`, whatever happens in between.
+    """
 
     def __init__(self, pool: Pool, *, buffered: bool = True) -> None:
         super().__init__()
@@ -92,7 +95,8 @@ class ThreadSaver(BaseCheckpointSaver[int]):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         thread, ns = _place(config)
-        if self._buffered and self._buffer(thread).fresh:
+        buffer = self._buffers.get(thread)
+        if self._buffered and buffer and buffer.fresh:
             return None
         row = await self._pool.fetchrow(SQL["get_checkpoint"], thread, ns, get_checkpoint_id(config))
         return await self._tuple(thread, row) if row else None

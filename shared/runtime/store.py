@@ -40,7 +40,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An inbox row that waits to be worked on. `attempts` includes the one now beginning."""
+    """An inbox row that waits to be worked on. When it is `counted` this activation takes it, and `attempts` includes it."""
 
     message: Message
     kind: str
@@ -50,6 +50,7 @@ class Pending:
     headers: list[list[str]]
     attempts: int
     received_at: datetime
+    counted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,11 @@ class RuntimeStore:
         row = await self._pool.fetchrow(SQL["run_row"], run_id)
         return _run_row(run_id, row)
 
+    async def trigger(self, run: RunRow) -> Pending | None:
+        """The message this run began with, or None when the inbox does not have it any more."""
+        row = await self._pool.fetchrow(SQL["trigger"], self._agent, run.trigger_source, run.trigger_id)
+        return _pending(row) if row else None
+
     async def steps(self, thread: ThreadId) -> list[Step]:
         rows = await self._pool.fetch(SQL["thread_steps"], thread)
         return [Step(r["run_id"], r["step"], r["kind"], r["body"]) for r in rows]
@@ -185,8 +191,12 @@ class RuntimeStore:
     async def renew(self, threads: Sequence[ThreadId], owner: str, lease_seconds: float) -> None:
         await self._pool.execute(SQL["renew"], list(threads), owner, lease_seconds)
 
-    async def release(self, thread: ThreadId, owner: str, *, retry_in: float, refund: int) -> None:
-        await self._pool.execute(SQL["release"], thread, owner, retry_in, refund)
+    async def release(
+        self, thread: ThreadId, owner: str, *, retry_in: float | None, refund: Sequence[Pending] = ()
+    ) -> None:
+        """Give the lease back. The thread is left alone for `retry_in` seconds; None leaves that as it was."""
+        sources, ids = [p.message.source for p in refund], [p.message.id for p in refund]
+        await self._pool.execute(SQL["release"], thread, owner, retry_in, sources, ids)
 
     async def due(self, limit: int = 200) -> list[ThreadId]:
         rows = await self._pool.fetch(SQL["due"], self._agent, GATEWAY_SOURCE, limit)
@@ -269,6 +279,7 @@ def _pending(row: Any) -> Pending:
         row["headers"],
         row["attempts"],
         row["received_at"],
+        row["counted"],
     )
 
 

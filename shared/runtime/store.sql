@@ -38,12 +38,16 @@ join unnest($2::text[], $3::text[]) as u(source, message_id) on i.source = u.sou
 where i.agent = $1
 
 -- name: claim    Lease, attempts and pending messages in one statement. Attempts are counted before the work.
--- A thread with outstanding calls is claimed only when all their results are here (or somebody cancels it).
+-- A thread with outstanding calls is claimed only when all their results are here, one that is to be left alone for a
+-- while only after that; a control waits for neither. Counted is only what this activation takes, so that what merely waits in a busy conversation is not worn out by its neighbours:
+-- controls, if there are any; else all results, and of the triggers all while a run waits, the oldest while none does.
+-- A control sees the rest too. A trigger whose run has begun joins no other: it was redriven, and its run goes on.
 with claimed as (
     update threads t set lease_owner = $2, lease_until = now() + $3 * interval '1 second'
     where t.thread_id = $1
       and (t.lease_until is null or t.lease_until < now() or not owner_alive(t.lease_owner))
-      and (t.retry_at is null or t.retry_at <= now())
+      and (t.retry_at is null or t.retry_at <= now()
+           or exists (select from inbox i where i.thread_id = t.thread_id and i.state = 'pending' and i.kind = 'control'))
       and not exists (select from pauses p where p.scope in ('all', 'agent:' || t.agent))
       and exists (select from inbox i where i.thread_id = t.thread_id and i.state = 'pending')
       and (not exists (select from unnest(t.awaiting) as w(call_id)
@@ -51,15 +55,30 @@ with claimed as (
                                          and i.message_id = w.call_id and i.state = 'pending'))
            or exists (select from inbox i where i.thread_id = t.thread_id and i.state = 'pending' and i.kind = 'control'))
     returning t.*
-), bumped as (
-    update inbox i set attempts = i.attempts + 1 from claimed c
-    where i.thread_id = c.thread_id and i.state = 'pending' returning i.*
+), controls as (
+    select count(*) as found from inbox i where i.thread_id = $1 and i.state = 'pending' and i.kind = 'control'
+), oldest as (
+    select i.source, i.message_id from inbox i where i.thread_id = $1 and i.state = 'pending' and i.kind in ('event', 'task')
+    order by i.received_at, i.message_id limit 1
+), counted as (
+    update inbox i set attempts = i.attempts + 1 from claimed c, controls x
+    where i.thread_id = c.thread_id and i.state = 'pending' and case
+        when x.found > 0 then i.kind = 'control'
+        when i.kind = 'result' then true
+        when cardinality(c.awaiting) > 0 then not exists (select from runs r where r.run_id = i.run_id and r.steps > 0)
+        else (i.source, i.message_id) in (select source, message_id from oldest) end
+    returning i.*
+), looked_at as (
+    select *, true as counted from counted
+    union all
+    select i.*, false from inbox i, controls x
+    where i.thread_id = $1 and i.state = 'pending' and x.found > 0 and i.kind <> 'control'
 )
 select c.thread_id, c.conversation_id, c.version, c.graph_version, c.active_run, c.awaiting, c.next_seq,
-       b.source, b.message_id, b.kind, b.run_id, b.topic, b.value, b.headers, b.attempts, b.received_at,
+       b.source, b.message_id, b.kind, b.run_id, b.topic, b.value, b.headers, b.attempts, b.received_at, b.counted,
        r.trigger_source, r.trigger_id, r.trigger_type, r.parent_run_id, r.started_at, r.traceparent,
        r.steps as run_steps, r.tool_calls as run_tool_calls, r.input_tokens, r.output_tokens, r.cost_microusd
-from claimed c join bumped b on true left join runs r on r.run_id = c.active_run
+from claimed c join looked_at b on true left join runs r on r.run_id = c.active_run
 order by b.received_at, b.message_id
 
 -- name: run_row
@@ -67,26 +86,31 @@ select run_id, trigger_source, trigger_id, trigger_type, parent_run_id, started_
        tool_calls as run_tool_calls, input_tokens, output_tokens, cost_microusd
 from runs where run_id = $1
 
+-- name: trigger    The message a run began with, as it came.
+select source, message_id, kind, run_id, topic, value, headers, attempts, received_at, false as counted
+from inbox where agent = $1 and source = $2 and message_id = $3
+
 -- name: thread_steps
 select run_id, step, kind, body from steps where thread_id = $1 order by seq
 
 -- name: renew    Long model calls keep their thread.
 update threads set lease_until = now() + $3 * interval '1 second' where thread_id = any($1::uuid[]) and lease_owner = $2
 
--- name: release    Nothing was done; try again later. A refund takes back the attempt when the fault was not the message's.
+-- name: release    Nothing was done; try again later. Refunded are messages whose attempt failed by no fault of theirs.
 with freed as (
-    update threads set lease_owner = null, lease_until = null, retry_at = now() + $3 * interval '1 second'
-    where thread_id = $1 and lease_owner = $2 returning thread_id
+    update threads set lease_owner = null, lease_until = null, retry_at = coalesce(now() + $3 * interval '1 second', retry_at)
+    where thread_id = $1 and lease_owner = $2 returning thread_id, agent
 )
-update inbox i set attempts = greatest(i.attempts - $4, 0) from freed f
-where i.thread_id = f.thread_id and i.state = 'pending' and $4 > 0
+update inbox i set attempts = greatest(i.attempts - 1, 0) from freed f, unnest($4::text[], $5::text[]) as u(source, message_id)
+where i.agent = f.agent and i.source = u.source and i.message_id = u.message_id and i.state = 'pending'
 
 -- name: due    Threads with work and nobody on it: what a dead replica left, what a crash interrupted, what waited.
 select t.thread_id from threads t
 where t.agent = $1
   and t.thread_id in (select i.thread_id from inbox i where i.state = 'pending')
   and (t.lease_until is null or t.lease_until < now() or not owner_alive(t.lease_owner))
-  and (t.retry_at is null or t.retry_at <= now())
+  and (t.retry_at is null or t.retry_at <= now()
+       or exists (select from inbox i where i.thread_id = t.thread_id and i.state = 'pending' and i.kind = 'control'))
   and (not exists (select from unnest(t.awaiting) as w(call_id)
                    where not exists (select from inbox i where i.agent = t.agent and i.source = $2
                                      and i.message_id = w.call_id and i.state = 'pending'))
@@ -94,6 +118,7 @@ where t.agent = $1
 limit $3
 
 -- name: commit    Everything an activation did, or nothing: all parts hang on the thread row that only its holder can move.
+-- What it leaves behind is tried from the beginning: the failures it was counted in were not shown to be its own.
 with moved as (
     update threads
     set version = version + 1, graph_version = $4, active_run = $5, awaiting = $6, next_seq = next_seq + $7,
@@ -107,8 +132,12 @@ with moved as (
 ), taken as (
     update inbox i set state = 'done' from moved m, unnest($12::text[], $13::text[]) as u(source, message_id)
     where i.agent = m.agent and i.source = u.source and i.message_id = u.message_id
-), this_run as (
-    update runs r set status = $15, steps = r.steps + $7, tool_calls = r.tool_calls + $16,
+), left_behind as (
+    update inbox i set attempts = 0 from moved m
+    where i.thread_id = m.thread_id and i.state = 'pending' and i.attempts > 0
+      and (i.source, i.message_id) not in (select * from unnest($12::text[], $13::text[]))
+), this_run as (  -- on the thread by itself: had it once joined another run, it is redriven and shows its own end now
+    update runs r set status = $15, merged_into = null, steps = r.steps + $7, tool_calls = r.tool_calls + $16,
         input_tokens = r.input_tokens + $17, output_tokens = r.output_tokens + $18,
         cost_microusd = r.cost_microusd + $19, model = coalesce($20, r.model), text = coalesce($21, r.text),
         error = coalesce($22::json, r.error), finished_at = case when $15 = 'running' then null else clock_timestamp() end

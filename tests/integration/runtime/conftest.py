@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.postgres import Postgres
 from shared.models.port import AssistantMessage
-from shared.store.pool import Pool
+from shared.store.pool import Pool, open_pool
 from tests.integration.runtime.world import Agent, Model
 
 
@@ -26,3 +26,11 @@ async def agents(closer_pool: Pool, postgres: Postgres) -> AsyncIterator[Any]:
     yield make
     for agent in made:
         await agent.instance.stop()
+
+
+@pytest.fixture
+async def operator(postgres: Postgres, admin: Any) -> AsyncIterator[Pool]:
+    """As the command line connects."""
+    pool = await open_pool(postgres.dsn("viox_operator_cli"), application="test operator", size=1)
+    yield pool
+    await pool.close()

@@ -8,6 +8,7 @@ from langgraph.checkpoint.conformance import checkpointer_test, validate
 
 from shared.runtime.saver import ThreadSaver
 from shared.store.pool import Pool
+from tests.integration.runtime.world import DONE, RUN, ask, calls, result
 
 
 async def test_saver_conforms(closer_pool: Pool) -> None:
@@ -28,3 +29,16 @@ async def test_buffered_puts_touch_no_table_until_taken(closer_pool: Pool) -> No
     assert await saver.aget_tuple(config) is None
     assert await closer_pool.fetchval("select count(*) from checkpoints") == 0
     assert len(saver.take("t").checkpoints) == 1
+
+
+async def test_nothing_of_a_conversation_stays_in_memory_however_its_activation_ends(agents: Any, admin: Any) -> None:
+    agent = await agents(DONE, RuntimeError("boom"), calls("a"), DONE)
+    for task in (ask("finishes", "first", "0"), ask("fails", "second", "2"), ask("waits", "third", "1")):
+        await agent.accept(task)
+        await agent.work()
+    assert await admin.fetchval("select count(*) from checkpoints") == 1
+    assert agent.activator._saver._buffers == {}
+    await agent.accept(result(f"{RUN}.1.0", 1, "third"))
+    await agent.work()
+    assert await admin.fetchval("select status from runs where trigger_id = '1'") == "finished"
+    assert agent.activator._saver._buffers == {}

@@ -14,7 +14,7 @@ from shared.bus.kafka import Record
 from shared.bus.messages import call_closed, task
 from shared.bus.outbox import Outbox
 from shared.errors import VioxError
-from shared.ids import CallId, RunId, ThreadId, run_id
+from shared.ids import CallId, RunId, ThreadId, run_id, thread_id
 from shared.models.port import AssistantMessage, ChatReply, ChatRequest, ModelToolCall
 from shared.runtime.activation import Activator, Limits
 from shared.runtime.inbox import Inbox
@@ -82,6 +82,20 @@ class Agent:
         self.woken.clear()
         while self.activator._tasks:
             await asyncio.wait(self.activator._tasks)
+
+
+async def keep_trying(agent: Agent, admin: Any, times: int) -> None:
+    """As the sweep would, without the waiting in between."""
+    for _ in range(times):
+        await admin.execute("update threads set retry_at = null")
+        agent.woken.append(thread_id("closer", "c"))
+        await agent.work()
+
+
+async def statuses(admin: Any) -> dict[str, str]:
+    """Trigger id → status, as the command line shows it."""
+    rows = await admin.fetch("select trigger_id, status from run_overview order by trigger_id")
+    return {row["trigger_id"]: row["status"] for row in rows}
 
 
 def record(topic: str, message: Message, offset: int) -> Record:
