@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, Field
 from shared.bus.envelope import Message
 from shared.bus.events import TASK_TYPE, EventData, TaskRequested
 from shared.ids import CallId, RunId
+from shared.telemetry.digest import sha256_bytes
 
 CALL_REQUESTED = "viox.tool.call.requested"
 CALL_CLOSED = "viox.tool.call.closed"
@@ -128,9 +129,17 @@ def call_closed(call: CallId, run: RunId, state: str, result: Any, error: dict[s
 
 
 def run_changed(event: str, run: dict[str, Any], now: datetime) -> Message:
-    """One of viox.run.started, .waiting, .finished. The id is derived, so a repeat is recognised by readers too."""
+    """One of viox.run.started, .waiting, .finished. The id is derived, so a repeat is recognised by readers too.
+
+    A run waits more than once, and one that was blocked and redriven starts and ends again: the run's step count, and what
+    it waits for, tell those apart.
+    """
+    parts = [run["run_id"], event.rsplit(".", 1)[1], str(run["steps"])]
+    if run["waiting_for"]:
+        awaited = sorted(f"{w['kind']} {w['id']}" for w in run["waiting_for"])
+        parts.append(sha256_bytes("\n".join(awaited).encode())[:16])
     return Message(
-        f"{run['run_id']}:{event.rsplit('.', 1)[1]}",
+        ":".join(parts),
         agent_source(run["agent"]),
         event,
         run,

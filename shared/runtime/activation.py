@@ -146,19 +146,31 @@ class Activator:
         reached("agent.after_claim")
         try:
             more = await self._advance(claimed)
-            metrics.ACTIVATIONS.labels(self._spec.name, "lost" if more is None else "committed").inc()
-            metrics.ACTIVATION_SECONDS.labels(self._spec.name).observe(time.monotonic() - started)
-            return bool(more)
-        except ModelError as error:
-            metrics.MODEL_CALLS.labels(self._spec.name, self._model.model, error.code).inc(error.attempts)
-            await self._model_failed(claimed, error)
-        except VioxError as error:
-            await self._fail(claimed, error)
-        except Exception as error:
-            log.exception("activation of thread %s failed", thread)
-            await self._try_later(claimed, 0.5, error, refund=passing(error))
+        except Exception as error:  # noqa: BLE001  # judged by what it is
+            await self._failed(claimed, error)
+            return False
+        finally:
+            self._count(claimed.replies)
+        metrics.ACTIVATIONS.labels(self._spec.name, "lost" if more is None else "committed").inc()
+        metrics.ACTIVATION_SECONDS.labels(self._spec.name).observe(time.monotonic() - started)
+        return bool(more)
+
+    async def _failed(self, claimed: Claimed, error: Exception) -> None:
+        """Nothing was committed: end the run if trying again cannot help, else try later."""
         metrics.ACTIVATIONS.labels(self._spec.name, "failed").inc()
-        return False
+        if isinstance(error, ModelError):
+            metrics.MODEL_CALLS.labels(self._spec.name, self._model.model, error.code).inc(error.attempts)
+            if error.retryable:
+                await self._try_later(claimed, 1.0, error, refund=True, at_least=error.retry_after or 0.0)
+                return
+        if isinstance(error, VioxError):
+            try:
+                await self._fail(claimed, error)
+                return
+            except Exception as worse:  # noqa: BLE001  # it cannot even be put on record now
+                error = worse
+        log.error("activation of thread %s failed", claimed.thread_id, exc_info=error)
+        await self._try_later(claimed, 0.5, error, refund=passing(error))
 
     async def _advance(self, claimed: Claimed) -> bool | None:
         owed = self._setbacks.owed(claimed.thread_id, claimed.version)
@@ -195,6 +207,7 @@ class Activator:
             prompt=self._spec.prompt,
             tools=self._tools,
             max_turns=self._spec.max_turns,
+            replies=claimed.replies,
             reached=reached,
         )
 
@@ -247,9 +260,6 @@ class Activator:
             taken=[p for p in claimed.pending if p.kind == "result" or p in arrivals],
             joined=[p.run_id for p in arrivals if p.run_id != run.run_id],
             tool_calls=len(calls) if waits else 0,
-            input_tokens=sum(r.usage.input for r in context.replies),
-            output_tokens=sum(r.usage.output for r in context.replies),
-            cost_microusd=sum(s.body.get("cost_microusd") or 0 for s in steps if s.kind == "model"),
             model=context.replies[-1].answering_model if context.replies else None,
             text=None if waits else state.get("text", ""),
         )
@@ -264,11 +274,10 @@ class Activator:
 
     async def _commit(self, work: Commit, context: RunContext | None) -> bool | None:
         if context is not None:
-            self._count(context.replies)
             await self._remember_prompts(context)
         reached("agent.before_commit")
         more = await self._store.commit(work, self._owner)
-        return self._committed(work, more)
+        return await self._committed(work, more)
 
     def _count(self, replies: Sequence[ChatReply]) -> None:
         agent = self._spec.name
@@ -279,11 +288,12 @@ class Activator:
             metrics.MODEL_TOKENS.labels(agent, model, "output").inc(reply.usage.output)
             metrics.MODEL_COST.labels(agent, model).inc((cost_microusd(model, reply.usage) or 0) / 1_000_000)
 
-    def _committed(self, work: Commit, more: bool | None) -> bool | None:
+    async def _committed(self, work: Commit, more: bool | None) -> bool | None:
         thread = work.claimed.thread_id
         if more is None:
             log.warning("thread %s moved on without us: what was done here is discarded", thread)
             self._recall.forget(thread)
+            await self._spend(work.claimed)
             return None
         self._setbacks.over(thread)
         reached("agent.after_commit_before_publish")
@@ -293,6 +303,16 @@ class Activator:
             metrics.RUNS.labels(self._spec.name, work.status).inc()
             log.info("run %s %s after %d steps", work.run_id, work.status, len(work.steps))
         return more
+
+    async def _spend(self, claimed: Claimed) -> None:
+        """The model's answers lead nowhere, and are on the run's account all the same."""
+        if not claimed.replies:
+            return
+        run = claimed.run.run_id if claimed.run else self._arrivals(claimed)[0].run_id
+        try:
+            await self._store.spend(run, claimed.spent)
+        except Exception as failed:  # noqa: BLE001  # Postgres is away: the log has what the run's row lacks
+            log.warning("run %s: %s not put on its account: %s", run, claimed.spent, failed)
 
     # -- ends that are not the graph's own -----------------------------------------------------------------------------
 
@@ -337,9 +357,9 @@ class Activator:
                     raise _MovedOn
                 await self._store.bury(connection, buried.message)
         except _MovedOn:
-            return self._committed(work, None)
+            return await self._committed(work, None)
         metrics.DEAD_LETTERS.labels(self._spec.name, error.code).inc()
-        return self._committed(work, more)
+        return await self._committed(work, more)
 
     async def _end_run(self, claimed: Claimed, end: End) -> bool | None:
         log.warning("run of thread %s %s: %s", claimed.thread_id, end.status, end.error)
@@ -371,16 +391,11 @@ class Activator:
         await self._store.release(claimed.thread_id, self._owner, retry_in=None)
         return False
 
-    async def _model_failed(self, claimed: Claimed, error: ModelError) -> None:
-        if error.retryable:
-            await self._try_later(claimed, 1.0, error, refund=True, at_least=error.retry_after or 0.0)
-        else:
-            await self._fail(claimed, error)
-
     async def _try_later(
         self, claimed: Claimed, first: float, error: BaseException, *, refund: bool, at_least: float = 0.0
     ) -> None:
         """Leave the thread alone for a while: `first` seconds, longer with each failure in a row."""
+        await self._spend(claimed)
         failures = self._setbacks.failed(claimed.thread_id, claimed.version)
         delay = max(backoff(failures, first), at_least)
         log.warning("thread %s: again in %.1f s after: %s", claimed.thread_id, delay, error)

@@ -47,6 +47,7 @@ def run_finished(agent: str, run: RunRow, work: Commit, now: datetime) -> Outgoi
 
 
 def _standing(agent: str, run: RunRow, work: Commit) -> dict[str, Any]:
+    spent = work.claimed.spent
     return {
         "run_id": str(run.run_id),
         "agent": agent,
@@ -58,8 +59,8 @@ def _standing(agent: str, run: RunRow, work: Commit) -> dict[str, Any]:
         "finished_at": None,
         "steps": run.steps + len(work.steps),
         "tool_calls": run.tool_calls + work.tool_calls,
-        "tokens": {"input": run.input_tokens + work.input_tokens, "output": run.output_tokens + work.output_tokens},
-        "cost_usd": (run.cost_microusd + work.cost_microusd) / 1_000_000,
+        "tokens": {"input": run.input_tokens + spent.input_tokens, "output": run.output_tokens + spent.output_tokens},
+        "cost_usd": (run.cost_microusd + spent.cost_microusd) / 1_000_000,
         "model": work.model,
         "text": None,
     }

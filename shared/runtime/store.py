@@ -16,7 +16,8 @@ from shared.bus.messages import GATEWAY_SOURCE
 from shared.bus.outbox import Outgoing, columns
 from shared.errors import VioxError
 from shared.ids import RunId, ThreadId
-from shared.models.port import Toolbox, ToolSpec
+from shared.models.port import ChatReply, Toolbox, ToolSpec
+from shared.models.prices import cost_microusd
 from shared.runtime.history import Step
 from shared.runtime.saver import Buffer
 from shared.store.pool import Pool, json_column
@@ -73,7 +74,10 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A thread that this process holds the lease of, with what waits in its inbox."""
+    """A thread that this process holds the lease of, with what waits in its inbox.
+
+    `replies` are the model's answers in this activation: they cost the same whether it commits, fails or is discarded.
+    """
 
     thread_id: ThreadId
     conversation_id: str
@@ -83,6 +87,24 @@ class Claimed:
     next_seq: int
     run: RunRow | None
     pending: list[Pending]
+    replies: list[ChatReply] = field(default_factory=list)
+
+    @property
+    def spent(self) -> Spent:
+        return Spent(
+            sum(r.usage.input for r in self.replies),
+            sum(r.usage.output for r in self.replies),
+            sum(cost_microusd(r.answering_model, r.usage) or 0 for r in self.replies),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What model work cost, in tokens and in millionths of a dollar."""
+
+    input_tokens: int
+    output_tokens: int
+    cost_microusd: int
 
 
 @dataclass(slots=True)
@@ -100,9 +122,6 @@ class Commit:
     outgoing: list[Outgoing] = field(default_factory=list)
     saved: Buffer = field(default_factory=Buffer)
     tool_calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_microusd: int = 0
     model: str | None = None
     text: str | None = None
     error: dict[str, Any] | None = None
@@ -198,6 +217,10 @@ class RuntimeStore:
         sources, ids = [p.message.source for p in refund], [p.message.id for p in refund]
         await self._pool.execute(SQL["release"], thread, owner, retry_in, sources, ids)
 
+    async def spend(self, run_id: RunId, spent: Spent) -> None:
+        """Put model work on a run that no commit of its own speaks of."""
+        await self._pool.execute(SQL["spend"], run_id, spent.input_tokens, spent.output_tokens, spent.cost_microusd)
+
     async def due(self, limit: int = 200) -> list[ThreadId]:
         rows = await self._pool.fetch(SQL["due"], self._agent, GATEWAY_SOURCE, limit)
         return [row["thread_id"] for row in rows]
@@ -230,7 +253,7 @@ class RuntimeStore:
 
     async def commit(self, work: Commit, owner: str, connection: Any = None) -> bool | None:
         """Commit an activation. None: another process moved the thread, nothing was written. Else: is there more to do?"""
-        claimed = work.claimed
+        claimed, spent = work.claimed, work.claimed.spent
         saved = work.saved
         row = await (connection or self._pool).fetchrow(
             SQL["commit"],
@@ -250,9 +273,9 @@ class RuntimeStore:
             work.run_id,
             work.status,
             work.tool_calls,
-            work.input_tokens,
-            work.output_tokens,
-            work.cost_microusd,
+            spent.input_tokens,
+            spent.output_tokens,
+            spent.cost_microusd,
             work.model,
             work.text,
             work.error,

@@ -168,6 +168,10 @@ select exists (select from inbox i where i.thread_id = $1 and i.state = 'pending
                and (i.source, i.message_id) not in (select * from unnest($12::text[], $13::text[]))) as more
 from moved
 
+-- name: spend    Model work that led nowhere: discarded, but paid for.
+update runs set input_tokens = input_tokens + $2, output_tokens = output_tokens + $3, cost_microusd = cost_microusd + $4
+where run_id = $1
+
 -- name: remember_prompt
 insert into prompts (sha256, body) values ($1, $2) on conflict do nothing
 

@@ -58,6 +58,8 @@ async def test_a_run_that_was_blocked_after_its_calls_goes_on_with_their_results
     assert await statuses(admin) == {"1": "finished"}
     assert agent.model.requests[-1] == agent.model.requests[1], "the question that found no answer is asked again"
     assert await calls_sent(admin) == [f"{RUN}.1.0"], "no call is made again"
+    told = [row["message_id"] for row in await admin.fetch("select message_id from outbox where topic = 'viox.runs'")]
+    assert len(set(told)) == len(told) == 4, "started, blocked, started again, finished"
     kinds = [row["kind"] for row in await admin.fetch("select kind from steps order by seq")]
     assert kinds == ["trigger", "model", "results", "outcome", "model", "outcome"]
 

@@ -15,7 +15,7 @@ from shared.bus.messages import call_closed, task
 from shared.bus.outbox import Outbox
 from shared.errors import VioxError
 from shared.ids import CallId, RunId, ThreadId, run_id, thread_id
-from shared.models.port import AssistantMessage, ChatReply, ChatRequest, ModelToolCall
+from shared.models.port import AssistantMessage, ChatReply, ChatRequest, ModelToolCall, Usage
 from shared.runtime.activation import Activator, Limits
 from shared.runtime.inbox import Inbox
 from shared.runtime.saver import ThreadSaver
@@ -24,6 +24,9 @@ from shared.store.pool import Instance, Pool
 
 CLOSER = replace(VOICE, name="closer")  # Voice's plain graph under the role this pool belongs to
 LIMITS = Limits(lease_seconds=5, max_attempts=2, concurrency=8)
+
+
+USAGE = Usage(input=100, output=7)
 
 
 class Model:
@@ -46,7 +49,7 @@ class Model:
         turn = self.turns.pop(0)
         if isinstance(turn, Exception):
             raise turn
-        return ChatReply(turn, "tool_calls" if turn.calls else "end", "scripted", "scripted")
+        return ChatReply(turn, "tool_calls" if turn.calls else "end", "scripted", "scripted", USAGE)
 
 
 class NoProducer:
