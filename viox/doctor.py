@@ -131,9 +131,9 @@ def _vendors() -> list[dict[str, Any]]:
             field=one["field"],
             remedy=one["remedy"],
         )
-        for one in found["documents"]
+        for one in found.get("documents", [])
     ]
-    return [_finding("gateway", "ok", "answers"), *vendors, *documents, *map(_credential, found["credentials"])]
+    return [_finding("gateway", "ok", "answers"), *vendors, *documents, *map(_credential, found.get("credentials", []))]
 
 
 def _credential(one: dict[str, Any]) -> dict[str, Any]:

@@ -136,7 +136,7 @@ class Doctor:
                 return _finding(vendor, OK, message="the login is accepted.", started=started)
             tool = _probe_of(tools)
             if tool is None:
-                remedy = "Mark one of its tools with `probe` in x-viox."
+                remedy = "Mark one of its tools with `probe` in x-viox (an imported document's in an overlay)."
                 return _finding(vendor, UNTRIED, message="it has no call without arguments.", remedy=remedy)
             meaning, _, _ = await self._try(vendor, tool, dict(tool.probe or {}))
         except VioxError as error:
