@@ -346,12 +346,10 @@ class Activator:
         work = await self._ending(claimed, End("blocked", error, arrivals, taken))
         try:
             async with self._store.transaction() as connection, connection.transaction():
-                letter = await self._store.dead_letter(
+                await self._store.dead_letter(
                     _as_record(buried), error, attempts=buried.attempts - 1, message=buried.message, run_id=buried.run_id,
                     connection=connection,
                 )  # fmt: skip
-                if letter:
-                    work.outgoing.append(announce.dead_letter(self._spec.name, letter, buried, error))
                 more = await self._store.commit(work, self._owner, connection)
                 if more is None:
                     raise _MovedOn

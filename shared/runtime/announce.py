@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from shared.bus import topics
-from shared.bus.envelope import Message
 from shared.bus.messages import (
     RUN_FINISHED,
     RUN_STARTED,
-    DeadLetterRecorded,
     ToolCallRequested,
-    agent_source,
     call_requested,
     run_changed,
 )
 from shared.bus.outbox import Outgoing, outgoing
-from shared.errors import VioxError
 from shared.runtime.nodes import Call
-from shared.runtime.store import Claimed, Commit, Pending, RunRow
+from shared.runtime.store import Claimed, Commit, RunRow
 
 
 def call(agent: str, claimed: Claimed, run: RunRow, wanted: Call, now: datetime) -> Outgoing:
@@ -64,16 +59,3 @@ def _standing(agent: str, run: RunRow, work: Commit) -> dict[str, Any]:
         "model": work.model,
         "text": None,
     }
-
-
-def dead_letter(agent: str, letter: UUID, culprit: Pending, error: VioxError) -> Outgoing:
-    """A message was set aside, together with the run it belonged to."""
-    data = DeadLetterRecorded(
-        dead_letter_id=str(letter), service=agent, topic=culprit.topic, code=error.code,
-        error=error.message, attempts=culprit.attempts - 1, run_id=str(culprit.run_id),
-    )  # fmt: skip
-    message = Message(
-        data.dead_letter_id, agent_source(agent), "viox.dead_letter.recorded", data.model_dump(), datetime.now(UTC),
-        subject=data.run_id,
-    )  # fmt: skip
-    return outgoing(topics.DEAD_LETTERS, message)

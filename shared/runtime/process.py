@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -17,6 +18,7 @@ from shared.telemetry import hold, logs, metrics
 log = logging.getLogger(__name__)
 
 Check = Callable[[], str | None]
+OPEN_FILES = 65_536
 
 
 class Process:
@@ -116,10 +118,12 @@ async def _metrics(request: web.Request) -> web.Response:
 
 
 def run(name: str, build: Callable[[Settings], Process], settings: Settings | None = None) -> None:
-    """Entry of every `main.py`: logs, fault points, event loop."""
+    """Entry of every `main.py`: logs, fault points, enough open files for a connection a call, event loop."""
     settings = settings or Settings.load()
     logs.configure(name, settings.log_level)
     hold.arm_from(settings.hold_dir)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, OPEN_FILES)), hard))
     import uvloop
 
     async def main() -> None:

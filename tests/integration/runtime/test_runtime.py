@@ -283,13 +283,13 @@ async def test_the_gateways_messages_are_recognised_by_their_source(agents: Any,
     assert await admin.fetchval("select count(*) from inbox where source = $1", GATEWAY_SOURCE) == 1
 
 
-async def until(condition: Any, seconds: float = 5) -> None:
+async def until(condition: Any, seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
 
 
-async def until_async(condition: Any, seconds: float = 5) -> None:
+async def until_async(condition: Any, seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not await condition():
             await asyncio.sleep(0.01)
