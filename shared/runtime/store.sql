@@ -107,6 +107,7 @@ where i.agent = f.agent and i.source = u.source and i.message_id = u.message_id 
 -- name: due    Threads with work and nobody on it: what a dead replica left, what a crash interrupted, what waited.
 select t.thread_id from threads t
 where t.agent = $1
+  and not exists (select from pauses p where p.scope in ('all', 'agent:' || t.agent))
   and t.thread_id in (select i.thread_id from inbox i where i.state = 'pending')
   and (t.lease_until is null or t.lease_until < now() or not owner_alive(t.lease_owner))
   and (t.retry_at is null or t.retry_at <= now()

@@ -255,7 +255,9 @@ async def test_a_paused_agent_takes_nothing_up(agents: Any, admin: Any) -> None:
     await agent.work()
     assert not agent.model.requests
     assert await admin.fetchval("select status from run_overview") == "waiting"
+    assert await agent.store.due() == [], "nor does it look again and again"
     await admin.execute("delete from pauses")
+    assert await agent.store.due() == [thread_id("closer", "c")]
     agent.woken.append(thread_id("closer", "c"))
     await agent.work()
     assert await admin.fetchval("select status from runs") == "finished"
