@@ -182,6 +182,9 @@ class RuntimeStore:
         if not rows:
             return None
         first = rows[0]
+        if first["source"] is None:
+            await self.release(thread, owner, retry_in=None)
+            return None
         run = _run_row(first["active_run"], first) if first["active_run"] else None
         return Claimed(
             ThreadId(first["thread_id"]),
