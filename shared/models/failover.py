@@ -12,7 +12,10 @@ log = logging.getLogger(__name__)
 
 
 class FailoverModel:
-    """Looks like its first model; a request that no model answers raises the first model's error."""
+    """Looks like its first model. A request that no model answers raises the first error that trying again can help.
+
+    When there is none it is the first model's.
+    """
 
     def __init__(self, models: Sequence[ChatModel]) -> None:
         self._models = list(models)

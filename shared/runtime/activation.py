@@ -173,17 +173,19 @@ class Activator:
         await self._try_later(claimed, 0.5, error, refund=passing(error))
 
     async def _advance(self, claimed: Claimed) -> bool | None:
+        arrivals = self._arrivals(claimed)
+        controls = [p for p in claimed.pending if p.kind == "control" and p.message.type == CANCEL]
+        if not (claimed.awaiting or arrivals or controls):
+            return await self._set_aside(claimed, [p for p in claimed.pending if p.counted])
         owed = self._setbacks.owed(claimed.thread_id, claimed.version)
         poison = [p for p in claimed.pending if p.counted and p.attempts - owed > self._limits.max_attempts]
+        if poison and not (claimed.run or arrivals):
+            return await self._set_aside(claimed, poison)
         if poison:
             return await self._block(claimed, poison)
-        controls = [p for p in claimed.pending if p.kind == "control" and p.message.type == CANCEL]
         if controls:
             return await self._cancel(claimed, controls)
         results = {p.message.id: p.message.data for p in claimed.pending if p.kind == "result"}
-        arrivals = self._arrivals(claimed)
-        if not claimed.awaiting and not arrivals:
-            return await self._discard_late(claimed)
         run = claimed.run or await self._store.run_row(arrivals[0].run_id)
         context = await self._context(claimed, run)
         try:
@@ -380,12 +382,11 @@ class Activator:
         """Triggers that this activation takes, as the claim says: what came while a run waits; else one run per trigger."""
         return [p for p in claimed.pending if p.counted and p.kind in ("event", "task")]
 
-    async def _discard_late(self, claimed: Claimed) -> bool | None:
-        """Results nobody waits for any more (their run was cancelled): taken, on record in the ledger, without effect here."""
-        first = claimed.pending[0]
-        run = claimed.run or await self._store.run_row(first.run_id)
-        await self._store.set_aside(claimed.pending)
-        log.info("run %s: %d late messages set aside", run.run_id, len(claimed.pending))
+    async def _set_aside(self, claimed: Claimed, idle: Sequence[Pending]) -> bool | None:
+        """Messages without a run to work on, above all results of one that was cancelled or never was: they end here."""
+        await self._store.set_aside(idle)
+        runs = sorted({str(p.run_id) for p in idle})
+        log.info("set aside without effect: %d messages for %s", len(idle), ", ".join(runs))
         await self._store.release(claimed.thread_id, self._owner, retry_in=None)
         return False
 

@@ -14,7 +14,7 @@ from shared.bus.envelope import Message, headers_from_json, headers_to_json, par
 from shared.bus.kafka import Record
 from shared.bus.messages import GATEWAY_SOURCE
 from shared.bus.outbox import Outgoing, columns
-from shared.errors import VioxError
+from shared.errors import NotFound, VioxError
 from shared.ids import RunId, ThreadId
 from shared.models.port import ChatReply, Toolbox, ToolSpec
 from shared.models.prices import cost_microusd
@@ -182,6 +182,9 @@ class RuntimeStore:
         if not rows:
             return None
         first = rows[0]
+        if first["source"] is None:
+            await self.release(thread, owner, retry_in=None)
+            return None
         run = _run_row(first["active_run"], first) if first["active_run"] else None
         return Claimed(
             ThreadId(first["thread_id"]),
@@ -195,7 +198,10 @@ class RuntimeStore:
         )
 
     async def run_row(self, run_id: RunId) -> RunRow:
+        """Raises NotFound when there is no such run."""
         row = await self._pool.fetchrow(SQL["run_row"], run_id)
+        if row is None:
+            raise NotFound("run.not_found", f"there is no run {run_id}.", field="run")
         return _run_row(run_id, row)
 
     async def trigger(self, run: RunRow) -> Pending | None:

@@ -42,6 +42,7 @@ where i.agent = $1
 -- while only after that; a control waits for neither. Counted is only what this activation takes, so that what merely waits in a busy conversation is not worn out by its neighbours:
 -- controls, if there are any; else all results, and of the triggers all while a run waits, the oldest while none does.
 -- A control sees the rest too. A trigger whose run has begun joins no other: it was redriven, and its run goes on.
+-- Who was kept waiting for the thread's row may find the messages gone: it has the lease then, and one row without any.
 with claimed as (
     update threads t set lease_owner = $2, lease_until = now() + $3 * interval '1 second'
     where t.thread_id = $1
@@ -78,7 +79,7 @@ select c.thread_id, c.conversation_id, c.version, c.graph_version, c.active_run,
        b.source, b.message_id, b.kind, b.run_id, b.topic, b.value, b.headers, b.attempts, b.received_at, b.counted,
        r.trigger_source, r.trigger_id, r.trigger_type, r.parent_run_id, r.started_at, r.traceparent,
        r.steps as run_steps, r.tool_calls as run_tool_calls, r.input_tokens, r.output_tokens, r.cost_microusd
-from claimed c join looked_at b on true left join runs r on r.run_id = c.active_run
+from claimed c left join looked_at b on true left join runs r on r.run_id = c.active_run
 order by b.received_at, b.message_id
 
 -- name: run_row
@@ -107,6 +108,7 @@ where i.agent = f.agent and i.source = u.source and i.message_id = u.message_id 
 -- name: due    Threads with work and nobody on it: what a dead replica left, what a crash interrupted, what waited.
 select t.thread_id from threads t
 where t.agent = $1
+  and not exists (select from pauses p where p.scope in ('all', 'agent:' || t.agent))
   and t.thread_id in (select i.thread_id from inbox i where i.state = 'pending')
   and (t.lease_until is null or t.lease_until < now() or not owner_alive(t.lease_owner))
   and (t.retry_at is null or t.retry_at <= now()

@@ -9,7 +9,7 @@ import asyncpg
 import orjson
 import pytest
 
-from shared.ids import thread_id
+from shared.ids import run_id, thread_id
 from shared.models.port import ModelError
 from shared.store.pool import Pool
 from tests.integration.runtime.world import (
@@ -159,6 +159,35 @@ async def test_a_run_that_is_left_alone_for_a_while_can_be_cancelled_at_once(
     agent.woken.append(thread_id("closer", "c"))
     await agent.work()
     assert await statuses(admin) == {"1": "cancelled"}
+
+
+async def test_a_result_of_a_run_that_never_was_is_set_aside_and_holds_nobody_up(agents: Any, admin: Any) -> None:
+    agent = await agents(DONE, DONE)
+    await agent.accept(ask("first"))
+    await agent.work()
+    await agent.accept(result(f"{run_id('closer', '/t', 'never')}.1.0", 1))
+    await agent.work()
+    assert await admin.fetchval("select state from inbox where kind = 'result'") == "done"
+    await agent.accept(ask("second", number="2"))
+    await agent.work()
+    assert await statuses(admin) == {"1": "finished", "2": "finished"}
+
+
+async def test_a_cancel_that_cannot_be_carried_out_ends_and_takes_no_run_along(
+    agents: Any, admin: Any, operator: Pool, monkeypatch: Any
+) -> None:
+    agent = await agents(ModelError("model.overloaded", "529", retryable=True), DONE)
+    await agent.accept(ask("x"))
+    await agent.work()
+    await store.cancel(operator, RUN)
+
+    async def broken(*_: Any) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(agent.store, "cancel_queued", broken)
+    await keep_trying(agent, admin, LIMITS.max_attempts + 2)
+    assert await statuses(admin) == {"1": "finished"}
+    assert await admin.fetchval("select count(*) from dead_letters") == 0
 
 
 async def test_a_refusal_for_good_fails_the_run_with_its_reason(agents: Any, admin: Any) -> None:

@@ -126,6 +126,24 @@ async def test_a_run_that_goes_on_joins_no_other(agents: Any, admin: Any, operat
     assert await calls_sent(admin) == sorted([f"{RUN}.1.0", f"{run_id('closer', '/t', '2')}.1.0"])
 
 
+async def test_a_run_that_was_redriven_can_be_cancelled_though_a_cancel_came_too_late_before(
+    agents: Any, admin: Any, operator: Pool
+) -> None:
+    agent = await agents(*FAILS)
+    await agent.accept(ask("x"))
+    await keep_trying(agent, admin, LIMITS.max_attempts)
+    await store.cancel(operator, RUN)
+    await admin.execute(
+        "update inbox set state = 'done' where kind = 'control'"
+    )  # taken when there was nothing to cancel
+    await keep_trying(agent, admin, 1)
+    assert await statuses(admin) == {"1": "blocked"}
+    await redrive(agent, admin, operator)
+    await store.cancel(operator, RUN)
+    await agent.work()
+    assert await statuses(admin) == {"1": "cancelled"}
+
+
 async def test_a_redriven_message_that_had_joined_a_blocked_run_shows_its_own_end(agents: Any, admin: Any) -> None:
     agent = await agents(calls("a"), *FAILS, AssistantMessage("two"))
     await agent.accept(ask("first"))

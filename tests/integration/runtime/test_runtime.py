@@ -95,6 +95,19 @@ async def test_a_dead_owners_lease_is_void_at_once(agents: Any, admin: Any) -> N
     assert await admin.fetchval("select status from runs") == "finished"
 
 
+@pytest.mark.rule(2)
+async def test_a_claim_that_finds_the_messages_gone_leaves_no_lease(agents: Any, admin: Any) -> None:
+    agent, waits = await agents(), "select count(*) from pg_locks where not granted"
+    await agent.accept(ask("x"))
+    async with admin.transaction():
+        await admin.execute("select from threads for update")
+        claiming = asyncio.create_task(agent.store.claim(thread_id("closer", "c"), agent.instance.owner, 3600))
+        await until_async(lambda: admin.fetchval(waits))
+        await admin.execute("update inbox set state = 'done'")
+    assert await claiming is None
+    assert await admin.fetchval("select lease_owner from threads") is None
+
+
 @pytest.mark.rule(3)
 async def test_a_waiting_thread_goes_on_only_with_the_last_result_in_any_process(agents: Any, admin: Any) -> None:
     first, second = await agents(calls("a", "b")), await agents(DONE)
@@ -255,7 +268,9 @@ async def test_a_paused_agent_takes_nothing_up(agents: Any, admin: Any) -> None:
     await agent.work()
     assert not agent.model.requests
     assert await admin.fetchval("select status from run_overview") == "waiting"
+    assert await agent.store.due() == [], "nor does it look again and again"
     await admin.execute("delete from pauses")
+    assert await agent.store.due() == [thread_id("closer", "c")]
     agent.woken.append(thread_id("closer", "c"))
     await agent.work()
     assert await admin.fetchval("select status from runs") == "finished"
