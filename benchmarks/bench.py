@@ -37,6 +37,7 @@ from shared.bus.messages import ToolCallRequested, call_requested, task
 from shared.ids import call_id, run_id
 from shared.settings import Settings
 
+ABSENT = "operator"
 HERE = Path(__file__).parent
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -186,22 +187,23 @@ class Bench:
     # -- the gateway ---------------------------------------------------------------------------------------------------
 
     async def _gateway_alone(self, name: str) -> None:
+        """Calls of an agent that is not there: nobody takes their results in."""
         count = 1000 if self._quick else 5000
         before = await self._counters(["gateway"])
         started = time.monotonic()
-        run = run_id("builder", "/bench", name)
+        run = run_id(ABSENT, "/bench", name)
         await self._pool.execute(
             "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)"
-            " values ($1, 'builder', $1, 'g', 'running', '/bench', 'gateway', 'bench')", run,
+            " values ($1, $2, $1, 'g', 'running', '/bench', 'gateway', 'bench')", run, ABSENT,
         )  # fmt: skip
         for number in range(count):
             call = ToolCallRequested(
                 call_id=call_id(run, number, 0), run_id=str(run), step=number, index=0, tool="bench_echo",
                 arguments={"n": number, "text": "x" * 100},
             )  # fmt: skip
-            message = call_requested("builder", call, f"g{number % 50}", datetime.now(UTC), None)
+            message = call_requested(ABSENT, call, f"g{number % 50}", datetime.now(UTC), None)
             key, value, headers = message.to_kafka()
-            await self._producer.send(topics.tool_calls("builder"), value, key=key, headers=headers)
+            await self._producer.send(topics.tool_calls(ABSENT), value, key=key, headers=headers)
         closed = "select count(*) from tool_calls where run_id = $1 and closed_at is not null"
         while await self._pool.fetchval(closed, run) < count:
             await asyncio.sleep(0.02)
@@ -211,6 +213,7 @@ class Bench:
         assert failed is None, f"a call failed: {failed}"
         seconds = time.monotonic() - started
         after = await self._counters(["gateway"])
+        await self._pool.execute("delete from outbox")  # or they would be sent again and again, with nobody there
         self.results[name] = {
             "calls": count, "per_second": count / seconds, "cpu_ms_per_call": (after["cpu"] - before["cpu"]) * 1000 / count,
             "rows_per_call": (after["rows"] - before["rows"]) / count,
@@ -253,7 +256,11 @@ class Bench:
             ends[run] = asyncio.get_running_loop().create_future()
             key, value, headers = message.to_kafka()
             await self._producer.send(topics.tasks("builder"), value, key=key, headers=headers)
-            await asyncio.wait_for(ends[run], 120)
+            try:
+                await asyncio.wait_for(ends[run], 120)
+            except TimeoutError:
+                await self._tell_what_hangs(run)
+                raise
 
         before = await self._counters(names)
         found = await self._flight(one, flight, count)
@@ -270,6 +277,13 @@ class Bench:
         say(f"runs of {calls:>3} calls, {flight:>2} in flight          {_line(found)}   x{found['p50_ratio_to_limit']:.1f} of the limit   "
             f"{found['cpu_ms_per_call']:.1f} ms CPU, {found['rows_per_call']:.1f} rows, {found['wal_bytes_per_call']:.0f} B a call")  # fmt: skip
         return found
+
+    async def _tell_what_hangs(self, run: str) -> None:
+        """What the tables say of a run that does not end, and what else is under way."""
+        for table in ("runs", "tool_calls", "inbox", "outbox", "dead_letters"):
+            mine = "run_id::text = $1" if table in ("runs", "tool_calls", "inbox") else "$1 <> ''"
+            for row in await self._pool.fetch(f"select to_jsonb(t) as it from {table} t where {mine} limit 20", run):  # noqa: S608
+                say(f"{table}: {str(row['it'])[:1200]}")
 
     # -- machinery -------------------------------------------------------------------------------------------------------
 

@@ -6,12 +6,16 @@ outstanding), it has no ACLs, and it answers InitProducerId in a way aiokafka's 
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
+import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +24,7 @@ from sandbox.net import connects
 from shared.errors import VioxError
 
 KAFKA_VERSION = "4.4.0"
+START_SECONDS = 30.0
 
 
 class Broker(Protocol):
@@ -64,7 +69,7 @@ class Tansu:
         }
         with self._log_file.open("ab") as log:
             self.process = children.start([_tansu(), "broker"], log=log, env=env)
-        _wait_for_port(self.process, self._port, 10, self._log_file)
+        _wait_for_port(self.process, self._port, START_SECONDS, self._log_file)
 
     def stop(self) -> None:
         _stop(self.process)
@@ -92,10 +97,8 @@ class ApacheKafka:
         }
 
     def start(self) -> None:
-        for program, package in (("java", "a Java 17 runtime"), ("mvn", "Maven")):
-            if shutil.which(program) is None:
-                raise VioxError("broker.not_installed", f"{program} is not installed.", remedy=f"Install {package}.")
-        library = resolve(self._home.parent / "kafka-dist")
+        _require("java", "a Java 17 runtime")
+        library = resolve()
         self._configure()
         self._java(library, ["kafka.tools.StorageTool", "format", "--ignore-formatted", "--cluster-id", "viox", "--config",
                              str(self._home / "server.properties")])  # fmt: skip
@@ -124,21 +127,51 @@ class ApacheKafka:
         )
 
 
-def resolve(folder: Path) -> Path:
-    """Kafka's jars, copied once from Maven Central. Raises VioxError with Maven's words when it cannot."""
-    library = folder / "lib"
-    done = folder / f"complete-{KAFKA_VERSION}"
-    if done.exists():
+def cache() -> Path:
+    """Where this user keeps what was fetched once for all stacks."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(given) if given.startswith("/") else Path("~/.cache").expanduser()
+    return base / "viox"
+
+
+def resolve(fetch: Callable[[Path], None] | None = None) -> Path:
+    """The folder of Kafka's jars, fetched from Maven Central when this user has not got them yet.
+
+    It appears whole or not at all, and two who come at once fetch it once. Raises VioxError with the reason when it cannot.
+    """
+    library = cache() / f"kafka-{KAFKA_VERSION}"
+    if library.exists():
         return library
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "pom.xml").write_text(_POM.format(version=KAFKA_VERSION))
+    try:
+        library.parent.mkdir(parents=True, exist_ok=True)
+        with (library.parent / f"{library.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not library.exists():
+                with tempfile.TemporaryDirectory(dir=library.parent, prefix=f"{library.name}.") as work:
+                    (fetch or _from_maven)(Path(work))
+                    (Path(work) / "lib").rename(library)
+    except OSError as error:
+        raise VioxError(
+            "broker.not_installed", f"Kafka cannot be kept in {library}: {error.strerror or error}.",
+            remedy="Set XDG_CACHE_HOME to a folder that can be written.",
+        ) from error  # fmt: skip
+    return library
+
+
+def _from_maven(work: Path) -> None:
+    """Kafka and what it needs, into the folder `lib` of `work`. Raises VioxError with Maven's words."""
+    _require("mvn", "Maven")
+    (work / "pom.xml").write_text(_POM.format(version=KAFKA_VERSION))
     goal = "org.apache.maven.plugins:maven-dependency-plugin:3.11.0:copy-dependencies"
-    command = ["mvn", "-q", "-B", goal, "-DincludeScope=runtime", f"-DoutputDirectory={library}"]
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    command = ["mvn", "-q", "-B", goal, "-DincludeScope=runtime", f"-DoutputDirectory={work / 'lib'}"]
+    run = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
     if run.returncode != 0:
         raise VioxError("broker.not_installed", f"Maven could not fetch Kafka: {run.stdout[-500:]}")
-    done.touch()
-    return library
+
+
+def _require(program: str, package: str) -> None:
+    if shutil.which(program) is None:
+        raise VioxError("broker.not_installed", f"{program} is not installed.", remedy=f"Install {package}.")
 
 
 def _jvm(library: Path, home: Path, megabytes: int) -> list[str]:

@@ -14,6 +14,7 @@ from typing import IO
 
 PR_SET_PDEATHSIG = 1
 UNPRIVILEGED = "nobody"
+LONGEST_PAUSE_SECONDS = 5.0
 
 
 def die_with_parent(number: int) -> None:
@@ -84,6 +85,22 @@ def alive(pid: int) -> bool:
     except FileNotFoundError:
         return _signalable(pid) if not Path("/proc/self").exists() else False
     return state not in ("Z", "X")
+
+
+def ended(process: subprocess.Popen[bytes] | None) -> bool:
+    """Was it started, and is it gone?"""
+    return process is not None and process.poll() is not None
+
+
+def ending(status: int) -> str:
+    """How a process ended, from its wait status: the signal's name or the exit code."""
+    code = os.waitstatus_to_exitcode(status)
+    return signal.Signals(-code).name if code < 0 else f"exit {code}"
+
+
+def pause(failures: int) -> float:
+    """Seconds before the next start, after so many failures in a row (1 or more)."""
+    return min(0.1 * 2.0 ** min(failures - 1, 10), LONGEST_PAUSE_SECONDS)
 
 
 def _signalable(pid: int) -> bool:

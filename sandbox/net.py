@@ -1,7 +1,8 @@
-"""Loopback ports: is anyone there, which ones are free."""
+"""Loopback ports: is anyone there, is it ready, which ones are free."""
 
 from __future__ import annotations
 
+import http.client
 import socket
 
 from shared.errors import BadInput
@@ -12,6 +13,18 @@ def connects(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.2)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def ready(port: int) -> bool:
+    """Does a service on this loopback port say that it is ready, within half a second?"""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=0.5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def free_ports(count: int) -> list[int]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import fcntl
 import gc
-import http.client
 import importlib
 import json
 import os
@@ -25,7 +25,7 @@ from typing import Any
 
 from sandbox import children, credentials, ports
 from sandbox.broker import ApacheKafka, Broker, Tansu
-from sandbox.net import free_ports
+from sandbox.net import free_ports, ready
 from sandbox.ports import SERVICES
 from sandbox.postgres import Postgres
 from shared.bus.topics import GATEWAY
@@ -82,6 +82,9 @@ class Stack:
         self._dsns: dict[str, str] = {}
         self._kafka_settings: dict[str, str] = {}
         self._ready_at = 0.0
+        self._topics_missing = False
+        self._mends_failed = 0
+        self._mend_at = 0.0
         self._lock: Any = None
         self._tails: dict[str, int] = {}
 
@@ -278,10 +281,10 @@ class Stack:
     def _died(self, child: Child, status: int) -> None:
         lived = time.monotonic() - child.started
         child.restarts = child.restarts + 1 if lived < 10 else 1
-        child.again_at = time.monotonic() + min(0.1 * 2 ** (child.restarts - 1), 5.0)
+        child.again_at = time.monotonic() + children.pause(child.restarts)
         child.pid, child.ready = 0, False
         if not child.stopped:
-            self._say(f"{child.name} ended ({_ending(status)}) after {lived:.1f} s; starting it again")
+            self._say(f"{child.name} ended ({children.ending(status)}) after {lived:.1f} s; starting it again")
 
     def _revive(self) -> None:
         for child in self._children:
@@ -294,17 +297,33 @@ class Stack:
                 thing.process.returncode = os.waitstatus_to_exitcode(status)
 
     def _keep_infrastructure(self) -> None:
-        if self._postgres and self._postgres.process and self._postgres.process.poll() is not None:
+        """Start again what ended. What cannot be mended now is tried again after a pause; the services wait for it."""
+        if time.monotonic() < self._mend_at:
+            return
+        try:
+            self._mend()
+        except (VioxError, OSError) as error:
+            self._mends_failed += 1
+            self._mend_at = time.monotonic() + children.pause(self._mends_failed)
+            self._say(f"{error}; trying again")
+        else:
+            self._mends_failed = 0
+
+    def _mend(self) -> None:
+        if self._postgres and children.ended(self._postgres.process):
             self._say("postgres ended; starting it again")
             self._postgres.start()
-        if self._broker and self._broker.process and self._broker.process.poll() is not None:
+        if self._broker and children.ended(self._broker.process):
             self._say("the broker ended; starting it again")
+            self._topics_missing = True
             self._broker.start()
+        if self._topics_missing:
             self._in_child(self._create_topics)
+            self._topics_missing = False
 
     def _check_ready(self) -> None:
         for child in self._children:
-            child.ready = child.pid != 0 and (child.port == 0 or _ready(child.port))
+            child.ready = child.pid != 0 and (child.port == 0 or ready(child.port))
         everything = all(child.ready for child in self._children)
         if everything and not self._ready_at:
             self._ready_at = time.monotonic()
@@ -380,7 +399,9 @@ class Stack:
         return self.home / "logs" / f"{name}.log"
 
     def _say(self, text: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')} {'stack':<15} {text}", file=sys.stderr, flush=True)  # noqa: T201
+        """One line of our log. A full disk costs the line, not the stack."""
+        with contextlib.suppress(OSError):
+            print(f"{time.strftime('%H:%M:%S')} {'stack':<15} {text}", file=sys.stderr, flush=True)  # noqa: T201
 
     def _show_logs(self) -> None:
         for child in self._children:
@@ -397,20 +418,6 @@ class Stack:
 
 def _module(service: str) -> str:
     return f"services.{'tool_gateway' if service == GATEWAY else service.replace('-', '_')}.main"
-
-
-def _ready(port: int) -> bool:
-    try:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=0.5)
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-
-
-def _ending(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    return signal.Signals(-code).name if code < 0 else f"exit {code}"
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import hypothesis
 import pytest
 
 from sandbox.broker import ApacheKafka, Broker, Tansu
+from sandbox.children import alive
 from sandbox.net import free_ports
 from sandbox.postgres import Postgres
 from shared.settings import Settings
@@ -127,7 +129,7 @@ class Deployment:
         self.home = folder
         self._environment = environment
 
-    def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 90) -> Answer:
+    def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 300) -> Answer:
         done = subprocess.run(
             [sys.executable, "-m", "viox", *arguments], input=stdin, capture_output=True, text=True, check=False,
             env=self._environment, cwd=ROOT, timeout=timeout,
@@ -138,6 +140,21 @@ class Deployment:
     def state(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.home / "state.json").read_text())
         return found
+
+    def process(self, name: str, seconds: float = 60) -> int:
+        """The pid of a service, of `broker` or `postgres`, as soon as it lives: between two lives there is none.
+
+        Raises AssertionError when it does not come to life.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            state = self.state
+            pids = {service["name"]: service["pid"] for service in state["services"]}
+            pid = (pids | {"broker": state["broker_pid"], "postgres": state["postgres_pid"]})[name]
+            if pid and alive(pid):
+                return int(pid)
+            assert time.monotonic() < deadline, f"{name} does not live: its pid is {pid}"
+            time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,7 @@ def up(wanted: dict[str, Any]) -> dict[str, Any]:
     (home / "logs").mkdir(parents=True, exist_ok=True)
     problem = home / "start-error.json"
     problem.unlink(missing_ok=True)
+    _fetch(wanted)
     with (home / "logs" / "stack.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "sandbox.stack", json.dumps(wanted)],
@@ -66,12 +67,21 @@ def up(wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_in_foreground(wanted: dict[str, Any]) -> None:
-    """Run the supervisor in this process until it is interrupted."""
+    """Run the supervisor in this process until it is interrupted. Raises VioxError when the broker cannot be had."""
+    _fetch(wanted)
     os.execve(
         sys.executable,
         [sys.executable, "-m", "sandbox.stack", json.dumps(wanted)],
         os.environ | {"PYTHONPATH": _python_path()},
     )
+
+
+def _fetch(wanted: dict[str, Any]) -> None:
+    """What has to be downloaded once is no part of starting, and its time does not count. Raises VioxError."""
+    if wanted["broker"] == "apache" and not os.environ.get("VIOX_KAFKA_BOOTSTRAP_SERVERS"):
+        from sandbox.broker import resolve
+
+        resolve()
 
 
 def down() -> bool:

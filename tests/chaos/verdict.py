@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ class Found:
     runs: list[Any]
     calls: list[Any]
     emitted: set[str]
-    steps: Counter[tuple[str, int]]
+    steps: dict[str, list[tuple[int, str]]]
+    """Run → number and kind of its steps, in order."""
     intents: set[str]
     outcomes: set[str]
     incidents: int
@@ -25,13 +26,16 @@ class Found:
 
 async def collect(pool: Any, hubspot: list[dict[str, Any]], twilio: list[dict[str, Any]]) -> Found:
     """Read the record and the emulators' effects."""
-    steps = await pool.fetch("select run_id, step, kind, body from steps")
+    steps = await pool.fetch("select run_id, step, kind, body from steps order by run_id, step")
     emitted = {
         f"{row['run_id']}.{row['step']}.{index}"
         for row in steps
         if row["kind"] == "model"
         for index, _ in enumerate(_json(row["body"])["calls"])
     }
+    numbered: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for row in steps:
+        numbered[str(row["run_id"])].append((row["step"], row["kind"]))
     ledger = await pool.fetch("select call_id, phase from ledger_entries")
     return Found(
         runs=await pool.fetch("select run_id, status, trigger_id, conversation_id, waiting_for from run_overview"),
@@ -39,7 +43,7 @@ async def collect(pool: Any, hubspot: list[dict[str, Any]], twilio: list[dict[st
             dict(row) | {"arguments": _json(row["arguments"])} for row in await pool.fetch("select * from tool_calls")
         ],
         emitted=emitted,
-        steps=Counter((str(row["run_id"]), row["step"]) for row in steps),
+        steps=numbered,
         intents={row["call_id"] for row in ledger if row["phase"] == "intent"},
         outcomes={row["call_id"] for row in ledger if row["phase"] in ("outcome", "settled")},
         incidents=sum(row["phase"] == "incident" for row in ledger),
@@ -85,11 +89,30 @@ def problems(found: Found, emails: list[str]) -> list[str]:
             trouble.append(f"run {run['run_id']} is {run['status']}")
         if run["status"] == "waiting" and not run["waiting_for"]:
             trouble.append(f"run {run['run_id']} waits for nothing")
-    trouble += [f"step {place} is there {n} times" for place, n in found.steps.items() if n > 1]
+    trouble += _step_problems(found)
+    if found.inbox_pending:
+        trouble.append(f"{found.inbox_pending} messages were accepted and never worked on")
+    if found.dead_letters:
+        trouble.append(f"{found.dead_letters} messages were set aside, and none was wrong")
     ids = {call["call_id"] for call in found.calls}
     trouble += [f"call {i} was emitted but never arrived" for i in found.emitted - ids]
     trouble += [f"call {i} was never emitted" for i in ids - found.emitted]
     trouble += _effect_problems(found)
+    return trouble
+
+
+def _step_problems(found: Found) -> list[str]:
+    """A commit that was made twice or lost shows as a second beginning or end, or as a gap."""
+    trouble = []
+    for run in found.runs:
+        steps = found.steps.get(str(run["run_id"]), [])
+        numbers, kinds = [number for number, _ in steps], [kind for _, kind in steps]
+        if numbers != list(range(numbers[0], numbers[0] + len(numbers)) if numbers else []):
+            trouble.append(f"run {run['run_id']} has the steps {numbers}")
+        if kinds[:1] != ["trigger"] or kinds.count("trigger") != 1:
+            trouble.append(f"run {run['run_id']} does not begin once: {kinds}")
+        if run["status"] == "finished" and (kinds[-1:] != ["outcome"] or kinds.count("outcome") != 1):
+            trouble.append(f"run {run['run_id']} does not end once: {kinds}")
     return trouble
 
 

@@ -1,0 +1,111 @@
+"""The supervisor on bad days: a full disk, a broker that needs longer, a service that always crashes, an odd answer."""
+
+from __future__ import annotations
+
+import errno
+import io
+import socket
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from sandbox.broker import Broker
+from sandbox.children import LONGEST_PAUSE_SECONDS
+from sandbox.net import ready
+from sandbox.stack import Child, Plan, Stack
+from shared.errors import VioxError
+
+
+def child(**more: Any) -> Child:
+    return Child("closer", "closer", 0, lambda: None, {}, **more)
+
+
+class Full(io.StringIO):
+    """A log on a full disk."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_takes_no_service_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the state nor the line that says so can be written."""
+    monkeypatch.setattr(sys, "stderr", Full())
+    stack = Stack(Plan(tmp_path / "gone"))
+    stack._ports = defaultdict(int)
+    stack._children.append(child(pid=1))
+    stack._check_ready()
+    assert stack._children[0].ready
+    assert not stack._ending
+
+
+def test_a_service_that_crashed_a_thousand_times_is_started_again(tmp_path: Path) -> None:
+    crashing = child(restarts=2000, pid=7, started=time.monotonic())
+    Stack(Plan(tmp_path))._died(crashing, 256)
+    assert (crashing.pid, crashing.restarts) == (0, 2001)
+    assert crashing.again_at <= time.monotonic() + LONGEST_PAUSE_SECONDS
+
+
+class SlowBroker:
+    """Has ended; starting it succeeds at the second try."""
+
+    identity = "none"
+
+    def __init__(self) -> None:
+        self.process: Any = SimpleNamespace(poll=lambda: 1)
+        self.starts = 0
+
+    def start(self) -> None:
+        self.starts += 1
+        if self.starts == 1:
+            raise VioxError("broker.start_failed", "the broker did not start.")
+        self.process = SimpleNamespace(poll=lambda: None)
+
+
+class Mending(Stack):
+    """A stack whose topics can be created at the second try."""
+
+    tries = 0
+
+    def _in_child(self, action: Callable[[], None]) -> None:
+        action()
+
+    def _create_topics(self) -> None:
+        self.tries += 1
+        if self.tries == 1:
+            raise VioxError("stack.prepare_failed", "no Kafka broker answers.")
+
+
+def test_a_broker_that_needs_longer_is_tried_again_after_a_pause(tmp_path: Path) -> None:
+    stack, broker = Mending(Plan(tmp_path)), SlowBroker()
+    stack._broker = cast(Broker, broker)
+    stack._keep_infrastructure()
+    assert (broker.starts, stack.tries) == (1, 0)
+    assert stack._mend_at > 0, "not again at once"
+    for _ in range(3):
+        stack._mend_at = 0.0
+        stack._keep_infrastructure()
+    assert (broker.starts, stack.tries) == (2, 2), "both worked the second time, and were left alone then"
+    assert stack._mends_failed == 0
+
+
+@pytest.mark.parametrize("answer", [b"garbage\r\n\r\n", b"", b"HTTP/1.1 503 No\r\n\r\n"])
+def test_an_odd_answer_means_not_ready(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(answer)
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        assert ready(server.getsockname()[1]) is False
+        serving.join(60)
