@@ -61,12 +61,11 @@ def test_agents_are_named_with_hyphens_or_underscores(name: str) -> None:
 def test_records_are_keyed_as_the_table_of_topics_says() -> None:
     now, call, run = datetime.now(UTC), CallId("c"), RunId(UUID(int=1))
     asked = ToolCallRequested(call_id=call, run_id=str(run), step=1, index=0, tool="t", arguments={}, deadline=None)
+    standing = {"run_id": str(run), "agent": "closer", "conversation_id": "talk", "steps": 0, "waiting_for": []}
     keys = {
         topics.tool_calls("closer"): call_requested("closer", asked, "talk", now, None).key,
         topics.tool_results("closer"): call_closed(call, run, "succeeded", None, None, "talk", now, None).key,
-        topics.RUNS: run_changed(
-            RUN_STARTED, {"run_id": str(run), "agent": "closer", "conversation_id": "talk"}, now
-        ).key,
+        topics.RUNS: run_changed(RUN_STARTED, standing, now).key,
         topics.tasks("closer"): task("closer", "1", "/t", "x", {}, now, "talk").key,
     }
     assert set(keys.values()) == {"talk"}
