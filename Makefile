@@ -25,6 +25,7 @@ check: $(READY)  ## format, lint, types, import rules, generated files, unit tes
 	@$(PY) -m pytest tests/unit
 
 test-kafka: $(READY)  ## integration tests and a short chaos pass on Apache Kafka (needs Java 17 and Maven)
+	@$(PY) -c "from sandbox.broker import resolve; resolve()"
 	@VIOX_TEST_BROKER=apache $(PY) -m pytest tests/integration tests/journeys
 	@$(PY) -m tests.chaos.sweep --broker apache --kills 6 --runs 60
 

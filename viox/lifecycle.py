@@ -14,7 +14,7 @@ from typing import Any
 from shared.errors import BadInput, VioxError
 from viox import deployment
 
-UP_SECONDS = 60.0
+UP_SECONDS = 180.0  # it ends early when all is well or something died; slow machines import for a while
 
 
 def plan(only: str | None, replicas: str | None, broker: str, *, foreground: bool) -> dict[str, Any]:

@@ -55,14 +55,14 @@ def no_waiting() -> list[float]:
     return WAITED
 
 
-def anthropic(server: Any, key: str = KEY, timeout: float = 5) -> Any:
+def anthropic(server: Any, key: str = KEY, timeout: float = 60) -> Any:
     OPENED.append(
         AnthropicModel("claude-sonnet-4-6", api_key=key, base_url=server.url, timeout_seconds=timeout, sleep=note)
     )
     return OPENED[-1]
 
 
-def chat(server: Any, provider: str = "openai", model: str = "gpt-4o", timeout: float = 5) -> Any:
+def chat(server: Any, provider: str = "openai", model: str = "gpt-4o", timeout: float = 60) -> Any:
     OPENED.append(
         OpenAIModel(
             model, provider=provider, api_key=KEY, base_url=f"{server.url}/v1", timeout_seconds=timeout, sleep=note
