@@ -33,7 +33,7 @@ class _Closing:
     meaning: Meaning
 
 
-class Closer:
+class OutcomeWriter:
     """Collects outcomes of attempts and writes them in batches."""
 
     def __init__(self, store: GatewayStore, outbox: Outbox, wait_until: Callable[[datetime], None]) -> None:

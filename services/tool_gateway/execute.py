@@ -12,7 +12,7 @@ from typing import Protocol
 import httpx2
 
 from services.tool_gateway import outcome
-from services.tool_gateway.close import Closer
+from services.tool_gateway.close import OutcomeWriter
 from services.tool_gateway.credentials import Secrets, sign, without_proofs
 from services.tool_gateway.intake import Ready
 from services.tool_gateway.oauth import Tokens
@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 class Executor:
     """Runs calls side by side. Whoever starts one has taken a place at its vendor, which is given back at its end."""
 
-    def __init__(self, sender: Sender, closer: Closer, places: Places) -> None:
+    def __init__(self, sender: Sender, outcomes: OutcomeWriter, places: Places) -> None:
         self._sender = sender
-        self._closer = closer
+        self._outcomes = outcomes
         self._places = places
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, ready: Ready) -> None:
-        """Begin one call; its outcome goes to the closer."""
+        """Begin one call; its outcome goes to the writer of outcomes."""
         task = asyncio.create_task(self._run(ready))
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._ended(done, ready.tool.vendor))
@@ -73,7 +73,7 @@ class Executor:
     def _done(self, ready: Ready, answer: Answer | None, meaning: Meaning, seconds: float) -> None:
         reached("gateway.after_effect_before_outcome")
         metrics.CALL_ATTEMPTS.labels(ready.tool.name, meaning.state).inc()
-        self._closer.submit(ready, answer, meaning, seconds * 1000)
+        self._outcomes.submit(ready, answer, meaning, seconds * 1000)
 
 
 class Connector(Protocol):

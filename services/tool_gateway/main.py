@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 
 from services.tool_gateway import catalogue
-from services.tool_gateway.close import Closer
+from services.tool_gateway.close import OutcomeWriter
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import Mailer
 from services.tool_gateway.credentials import Secrets
@@ -41,13 +41,13 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process.loop("producer", lambda: gateway.producer.run())
     process.loop("publisher", lambda: gateway.outbox.run_publisher())
     process.loop("outbox sweep", lambda: gateway.outbox.run_sweeper())
-    process.loop("closer", lambda: gateway.closer.run())
+    process.loop("outcomes", lambda: gateway.outcomes.run())
     process.loop("resumer", gateway.keep_resuming)
     process.loop("settler", lambda: gateway.settler.run())
     process.loop("catalogue", lambda: gateway.library.follow())
     process.loop("consumer", lambda: gateway.consumer.run())
     process.on_stop(gateway.stop)
-    process.check("ledger", lambda: gateway.closer.problem if gateway.closer else "starting")
+    process.check("ledger", lambda: gateway.outcomes.problem if gateway.outcomes else "starting")
     process.check("kafka", lambda: None if gateway.consumer and gateway.consumer.joined else "not joined the group yet")
     return process
 
@@ -55,7 +55,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
 class _Gateway:
     """The opened parts of the gateway."""
 
-    closer: Closer
+    outcomes: OutcomeWriter
     consumer: Consumer
     doctor: Doctor
     library: Library
@@ -68,7 +68,7 @@ class _Gateway:
         self._secrets = Secrets(values)
         self._guard = Guard.of(values)
         self.producer = Producer(settings, topics.GATEWAY)
-        self.closer = None  # type: ignore[assignment]  # set by start; readiness asks earlier
+        self.outcomes = None  # type: ignore[assignment]  # set by start; readiness asks earlier
         self.consumer = None  # type: ignore[assignment]
 
     async def start(self) -> None:
@@ -90,8 +90,8 @@ class _Gateway:
         sender = Sender(self._wire, secrets, Tokens(secrets, self._tokens_pool, self._wire), others)
         places = Places(4 * settings.concurrency)
         self._resumer = Resumer(tools, secrets, store, self.outbox, self._start_call, places)
-        self.closer = Closer(store, self.outbox, self._resumer.wait_until)
-        self._executor = Executor(sender, self.closer, places)
+        self.outcomes = OutcomeWriter(store, self.outbox, self._resumer.wait_until)
+        self._executor = Executor(sender, self.outcomes, places)
         self._intake = Intake(
             tools, secrets, store, self.outbox, self._executor.start, self._resumer.wait_until, places, self._pool
         )
@@ -115,7 +115,7 @@ class _Gateway:
         await self.consumer.stop()
         self._resumer.stop()
         await self._executor.drain(20)
-        await self.closer.drain(10)
+        await self.outcomes.drain(10)
         await self.outbox.flush()
         await self.producer.stop()
         await self._wire.aclose()

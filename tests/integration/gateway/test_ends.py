@@ -47,7 +47,7 @@ async def cancel(world: World) -> None:
 
 @pytest.mark.rule(9)
 async def test_cancelling_a_run_does_not_hide_what_an_attempt_may_have_done(world: World) -> None:
-    gateway = await world.gateway("closer")
+    gateway = await world.gateway("outcomes")
     change(gateway, SEND, effect="keyed", idempotency=Idempotency("header", "Idempotency-Key"))
     world.fault(world.twilio, "cut_after", method="POST")
     await gateway.intake.accept([wants(SEND, SMS)])
@@ -62,7 +62,7 @@ async def test_cancelling_a_run_does_not_hide_what_an_attempt_may_have_done(worl
 
 @pytest.mark.rule(9)
 async def test_a_call_without_effect_so_far_is_denied_when_its_run_is_cancelled(world: World) -> None:
-    gateway = await world.gateway("closer")
+    gateway = await world.gateway("outcomes")
     world.fault(world.twilio, "429", retry_after=30)
     await gateway.intake.accept([wants(SEND, SMS)])
     assert (await world.state("requested"))["attempt"] == 1
@@ -77,14 +77,14 @@ async def test_a_call_without_effect_so_far_is_denied_when_its_run_is_cancelled(
 async def test_what_a_dead_gateway_was_doing_for_a_cancelled_run_is_not_left_hanging(
     world: World, tool: str, state: str
 ) -> None:
-    gateway = await world.gateway("closer", timeout=60)
+    gateway = await world.gateway("outcomes", timeout=60)
     change(gateway, SEND, effect="keyed", idempotency=Idempotency("header", "Idempotency-Key"))
     world.hanging = (world.twilio if tool == SEND else world.hubspot).app
     await gateway.intake.accept([wants(tool, SMS if tool == SEND else {})])
     await asked(world)
     await gateway.die()
     await cancel(world)
-    await world.gateway("closer", "resumer")
+    await world.gateway("outcomes", "resumer")
     await world.state(state, seconds=60)
     world.hanging = None
     assert (await world.call())["state"] == state
@@ -93,7 +93,7 @@ async def test_what_a_dead_gateway_was_doing_for_a_cancelled_run_is_not_left_han
 @pytest.mark.rule(10)
 async def test_an_answer_that_comes_after_its_attempt_was_given_up_settles_it(world: World) -> None:
     """As when Postgres restarts: for a moment every session is gone, and every executor looks dead."""
-    gateway = await world.gateway("closer", "resumer", timeout=60)
+    gateway = await world.gateway("outcomes", "resumer", timeout=60)
     world.hanging = world.twilio.app
     await gateway.intake.accept([wants(SEND, SMS)])
     await asked(world)
@@ -132,7 +132,7 @@ async def test_calls_whose_commit_was_not_confirmed_are_made_when_they_come_agai
 
 @pytest.mark.rule(12)
 async def test_calls_that_were_held_up_keep_to_their_rate(world: World) -> None:
-    gateway = await world.gateway("closer")
+    gateway = await world.gateway("outcomes")
     change(gateway, "hubspot_list_owners", rate=Rate("slow", per_second=0.01, burst=2))
     await world.admin.execute("insert into pauses (scope, paused_by) values ('all', 'olga')")
     await gateway.intake.accept([wants("hubspot_list_owners", {}, step=n) for n in range(1, 7)])
@@ -149,7 +149,7 @@ async def test_calls_that_were_held_up_keep_to_their_rate(world: World) -> None:
 
 @pytest.mark.rule(12)
 async def test_a_call_that_waited_is_judged_again(world: World) -> None:
-    gateway = await world.gateway("closer")
+    gateway = await world.gateway("outcomes")
     await world.admin.execute("insert into pauses (scope, paused_by) values ('all', 'olga')")
     await gateway.intake.accept([wants(SEND, SMS)])
     gateway.catalogue.take(Catalogue(gateway.catalogue.tools.values(), {"voice": frozenset({SEND})}))
@@ -194,7 +194,7 @@ async def test_an_outcome_that_cannot_be_written_holds_up_no_other(
     await gateway.intake.accept([wants(SEND, SMS), wants("hubspot_list_owners", {}, step=2)])
     await world.state("succeeded", step=2)
     assert "cannot be kept" in (await world.state("unknown"))["error"]
-    assert gateway.closer.problem is None
+    assert gateway.outcomes.problem is None
 
 
 @pytest.mark.rule(9)
@@ -227,7 +227,7 @@ async def test_a_credential_that_a_vendor_says_back_is_not_kept(world: World, mo
 
 
 async def test_two_replicas_do_not_give_one_effect_to_two_calls(world: World) -> None:
-    one, two = await world.gateway("closer"), await world.gateway("closer")
+    one, two = await world.gateway("outcomes"), await world.gateway("outcomes")
     world.fault(world.twilio, "cut_after", method="POST")
     await one.intake.accept([wants(SEND, SMS)])
     await world.state("unknown")

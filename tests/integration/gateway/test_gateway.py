@@ -113,7 +113,7 @@ async def test_repeats_take_no_places_of_a_rate(world: World) -> None:
 
 @pytest.mark.rule(8)
 async def test_a_read_of_a_dead_executor_runs_again(world: World) -> None:
-    dead = await world.gateway("closer")
+    dead = await world.gateway("outcomes")
     world.hanging = world.hubspot.app
     await dead.intake.accept([wants("hubspot_list_owners", {})])
     await world.were_asked()
@@ -125,7 +125,7 @@ async def test_a_read_of_a_dead_executor_runs_again(world: World) -> None:
 
 @pytest.mark.rule(8)
 async def test_a_single_effect_of_a_dead_executor_is_unknown_until_looked_up(world: World) -> None:
-    dead = await world.gateway("closer")
+    dead = await world.gateway("outcomes")
     world.twilio.clock.stop()
     world.fault(world.twilio, "slow", method="POST")
     await dead.intake.accept([wants("twilio_send_message", SMS)])
@@ -143,7 +143,7 @@ async def test_a_lease_that_ran_out_stops_the_first_byte(world: World) -> None:
     from services.tool_gateway.intake import Ready
     from services.tool_gateway.wire import NotSent
 
-    gateway = await world.gateway("closer")
+    gateway = await world.gateway("outcomes")
     tool = gateway.catalogue.tools["twilio_send_message"]
     from services.tool_gateway.encode import prepare
     from services.tool_gateway.intake import _understand
@@ -200,13 +200,13 @@ async def test_absence_counts_only_when_the_request_can_no_longer_arrive(world: 
 
 @pytest.mark.rule(10)
 async def test_an_outcome_that_comes_after_its_attempt_was_taken_over_is_an_incident(world: World) -> None:
-    late = await world.gateway("closer", timeout=60)
+    late = await world.gateway("outcomes", timeout=60)
     world.hubspot.clock.stop()
     world.fault(world.hubspot, "slow")
     await late.intake.accept([wants("hubspot_list_owners", {})])
     await world.were_asked()
     await world.admin.execute("update tool_calls set lease_until = now() - interval '1 second'")
-    await world.gateway("closer", "resumer")
+    await world.gateway("outcomes", "resumer")
     assert (await world.state("succeeded"))["attempt"] == 2
     world.hubspot.clock.go_on()
     await late.executor.drain(60)
@@ -218,7 +218,7 @@ async def test_an_outcome_that_comes_after_its_attempt_was_taken_over_is_an_inci
 
 @pytest.mark.rule(11)
 async def test_a_twin_of_an_unknown_call_is_denied_under_any_identity(world: World) -> None:
-    gateway = await world.gateway("closer")
+    gateway = await world.gateway("outcomes")
     world.fault(world.twilio, "cut_after", method="POST")
     await gateway.intake.accept([wants("twilio_send_message", SMS)])
     await world.state("unknown")
@@ -237,7 +237,7 @@ async def test_a_person_settles_what_no_look_up_can(world: World, postgres: Post
     from shared.store.pool import open_pool
     from viox import store
 
-    gateway = await world.gateway("closer")
+    gateway = await world.gateway("outcomes")
     world.fault(world.twilio, "cut_after", method="POST")
     await gateway.intake.accept([wants("twilio_send_message", SMS)])
     await world.state("unknown")

@@ -95,7 +95,7 @@ def rewritten(gateway: Gateway, **more: Any) -> None:
 
 @pytest.mark.rule(9)
 async def test_a_lost_answer_is_asked_for_again_with_the_bytes_of_the_first_time(bank: Bank) -> None:
-    gateway = await bank.gateway("closer", "resumer")
+    gateway = await bank.gateway("outcomes", "resumer")
     bank.fault(bank.stripe, "cut_after", method="POST")
     await gateway.intake.accept([bank.wish()])
     await bank.state("requested")
@@ -118,14 +118,14 @@ async def test_a_lost_answer_is_asked_for_again_with_the_bytes_of_the_first_time
 
 @pytest.mark.rule(8)
 async def test_a_call_of_a_dead_gateway_is_sent_again_by_another_as_it_was(bank: Bank) -> None:
-    dead = await bank.gateway("closer")
+    dead = await bank.gateway("outcomes")
     bank.stripe.clock.stop()
     bank.fault(bank.stripe, "slow", method="POST")
     await dead.intake.accept([bank.wish()])
     await until(lambda: bank.refunds)
     await dead.die()
     bank.stripe.clock.go_on()
-    other = await bank.gateway("closer")
+    other = await bank.gateway("outcomes")
     rewritten(other)
     other._loops.append(asyncio.create_task(other.resumer.run()))
     row = await bank.state("succeeded")
@@ -138,7 +138,7 @@ async def test_a_call_of_a_dead_gateway_is_sent_again_by_another_as_it_was(bank:
 @pytest.mark.rule(9)
 async def test_a_key_in_use_is_no_refusal(bank: Bank) -> None:
     """The answer took too long, and the repeat met the first attempt still at work: that one may succeed, and did."""
-    gateway = await bank.gateway("closer", "resumer", timeout=1.0)
+    gateway = await bank.gateway("outcomes", "resumer", timeout=1.0)
     bank.stripe.clock.stop()
     bank.fault(bank.stripe, "slow", method="POST")
     await gateway.intake.accept([bank.wish()])
@@ -155,7 +155,7 @@ async def test_a_key_in_use_is_no_refusal(bank: Bank) -> None:
 
 @pytest.mark.rule(9)
 async def test_a_key_that_the_vendor_may_have_forgotten_is_not_used_again(bank: Bank) -> None:
-    gateway = await bank.gateway("closer", "resumer")
+    gateway = await bank.gateway("outcomes", "resumer")
     bank.fault(bank.stripe, "cut_after", method="POST")
     await gateway.intake.accept([bank.wish()])
     await bank.state("requested")
@@ -169,7 +169,7 @@ async def test_a_key_that_the_vendor_may_have_forgotten_is_not_used_again(bank: 
 @pytest.mark.rule(9)
 @pytest.mark.parametrize("key", ["sk_test_revoked", None])
 async def test_a_repeat_that_is_not_let_in_says_nothing_of_the_first_attempt(bank: Bank, key: str | None) -> None:
-    gateway = await bank.gateway("closer", "resumer")
+    gateway = await bank.gateway("outcomes", "resumer")
     bank.fault(bank.stripe, "cut_after", method="POST")
     await gateway.intake.accept([bank.wish()])
     await bank.state("requested")
@@ -186,7 +186,7 @@ async def test_a_repeat_that_is_not_let_in_says_nothing_of_the_first_attempt(ban
 @pytest.mark.rule(9)
 async def test_a_first_attempt_that_is_not_let_in_has_failed(bank: Bank) -> None:
     bank.secrets["STRIPE_API_KEY"] = "sk_test_revoked"
-    gateway = await bank.gateway("closer", "resumer")
+    gateway = await bank.gateway("outcomes", "resumer")
     await gateway.intake.accept([bank.wish()])
     row = await bank.state("failed")
     assert (row["attempt"], row["http_status"]) == (1, 401)
@@ -195,7 +195,7 @@ async def test_a_first_attempt_that_is_not_let_in_has_failed(bank: Bank) -> None
 
 @pytest.mark.rule(9)
 async def test_a_500_is_repeated_under_its_key(bank: Bank) -> None:
-    gateway = await bank.gateway("closer", "resumer")
+    gateway = await bank.gateway("outcomes", "resumer")
     bank.fault(bank.stripe, "500", method="POST")
     await gateway.intake.accept([bank.wish()])
     assert (await bank.state("succeeded"))["attempt"] == 2
@@ -210,7 +210,7 @@ async def test_the_event_that_names_the_key_settles_what_stays_unknown(
 ) -> None:
     """Nothing but errors came back. Either it had happened, and is found; or it had not, and is sent again."""
     monkeypatch.setattr(outcome, "MAX_ATTEMPTS", 2)
-    gateway = await bank.gateway("closer", "resumer")
+    gateway = await bank.gateway("outcomes", "resumer")
     bank.stripe.money.create_refund({"charge": bank.charge, "amount": 700}, "")  # somebody else's, just the same
     bank.stripe.book.commit()
     bank.fault(bank.stripe, first, method="POST")
@@ -229,7 +229,7 @@ async def test_the_event_that_names_the_key_settles_what_stays_unknown(
 
 @pytest.mark.rule(12)
 async def test_429_is_waited_out_as_long_as_the_vendor_says(bank: Bank) -> None:
-    gateway = await bank.gateway("closer", "resumer")
+    gateway = await bank.gateway("outcomes", "resumer")
     bank.fault(bank.stripe, "429", method="POST", retry_after=0.6)
     await gateway.intake.accept([bank.wish()])
     assert (await bank.state("succeeded"))["attempt"] == 2

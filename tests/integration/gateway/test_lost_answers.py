@@ -61,11 +61,11 @@ def contacts_and_decoys(world: World, tool: str) -> str:
 @pytest.mark.parametrize("tool", ONCE)
 async def test_what_happened_is_found_and_not_done_again(world: World, tool: str) -> None:
     contact = contacts_and_decoys(world, tool)
-    gateway = await world.gateway("closer", "resumer")
+    gateway = await world.gateway("outcomes", "resumer")
     world.fault(world.hubspot, "cut_after", method="POST", path=ONCE[tool][0])
     await gateway.intake.accept([wants(tool, arguments(tool, contact))])
     await world.state("unknown")
-    await world.gateway("settler", "resumer", "closer")
+    await world.gateway("settler", "resumer", "outcomes")
     row = await world.state("succeeded")
     (effect,) = world.hubspot.effects
     assert (row["attempt"], json.loads(row["result"])["id"]) == (1, effect["id"])
@@ -133,7 +133,7 @@ def test_every_keyed_effect_of_quickbooks_is_here() -> None:
 @pytest.mark.parametrize("tool", KEYED)
 async def test_a_keyed_effect_is_repeated_as_the_ledger_has_it_and_happens_once(world: World, tool: str) -> None:
     asked = KEYED[tool](prepared_books(world))
-    gateway = await world.gateway("closer", "resumer")
+    gateway = await world.gateway("outcomes", "resumer")
     world.fault(world.quickbooks, "cut_after", method="POST", path="/v3/company/")
     await gateway.intake.accept([wants(tool, asked)])
     await until(lambda: world.quickbooks.effects)

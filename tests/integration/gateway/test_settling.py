@@ -165,7 +165,7 @@ async def test_a_lost_answer_is_found_at_the_vendor(office: Office, tool: str) -
     arguments: Mapping[str, Any] = await PREPARED[tool](office)
     emulator.effects.clear()
     office.fault(emulator, "cut_after", method=TOOLS[tool].method)
-    gateway = await office.gateway("closer")
+    gateway = await office.gateway("outcomes")
     await gateway.intake.accept([wants(tool, dict(arguments))])
     await office.state("unknown")
     assert len(emulator.effects) == 1, "it did happen"

@@ -31,7 +31,7 @@ async def until(world: World, tool: str, wanted: list[str]) -> None:
 
 
 async def test_calls_to_another_vendor_go_on(world: World) -> None:
-    gateway = await world.gateway("closer", timeout=60, per_vendor=PLACES)
+    gateway = await world.gateway("outcomes", timeout=60, per_vendor=PLACES)
     world.hanging = world.hubspot.app
     await gateway.intake.accept([wants("hubspot_create_contact", contact(n), step=n) for n in range(1, 6)])
     gateway.go_on("resumer")
@@ -46,7 +46,7 @@ async def test_calls_to_another_vendor_go_on(world: World) -> None:
 @pytest.mark.rule(9)
 async def test_a_call_that_waits_for_a_place_has_no_lease_that_could_end(world: World) -> None:
     """Else calls that never left would count as unknown after a while."""
-    gateway = await world.gateway("closer", timeout=60, per_vendor=PLACES)
+    gateway = await world.gateway("outcomes", timeout=60, per_vendor=PLACES)
     world.hanging = world.hubspot.app
     await gateway.intake.accept([wants("hubspot_create_contact", contact(n), step=n) for n in range(1, 4)])
     waiting = await world.call(step=3)

@@ -21,7 +21,7 @@ from sandbox.vendors.main import start
 from sandbox.vendors.quickbooks import QuickBooks
 from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN, NUMBER, Twilio
 from services.tool_gateway import catalogue
-from services.tool_gateway.close import Closer
+from services.tool_gateway.close import OutcomeWriter
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import Mailer
 from services.tool_gateway.credentials import Secrets
@@ -91,8 +91,8 @@ class Gateway:
         self.resumer = Resumer(
             self.catalogue, values, self.store, outbox, lambda ready: self.executor.start(ready), places
         )
-        self.closer = Closer(self.store, outbox, self.resumer.wait_until)
-        self.executor = Executor(self.sender, self.closer, places)
+        self.outcomes = OutcomeWriter(self.store, outbox, self.resumer.wait_until)
+        self.executor = Executor(self.sender, self.outcomes, places)
         self.intake = Intake(
             self.catalogue, values, self.store, outbox, self.executor.start, self.resumer.wait_until, places, pool
         )
@@ -101,11 +101,11 @@ class Gateway:
 
     async def start(self, *loops: str) -> None:
         await self.instance.start()
-        self.go_on(*loops or ("closer", "resumer", "settler"))
+        self.go_on(*loops or ("outcomes", "resumer", "settler"))
 
     def go_on(self, *loops: str) -> None:
         """Start these loops, too."""
-        runs = {"closer": self.closer.run, "resumer": self.resumer.run, "settler": self.settler.run}
+        runs = {"outcomes": self.outcomes.run, "resumer": self.resumer.run, "settler": self.settler.run}
         self._loops += [asyncio.create_task(runs[name]()) for name in loops]
 
     async def die(self) -> None:
