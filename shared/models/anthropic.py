@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import anthropic
+import orjson
 
 from shared.models.port import (
     AssistantMessage,
@@ -123,7 +124,9 @@ def _reply(requested: str, answer: Any, latency_ms: float) -> ChatReply:
     opaque = [block for block in blocks if block["type"] not in PLAIN]
     text = "".join(block["text"] for block in blocks if block["type"] == "text")
     refusal = _refusal(answer) if stop == "refusal" else None
-    message = AssistantMessage(text or refusal or "", tuple(calls), PROVIDER, blocks if opaque else None)
+    message = AssistantMessage(
+        text or refusal or "", tuple(calls), PROVIDER, blocks if opaque and _writable(blocks) else None
+    )
     return ChatReply(
         message, stop, requested, answer.model, _usage(answer.usage), getattr(answer, "_request_id", None),
         latency_ms=latency_ms, refusal=refusal,
@@ -132,9 +135,18 @@ def _reply(requested: str, answer: Any, latency_ms: float) -> ChatReply:
 
 def _call(block: Any) -> ModelToolCall:
     given = block["input"]
-    if isinstance(given, dict):
+    if isinstance(given, dict) and _writable(given):
         return ModelToolCall(block["id"], block["name"], given)
     return ModelToolCall(block["id"], block["name"], None, str(given))
+
+
+def _writable(value: Any) -> bool:
+    """Python reads integers of any size, and nothing of ours can write more than 64 bits."""
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _refusal(answer: Any) -> str:

@@ -142,6 +142,14 @@ async def test_malformed_arguments_are_kept_as_they_came(server: Any, arguments:
     assert (call.arguments, call.raw_arguments) == (None, arguments)
 
 
+async def test_a_number_that_nothing_could_write_is_malformed(server: Any) -> None:
+    server.script = [claude(tool_use(1, "look", {"n": 10**40}))]
+    reply = await anthropic(server).complete(request())
+    (call,) = reply.message.calls
+    assert call.arguments is None
+    assert "1000000" in (call.raw_arguments or "")
+
+
 @BOTH
 async def test_a_turn_cut_off_at_the_token_limit_is_not_carried_out(server: Any, make: Any) -> None:
     cut = claude(tool_use(1, "look", {}), stop="max_tokens")
