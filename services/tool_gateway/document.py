@@ -16,7 +16,7 @@ import jsonschema_rs
 
 from services.tool_gateway import limits
 from services.tool_gateway.schema import Bundle, deref, for_models
-from services.tool_gateway.security import credentials_of
+from services.tool_gateway.security import check_agreed, credentials_of
 from services.tool_gateway.tools import (
     Address,
     Body,
@@ -108,9 +108,8 @@ def read_tool(document: Mapping[str, Any], vendor: Mapping[str, Any], path: str,
     if bundle.defs:
         schema["$defs"] = bundle.defs
     url = base_url(document, item, operation)
-    hosts = vendor.get("hosts")
-    if url and hosts is not None and urlsplit(url).hostname not in hosts:
-        raise ValueError(f"its server is on {urlsplit(url).hostname}, which is none of the document's hosts")
+    if url:
+        check_agreed(vendor, url, "its server")
     accept, answer = _accept(document, operation)
     return Tool(
         name=name,

@@ -90,10 +90,11 @@ def import_document(original: Mapping[str, Any], source: str, wish: Wish) -> Imp
     main = urlsplit(server).hostname if server else None
     hosts = sorted({h for h in (main, *wish.hosts) if h})
     about = {"vendor": wish.name, "base_url_setting": f"{prefix}_BASE_URL", "source": source or "file", "hosts": hosts,
+             "https_only": server.startswith("https:"),
              "granted_to": sorted(set(wish.grants)), "error_paths": ERROR_PATHS,
              "rate": {"key": wish.name, "per_second": 10, "burst": 20}}  # fmt: skip
     info = document["info"]
-    ours = ("vendor", "source", "hosts", "granted_to", "connector")
+    ours = ("vendor", "source", "hosts", "https_only", "granted_to", "connector")
     given = info.get("x-viox") or {}
     if not isinstance(given, Mapping):
         raise BadInput("document.invalid", "it is not an object.", field="info.x-viox")

@@ -71,7 +71,7 @@ def _declared(
     grant: Any = "client_credentials" if "clientCredentials" in flows else "refresh_token"
     url = flow["tokenUrl"] if grant == "client_credentials" else flow.get("refreshUrl") or flow["tokenUrl"]
     url = urljoin(_base(document, vendor), url)
-    _check_host(vendor, url)
+    check_agreed(vendor, url, "the token endpoint")
     setting = f"{_upper(vendor['vendor'])}_TOKEN_URL"
     return Credential("oauth2", secrets, oauth=OAuth(grant, url, setting, "basic", tuple(scopes or ())))
 
@@ -82,10 +82,13 @@ def _base(document: Mapping[str, Any], vendor: Mapping[str, Any]) -> str:
     return urljoin(str(vendor.get("source", "")), server)
 
 
-def _check_host(vendor: Mapping[str, Any], url: str) -> None:
-    hosts, host = vendor.get("hosts"), urlsplit(url).hostname
-    if hosts is not None and host not in hosts:
-        raise ValueError(f"the token endpoint is on {host}, which is none of the document's hosts")
+def check_agreed(vendor: Mapping[str, Any], url: str, what: str) -> None:
+    """Raises ValueError unless an imported document may have `what` at this URL: on its hosts, not less safe than its server."""
+    hosts, parts = vendor.get("hosts"), urlsplit(url)
+    if hosts is not None and parts.hostname not in hosts:
+        raise ValueError(f"{what} is on {parts.hostname}, which is none of the document's hosts")
+    if vendor.get("https_only") and parts.scheme != "https":
+        raise ValueError(f"{what} is plain {parts.scheme}, while the document's own is https")
 
 
 def _checked(scheme: str, name: str) -> str:
@@ -96,7 +99,7 @@ def _checked(scheme: str, name: str) -> str:
 def _explicit(given: Mapping[str, Any], vendor: Mapping[str, Any]) -> Credential:
     oauth = given.get("oauth")
     if oauth and oauth["token_url"].startswith("http"):
-        _check_host(vendor, oauth["token_url"])
+        check_agreed(vendor, oauth["token_url"], "the token endpoint")
     return Credential(
         given["scheme"],
         tuple(given["secrets"]),

@@ -262,6 +262,7 @@ def test_what_was_imported_reads_back_the_same() -> None:
         (get(parameters=[{"$ref": "#/components/parameters/none"}]), "leads nowhere"),
         (get(parameters=[{"$ref": "#/components/parameters/loop"}]), "circle"),
         (get(servers=[{"url": "https://evil.example"}]), "none of the document's hosts"),
+        (get(servers=[{"url": "http://shop.example"}]), "plain http"),
         (get(servers=[{"url": "https://shop.example/a/../../b"}]), "climbs"),
         ({"post": {"operationId": "x", "requestBody": {"content": {"application/xml": {"schema": {}}}}}}, "application/xml"),
         ({"$ref": "#/components/pathItems/none"}, "leads nowhere"),
