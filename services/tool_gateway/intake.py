@@ -123,16 +123,18 @@ class Intake:
             if not standing[call.agent, call.call_id].paused
         ]
         may_go = await self._store.take_turns(rated)
-        admitted = [
-            self._admitted(call, verdict, standing[call.agent, call.call_id].paused, may_go.get(call.call_id))
-            for call, verdict in judged
-        ]
+        admitted: list[Admitted] = []
         try:
+            for call, verdict in judged:
+                paused = standing[call.agent, call.call_id].paused
+                admitted.append(self._admitted(call, verdict, paused, may_go.get(call.call_id)))
             fresh = await self._store.intake(admitted)
         except BaseException:
             self._unsure |= {item.call.call_id: (item, started) for item in admitted if item.prepared}
             self._give_back(admitted)
             raise
+        for call_id in fresh:
+            self._unsure.pop(CallId(call_id), None)
         self._give_back(item for item in admitted if item.call.call_id not in fresh)
         reached("gateway.after_intent")
         for item in admitted:

@@ -123,6 +123,7 @@ class Instance:
     async def stop(self) -> None:
         if self._watch:
             self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
         if self._connection and not self._connection.is_closed():
             await self._connection.close()
 

@@ -130,6 +130,31 @@ async def test_calls_whose_commit_was_not_confirmed_are_made_when_they_come_agai
     assert len(world.twilio.effects) == 1
 
 
+@pytest.mark.rule(8)
+async def test_calls_that_were_not_stored_at_first_are_made_once_however_often_they_come(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = await world.gateway("outcomes", timeout=60, per_vendor=1)
+    stored = gateway.store.intake
+
+    async def away(*_: Any) -> set[str]:
+        raise ConnectionResetError("the server went away before it was asked")
+
+    monkeypatch.setattr(gateway.store, "intake", away)
+    for _ in range(3):
+        with pytest.raises(ConnectionResetError):
+            await gateway.intake.accept([wants(SEND, SMS)])
+    monkeypatch.setattr(gateway.store, "intake", stored)
+    world.hanging = world.twilio.app
+    for _ in range(3):  # again while it is being made
+        await gateway.intake.accept([wants(SEND, SMS)])
+    await asked(world)
+    world.hanging = None
+    await world.state("succeeded")
+    await gateway.executor.drain(60)
+    assert len(world.seen) == 1
+
+
 @pytest.mark.rule(12)
 async def test_calls_that_were_held_up_keep_to_their_rate(world: World) -> None:
     gateway = await world.gateway("outcomes")
