@@ -32,6 +32,7 @@ from shared.settings import Settings
 log = logging.getLogger(__name__)
 IDLE_AFTER_SECONDS = 3.0
 IDLE_FETCH_WAIT_MS = 60
+LEAVE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +224,7 @@ class Consumer:
         self._passing = passing
         self._giving_up = False
         self._stop = asyncio.Event()
+        self._left = asyncio.Event()
         self._storing = asyncio.Lock()
         self._offsets: dict[TopicPartition, int] = {}
         self.joined = False
@@ -242,14 +244,20 @@ class Consumer:
                 self._offsets.clear()
                 if consumer is not None:
                     await _leave(consumer)
+        self._left.set()
         await asyncio.Event().wait()  # stopped on purpose: the process ends us
 
     async def stop(self) -> None:
-        """Take nothing new; a batch being stored is stored first, one that cannot be is left for the next start."""
+        """Take nothing new, commit what is stored and leave the group, within some seconds.
+
+        A batch being stored is stored first, one that cannot be is left for the next start.
+        """
         self._stop.set()
         self._giving_up = True
         async with self._storing:
             pass
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._left.wait(), LEAVE_SECONDS)
 
     async def _connect(self) -> AIOKafkaConsumer:
         settings, group = self._settings, self._group
