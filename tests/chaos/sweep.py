@@ -106,7 +106,7 @@ class Sweep:
         (hold / "held").mkdir()
         os.environ.update(
             VIOX_HOME=str(self.home), VIOX_PORT_BASE="0", VIOX_HOLD_DIR=str(hold), VIOX_MODELS="offline",
-            VIOX_LEASE_SECONDS=str(LEASE_SECONDS), VIOX_MAX_ATTEMPTS="30", VIOX_LOG_LEVEL="WARNING",
+            VIOX_LEASE_SECONDS=str(LEASE_SECONDS), VIOX_LOG_LEVEL="WARNING",
         )  # fmt: skip
         from viox import lifecycle
 
