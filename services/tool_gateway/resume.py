@@ -35,6 +35,7 @@ SWEEP_SECONDS = 0.5
 BATCH = 100
 DEFAULT_LEASE = 25.0  # of a tool that says nothing of its time
 TURN_IS_GOOD_SECONDS = 2.0
+OVERDUE_SECONDS = 0.05  # what is due and was not taken is held up by something else: a pause, a place, a neighbour
 
 LOST = {
     "code": "tool.unknown_outcome",
@@ -96,7 +97,8 @@ class Resumer:
     async def _sleep(self) -> None:
         pause = SWEEP_SECONDS
         if self._next is not None:
-            pause = min(max((self._next - datetime.now(UTC)).total_seconds(), 0.005), SWEEP_SECONDS)
+            left = (self._next - datetime.now(UTC)).total_seconds()
+            pause = min(max(left, 0.005) if left > 0 else OVERDUE_SECONDS, SWEEP_SECONDS)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), pause)
         self._wake.clear()
