@@ -62,8 +62,8 @@ on conflict (key) do update set tat = greatest(rate_limits.tat, excluded.tat)
 --     it says for certain how an attempt ended that was given up as unknown: then it settles the call.
 with given as (
     select * from unnest($1::text[], $2::int[], $3::text[], $4::int[], $5::real[], $6::text[], $7::text[],
-                         $8::timestamptz[])
-        as u(call_id, attempt, state, http_status, latency_ms, result, error, not_before)
+                         $8::timestamptz[], $24::text[])
+        as u(call_id, attempt, state, http_status, latency_ms, result, error, not_before, detail)
 ), closed as (
     update tool_calls c
     set state = g.state, http_status = g.http_status, latency_ms = g.latency_ms, result = g.result::json, error = g.error::json,
@@ -73,7 +73,7 @@ with given as (
         closed_at = case when g.state in ('succeeded', 'failed') then clock_timestamp() end
     from given g
     where c.call_id = g.call_id and c.attempt = g.attempt
-      and ((c.state = 'executing' and c.lease_owner = $9) or (c.state = 'unknown' and g.state in ('succeeded', 'failed')))
+      and ((c.state = 'executing' and c.lease_owner = $9) or (c.state = 'unknown' and g.state <> 'unknown' and g.detail::json->>'doubt' is null))
     returning c.call_id
 ), answers as (
     insert into outbox (outbox_id, owner, topic, key, value, headers, source, message_id, receivers)
@@ -98,16 +98,18 @@ select call_id from closed
 
 -- name: claim_due    Calls whose time has come, and repeatable ones whose executor died or overran its lease; of each vendor
 --     no more than it has places: as many as $6 says for those in $5, $4 for any other. Their leases are $2 seconds, but
---     $8 for the tools in $7.
+--     $8 for the tools in $7. The vendors of $9 have no place at all.
 with due as (
     select d.call_id, d.state, d.attempt, d.vendor,
-           row_number() over (partition by d.vendor order by coalesce(d.not_before, d.created_at), d.step, d.idx) as place
+           row_number() over (partition by d.vendor order by coalesce(d.not_before, d.created_at) < now() - $10 * interval '1 second' and d.turn_reserved,
+                                                                 coalesce(d.not_before, d.created_at), d.step, d.idx) as place
     from tool_calls d
     where ((d.state = 'requested' and (d.not_before is null or d.not_before <= now()))
            or (d.state = 'executing' and d.effect in ('read', 'idempotent', 'keyed')
                and (d.lease_until < now() or (d.lease_owner <> $1 and not owner_alive(d.lease_owner)))))
       and not exists (select from pauses p where p.scope in ('all', 'tool:' || d.tool, 'agent:' || d.agent))
       and not exists (select from runs r where r.run_id = d.run_id and r.status in ('cancelled', 'blocked'))
+      and d.vendor <> all($9::text[])
 )
 update tool_calls c
 set state = 'executing', attempt = c.attempt + 1, lease_owner = $1,
@@ -116,7 +118,7 @@ set state = 'executing', attempt = c.attempt + 1, lease_owner = $1,
 where c.call_id in (
     select t.call_id from tool_calls t join due using (call_id, state, attempt)
     left join unnest($5::text[], $6::int[]) as limited(vendor, places) on limited.vendor = due.vendor
-    where due.place <= coalesce(limited.places, $4)
+    where due.place <= coalesce(limited.places, $4) and (t.not_before is null or t.not_before <= now() or t.state = 'executing')
     order by due.place limit $3 for update of t skip locked)
 returning c.*
 
@@ -140,10 +142,13 @@ select min(not_before) from tool_calls where state = 'requested' and not_before 
 -- name: claim_lost    Calls of which nobody can say what happened, and that may not be repeated: single-effect ones whose executor
 --     died or overran its lease; others, too, when their run was ended from outside.
 select d.* from tool_calls d
-where ((d.state = 'executing' and (d.lease_until < now() or not owner_alive(d.lease_owner)))
-       or (d.state = 'requested' and d.attempt > 0 and call_doubtful(d.call_id)))
-  and ((d.state = 'executing' and d.effect = 'once')
-       or (d.effect <> 'read' and exists (select from runs r where r.run_id = d.run_id and r.status in ('cancelled', 'blocked'))))
+where case when d.state = 'executing' then (d.lease_until < now() or not owner_alive(d.lease_owner)) and (d.effect = 'once' or d.effect <> 'read'
+                and exists (select from runs r where r.run_id = d.run_id and r.status in ('cancelled', 'blocked')))
+           when d.state = 'requested' and d.attempt > 0 and d.effect <> 'read'
+                and exists (select from runs r where r.run_id = d.run_id and r.status in ('cancelled', 'blocked'))
+                then call_doubtful(d.call_id)
+           else false end
+  and d.state in ('executing', 'requested')
 limit $1 for update skip locked
 
 -- name: mark_unknown
@@ -189,9 +194,9 @@ where tool = $1 and state = 'succeeded' and closed_at >= $4 and result#>>$2::tex
 update tool_calls set state = $2, result = $3, error = $4, closed_at = clock_timestamp(), unknown_since = null, not_before = null
 where call_id = $1 and state = 'unknown' returning *
 
--- name: try_again    Proven that nothing happened: the call goes back to be sent, as if it had never left.
+-- name: try_again    Proven that attempt $2 did nothing: the call goes back to be sent, as if it had never left.
 update tool_calls set state = 'requested', error = null, unknown_since = null, not_before = now(), turn_reserved = false
-where call_id = $1 and state = 'unknown' returning call_id
+where call_id = $1 and state = 'unknown' and attempt = $2 returning call_id
 
 -- name: enter
 insert into ledger_entries (call_id, attempt, phase, method, url, request_headers, request_body, request_sha256, status,

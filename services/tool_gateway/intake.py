@@ -113,6 +113,7 @@ class Intake:
     ) -> list[tuple[Requested, Record]]:
         """Judge and store; returns those that a faster replica had stored already."""
         started = time.monotonic()
+        self._unsure = {i: (item, at) for i, (item, at) in self._unsure.items() if at + item.lease_seconds > started}
         judged = [
             (call, judge(call, standing[call.agent, call.call_id], self._catalogue)) for call, _ in calls.values()
         ]
@@ -130,7 +131,9 @@ class Intake:
                 admitted.append(self._admitted(call, verdict, paused, may_go.get(call.call_id)))
             fresh = await self._store.intake(admitted)
         except BaseException:
-            self._unsure |= {item.call.call_id: (item, started) for item in admitted if item.prepared}
+            for item in admitted:
+                if item.prepared:
+                    self._unsure.setdefault(item.call.call_id, (item, started))
             self._give_back(admitted)
             raise
         for call_id in fresh:

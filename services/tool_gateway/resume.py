@@ -23,7 +23,7 @@ from services.tool_gateway.judge import judge
 from services.tool_gateway.outcome import MAX_ATTEMPTS
 from services.tool_gateway.places import Places
 from services.tool_gateway.prepared import Prepared
-from services.tool_gateway.store import CallRow, GatewayStore, Intent
+from services.tool_gateway.store import TURN_IS_GOOD_SECONDS, CallRow, GatewayStore, Intent
 from services.tool_gateway.waiting import announce_waiting
 from shared.bus.outbox import Outbox, insert
 from shared.errors import VioxError
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 SWEEP_SECONDS = 0.5
 BATCH = 100
 DEFAULT_LEASE = 25.0  # of a tool that says nothing of its time
-TURN_IS_GOOD_SECONDS = 2.0
 OVERDUE_SECONDS = 0.05  # what is due and was not taken is held up by something else: a pause, a place, a neighbour
 
 LOST = {
@@ -69,6 +68,7 @@ class Resumer:
         self._next: datetime | None = None
         self._wake = asyncio.Event()
         self._stopping = False
+        self._put_back = False
         places.on_free(self._wake.set)
 
     def wait_until(self, moment: datetime) -> None:
@@ -87,8 +87,8 @@ class Resumer:
                 if time.monotonic() - swept >= SWEEP_SECONDS:
                     swept = time.monotonic()
                     await self._give_up_lost()
-                while not self._stopping and await self._send_due() == BATCH:
-                    pass
+                while not self._stopping and (await self._send_due() == BATCH or self._put_back):
+                    pass  # what was put back made room for others
                 self._next = await self._store.next_due(self._places.full())
             except Exception as error:  # noqa: BLE001  # Postgres away: nothing is lost, look again
                 log.warning("sweep of calls failed: %s", error)
@@ -110,7 +110,7 @@ class Resumer:
             claimed = await self._store.claim_due(connection, DEFAULT_LEASE, self._leases(), self._places, BATCH)
             rows = await self._in_turn(connection, claimed)
             standing = await self._store.standing([row.requested() for row in rows], connection) if rows else {}
-            repeats = [row.call_id for row in rows if row.effect == "keyed" and row.attempt > 1]
+            repeats = [row.call_id for row in rows if row.effect != "read" and row.attempt > 1]
             sent_before = await self._store.first_intents(connection, repeats)
             items = []
             for row in rows:
@@ -119,11 +119,11 @@ class Resumer:
                 if verdict.error:
                     await self._end(connection, row, before, verdict.error["code"], verdict.error["message"])
                     continue
-                made = await self._prepared(connection, row, before)
+                made = await self._prepared(connection, row, before if row.effect == "keyed" else None)
                 if made is not None:
                     tool, prepared = made
                     items.append((row, prepared, [{"check": "resumed", "attempt": row.attempt, "passed": True}]))
-                    lease_ends, doubtful = started + lease_seconds(tool), _doubtful(before)
+                    lease_ends, doubtful = started + lease_seconds(tool), row.effect == "keyed" and _doubtful(before)
                     ready.append(Ready(row.requested(), tool, prepared, row.attempt, lease_ends, started, doubtful))
             if items:
                 await self._store.intents(connection, items)
@@ -144,11 +144,11 @@ class Resumer:
 
         A turn reserved earlier is good when it has just come: calls that were held up must not all go at once.
         """
-        just_now = datetime.now(UTC) - timedelta(seconds=TURN_IS_GOOD_SECONDS)
+        now, some = datetime.now(UTC), timedelta(seconds=TURN_IS_GOOD_SECONDS)
         rated = []
         for row in rows:
             tool = self._catalogue.tools.get(row.tool)
-            in_turn = row.turn_reserved and row.not_before is not None and row.not_before >= just_now
+            in_turn = row.turn_reserved and row.not_before is not None and abs(now - row.not_before) <= some
             if tool and tool.rate and not in_turn:
                 rated.append((row.call_id, tool.rate, rate_key(tool.rate, row.arguments)))
         turns = await self._store.take_turns(rated, connection)
@@ -156,6 +156,7 @@ class Resumer:
         if later:
             await self._store.put_back(connection, later)
             self.wait_until(min(later.values()))
+        self._put_back = bool(later)
         return [row for row in rows if row.call_id not in later]
 
     async def _prepared(self, connection: Any, row: CallRow, before: Intent | None) -> tuple[Any, Prepared] | None:

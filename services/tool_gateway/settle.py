@@ -164,7 +164,7 @@ class Settler:
 
     async def _absent(self, row: CallRow) -> None:
         async with self._store.transaction() as connection, connection.transaction():
-            if await self._store.try_again(connection, row.call_id):
+            if await self._store.try_again(connection, row.call_id, row.attempt):
                 await self._store.enter(
                     connection, row.call_id, row.attempt, "settled", detail={"by": "look-up", "absent": True}
                 )

@@ -23,6 +23,7 @@ from shared.store.sql import Queries
 from shared.telemetry.digest import sha256_bytes
 
 SQL = Queries(Path(__file__).with_name("gateway.sql"))
+TURN_IS_GOOD_SECONDS = 2.0  # after it came: calls that were held up longer must not all go at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +275,7 @@ class GatewayStore:
         limited = places.limited()
         rows = await connection.fetch(
             SQL["claim_due"], self.owner, lease, limit, places.most, list(limited), list(limited.values()),
-            list(leases), list(leases.values()),
+            list(leases), list(leases.values()), places.full(), TURN_IS_GOOD_SECONDS,
         )  # fmt: skip
         return [_call_row(row) for row in rows]
 
@@ -338,8 +339,8 @@ class GatewayStore:
         row = await connection.fetchrow(SQL["settle"], call, state, result, error)
         return _call_row(row) if row else None
 
-    async def try_again(self, connection: Any, call: str) -> bool:
-        return await connection.fetchval(SQL["try_again"], call) is not None
+    async def try_again(self, connection: Any, call: str, attempt: int) -> bool:
+        return await connection.fetchval(SQL["try_again"], call, attempt) is not None
 
     async def enter(
         self, connection: Any, call: str, attempt: int, phase: str, *, prepared: Prepared | None = None,

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 SQL = Queries(Path(__file__).with_suffix(".sql"))
 SWEEP_SECONDS = 1.0
 BATCH = 500
+BATCHES = 10  # a sweep, at most
 MOST_TOLD = 200
 
 ADDRESSEE = "addressee"  # the receiver of an addressed event is whoever `routes` says
@@ -79,7 +80,7 @@ class Outbox:
         self._queue: asyncio.Queue[Outgoing] = asyncio.Queue(maxsize=20_000)
         self._acknowledged: list[UUID] = []
         self._wake = asyncio.Event()
-        self._connected = False
+        self._connected = True  # what waits from before our start has its own time
         self._told: set[str] = set()
 
     def publish(self, rows: Iterable[Outgoing]) -> None:
@@ -114,14 +115,8 @@ class Outbox:
     async def sweep(self) -> int:
         """One pass: forget what was received, send the rest again. Returns how many were sent.
 
-        While there is no broker nothing is sent, and nothing counts as an attempt; once there is, all goes at once.
+        While there is no broker nothing is sent, and nothing counts as an attempt; once there is again, all goes at once.
         """
-        sent = 0
-        while (found := await self._sweep_batch()) == BATCH:
-            sent += found
-        return sent + found
-
-    async def _sweep_batch(self) -> int:
         acknowledged, self._acknowledged = self._acknowledged, []
         async with self._pool.acquire() as connection:
             if acknowledged:
@@ -132,7 +127,15 @@ class Outbox:
                 return 0
             if not before:
                 await connection.execute(SQL["bring_forward"], self.owner)
-            due = await connection.fetch(SQL["claim_due"], self.owner, BATCH)
+        sent = 0
+        for _ in range(BATCHES):
+            sent += (found := await self._send_batch())
+            if found < BATCH:
+                break
+        return sent
+
+    async def _send_batch(self) -> int:
+        due = await self._pool.fetch(SQL["claim_due"], self.owner, BATCH)
         for record in due:
             headers = headers_from_json(record["headers"])
             await self._send(

@@ -24,6 +24,7 @@ Connection = Any  # asyncpg's pool proxy and plain connections share one interfa
 
 INSTANCE_LOCK_CLASS = 7001
 ANSWER_SECONDS = 2.0
+CONNECT_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 
@@ -128,12 +129,19 @@ class Instance:
             await self._connection.close()
 
     async def _connect(self) -> None:
-        self._connection = await asyncpg.connect(
+        """A session counts once it has everything: the lock, which the one before may hold for a while, and the listeners."""
+        made: Any = await asyncpg.connect(
             self._dsn, server_settings={"application_name": f"{self._service} instance"}, timeout=5
         )
-        await self._connection.fetchval("select pg_advisory_lock($1, $2)", INSTANCE_LOCK_CLASS, self.number)
-        for channel, wake in self._listeners.items():
-            await self._connection.add_listener(channel, lambda *_args, wake=wake: wake())
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await made.fetchval("select pg_advisory_lock($1, $2)", INSTANCE_LOCK_CLASS, self.number)
+                for channel, wake in self._listeners.items():
+                    await made.add_listener(channel, lambda *_args, wake=wake: wake())
+        except BaseException:
+            made.terminate()
+            raise
+        self._connection = made
 
     async def _keep(self) -> None:
         """Reconnect when the session is gone. Leases held meanwhile may be taken; versions guard the commits.

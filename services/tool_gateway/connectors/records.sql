@@ -1,6 +1,7 @@
 -- name: put_record    Merge into a record; null takes a property away. The same call twice changes it once.
 with fresh as (
-    insert into record_writes (call_id, entity) values ($3, $1) on conflict do nothing returning call_id
+    insert into record_writes (call_id, entity) select $3, $1
+    where not exists (select from records where entity = $1 and source_call = $3) on conflict do nothing returning call_id
 ), put as (
     insert into records as r (entity, data, source_call) select $1, jsonb_strip_nulls($2::jsonb), call_id from fresh
     on conflict (entity) do update

@@ -108,6 +108,47 @@ async def test_an_answer_that_comes_after_its_attempt_was_given_up_settles_it(wo
     assert await world.admin.fetchval("select count(*) from outbox where message_id = $1", CALL) == 1
 
 
+@pytest.mark.rule(9)
+async def test_a_late_answer_that_nothing_happened_has_the_call_tried_again(world: World) -> None:
+    gateway = await world.gateway("outcomes", "resumer", timeout=60)
+    world.hanging = world.twilio.app
+    world.fault(world.twilio, "429", retry_after=0.2)
+    await gateway.intake.accept([wants(SEND, SMS)])
+    await asked(world)
+    await world.admin.execute("update tool_calls set lease_until = now() - interval '1 second'")
+    await world.state("unknown")
+    world.hanging = None
+    assert (await world.state("succeeded"))["attempt"] == 2
+    assert len(world.twilio.effects) == 1
+
+
+@pytest.mark.rule(9)
+async def test_a_look_up_says_nothing_of_an_attempt_that_came_after_it(world: World) -> None:
+    gateway = await world.gateway("outcomes")
+    world.fault(world.twilio, "cut_after", method="POST")
+    await gateway.intake.accept([wants(SEND, SMS)])
+    await world.state("unknown")
+    (old,) = await gateway.store.claim_unknown(5, 1.0, [])
+    await world.admin.execute("update tool_calls set attempt = 2")
+    await gateway.settler._absent(old)
+    assert (await world.call())["state"] == "unknown"
+    (new,) = [replace(old, attempt=2)]
+    await gateway.settler._absent(new)
+    assert (await world.call())["state"] == "requested"
+
+
+@pytest.mark.rule(9)
+async def test_a_repeat_that_may_not_be_made_any_more_leaves_the_doubt(world: World) -> None:
+    gateway = await world.gateway("outcomes")
+    change(gateway, SEND, effect="idempotent")
+    world.fault(world.twilio, "cut_after", method="POST")
+    await gateway.intake.accept([wants(SEND, SMS)])
+    await world.state("requested")
+    gateway.catalogue.take(Catalogue(gateway.catalogue.tools.values(), {"voice": frozenset({SEND})}))
+    gateway.go_on("resumer")
+    assert "not_granted" in (await world.state("unknown"))["error"]
+
+
 @pytest.mark.rule(8)
 async def test_calls_whose_commit_was_not_confirmed_are_made_when_they_come_again(
     world: World, monkeypatch: pytest.MonkeyPatch
