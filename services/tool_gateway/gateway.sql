@@ -142,13 +142,12 @@ select min(not_before) from tool_calls where state = 'requested' and not_before 
 -- name: claim_lost    Calls of which nobody can say what happened, and that may not be repeated: single-effect ones whose executor
 --     died or overran its lease; others, too, when their run was ended from outside.
 select d.* from tool_calls d
-where case when d.state = 'executing' then (d.lease_until < now() or not owner_alive(d.lease_owner)) and (d.effect = 'once' or d.effect <> 'read'
-                and exists (select from runs r where r.run_id = d.run_id and r.status in ('cancelled', 'blocked')))
-           when d.state = 'requested' and d.attempt > 0 and d.effect <> 'read'
-                and exists (select from runs r where r.run_id = d.run_id and r.status in ('cancelled', 'blocked'))
-                then call_doubtful(d.call_id)
-           else false end
-  and d.state in ('executing', 'requested')
+where d.state in ('executing', 'requested') and d.effect <> 'read'
+  and case when d.state = 'executing' and d.effect = 'once' then true
+           else exists (select from runs r where r.run_id = d.run_id and r.status in ('cancelled', 'blocked')) end
+  and case when d.state = 'executing' then d.lease_until < now() or not owner_alive(d.lease_owner)
+           when d.attempt > 0 and exists (select from runs r where r.run_id = d.run_id and r.status in ('cancelled', 'blocked'))
+                then call_doubtful(d.call_id) end
 limit $1 for update skip locked
 
 -- name: mark_unknown

@@ -68,7 +68,6 @@ class Resumer:
         self._next: datetime | None = None
         self._wake = asyncio.Event()
         self._stopping = False
-        self._put_back = False
         places.on_free(self._wake.set)
 
     def wait_until(self, moment: datetime) -> None:
@@ -87,8 +86,8 @@ class Resumer:
                 if time.monotonic() - swept >= SWEEP_SECONDS:
                     swept = time.monotonic()
                     await self._give_up_lost()
-                while not self._stopping and (await self._send_due() == BATCH or self._put_back):
-                    pass  # what was put back made room for others
+                while not self._stopping and await self._send_due():
+                    pass
                 self._next = await self._store.next_due(self._places.full())
             except Exception as error:  # noqa: BLE001  # Postgres away: nothing is lost, look again
                 log.warning("sweep of calls failed: %s", error)
@@ -103,7 +102,8 @@ class Resumer:
             await asyncio.wait_for(self._wake.wait(), pause)
         self._wake.clear()
 
-    async def _send_due(self) -> int:
+    async def _send_due(self) -> bool:
+        """Send a batch. Whether there may be more: it was a full one, or what was put back made room for others."""
         started = time.monotonic()
         ready: list[Ready] = []
         async with self._store.transaction() as connection, connection.transaction():
@@ -132,7 +132,7 @@ class Resumer:
         for one in ready:
             self._places.take(one.tool.vendor)
             self._execute(one)
-        return len(claimed)
+        return len(claimed) == BATCH or len(rows) < len(claimed)
 
     def _leases(self) -> dict[str, float]:
         """Tools whose leases are not the default one."""
@@ -156,7 +156,6 @@ class Resumer:
         if later:
             await self._store.put_back(connection, later)
             self.wait_until(min(later.values()))
-        self._put_back = bool(later)
         return [row for row in rows if row.call_id not in later]
 
     async def _prepared(self, connection: Any, row: CallRow, before: Intent | None) -> tuple[Any, Prepared] | None:

@@ -173,9 +173,8 @@ class Outbox:
             return
         if error := done.exception():
             metrics.MESSAGES_NOT_SENT.labels(self.owner, row.topic, type(error).__name__).inc()
-            if (said := f"{row.topic}: {type(error).__name__}: {error}") not in self._told and len(
-                self._told
-            ) < MOST_TOLD:
+            said = f"{row.topic}: {type(error).__name__}: {error}"
+            if said not in self._told and len(self._told) < MOST_TOLD:
                 self._told.add(said)
                 log.warning("outbox: a message was not taken by the broker and will be sent again: %s", said)
             return
