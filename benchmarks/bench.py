@@ -75,9 +75,12 @@ class Bench:
             before.wait(20)
         port = free_ports(1)[0]
         environment = self._services() | {
-            "VIOX_POSTGRES_DSN": self._postgres.dsn("viox_gateway"), "VIOX_CATALOGUE": documents,
-            "BENCH_BASE_URL": f"http://127.0.0.1:{self._stub_port}", "VIOX_ALLOW_LOOPBACK": "1", "VIOX_HTTP_PORT": str(port),
-        }  # fmt: skip
+            "VIOX_POSTGRES_DSN": self._postgres.dsn("viox_gateway"),
+            "VIOX_CATALOGUE": documents,
+            "BENCH_BASE_URL": f"http://127.0.0.1:{self._stub_port}",
+            "VIOX_ALLOW_LOOPBACK": "1",
+            "VIOX_HTTP_PORT": str(port),
+        }
         self._spawn("gateway", [sys.executable, "-m", "services.tool_gateway.main"], environment)
         _until(lambda: _ready(port))
 
@@ -85,8 +88,9 @@ class Bench:
         ports = free_ports(self._agents)
         for number, port in enumerate(ports, 1):
             environment = self._services() | {
-                "VIOX_POSTGRES_DSN": self._postgres.dsn("viox_builder"), "VIOX_HTTP_PORT": str(port)
-            }  # fmt: skip
+                "VIOX_POSTGRES_DSN": self._postgres.dsn("viox_builder"),
+                "VIOX_HTTP_PORT": str(port),
+            }
             self._spawn(f"agent {number}", [sys.executable, "-m", "benchmarks.agent"], environment)
         for port in ports:
             _until(lambda port=port: _ready(port))  # type: ignore[misc]
@@ -99,8 +103,10 @@ class Bench:
         (echo,) = read_document(HERE / "stub.yaml")
         found = self.results["catalogue"] = large.measure(self._large, echo)
         costs = ", ".join(f"{us:.0f} µs with {n}" for n, us in found["judge_and_prepare_us"].items())
-        say(f"import of {found['tools']} operations ({found['document_bytes'] / 1e6:.1f} MB)   parsed {found['parse_seconds']:.1f} s   "
-            f"imported {found['import_seconds']:.1f} s   {found['bytes_per_tool'] / 1024:.0f} kB a tool")  # fmt: skip
+        say(
+            f"import of {found['tools']} operations ({found['document_bytes'] / 1e6:.1f} MB)   parsed {found['parse_seconds']:.1f} s   "
+            f"imported {found['import_seconds']:.1f} s   {found['bytes_per_tool'] / 1024:.0f} kB a tool"
+        )
         say(f"judging and preparing a call                  {costs}")
 
     def stop(self) -> None:
@@ -174,9 +180,10 @@ class Bench:
 
     async def _assigned(self, topic: str) -> Any:
         consumer = AIOKafkaConsumer(
-            **client_settings(self.settings), fetch_max_wait_ms=self.settings.kafka_fetch_max_wait_ms,
+            **client_settings(self.settings),
+            fetch_max_wait_ms=self.settings.kafka_fetch_max_wait_ms,
             auto_offset_reset="latest",
-        )  # fmt: skip
+        )
         await consumer.start()
         from aiokafka import TopicPartition
 
@@ -194,13 +201,19 @@ class Bench:
         run = run_id(ABSENT, "/bench", name)
         await self._pool.execute(
             "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)"
-            " values ($1, $2, $1, 'g', 'running', '/bench', 'gateway', 'bench')", run, ABSENT,
-        )  # fmt: skip
+            " values ($1, $2, $1, 'g', 'running', '/bench', 'gateway', 'bench')",
+            run,
+            ABSENT,
+        )
         for number in range(count):
             call = ToolCallRequested(
-                call_id=call_id(run, number, 0), run_id=str(run), step=number, index=0, tool="bench_echo",
+                call_id=call_id(run, number, 0),
+                run_id=str(run),
+                step=number,
+                index=0,
+                tool="bench_echo",
                 arguments={"n": number, "text": "x" * 100},
-            )  # fmt: skip
+            )
             message = call_requested(ABSENT, call, f"g{number % 50}", datetime.now(UTC), None)
             key, value, headers = message.to_kafka()
             await self._producer.send(topics.tool_calls(ABSENT), value, key=key, headers=headers)
@@ -215,12 +228,16 @@ class Bench:
         after = await self._counters(["gateway"])
         await self._pool.execute("delete from outbox")  # or they would be sent again and again, with nobody there
         self.results[name] = {
-            "calls": count, "per_second": count / seconds, "cpu_ms_per_call": (after["cpu"] - before["cpu"]) * 1000 / count,
+            "calls": count,
+            "per_second": count / seconds,
+            "cpu_ms_per_call": (after["cpu"] - before["cpu"]) * 1000 / count,
             "rows_per_call": (after["rows"] - before["rows"]) / count,
             "wal_bytes_per_call": (after["wal"] - before["wal"]) / count,
-        }  # fmt: skip
-        say(f"{name} alone, {count} calls, full ledger      {count / seconds:7.0f} calls/s   "
-            f"{self.results[name]['cpu_ms_per_call']:.2f} ms CPU a call")  # fmt: skip
+        }
+        say(
+            f"{name} alone, {count} calls, full ledger      {count / seconds:7.0f} calls/s   "
+            f"{self.results[name]['cpu_ms_per_call']:.2f} ms CPU a call"
+        )
 
     # -- whole runs ----------------------------------------------------------------------------------------------------
 
@@ -267,15 +284,19 @@ class Bench:
         after = await self._counters(names)
         total = calls * count
         found |= {
-            "calls": calls, "in_flight": flight, "agent_processes": self._agents,
+            "calls": calls,
+            "in_flight": flight,
+            "agent_processes": self._agents,
             "cpu_ms_per_call": (after["cpu"] - before["cpu"]) * 1000 / total,
             "rows_per_call": (after["rows"] - before["rows"]) / total,
             "wal_bytes_per_call": (after["wal"] - before["wal"]) / total,
-        }  # fmt: skip
+        }
         base = self.results["echo"].get(str(flight), self.results["echo"]["16"])
         found["p50_ratio_to_limit"] = found["p50_ms"] / base["p50_ms"]
-        say(f"runs of {calls:>3} calls, {flight:>2} in flight          {_line(found)}   x{found['p50_ratio_to_limit']:.1f} of the limit   "
-            f"{found['cpu_ms_per_call']:.1f} ms CPU, {found['rows_per_call']:.1f} rows, {found['wal_bytes_per_call']:.0f} B a call")  # fmt: skip
+        say(
+            f"runs of {calls:>3} calls, {flight:>2} in flight          {_line(found)}   x{found['p50_ratio_to_limit']:.1f} of the limit   "
+            f"{found['cpu_ms_per_call']:.1f} ms CPU, {found['rows_per_call']:.1f} rows, {found['wal_bytes_per_call']:.0f} B a call"
+        )
         return found
 
     async def _tell_what_hangs(self, run: str) -> None:
@@ -303,9 +324,11 @@ class Bench:
         seconds = time.monotonic() - started
         ordered = sorted(times)
         return {
-            "count": count, "p50_ms": statistics.median(ordered), "p99_ms": ordered[min(int(0.99 * count), count - 1)],
+            "count": count,
+            "p50_ms": statistics.median(ordered),
+            "p99_ms": ordered[min(int(0.99 * count), count - 1)],
             "per_second": count / seconds,
-        }  # fmt: skip
+        }
 
     async def _counters(self, names: list[str]) -> dict[str, float]:
         await asyncio.sleep(1.2)  # Postgres reports its counters once a second

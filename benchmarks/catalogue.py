@@ -29,8 +29,13 @@ STANDING = Standing(twin_unknown=False, run_over=False, paused=False)
 
 def large_document(operations: int = OPERATIONS) -> dict[str, Any]:
     """An OpenAPI document of that many operations with references, recursion and combined schemas."""
-    node = {"type": "object", "properties": {"name": {"type": "string", "description": "A name. " * 10},
-            "children": {"type": "array", "items": {"$ref": "#/components/schemas/Node"}}}}  # fmt: skip
+    node = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "description": "A name. " * 10},
+            "children": {"type": "array", "items": {"$ref": "#/components/schemas/Node"}},
+        },
+    }
     paged = {
         "type": "object",
         "properties": {
@@ -40,17 +45,31 @@ def large_document(operations: int = OPERATIONS) -> dict[str, Any]:
     }
     paths = {}
     for number in range(operations):
-        body = {"allOf": [{"$ref": "#/components/schemas/Paged"}, {"type": "object", "required": ["root"],
-                "properties": {"root": {"$ref": "#/components/schemas/Node"}, f"extra{number}": {"type": "string"}}}]}  # fmt: skip
+        body = {
+            "allOf": [
+                {"$ref": "#/components/schemas/Paged"},
+                {
+                    "type": "object",
+                    "required": ["root"],
+                    "properties": {"root": {"$ref": "#/components/schemas/Node"}, f"extra{number}": {"type": "string"}},
+                },
+            ]
+        }
         paths[f"/things{number}/{{id}}"] = {
             "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}],
-            "post": {"operationId": f"change{number}", "summary": f"Change thing {number}.",
-                     "requestBody": {"content": {"application/json": {"schema": body}}}},
-        }  # fmt: skip
+            "post": {
+                "operationId": f"change{number}",
+                "summary": f"Change thing {number}.",
+                "requestBody": {"content": {"application/json": {"schema": body}}},
+            },
+        }
     return {
-        "openapi": "3.1.0", "info": {"title": "Large", "version": "1"}, "servers": [{"url": "https://large.example"}],
-        "paths": paths, "components": {"schemas": {"Node": node, "Paged": paged}},
-    }  # fmt: skip
+        "openapi": "3.1.0",
+        "info": {"title": "Large", "version": "1"},
+        "servers": [{"url": "https://large.example"}],
+        "paths": paths,
+        "components": {"schemas": {"Node": node, "Paged": paged}},
+    }
 
 
 def measure(file: Path, echo: Tool) -> dict[str, Any]:
@@ -70,17 +89,33 @@ def measure(file: Path, echo: Tool) -> dict[str, Any]:
     large = Catalogue([echo, *tools], {"builder": frozenset({echo.name})})
     secrets = Secrets({})
     return {
-        "tools": len(made.tools), "parse_seconds": parsed_at - began, "import_seconds": imported_at - parsed_at,
-        "bytes_per_tool": memory / len(tools), "document_bytes": len(raw),
-        "judge_and_prepare_us": {"1 tool": _per_call(small, secrets), f"{len(large.tools)} tools": _per_call(large, secrets)},
-    }  # fmt: skip
+        "tools": len(made.tools),
+        "parse_seconds": parsed_at - began,
+        "import_seconds": imported_at - parsed_at,
+        "bytes_per_tool": memory / len(tools),
+        "document_bytes": len(raw),
+        "judge_and_prepare_us": {
+            "1 tool": _per_call(small, secrets),
+            f"{len(large.tools)} tools": _per_call(large, secrets),
+        },
+    }
 
 
 def _per_call(catalogue: Catalogue, secrets: Secrets) -> float:
     """Microseconds to judge a call and to build its request."""
     arguments: Mapping[str, Any] = {"n": 1, "text": "x" * 100}
-    call = Requested(CallId(call_id(RUN, 1, 0)), RUN, 1, 0, "builder", thread_id("builder", "c"), "c", "bench_echo",
-                     dict(arguments), None)  # fmt: skip
+    call = Requested(
+        CallId(call_id(RUN, 1, 0)),
+        RUN,
+        1,
+        0,
+        "builder",
+        thread_id("builder", "c"),
+        "c",
+        "bench_echo",
+        dict(arguments),
+        None,
+    )
     started = time.perf_counter()
     for _ in range(CALLS):
         verdict = judge(call, STANDING, catalogue)

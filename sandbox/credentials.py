@@ -18,9 +18,15 @@ from sandbox.vendors import airtable, business, elevenlabs, hubspot, mail, make,
 GATEWAY = "gateway"
 EMULATED = ("hubspot", "twilio", "airtable", "stripe", "quickbooks", "elevenlabs", "make", "n8n", "business", "mail")
 MODEL_NAMES = (
-    "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL", "GEMINI_API_KEY", "GEMINI_BASE_URL",
-    "MISTRAL_API_KEY", "MISTRAL_BASE_URL",
-)  # fmt: skip
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_BASE_URL",
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "GEMINI_API_KEY",
+    "GEMINI_BASE_URL",
+    "MISTRAL_API_KEY",
+    "MISTRAL_BASE_URL",
+)
 MODEL_KEYS = tuple(name for name in MODEL_NAMES if name.endswith("_KEY"))
 # Of VioX OS's own settings those that only the gateway may know, `<NAME>_FILE` included.
 GATEWAYS_OWN = ("VIOX_SECRET_KEY", "VIOX_SECRETS_DIR", "VIOX_QUERY_DSN", "VIOX_OPERATOR_TOKEN")
@@ -43,24 +49,54 @@ def for_gateway(ports: Mapping[str, int], environment: Mapping[str, str], home: 
     at = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     invented = (
         {"HUBSPOT_ACCESS_TOKEN": hubspot.TOKEN, "HUBSPOT_BASE_URL": at["hubspot"]},
-        {"TWILIO_ACCOUNT_SID": twilio.ACCOUNT, "TWILIO_AUTH_TOKEN": twilio.AUTH_TOKEN, "TWILIO_FROM": twilio.NUMBER,
-         "TWILIO_BASE_URL": at["twilio"], "TWILIO_LOOKUPS_BASE_URL": at["twilio"]},
+        {
+            "TWILIO_ACCOUNT_SID": twilio.ACCOUNT,
+            "TWILIO_AUTH_TOKEN": twilio.AUTH_TOKEN,
+            "TWILIO_FROM": twilio.NUMBER,
+            "TWILIO_BASE_URL": at["twilio"],
+            "TWILIO_LOOKUPS_BASE_URL": at["twilio"],
+        },
         {"AIRTABLE_API_KEY": airtable.TOKEN, "AIRTABLE_BASE_URL": at["airtable"]},
         {"STRIPE_API_KEY": stripe.API_KEY, "STRIPE_BASE_URL": at["stripe"]},
-        {"QUICKBOOKS_CLIENT_ID": quickbooks.CLIENT_ID, "QUICKBOOKS_CLIENT_SECRET": quickbooks.CLIENT_SECRET,
-         "QUICKBOOKS_REFRESH_TOKEN": quickbooks.REFRESH_TOKEN, "QUICKBOOKS_REALM_ID": quickbooks.REALM_ID,
-         "QUICKBOOKS_BASE_URL": at["quickbooks"], "QUICKBOOKS_TOKEN_URL": at["quickbooks"] + "/oauth2/v1/tokens/bearer"},
-        {"ELEVENLABS_API_KEY": elevenlabs.API_KEY, "ELEVENLABS_AGENT_ID": elevenlabs.AGENT_ID,
-         "ELEVENLABS_PHONE_NUMBER_ID": elevenlabs.PHONE_NUMBER_ID, "ELEVENLABS_BASE_URL": at["elevenlabs"]},
-        {"MAKE_API_KEY": make.API_KEY, "MAKE_ORGANIZATION_ID": str(make.ORGANIZATION_ID), "MAKE_BASE_URL": at["make"] + "/api/v2"},
+        {
+            "QUICKBOOKS_CLIENT_ID": quickbooks.CLIENT_ID,
+            "QUICKBOOKS_CLIENT_SECRET": quickbooks.CLIENT_SECRET,
+            "QUICKBOOKS_REFRESH_TOKEN": quickbooks.REFRESH_TOKEN,
+            "QUICKBOOKS_REALM_ID": quickbooks.REALM_ID,
+            "QUICKBOOKS_BASE_URL": at["quickbooks"],
+            "QUICKBOOKS_TOKEN_URL": at["quickbooks"] + "/oauth2/v1/tokens/bearer",
+        },
+        {
+            "ELEVENLABS_API_KEY": elevenlabs.API_KEY,
+            "ELEVENLABS_AGENT_ID": elevenlabs.AGENT_ID,
+            "ELEVENLABS_PHONE_NUMBER_ID": elevenlabs.PHONE_NUMBER_ID,
+            "ELEVENLABS_BASE_URL": at["elevenlabs"],
+        },
+        {
+            "MAKE_API_KEY": make.API_KEY,
+            "MAKE_ORGANIZATION_ID": str(make.ORGANIZATION_ID),
+            "MAKE_BASE_URL": at["make"] + "/api/v2",
+        },
         {"N8N_API_KEY": n8n.API_KEY, "N8N_BASE_URL": at["n8n"]},
-        {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(ports["smtp"]), "SMTP_USERNAME": mail.USER, "SMTP_TLS": "none",
-         "SMTP_PASSWORD": mail.PASSWORD, "SMTP_FROM": "Sandbox Business <office@sandbox.example>"},
-        {"NORTHWIND_APIKEY": business.API_KEY, "NORTHWIND_BASE_URL": at["business"] + business.ROOT,
-         "NORTHWIND_TOKEN_URL": at["business"] + "/oauth/token", "NORTHWIND_PURCHASING_CLIENT_ID": business.CLIENT_ID,
-         "NORTHWIND_PURCHASING_CLIENT_SECRET": business.CLIENT_SECRET, "NORTHWIND_FLEET_USER": business.BASIC_USER,
-         "NORTHWIND_FLEET_PASSWORD": business.BASIC_PASSWORD, "NORTHWIND_PAYROLL": business.BEARER_TOKEN},
-    )  # fmt: skip
+        {
+            "SMTP_HOST": "127.0.0.1",
+            "SMTP_PORT": str(ports["smtp"]),
+            "SMTP_USERNAME": mail.USER,
+            "SMTP_TLS": "none",
+            "SMTP_PASSWORD": mail.PASSWORD,
+            "SMTP_FROM": "Sandbox Business <office@sandbox.example>",
+        },
+        {
+            "NORTHWIND_APIKEY": business.API_KEY,
+            "NORTHWIND_BASE_URL": at["business"] + business.ROOT,
+            "NORTHWIND_TOKEN_URL": at["business"] + "/oauth/token",
+            "NORTHWIND_PURCHASING_CLIENT_ID": business.CLIENT_ID,
+            "NORTHWIND_PURCHASING_CLIENT_SECRET": business.CLIENT_SECRET,
+            "NORTHWIND_FLEET_USER": business.BASIC_USER,
+            "NORTHWIND_FLEET_PASSWORD": business.BASIC_PASSWORD,
+            "NORTHWIND_PAYROLL": business.BEARER_TOKEN,
+        },
+    )
     chosen: dict[str, str] = {}
     for values in invented:
         real = {*values, "HUBSPOT_CLIENT_ID"} if "HUBSPOT_ACCESS_TOKEN" in values else values

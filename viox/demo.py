@@ -228,8 +228,10 @@ def _quantile(values: Sequence[float], q: float) -> float:
 
 def _print(summary: dict[str, Any]) -> None:
     say = output.say
-    say(f"\n{summary['events']} events, {sum(summary['runs'].values())} runs, {summary['tool_calls']} tool calls "
-        f"in {summary['seconds']} s; models: {', '.join(summary['models'])}")  # fmt: skip
+    say(
+        f"\n{summary['events']} events, {sum(summary['runs'].values())} runs, {summary['tool_calls']} tool calls "
+        f"in {summary['seconds']} s; models: {', '.join(summary['models'])}"
+    )
     output.table(["agent and status", "runs"], sorted(summary["runs"].items()), empty="no runs")
     say()
     rows = [(tool, v["count"], v["p50"], v["p99"]) for tool, v in summary["latency_ms"].items()]

@@ -44,9 +44,11 @@ def dsn(role: str = CLI_ROLE) -> str:
     running = state()
     if running is None:
         raise Unavailable(
-            "stack.not_running", "no stack runs here.", field="VIOX_HOME",
+            "stack.not_running",
+            "no stack runs here.",
+            field="VIOX_HOME",
             remedy="Start one with `viox up`, or set VIOX_POSTGRES_DSN.",
-        )  # fmt: skip
+        )
     if running["postgres_dsn"]:
         return str(running["postgres_dsn"])
     from sandbox.postgres import Postgres

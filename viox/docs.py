@@ -83,8 +83,10 @@ def _types_on(topic: str) -> list[str]:
         return [messages.CALL_REQUESTED]
     if topic.startswith(topics.TOOL_RESULTS):
         return [messages.CALL_CLOSED]
-    fixed = {topics.RUNS: [messages.RUN_STARTED, messages.RUN_WAITING, messages.RUN_FINISHED],
-             topics.DEAD_LETTERS: [messages.DEAD_LETTER]}  # fmt: skip
+    fixed = {
+        topics.RUNS: [messages.RUN_STARTED, messages.RUN_WAITING, messages.RUN_FINISHED],
+        topics.DEAD_LETTERS: [messages.DEAD_LETTER],
+    }
     return fixed.get(topic, [])
 
 
@@ -130,10 +132,23 @@ def _events() -> str:
     ]
     own = [f"| `{n}` | {about} | [schema](schemas/{n}.json) |" for n, (_, about) in OWN.items() if n not in REGISTRY]
     return HEAD + "\n".join(
-        ["# Event types", "", "An unknown type is refused by name.", "", "| type | topic | handled by | meaning | data |",
-         "|---|---|---|---|---|", *rows, "", "## Messages of our own making", "", "| type | meaning | data |",
-         "|---|---|---|", *own, ""]
-    )  # fmt: skip
+        [
+            "# Event types",
+            "",
+            "An unknown type is refused by name.",
+            "",
+            "| type | topic | handled by | meaning | data |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+            "## Messages of our own making",
+            "",
+            "| type | meaning | data |",
+            "|---|---|---|",
+            *own,
+            "",
+        ]
+    )
 
 
 def _settings() -> str:

@@ -100,8 +100,12 @@ def _ask(body: dict[str, Any] | None) -> Any:
         told = _refusal(error)
         raise BadInput(told["code"], told["message"], field=told.get("field"), remedy=told.get("remedy")) from error
     except (OSError, ValueError, KeyError) as error:
-        raise Unavailable("gateway.unavailable", f"the gateway does not answer: {error}.", field="VIOX_GATEWAY_URL",
-                          remedy="Is it running (`viox status`)? Set VIOX_GATEWAY_URL when it is elsewhere.") from error  # fmt: skip
+        raise Unavailable(
+            "gateway.unavailable",
+            f"the gateway does not answer: {error}.",
+            field="VIOX_GATEWAY_URL",
+            remedy="Is it running (`viox status`)? Set VIOX_GATEWAY_URL when it is elsewhere.",
+        ) from error
 
 
 def _refusal(error: urllib.error.HTTPError) -> dict[str, Any]:
@@ -151,6 +155,10 @@ def _gateway() -> str:
         return given.rstrip("/")
     running = deployment.state()
     if running is None:
-        raise Unavailable("gateway.unknown", "no stack runs here.", field="VIOX_GATEWAY_URL",
-                          remedy="Start one with `viox up`, or set VIOX_GATEWAY_URL to the gateway's port.")  # fmt: skip
+        raise Unavailable(
+            "gateway.unknown",
+            "no stack runs here.",
+            field="VIOX_GATEWAY_URL",
+            remedy="Start one with `viox up`, or set VIOX_GATEWAY_URL to the gateway's port.",
+        )
     return str(running["gateway_url"])

@@ -28,9 +28,15 @@ TRUST = (
 
 
 def wish(
-    name: str, grants: Sequence[str], effects: Sequence[str], overlay: Path | None, hosts: Sequence[str],
-    base_url: str | None, *, trusted: bool,
-) -> Wish:  # fmt: skip
+    name: str,
+    grants: Sequence[str],
+    effects: Sequence[str],
+    overlay: Path | None,
+    hosts: Sequence[str],
+    base_url: str | None,
+    *,
+    trusted: bool,
+) -> Wish:
     """What the options say. Raises BadInput naming the option."""
     agents = [
         topics.canonical_agent(part.strip()) or part.strip()
@@ -42,8 +48,12 @@ def wish(
     for one in effects:
         operation, sign, effect = one.rpartition("=")
         if not sign or not operation:
-            raise BadInput("option.invalid", f"{one!r} is not OPERATION=EFFECT.", field="--effect",
-                           remedy="For instance --effect createJob=idempotent.")  # fmt: skip
+            raise BadInput(
+                "option.invalid",
+                f"{one!r} is not OPERATION=EFFECT.",
+                field="--effect",
+                remedy="For instance --effect createJob=idempotent.",
+            )
         chosen[operation] = effect
     return Wish(name, agents, chosen, _overlay(overlay), list(hosts), base_url, trusted)
 
@@ -96,13 +106,15 @@ async def imported() -> list[catalogue.Document] | None:
         await pool.close()
 
 
-def joined(
-    made: Import, imported: Sequence[catalogue.Document], wanted: Wish, *, replace: bool
-) -> catalogue.Catalogue:  # fmt: skip
+def joined(made: Import, imported: Sequence[catalogue.Document], wanted: Wish, *, replace: bool) -> catalogue.Catalogue:
     """The whole catalogue with this in it. Raises Conflict when its name is taken, BadInput when it does not fit."""
     if any(document.name == made.name for document in imported) and not replace:
-        raise Conflict("document.exists", f"{made.name!r} was imported before.", field="--name",
-                       remedy="Say --replace, or take another name.")  # fmt: skip
+        raise Conflict(
+            "document.exists",
+            f"{made.name!r} was imported before.",
+            field="--name",
+            remedy="Say --replace, or take another name.",
+        )
     return fits(made, [document for document in imported if document.name != made.name], wanted)
 
 
@@ -143,8 +155,12 @@ def fits(made: Import, others: Sequence[catalogue.Document], wanted: Wish) -> ca
     theirs = {name for tool in whole.tools.values() if tool.vendor != made.name for name in settings_of(tool)}
     wants = {name for tool in made.tools for name in settings_of(tool)}
     for name in sorted(wants & theirs - set(words(wanted.overlay))):
-        raise BadInput("option.invalid", f"{name} is a setting of another vendor.", field="--name",
-                       remedy="Take another name, or name the setting in an overlay.")  # fmt: skip
+        raise BadInput(
+            "option.invalid",
+            f"{name} is a setting of another vendor.",
+            field="--name",
+            remedy="Take another name, or name the setting in an overlay.",
+        )
     return whole
 
 

@@ -71,11 +71,14 @@ async def publish(events: Sequence[Message], topic: str | None) -> list[dict[str
         await pool.close()
     return [
         {
-            "id": message.id, "source": message.source, "type": message.type, "topic": where,
+            "id": message.id,
+            "source": message.source,
+            "type": message.type,
+            "topic": where,
             "run_ids": [str(run_id(agent, message.source, message.id)) for agent in agents],
         }
         for message, where, _, agents in placed
-    ]  # fmt: skip
+    ]
 
 
 def _place(message: Message, topic: str | None) -> tuple[str, list[str], list[str]]:
@@ -83,13 +86,21 @@ def _place(message: Message, topic: str | None) -> tuple[str, list[str], list[st
     if message.type == TASK_TYPE:
         agent = topics.canonical_agent(topic.removeprefix(topics.TASKS) if topic else message.subject or "")
         if agent is None or topic not in (None, topics.tasks(agent)):
-            raise BadInput("task.no_agent", "a task needs an agent.", field="subject",
-                           remedy="Set subject to the agent, or --topic viox.tasks.<agent>.")  # fmt: skip
+            raise BadInput(
+                "task.no_agent",
+                "a task needs an agent.",
+                field="subject",
+                remedy="Set subject to the agent, or --topic viox.tasks.<agent>.",
+            )
         return topics.tasks(agent), [agent], [agent]
     entry = event_type(message.type)
     if topic not in (None, entry.topic):
-        raise BadInput("event.wrong_topic", f"{message.type} does not belong on {topic}.", field="--topic",
-                       remedy=f"Leave --topic out, or use {entry.topic}.")  # fmt: skip
+        raise BadInput(
+            "event.wrong_topic",
+            f"{message.type} does not belong on {topic}.",
+            field="--topic",
+            remedy=f"Leave --topic out, or use {entry.topic}.",
+        )
     if entry.addressed:
         return entry.topic, [ADDRESSEE], []
     return entry.topic, list(entry.owners), list(entry.owners)

@@ -25,8 +25,10 @@ async def show_runs(
     if as_json:
         output.emit(output.listing(items, following))
         return
-    rows = [(i["run_id"], i["agent"], i["status"], i["trigger"]["type"], i["tool_calls"], i["started_at"], _line(i["text"]))
-            for i in items]  # fmt: skip
+    rows = [
+        (i["run_id"], i["agent"], i["status"], i["trigger"]["type"], i["tool_calls"], i["started_at"], _line(i["text"]))
+        for i in items
+    ]
     output.table(["run", "agent", "status", "trigger", "calls", "started", "text"], rows, empty="no runs yet")
     _more(following)
 
@@ -89,9 +91,17 @@ def _result_line(result: dict[str, Any], calls: dict[str, Any]) -> str:
 
 
 async def show_calls(
-    agent: str | None, tool: str | None, state: str | None, since: datetime | None, run: UUID | None, cursor: str | None,
-    limit: int, *, failed: bool, as_json: bool,
-) -> None:  # fmt: skip
+    agent: str | None,
+    tool: str | None,
+    state: str | None,
+    since: datetime | None,
+    run: UUID | None,
+    cursor: str | None,
+    limit: int,
+    *,
+    failed: bool,
+    as_json: bool,
+) -> None:
     pool = await deployment.pool()
     try:
         items, following = await store.calls(
@@ -111,10 +121,17 @@ async def show_calls(
         output.emit(output.listing(items, following))
         return
     rows = [
-        (i["call_id"], i["agent"], i["tool"], i["state"], i["http_status"],
-         f"{i['latency_ms']:.0f}" if i["latency_ms"] is not None else "", _line((i["error"] or {}).get("message")))
+        (
+            i["call_id"],
+            i["agent"],
+            i["tool"],
+            i["state"],
+            i["http_status"],
+            f"{i['latency_ms']:.0f}" if i["latency_ms"] is not None else "",
+            _line((i["error"] or {}).get("message")),
+        )
         for i in items
-    ]  # fmt: skip
+    ]
     output.table(["call", "agent", "tool", "state", "http", "ms", "error"], rows, empty="no calls")
     _more(following)
 
@@ -181,8 +198,17 @@ async def show_tools(*, as_json: bool) -> None:
     if as_json:
         output.emit(output.listing(items, None))
         return
-    rows = [(i["tool"], i["vendor"], f"{i['method']} {i['path']}", i["effect"], ", ".join(i["granted_to"]) or "nobody",
-             "paused" if i["paused"] else "") for i in items]  # fmt: skip
+    rows = [
+        (
+            i["tool"],
+            i["vendor"],
+            f"{i['method']} {i['path']}",
+            i["effect"],
+            ", ".join(i["granted_to"]) or "nobody",
+            "paused" if i["paused"] else "",
+        )
+        for i in items
+    ]
     output.table(["tool", "vendor", "operation", "effect", "granted to", ""], rows, empty="no tools published yet")
 
 
@@ -203,8 +229,14 @@ async def check_tools(*, as_json: bool) -> int:
         vendors.setdefault(found.tools[name].vendor, []).append(name)
     if as_json:
         names = None if documents is None else [document.name for document in documents]
-        output.emit({"tools": len(found.tools), "ungranted": sorted(name for names in vendors.values() for name in names),
-                     "imported": names, "left_out": [one.as_dict() for one in left_out]})  # fmt: skip
+        output.emit(
+            {
+                "tools": len(found.tools),
+                "ungranted": sorted(name for names in vendors.values() for name in names),
+                "imported": names,
+                "left_out": [one.as_dict() for one in left_out],
+            }
+        )
         return output.BAD_INPUT if left_out else output.OK
     output.say(f"{len(found.tools)} tools; every grant names one that is there")
     read = "no deployment runs here, so none were read" if documents is None else ", ".join(d.name for d in documents)

@@ -101,8 +101,12 @@ async def _change(statement: str, arguments: list[Any]) -> None:
         if arguments[0].startswith("tool:"):
             known = {t["tool"] for t in await store.tools(pool)}
             if arguments[0].removeprefix("tool:") not in known:
-                raise BadInput("scope.unknown", f"{arguments[0][5:]!r} is neither an agent nor a tool.", field="SCOPE",
-                               remedy="See `viox tools` and `viox status`.")  # fmt: skip
+                raise BadInput(
+                    "scope.unknown",
+                    f"{arguments[0][5:]!r} is neither an agent nor a tool.",
+                    field="SCOPE",
+                    remedy="See `viox tools` and `viox status`.",
+                )
         await pool.execute(store.SQL[statement], *arguments)
     finally:
         await pool.close()

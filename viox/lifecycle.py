@@ -51,9 +51,13 @@ def up(wanted: dict[str, Any]) -> dict[str, Any]:
     with (home / "logs" / "stack.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "sandbox.stack", json.dumps(wanted)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
             env=os.environ | {"PYTHONPATH": _python_path()},
-        )  # fmt: skip
+        )
     deadline = time.monotonic() + UP_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -140,8 +144,12 @@ def _replicas(given: str | None) -> dict[str, int]:
             continue
         name, _, number = part.partition("=")
         if not number.isdecimal() or not 1 <= int(number) <= 8:
-            raise BadInput("option.invalid", f"{part!r} is not S=N with N from 1 to 8.", field="--replicas",
-                           remedy="For instance --replicas closer=2,gateway=2.")  # fmt: skip
+            raise BadInput(
+                "option.invalid",
+                f"{part!r} is not S=N with N from 1 to 8.",
+                field="--replicas",
+                remedy="For instance --replicas closer=2,gateway=2.",
+            )
         wanted[_services(name, "--replicas")[0]] = int(number)
     return wanted
 

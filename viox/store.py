@@ -24,8 +24,18 @@ from shared.store.sql import Queries
 SQL = Queries(Path(__file__).with_name("queries.sql"))
 CLI_SOURCE = "/viox/cli"
 RUN_STATES = ("running", "waiting", "finished", "failed", "blocked", "cancelled")
-CALL_STATES = ("requested", "denied", "awaiting_approval", "approved", "rejected", "expired", "executing", "succeeded",
-               "failed", "unknown")  # fmt: skip
+CALL_STATES = (
+    "requested",
+    "denied",
+    "awaiting_approval",
+    "approved",
+    "rejected",
+    "expired",
+    "executing",
+    "succeeded",
+    "failed",
+    "unknown",
+)
 
 
 def call_document(row: Any) -> dict[str, Any]:
@@ -73,9 +83,17 @@ async def story(pool: Any, run_id: UUID) -> tuple[list[Any], list[Any]]:
 
 
 async def calls(
-    pool: Any, *, agent: str | None, tool: str | None, state: str | None, since: datetime | None, run_id: UUID | None,
-    cursor: str | None, limit: int, failed: bool,
-) -> tuple[list[dict[str, Any]], str | None]:  # fmt: skip
+    pool: Any,
+    *,
+    agent: str | None,
+    tool: str | None,
+    state: str | None,
+    since: datetime | None,
+    run_id: UUID | None,
+    cursor: str | None,
+    limit: int,
+    failed: bool,
+) -> tuple[list[dict[str, Any]], str | None]:
     at, last = _cursor(cursor, _call_id)
     rows = await pool.fetch(SQL["calls"], agent, tool, state, since, run_id, at, last, limit + 1, failed)
     following = _next(rows[limit - 1], "created_at", "call_id") if len(rows) > limit else None
@@ -157,9 +175,16 @@ async def accept(connection: Any, topic: str, message: Message, receivers: Seque
 async def _put(connection: Any, row: Outgoing) -> None:
     headers = headers_to_json(row.headers)
     await connection.execute(
-        SQL["outbox_row"], row.outbox_id, row.topic, row.key, row.value, headers, row.source, row.message_id,
+        SQL["outbox_row"],
+        row.outbox_id,
+        row.topic,
+        row.key,
+        row.value,
+        headers,
+        row.source,
+        row.message_id,
         list(row.receivers),
-    )  # fmt: skip
+    )
 
 
 async def cancel(pool: Any, run_id: UUID) -> dict[str, Any]:
@@ -175,9 +200,15 @@ async def cancel(pool: Any, run_id: UUID) -> dict[str, Any]:
     message = Message(f"cancel:{run_id}", CLI_SOURCE, CANCEL, {"run_id": str(run_id)}, datetime.now(UTC))
     _, value, headers = message.to_kafka()
     await pool.execute(
-        SQL["accept_control"], facts["agent"], message.source, message.id, facts["thread_id"], run_id, value,
+        SQL["accept_control"],
+        facts["agent"],
+        message.source,
+        message.id,
+        facts["thread_id"],
+        run_id,
+        value,
         headers_to_json(headers),
-    )  # fmt: skip
+    )
     return found
 
 
@@ -214,11 +245,19 @@ async def redrive(pool: Any, letter: UUID) -> None:
     async with pool.acquire() as connection, connection.transaction():
         row = await connection.fetchrow(SQL["dead_letter"], letter)
         if row is None:
-            raise NotFound("dead_letter.not_found", f"there is no dead letter {letter}.", field="id",
-                           remedy="See `viox dead-letters`.")  # fmt: skip
+            raise NotFound(
+                "dead_letter.not_found",
+                f"there is no dead letter {letter}.",
+                field="id",
+                remedy="See `viox dead-letters`.",
+            )
         if (row["topic"] or "").startswith(topics.TOOL_RESULTS):
-            raise Conflict("dead_letter.result", "a tool's result cannot be redriven: its run ended without it.", field="id",
-                           remedy="Read the result with `viox call`, and ask the agent again.")  # fmt: skip
+            raise Conflict(
+                "dead_letter.result",
+                "a tool's result cannot be redriven: its run ended without it.",
+                field="id",
+                remedy="Read the result with `viox call`, and ask the agent again.",
+            )
         if len(row["value"] or b"") > topics.MAX_RECORD_BYTES:
             raise Conflict("dead_letter.too_large", "the message is larger than a record may be.", field="id")
         if await connection.fetchval(SQL["mark_redriven"], letter) is None:
@@ -229,11 +268,16 @@ async def redrive(pool: Any, letter: UUID) -> None:
         await _put(
             connection,
             Outgoing(
-                uuid4(), row["topic"], row["key"] or b"", row["value"] or b"",
-                headers_from_json(row["headers"]), row["source"] or "", row["message_id"] or "",
+                uuid4(),
+                row["topic"],
+                row["key"] or b"",
+                row["value"] or b"",
+                headers_from_json(row["headers"]),
+                row["source"] or "",
+                row["message_id"] or "",
                 (row["service"],) if row["message_id"] else (),
             ),
-        )  # fmt: skip
+        )
         await connection.execute("select pg_notify('viox_outbox', '')")
 
 
@@ -270,12 +314,19 @@ async def settle(pool: Any, call_id: str, state: str, result: Any, by: str) -> d
 async def tools(pool: Any) -> list[dict[str, Any]]:
     return [
         {
-            "tool": r["tool"], "vendor": r["vendor"], "method": r["method"], "path": r["path"], "effect": r["effect"],
-            "risk": r["risk"], "granted_to": r["granted_to"], "paused": r["paused"], "description": r["description"],
+            "tool": r["tool"],
+            "vendor": r["vendor"],
+            "method": r["method"],
+            "path": r["path"],
+            "effect": r["effect"],
+            "risk": r["risk"],
+            "granted_to": r["granted_to"],
+            "paused": r["paused"],
+            "description": r["description"],
             "input_schema": r["input_schema"],
         }
         for r in await pool.fetch(SQL["tools"])
-    ]  # fmt: skip
+    ]
 
 
 def parse_moment(text: str | None) -> datetime | None:
@@ -319,8 +370,12 @@ def _cursor(given: str | None, read: Callable[[str], Any]) -> tuple[datetime | N
         at, last = json.loads(base64.urlsafe_b64decode(given.encode()))
         return datetime.fromisoformat(at), read(str(last))
     except (ValueError, TypeError):
-        raise BadInput("option.invalid", "the cursor is not one of ours.", field="--cursor",
-                       remedy="Use `next` of the previous page as it is.") from None  # fmt: skip
+        raise BadInput(
+            "option.invalid",
+            "the cursor is not one of ours.",
+            field="--cursor",
+            remedy="Use `next` of the previous page as it is.",
+        ) from None
 
 
 def _next(row: Any, moment: str, key: str) -> str:

@@ -127,8 +127,17 @@ def claude(
     *blocks: dict[str, Any], stop: str = "tool_use", model: str = "claude-sonnet-4-6", **more: Any
 ) -> dict[str, Any]:
     usage = {"input_tokens": 100, "output_tokens": 20, "cache_creation_input_tokens": 10, "cache_read_input_tokens": 50}
-    return {"id": "msg_1", "type": "message", "role": "assistant", "model": model, "content": list(blocks),
-            "stop_reason": stop, "stop_sequence": None, "usage": usage, **more}  # fmt: skip
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": list(blocks),
+        "stop_reason": stop,
+        "stop_sequence": None,
+        "usage": usage,
+        **more,
+    }
 
 
 def text(value: str) -> dict[str, Any]:
@@ -139,8 +148,14 @@ def tool_use(number: int, name: str, given: Any) -> dict[str, Any]:
     return {"type": "tool_use", "id": f"toolu_{number}", "name": name, "input": given}
 
 
-def gpt(content: str | None = None, calls: list[dict[str, Any]] | None = None, *, finish: str | None = None,
-        model: str = "gpt-4o-2024-11-20", **message: Any) -> dict[str, Any]:  # fmt: skip
+def gpt(
+    content: str | None = None,
+    calls: list[dict[str, Any]] | None = None,
+    *,
+    finish: str | None = None,
+    model: str = "gpt-4o-2024-11-20",
+    **message: Any,
+) -> dict[str, Any]:
     said: dict[str, Any] = {"role": "assistant", "content": content, **message}
     if calls:
         said["tool_calls"] = calls

@@ -82,22 +82,46 @@ def morning(seed: int, vendors: Mapping[str, str]) -> Morning:
         event("viox.client.signed", "contracts", client, subject=client["client_id"]),
         *(event(f"com.stripe.{told['type']}", "stripe", told) for told in upstream.money(vendors["stripe"], dice, tag)),
         event("com.twilio.message.received", "twilio", _sms(found.stranger, "Hi, I have a problem with my order", tag)),
-        event("viox.ticket.created", "helpdesk", {"ticket_id": f"T-{tag}", "subject": "Cannot log in, urgent",
-              "body": "I am locked out since this morning.", "customer_email": f"c.{tag}@example.com"}),
-        event("viox.candidate.applied", "careers", {"candidate_id": f"C-{tag}", "name": " ".join(names[-1]),
-              "email": f"job.{tag}@example.com", "position": "Technician", "resume_text": "7 years of field service."}),
+        event(
+            "viox.ticket.created",
+            "helpdesk",
+            {
+                "ticket_id": f"T-{tag}",
+                "subject": "Cannot log in, urgent",
+                "body": "I am locked out since this morning.",
+                "customer_email": f"c.{tag}@example.com",
+            },
+        ),
+        event(
+            "viox.candidate.applied",
+            "careers",
+            {
+                "candidate_id": f"C-{tag}",
+                "name": " ".join(names[-1]),
+                "email": f"job.{tag}@example.com",
+                "position": "Technician",
+                "resume_text": "7 years of field service.",
+            },
+        ),
         event("viox.briefing.due", "clock", {"day": datetime.now(UTC).date().isoformat()}),
         event("com.n8n.execution.failed", "n8n", failure),
         event("viox.automation.requested", "owner", {"request_id": f"A-{tag}", "title": "Post new reviews to chat"}),
-    ]  # fmt: skip
+    ]
     dice.shuffle(found.events)
     return found
 
 
 def event(kind: str, source: str, data: dict[str, Any], subject: str | None = None) -> dict[str, Any]:
     """A CloudEvent in structured JSON form."""
-    made = {"specversion": "1.0", "id": str(uuid4()), "source": f"/upstream/{source}", "type": kind,
-            "time": datetime.now(UTC).isoformat(), "datacontenttype": "application/json", "data": data}  # fmt: skip
+    made = {
+        "specversion": "1.0",
+        "id": str(uuid4()),
+        "source": f"/upstream/{source}",
+        "type": kind,
+        "time": datetime.now(UTC).isoformat(),
+        "datacontenttype": "application/json",
+        "data": data,
+    }
     return made | ({"subject": subject} if subject else {})
 
 
@@ -131,9 +155,20 @@ def _client(dice: random.Random, tag: str) -> dict[str, Any]:
 
 def _sms(sender: str, text: str, tag: str) -> dict[str, Any]:
     sid = "SM" + uuid4().hex
-    return {"MessageSid": sid, "SmsSid": sid, "SmsMessageSid": sid, "AccountSid": "AC" + "5a" * 16, "From": sender,
-            "To": "+15005550006", "Body": text, "NumMedia": "0", "NumSegments": "1", "SmsStatus": "received",
-            "ApiVersion": "2010-04-01", "FromCountry": "US"}  # fmt: skip
+    return {
+        "MessageSid": sid,
+        "SmsSid": sid,
+        "SmsMessageSid": sid,
+        "AccountSid": "AC" + "5a" * 16,
+        "From": sender,
+        "To": "+15005550006",
+        "Body": text,
+        "NumMedia": "0",
+        "NumSegments": "1",
+        "SmsStatus": "received",
+        "ApiVersion": "2010-04-01",
+        "FromCountry": "US",
+    }
 
 
 def _phone(tag: str, number: int) -> str:
@@ -190,14 +225,24 @@ def _base_problems(client: dict[str, Any], airtable: dict[str, Any]) -> list[str
         return [f"{client['name']}: {len(bases)} bases"]
     tables = {t["name"]: t for t in bases[0]["tables"]}
     packages = len(client["packages"])
-    wanted = {"Clients": 1, "Contacts": len(client["contacts"]), "Projects": packages, "Tasks": packages,
-              "Invoices": packages, "Meetings": 1, "Documents": 0}  # fmt: skip
+    wanted = {
+        "Clients": 1,
+        "Contacts": len(client["contacts"]),
+        "Projects": packages,
+        "Tasks": packages,
+        "Invoices": packages,
+        "Meetings": 1,
+        "Documents": 0,
+    }
     trouble = [f"table {name} is missing" for name in wanted if name not in tables]
     for name, count in wanted.items():
         if name in tables and len(tables[name]["records"]) != count:
             trouble.append(f"{name}: {len(tables[name]['records'])} records instead of {count}")
-    links = sum(f["type"] == "multipleRecordLinks" and "inverseLinkFieldId" in f.get("options", {})
-                for t in tables.values() for f in t["fields"])  # fmt: skip
+    links = sum(
+        f["type"] == "multipleRecordLinks" and "inverseLinkFieldId" in f.get("options", {})
+        for t in tables.values()
+        for f in t["fields"]
+    )
     if links != 12:  # six, each mirrored
         trouble.append(f"{links} link fields instead of 12")
     return trouble

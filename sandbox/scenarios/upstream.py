@@ -19,13 +19,30 @@ def money(url: str, dice: random.Random, tag: str) -> list[dict[str, Any]]:
     """A paid invoice, one whose card was declined, and a disputed charge at Stripe: their event objects."""
     customers = {}
     for card in ("pm_card_visa", "pm_card_chargeCustomerFail"):
-        made = _stripe(url, "customers", {"email": f"{card[8:].lower()}.{tag}@example.com", "name": f"Customer {card[8:]} {tag}",
-                                          "payment_method": card, "invoice_settings[default_payment_method]": card})  # fmt: skip
+        made = _stripe(
+            url,
+            "customers",
+            {
+                "email": f"{card[8:].lower()}.{tag}@example.com",
+                "name": f"Customer {card[8:]} {tag}",
+                "payment_method": card,
+                "invoice_settings[default_payment_method]": card,
+            },
+        )
         customers[made["id"]] = made
         invoice = _stripe(url, "invoices", {"customer": made["id"]})
         amount = dice.randrange(5_000, 500_000, 50)
-        _stripe(url, "invoiceitems", {"customer": made["id"], "invoice": invoice["id"], "amount": amount, "currency": "usd",
-                                      "description": "Service"})  # fmt: skip
+        _stripe(
+            url,
+            "invoiceitems",
+            {
+                "customer": made["id"],
+                "invoice": invoice["id"],
+                "amount": amount,
+                "currency": "usd",
+                "description": "Service",
+            },
+        )
         _stripe(url, f"invoices/{invoice['id']}/finalize", {})
         _stripe(url, f"invoices/{invoice['id']}/pay", {})
     charge = _json(

@@ -17,16 +17,37 @@ from sandbox.vendors.common import Emulator, Window
 
 TOKEN = "patSandbox0000000.sandbox"
 WORKSPACE = "wspSandbox0000001"
-SCOPES = ["data.records:read", "data.records:write", "data.recordComments:read", "data.recordComments:write",
-          "schema.bases:read", "schema.bases:write", "webhook:manage"]  # fmt: skip
+SCOPES = [
+    "data.records:read",
+    "data.records:write",
+    "data.recordComments:read",
+    "data.recordComments:write",
+    "schema.bases:read",
+    "schema.bases:write",
+    "webhook:manage",
+]
 PLAIN = {"singleLineText", "multilineText", "richText", "email", "phoneNumber", "url"}
 NUMBERS = {"number", "currency", "percent", "rating", "duration"}
-NEEDED = {"number": {"precision"}, "percent": {"precision"}, "currency": {"precision", "symbol"},
-          "singleSelect": {"choices"}, "multipleSelects": {"choices"}, "date": {"dateFormat"},
-          "dateTime": {"dateFormat", "timeFormat", "timeZone"}, "checkbox": {"icon", "color"},
-          "multipleRecordLinks": {"linkedTableId"}}  # fmt: skip
-FORMATS = {"iso": "YYYY-MM-DD", "us": "M/D/YYYY", "european": "D/M/YYYY", "local": "l", "friendly": "LL",
-           "24hour": "HH:mm", "12hour": "h:mma"}  # fmt: skip
+NEEDED = {
+    "number": {"precision"},
+    "percent": {"precision"},
+    "currency": {"precision", "symbol"},
+    "singleSelect": {"choices"},
+    "multipleSelects": {"choices"},
+    "date": {"dateFormat"},
+    "dateTime": {"dateFormat", "timeFormat", "timeZone"},
+    "checkbox": {"icon", "color"},
+    "multipleRecordLinks": {"linkedTableId"},
+}
+FORMATS = {
+    "iso": "YYYY-MM-DD",
+    "us": "M/D/YYYY",
+    "european": "D/M/YYYY",
+    "local": "l",
+    "friendly": "LL",
+    "24hour": "HH:mm",
+    "12hour": "h:mma",
+}
 
 
 class Airtable(Emulator):
@@ -40,17 +61,23 @@ class Airtable(Emulator):
         self.reset()
         meta = "/v0/meta/bases"
         routes = [
-            ("GET", "/v0/meta/whoami", self.whoami), ("GET", meta, self.list_bases), ("POST", meta, self.create_base),
-            ("GET", meta + "/{base}/tables", self.schema), ("POST", meta + "/{base}/tables", self.create_table),
+            ("GET", "/v0/meta/whoami", self.whoami),
+            ("GET", meta, self.list_bases),
+            ("POST", meta, self.create_base),
+            ("GET", meta + "/{base}/tables", self.schema),
+            ("POST", meta + "/{base}/tables", self.create_table),
             ("POST", meta + "/{base}/tables/{table}/fields", self.create_field),
-            ("GET", "/v0/{base}/{table}", self.list_records), ("POST", "/v0/{base}/{table}", self.create_records),
+            ("GET", "/v0/{base}/{table}", self.list_records),
+            ("POST", "/v0/{base}/{table}", self.create_records),
             ("POST", "/v0/{base}/{table}/listRecords", self.list_records_by_post),
-            ("PATCH", "/v0/{base}/{table}", self.update_records), ("PUT", "/v0/{base}/{table}", self.update_records),
-            ("DELETE", "/v0/{base}/{table}", self.delete_records), ("GET", "/v0/{base}/{table}/{record}", self.read),
+            ("PATCH", "/v0/{base}/{table}", self.update_records),
+            ("PUT", "/v0/{base}/{table}", self.update_records),
+            ("DELETE", "/v0/{base}/{table}", self.delete_records),
+            ("GET", "/v0/{base}/{table}/{record}", self.read),
             ("PATCH", "/v0/{base}/{table}/{record}", self.update_one),
             ("PUT", "/v0/{base}/{table}/{record}", self.update_one),
             ("DELETE", "/v0/{base}/{table}/{record}", self.delete_one),
-        ]  # fmt: skip
+        ]
         for method, path, handler in routes + self.hooks.routes() + self.comments.routes():
             self.app.router.add_route(method, path, self._guarded(handler))
 
@@ -200,8 +227,12 @@ class Airtable(Emulator):
         while any(f["name"] == name for f in linked["fields"]):
             name += " copy"
         common = {"isReversed": False, "prefersSingleRecordLink": False}
-        inverse = {"id": self.new_id("fld"), "name": name, "type": "multipleRecordLinks",
-                   "options": {"linkedTableId": table["id"], "inverseLinkFieldId": field["id"], **common}}  # fmt: skip
+        inverse = {
+            "id": self.new_id("fld"),
+            "name": name,
+            "type": "multipleRecordLinks",
+            "options": {"linkedTableId": table["id"], "inverseLinkFieldId": field["id"], **common},
+        }
         linked["fields"].append(inverse)
         return {"linkedTableId": linked["id"], "inverseLinkFieldId": inverse["id"], **common}
 

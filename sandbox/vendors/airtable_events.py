@@ -98,8 +98,12 @@ class Hooks:
             includes = hook["specification"]["options"].get("includes") or {}
             if wanted := [c for c in changes if _passes(filters, c)]:
                 action = {"source": "publicApi", "sourceMetadata": {"user": USER | {"permissionLevel": "create"}}}
-                head = {"timestamp": now(), "baseTransactionNumber": self._transactions[base], "payloadFormat": "v0",
-                        "actionMetadata": action}  # fmt: skip
+                head = {
+                    "timestamp": now(),
+                    "baseTransactionNumber": self._transactions[base],
+                    "payloadFormat": "v0",
+                    "actionMetadata": action,
+                }
                 hook["payloads"].append(head | _body(wanted, bool(includes.get("includePreviousCellValues"))))
                 self._ping(hook)
 
@@ -126,8 +130,16 @@ class Hooks:
         if sum(hook["base"] == base for hook in self._hooks.values()) >= MOST:
             raise Refused("TOO_MANY_WEBHOOKS_IN_BASE", f"a base has at most {MOST} webhooks")
         secret = secrets.token_bytes(32)
-        hook = {"id": self._airtable.new_id("ach"), "base": base, "url": given.get("notificationUrl"), "secret": secret,
-                "specification": specification, "notify": True, "expires": _expiry(), "payloads": []}  # fmt: skip
+        hook = {
+            "id": self._airtable.new_id("ach"),
+            "base": base,
+            "url": given.get("notificationUrl"),
+            "secret": secret,
+            "specification": specification,
+            "notify": True,
+            "expires": _expiry(),
+            "payloads": [],
+        }
         self._hooks[hook["id"]] = hook
         self._airtable.effect("create_webhook", base=base, id=hook["id"], url=hook["url"])
         encoded = base64.b64encode(secret).decode()
@@ -170,10 +182,17 @@ class Hooks:
     def _shown(self, hook: dict[str, Any]) -> dict[str, Any]:
         pings = [d for d in self.sender.deliveries if d.event == hook["id"] and 200 <= d.status < 300]
         last = json.loads(pings[-1].body)["timestamp"] if pings else None
-        return {"id": hook["id"], "areNotificationsEnabled": hook["notify"], "isHookEnabled": _alive(hook),
-                "cursorForNextPayload": len(hook["payloads"]) + 1, "notificationUrl": hook["url"],
-                "lastSuccessfulNotificationTime": last, "lastNotificationResult": None,
-                "expirationTime": hook["expires"], "specification": hook["specification"]}  # fmt: skip
+        return {
+            "id": hook["id"],
+            "areNotificationsEnabled": hook["notify"],
+            "isHookEnabled": _alive(hook),
+            "cursorForNextPayload": len(hook["payloads"]) + 1,
+            "notificationUrl": hook["url"],
+            "lastSuccessfulNotificationTime": last,
+            "lastNotificationResult": None,
+            "expirationTime": hook["expires"],
+            "specification": hook["specification"],
+        }
 
 
 class Comments:
@@ -206,8 +225,13 @@ class Comments:
         rows, text = self._of(request), (await request.json()).get("text")
         if not text:
             raise Refused("INVALID_REQUEST_BODY", "text is required")
-        comment = {"id": self._airtable.new_id("com"), "author": USER, "text": text, "createdTime": now(),
-                   "lastUpdatedTime": None}  # fmt: skip
+        comment = {
+            "id": self._airtable.new_id("com"),
+            "author": USER,
+            "text": text,
+            "createdTime": now(),
+            "lastUpdatedTime": None,
+        }
         rows.append(comment)
         self._airtable.effect("comment", record=request.match_info["record"], id=comment["id"], text=text)
         return web.json_response(comment)

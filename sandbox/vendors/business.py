@@ -162,8 +162,12 @@ class Business(Emulator):
     def _again(self, raw: bytes, first: bytes, answer: web.Response) -> web.Response:
         if raw != first:
             return self.error(422, "this Idempotency-Key was used with another body")
-        return web.Response(body=answer.body, status=answer.status, headers={"Idempotent-Replayed": "true"},
-                            content_type=answer.content_type)  # fmt: skip
+        return web.Response(
+            body=answer.body,
+            status=answer.status,
+            headers={"Idempotent-Replayed": "true"},
+            content_type=answer.content_type,
+        )
 
     # -- operations on any resource ----------------------------------------------------------------------------------
 
@@ -298,8 +302,11 @@ class Business(Emulator):
             lat, lng = float(here["lat"]), float(here["lng"])
         except (KeyError, ValueError):
             raise Refused(400, "the point is ;lat=…;lng=…") from None
-        where = [(math.dist((lat, lng), (v["position"]["lat"], v["position"]["lng"])), v)
-                 for v in self.rows["vehicles"].values() if "position" in v]  # fmt: skip
+        where = [
+            (math.dist((lat, lng), (v["position"]["lat"], v["position"]["lng"])), v)
+            for v in self.rows["vehicles"].values()
+            if "position" in v
+        ]
         return web.json_response([v for _, v in sorted(where, key=lambda pair: pair[0])])
 
     # -- common steps ------------------------------------------------------------------------------------------------

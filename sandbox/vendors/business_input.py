@@ -92,8 +92,12 @@ def _field(value: Any, rule: Rule) -> Any:
     """One part of a form: a file as what is known of it, a number or an object out of its text."""
     if isinstance(value, FileField):
         content = value.file.read()
-        return {"filename": value.filename, "size": len(content), "content_type": value.content_type,
-                "sha256": hashlib.sha256(content).hexdigest()}  # fmt: skip
+        return {
+            "filename": value.filename,
+            "size": len(content),
+            "content_type": value.content_type,
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
     text = value if isinstance(value, str) else bytes(value).decode()
     if isinstance(rule, dict) or rule in ("int", "num", "bool"):
         try:

@@ -94,16 +94,30 @@ class ElevenLabs(Emulator):
         self.documents: dict[str, Row] = {}
         self.scripts: list[Row] = []
         self._window = Window(limit=self.per_second, seconds=1, now=self.clock.now)
-        self._add(self.agents, AGENT_ID, name="Sandbox agent", conversation_config=copy.deepcopy(wire.AGENT_DEFAULTS), tags=[],
-                  platform_settings={})  # fmt: skip
-        self._add(self.numbers, PHONE_NUMBER_ID, phone_number=PHONE_NUMBER, label="Sandbox number", provider="twilio",
-                  agent_id=AGENT_ID)  # fmt: skip
+        self._add(
+            self.agents,
+            AGENT_ID,
+            name="Sandbox agent",
+            conversation_config=copy.deepcopy(wire.AGENT_DEFAULTS),
+            tags=[],
+            platform_settings={},
+        )
+        self._add(
+            self.numbers,
+            PHONE_NUMBER_ID,
+            phone_number=PHONE_NUMBER,
+            label="Sandbox number",
+            provider="twilio",
+            agent_id=AGENT_ID,
+        )
 
     def state(self) -> Any:
-        return {"agents": [self._agent(a) for a in self.agents.values()],
-                "phone_numbers": [self._number(n) for n in self.numbers.values()],
-                "conversations": [self._conversation(c) for c in self.conversations.values()],
-                "knowledge_base": [self._document(d) for d in self.documents.values()]}  # fmt: skip
+        return {
+            "agents": [self._agent(a) for a in self.agents.values()],
+            "phone_numbers": [self._number(n) for n in self.numbers.values()],
+            "conversations": [self._conversation(c) for c in self.conversations.values()],
+            "knowledge_base": [self._document(d) for d in self.documents.values()],
+        }
 
     def unauthorized(self, request: web.Request) -> web.Response | None:
         return None if request.headers.get("xi-api-key") == API_KEY else self.error(401, "Invalid API key")
@@ -113,8 +127,13 @@ class ElevenLabs(Emulator):
 
     def error(self, status: int, message: str, code: str | None = None) -> web.Response:
         kind, usual = wire.ERRORS.get(status, ("internal_error", "internal_error"))
-        detail = {"type": kind, "code": code or usual, "status": code or usual, "message": message,
-                  "request_id": uuid.uuid4().hex}  # fmt: skip
+        detail = {
+            "type": kind,
+            "code": code or usual,
+            "status": code or usual,
+            "message": message,
+            "request_id": uuid.uuid4().hex,
+        }
         return web.json_response({"detail": detail}, status=status)
 
     def failed_answer(self, request: web.Request) -> web.Response:
@@ -124,9 +143,14 @@ class ElevenLabs(Emulator):
 
     async def create_agent(self, request: web.Request) -> web.Response:
         given = await wire.body(request, conversation_config=dict)
-        made = self._add(self.agents, "agent_" + uuid.uuid4().hex[:28], name=given.get("name") or "New agent",
-                         conversation_config=wire.merged(wire.AGENT_DEFAULTS, given["conversation_config"]),
-                         platform_settings=given.get("platform_settings") or {}, tags=given.get("tags") or [])  # fmt: skip
+        made = self._add(
+            self.agents,
+            "agent_" + uuid.uuid4().hex[:28],
+            name=given.get("name") or "New agent",
+            conversation_config=wire.merged(wire.AGENT_DEFAULTS, given["conversation_config"]),
+            platform_settings=given.get("platform_settings") or {},
+            tags=given.get("tags") or [],
+        )
         self.effect("create_agent", id=made["id"], name=made["name"])
         return web.json_response({"agent_id": made["id"]})
 
@@ -157,8 +181,14 @@ class ElevenLabs(Emulator):
 
     async def create_number(self, request: web.Request) -> web.Response:
         given = await wire.body(request, phone_number=str, label=str, sid=str, token=str)
-        made = self._add(self.numbers, "phnum_" + uuid.uuid4().hex[:28], phone_number=given["phone_number"],
-                         label=given["label"], provider="twilio", agent_id=given.get("agent_id"))  # fmt: skip
+        made = self._add(
+            self.numbers,
+            "phnum_" + uuid.uuid4().hex[:28],
+            phone_number=given["phone_number"],
+            label=given["label"],
+            provider="twilio",
+            agent_id=given.get("agent_id"),
+        )
         self.effect("create_phone_number", id=made["id"], phone_number=made["phone_number"])
         return web.json_response({"phone_number_id": made["id"]})
 
@@ -204,10 +234,20 @@ class ElevenLabs(Emulator):
         if script:
             self.scripts.remove(script)
         sid = "CA" + uuid.uuid4().hex
-        made = self._add(self.conversations, "conv_" + uuid.uuid4().hex[:28], agent_id=agent["id"], to=to,
-                         agent_name=agent["name"], number=number, call_sid=sid, script=script, at=self.clock.now(), ended=False,
-                         client=given.get("conversation_initiation_client_data") or {},
-                         first=agent["conversation_config"]["agent"]["first_message"] or "Hello!")  # fmt: skip
+        made = self._add(
+            self.conversations,
+            "conv_" + uuid.uuid4().hex[:28],
+            agent_id=agent["id"],
+            to=to,
+            agent_name=agent["name"],
+            number=number,
+            call_sid=sid,
+            script=script,
+            at=self.clock.now(),
+            ended=False,
+            client=given.get("conversation_initiation_client_data") or {},
+            first=agent["conversation_config"]["agent"]["first_message"] or "Hello!",
+        )
         self.effect("call", id=made["id"], to=to, agent_id=agent["id"])
         self._timers[made["id"]] = self.clock.later(self.end_after, partial(self._ended, made["id"]))
         return _call_answer(success=True, message="Success", conversation_id=made["id"], callSid=sid)
@@ -257,8 +297,12 @@ class ElevenLabs(Emulator):
         if reason := row["script"].get("failure_reason"):
             kind = "call_initiation_failure"
             call = {"CallSid": row["call_sid"], "To": row["to"], "CallStatus": reason}
-            data = {"agent_id": row["agent_id"], "conversation_id": row["id"], "failure_reason": reason,
-                    "metadata": {"type": "twilio", "body": call}}  # fmt: skip
+            data = {
+                "agent_id": row["agent_id"],
+                "conversation_id": row["id"],
+                "failure_reason": reason,
+                "metadata": {"type": "twilio", "body": call},
+            }
         self.effect("call_ended", id=row["id"], status=self._status(row))
         self.webhooks.send(kind, json.dumps({"type": kind, "event_timestamp": int(time.time()), "data": data}).encode())
 
@@ -273,51 +317,99 @@ class ElevenLabs(Emulator):
         if status in ("initiated", "failed"):
             return []
         first = wire.rendered(row["first"], row["client"].get("dynamic_variables") or {})
-        usual = [{"role": "agent", "message": first}, {"role": "user", "message": "Yes, this is a good time."},
-                 {"role": "agent", "message": "Thank you. Goodbye."}]  # fmt: skip
+        usual = [
+            {"role": "agent", "message": first},
+            {"role": "user", "message": "Yes, this is a good time."},
+            {"role": "agent", "message": "Thank you. Goodbye."},
+        ]
         turns = row["script"].get("transcript") or usual
         shown = turns[:1] if status == "in-progress" else turns
-        return [t | {"time_in_call_secs": i * 4, "tool_calls": [], "tool_results": [], "feedback": None,
-                     "interrupted": False} for i, t in enumerate(shown)]  # fmt: skip
+        return [
+            t
+            | {"time_in_call_secs": i * 4, "tool_calls": [], "tool_results": [], "feedback": None, "interrupted": False}
+            for i, t in enumerate(shown)
+        ]
 
     def _conversation(self, row: Row) -> Row:
         status = self._status(row)
         turns = self._turns(row, status)
         seconds = len(turns) * 4 if status == "done" else 0
-        phone = {"type": "twilio", "direction": "outbound", "phone_number_id": row["number"]["id"],
-                 "agent_number": row["number"]["phone_number"], "external_number": row["to"],
-                 "call_sid": row["call_sid"], "stream_sid": "MZ" + row["call_sid"][2:]}  # fmt: skip
+        phone = {
+            "type": "twilio",
+            "direction": "outbound",
+            "phone_number_id": row["number"]["id"],
+            "agent_number": row["number"]["phone_number"],
+            "external_number": row["to"],
+            "call_sid": row["call_sid"],
+            "stream_sid": "MZ" + row["call_sid"][2:],
+        }
         reason = {"done": "Call ended by remote party", "failed": row["script"].get("failure_reason")}.get(status, "")
-        metadata = {"start_time_unix_secs": row["created"], "call_duration_secs": seconds, "cost": seconds * 10,
-                    "phone_call": phone, "termination_reason": reason, "error": None, "main_language": "en",
-                    "conversation_initiation_source": "twilio", "deletion_settings": {}}  # fmt: skip
-        variables = {"system__conversation_id": row["id"], "system__called_number": row["to"],
-                     "system__caller_id": row["number"]["phone_number"]}  # fmt: skip
+        metadata = {
+            "start_time_unix_secs": row["created"],
+            "call_duration_secs": seconds,
+            "cost": seconds * 10,
+            "phone_call": phone,
+            "termination_reason": reason,
+            "error": None,
+            "main_language": "en",
+            "conversation_initiation_source": "twilio",
+            "deletion_settings": {},
+        }
+        variables = {
+            "system__conversation_id": row["id"],
+            "system__called_number": row["to"],
+            "system__caller_id": row["number"]["phone_number"],
+        }
         variables |= row["client"].get("dynamic_variables") or {}
-        return {"agent_id": row["agent_id"], "agent_name": row["agent_name"], "conversation_id": row["id"],
-                "status": status, "user_id": row["client"].get("user_id"), "transcript": turns, "metadata": metadata,
-                "analysis": self._analysis(row) if status == "done" else None, "has_audio": False,
-                "has_user_audio": False, "has_response_audio": False, "has_auxiliary_audio": False,
-                "conversation_initiation_client_data": row["client"] | {"dynamic_variables": variables}}  # fmt: skip
+        return {
+            "agent_id": row["agent_id"],
+            "agent_name": row["agent_name"],
+            "conversation_id": row["id"],
+            "status": status,
+            "user_id": row["client"].get("user_id"),
+            "transcript": turns,
+            "metadata": metadata,
+            "analysis": self._analysis(row) if status == "done" else None,
+            "has_audio": False,
+            "has_user_audio": False,
+            "has_response_audio": False,
+            "has_auxiliary_audio": False,
+            "conversation_initiation_client_data": row["client"] | {"dynamic_variables": variables},
+        }
 
     def _analysis(self, row: Row) -> Row:
         script = row["script"]
-        collected = {name: {"data_collection_id": name, "value": value, "json_schema": None, "rationale": "scripted"}
-                     for name, value in (script.get("data_collection") or {}).items()}  # fmt: skip
-        judged = {name: {"criteria_id": name, "result": result, "rationale": "scripted"}
-                  for name, result in (script.get("evaluation") or {}).items()}  # fmt: skip
-        return {"call_successful": script.get("call_successful", "success"), "call_summary_title": "Call",
-                "transcript_summary": script.get("summary", "The agent called and the person answered."),
-                "data_collection_results": collected, "evaluation_criteria_results": judged}  # fmt: skip
+        collected = {
+            name: {"data_collection_id": name, "value": value, "json_schema": None, "rationale": "scripted"}
+            for name, value in (script.get("data_collection") or {}).items()
+        }
+        judged = {
+            name: {"criteria_id": name, "result": result, "rationale": "scripted"}
+            for name, result in (script.get("evaluation") or {}).items()
+        }
+        return {
+            "call_successful": script.get("call_successful", "success"),
+            "call_summary_title": "Call",
+            "transcript_summary": script.get("summary", "The agent called and the person answered."),
+            "data_collection_results": collected,
+            "evaluation_criteria_results": judged,
+        }
 
     def _summary(self, row: Row) -> Row:
         seen = self._conversation(row)
         analysis = seen["analysis"] or {"call_successful": "unknown", "transcript_summary": None}
-        return {"agent_id": row["agent_id"], "agent_name": row["agent_name"], "conversation_id": row["id"],
-                "start_time_unix_secs": row["created"], "call_duration_secs": seen["metadata"]["call_duration_secs"],
-                "message_count": len(seen["transcript"]), "status": seen["status"], "direction": "outbound",
-                "call_successful": analysis["call_successful"],
-                "transcript_summary": analysis["transcript_summary"]}  # fmt: skip
+        return {
+            "agent_id": row["agent_id"],
+            "agent_name": row["agent_name"],
+            "conversation_id": row["id"],
+            "start_time_unix_secs": row["created"],
+            "call_duration_secs": seen["metadata"]["call_duration_secs"],
+            "message_count": len(seen["transcript"]),
+            "status": seen["status"],
+            "direction": "outbound",
+            "call_successful": analysis["call_successful"],
+            "transcript_summary": analysis["transcript_summary"],
+        }
 
     # -- knowledge base ----------------------------------------------------------------------------------------------
 
@@ -388,37 +480,77 @@ class ElevenLabs(Emulator):
         return web.json_response({"id": made["id"], "name": name, "folder_path": []})
 
     def _dependents(self, key: str) -> list[Row]:
-        return [{"type": "available", "id": a["id"], "name": a["name"], "created_at_unix_secs": a["created"],
-                 "access_level": "admin", "referenced_resource_ids": [key]} for a in self.agents.values()
-                if any(d["id"] == key for d in a["conversation_config"]["agent"]["prompt"]["knowledge_base"])]  # fmt: skip
+        return [
+            {
+                "type": "available",
+                "id": a["id"],
+                "name": a["name"],
+                "created_at_unix_secs": a["created"],
+                "access_level": "admin",
+                "referenced_resource_ids": [key],
+            }
+            for a in self.agents.values()
+            if any(d["id"] == key for d in a["conversation_config"]["agent"]["prompt"]["knowledge_base"])
+        ]
 
     def _document(self, row: Row) -> Row:
-        metadata = {"created_at_unix_secs": row["created"], "last_updated_at_unix_secs": row["updated"],
-                    "size_bytes": len(row["content"].encode())}  # fmt: skip
-        return {"id": row["id"], "type": row["type"], "name": row["name"], "metadata": metadata,
-                "supported_usages": ["prompt", "auto"], "access_info": wire.ACCESS, "folder_path": [], **row["more"]}  # fmt: skip
+        metadata = {
+            "created_at_unix_secs": row["created"],
+            "last_updated_at_unix_secs": row["updated"],
+            "size_bytes": len(row["content"].encode()),
+        }
+        return {
+            "id": row["id"],
+            "type": row["type"],
+            "name": row["name"],
+            "metadata": metadata,
+            "supported_usages": ["prompt", "auto"],
+            "access_info": wire.ACCESS,
+            "folder_path": [],
+            **row["more"],
+        }
 
     # -- shared ------------------------------------------------------------------------------------------------------
 
     def _agent(self, row: Row) -> Row:
         dates = {"created_at_unix_secs": row["created"], "updated_at_unix_secs": row["updated"]}
         numbers = [self._number(n) for n in self.numbers.values() if n["agent_id"] == row["id"]]
-        return {"agent_id": row["id"], "name": row["name"], "conversation_config": row["conversation_config"],
-                "metadata": dates, "platform_settings": row["platform_settings"], "phone_numbers": numbers,
-                "access_info": wire.ACCESS, "tags": row["tags"]}  # fmt: skip
+        return {
+            "agent_id": row["id"],
+            "name": row["name"],
+            "conversation_config": row["conversation_config"],
+            "metadata": dates,
+            "platform_settings": row["platform_settings"],
+            "phone_numbers": numbers,
+            "access_info": wire.ACCESS,
+            "tags": row["tags"],
+        }
 
     def _agent_summary(self, row: Row) -> Row:
         calls = [c["created"] for c in self.conversations.values() if c["agent_id"] == row["id"]]
-        return {"agent_id": row["id"], "name": row["name"], "tags": row["tags"], "access_info": wire.ACCESS,
-                "voice_id": row["conversation_config"]["tts"]["voice_id"], "created_at_unix_secs": row["created"],
-                "updated_at_unix_secs": row["updated"], "archived": False,
-                "last_call_time_unix_secs": max(calls, default=None)}  # fmt: skip
+        return {
+            "agent_id": row["id"],
+            "name": row["name"],
+            "tags": row["tags"],
+            "access_info": wire.ACCESS,
+            "voice_id": row["conversation_config"]["tts"]["voice_id"],
+            "created_at_unix_secs": row["created"],
+            "updated_at_unix_secs": row["updated"],
+            "archived": False,
+            "last_call_time_unix_secs": max(calls, default=None),
+        }
 
     def _number(self, row: Row) -> Row:
         agent = self.agents.get(row["agent_id"] or "")
-        return {"phone_number_id": row["id"], "phone_number": row["phone_number"], "label": row["label"],
-                "provider": row["provider"], "supports_inbound": True, "supports_outbound": True,
-                "assigned_agent": {"agent_id": agent["id"], "agent_name": agent["name"]} if agent else None}  # fmt: skip
+        return {
+            "phone_number_id": row["id"],
+            "phone_number": row["phone_number"],
+            "label": row["label"],
+            "provider": row["provider"],
+            "supports_inbound": True,
+            "supports_outbound": True,
+            "assigned_agent": {"agent_id": agent["id"], "agent_name": agent["name"]} if agent else None,
+        }
 
     def _add(self, rows: dict[str, Row], key: str, **values: Any) -> Row:
         self._count += 1

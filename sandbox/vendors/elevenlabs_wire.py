@@ -17,14 +17,21 @@ from aiohttp import web
 WEBHOOK_SECRET = "wsec_" + "5a" * 32
 E164 = re.compile(r"^\+[1-9]\d{6,14}$")
 Row = dict[str, Any]
-ERRORS = {400: ("validation_error", "invalid_request"), 401: ("authentication_error", "invalid_api_key"),
-          404: ("not_found", "not_found"), 429: ("rate_limit_error", "rate_limit_exceeded")}  # fmt: skip
+ERRORS = {
+    400: ("validation_error", "invalid_request"),
+    401: ("authentication_error", "invalid_api_key"),
+    404: ("not_found", "not_found"),
+    429: ("rate_limit_error", "rate_limit_exceeded"),
+}
 AGENT_DEFAULTS: Row = {
-    "agent": {"first_message": "", "language": "en",
-              "prompt": {"prompt": "", "llm": "gemini-2.0-flash", "tool_ids": [], "knowledge_base": []}},
+    "agent": {
+        "first_message": "",
+        "language": "en",
+        "prompt": {"prompt": "", "llm": "gemini-2.0-flash", "tool_ids": [], "knowledge_base": []},
+    },
     "tts": {"model_id": "eleven_turbo_v2", "voice_id": "cjVigY5qzO86Huf0OWal"},
     "conversation": {"text_only": False, "max_duration_seconds": 600},
-}  # fmt: skip
+}
 ACCESS = {"is_creator": True, "creator_name": "Sandbox", "creator_email": "sandbox@example.com", "role": "admin"}
 
 

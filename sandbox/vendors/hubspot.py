@@ -108,15 +108,23 @@ class HubSpot(Emulator):
         searches = request.path.endswith("/search")
         if (self._search_window if searches else self._window).allows():
             return None
-        body = {"status": "error", "message": "You have reached your ten_secondly_rolling limit.",
-                "errorType": "RATE_LIMIT", "correlationId": str(uuid.uuid4()),
-                "policyName": "SECONDLY" if searches else "TEN_SECONDLY_ROLLING"}  # fmt: skip
+        body = {
+            "status": "error",
+            "message": "You have reached your ten_secondly_rolling limit.",
+            "errorType": "RATE_LIMIT",
+            "correlationId": str(uuid.uuid4()),
+            "policyName": "SECONDLY" if searches else "TEN_SECONDLY_ROLLING",
+        }
         return web.json_response(body, status=429)
 
     def error(self, status: int, message: str, category: str | None = None) -> web.Response:
         names = {400: "VALIDATION_ERROR", 404: "OBJECT_NOT_FOUND", 409: "CONFLICT", 429: "RATE_LIMITS"}
-        body = {"status": "error", "message": message, "correlationId": str(uuid.uuid4()),
-                "category": category or names.get(status, "INTERNAL_ERROR")}  # fmt: skip
+        body = {
+            "status": "error",
+            "message": message,
+            "correlationId": str(uuid.uuid4()),
+            "category": category or names.get(status, "INTERNAL_ERROR"),
+        }
         return web.json_response(body, status=status)
 
     # -- objects -----------------------------------------------------------------------------------------------------
@@ -231,8 +239,14 @@ class HubSpot(Emulator):
         if not missing:
             return web.json_response(_complete(results))
         text = f"Could not get some {SINGULAR[kind].upper()} objects, they may be deleted or not exist."
-        error = {"status": "error", "category": "OBJECT_NOT_FOUND", "message": text, "context": {"ids": missing},
-                 "errors": [], "links": {}}  # fmt: skip
+        error = {
+            "status": "error",
+            "category": "OBJECT_NOT_FOUND",
+            "message": text,
+            "context": {"ids": missing},
+            "errors": [],
+            "links": {},
+        }
         return web.json_response(_complete(results) | {"numErrors": 1, "errors": [error]}, status=207)
 
     def _planned(self, kind: str, operation: str, item: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
@@ -333,8 +347,12 @@ class HubSpot(Emulator):
     def _associated(self, operation: str, place: Place) -> None:
         self.effect(operation, link=list(place))
         source, source_id, target, target_id = place
-        about = {"fromObjectId": int(source_id), "toObjectId": int(target_id), "associationRemoved": operation != "associate",
-                 "associationType": f"{SINGULAR[source]}_to_{SINGULAR[target]}".upper()}  # fmt: skip
+        about = {
+            "fromObjectId": int(source_id),
+            "toObjectId": int(target_id),
+            "associationRemoved": operation != "associate",
+            "associationType": f"{SINGULAR[source]}_to_{SINGULAR[target]}".upper(),
+        }
         self._announce(source, "associationChange", [about])
 
     def _announce(self, kind: str, event: str, rows: list[dict[str, Any]]) -> None:
@@ -343,9 +361,21 @@ class HubSpot(Emulator):
         more = {} if kind in OLD_EVENTS else {"objectTypeId": TYPE_IDS[kind]}
         events = []
         for row in rows:
-            events.append({"eventId": self._event, "subscriptionId": 1, "portalId": PORTAL_ID, "appId": APP_ID,
-                           "occurredAt": int(time.time() * 1000), "subscriptionType": name, "attemptNumber": 0,
-                           "changeSource": "INTEGRATION", "sourceId": str(APP_ID), **more, **row})  # fmt: skip
+            events.append(
+                {
+                    "eventId": self._event,
+                    "subscriptionId": 1,
+                    "portalId": PORTAL_ID,
+                    "appId": APP_ID,
+                    "occurredAt": int(time.time() * 1000),
+                    "subscriptionType": name,
+                    "attemptNumber": 0,
+                    "changeSource": "INTEGRATION",
+                    "sourceId": str(APP_ID),
+                    **more,
+                    **row,
+                }
+            )
             self._event += 1
         if events:
             self.webhooks.send(name, json.dumps(events).encode())
@@ -367,8 +397,13 @@ class HubSpot(Emulator):
     def _shown(self, kind: str, item: dict[str, Any], listed: list[str] | None) -> dict[str, Any]:
         names = listed or DEFAULT_SHOWN[kind]
         properties = {name: searching.value_of(item, name) for name in names} | {"hs_object_id": item["id"]}
-        return {"id": item["id"], "properties": properties, "createdAt": item["createdAt"],
-                "updatedAt": item["updatedAt"], "archived": False}  # fmt: skip
+        return {
+            "id": item["id"],
+            "properties": properties,
+            "createdAt": item["createdAt"],
+            "updatedAt": item["updatedAt"],
+            "archived": False,
+        }
 
     async def _rate_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         """What is left of the ten seconds; answers to searches do not say."""
@@ -376,9 +411,12 @@ class HubSpot(Emulator):
             return
         left = max(self._window.limit - len(self._window.times), 0)
         response.headers.update(
-            {"X-HubSpot-RateLimit-Max": str(self._window.limit), "X-HubSpot-RateLimit-Remaining": str(left),
-             "X-HubSpot-RateLimit-Interval-Milliseconds": str(int(self._window.seconds * 1000))}
-        )  # fmt: skip
+            {
+                "X-HubSpot-RateLimit-Max": str(self._window.limit),
+                "X-HubSpot-RateLimit-Remaining": str(left),
+                "X-HubSpot-RateLimit-Interval-Milliseconds": str(int(self._window.seconds * 1000)),
+            }
+        )
 
 
 def signature(url: str, body: bytes) -> dict[str, str]:

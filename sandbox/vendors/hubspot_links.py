@@ -101,10 +101,16 @@ class Links:
         source, source_id, target, target_id = place
         now = _now()
         results = [
-            {"from": {"id": a_id}, "to": {"id": b_id},
-             "associationSpec": {"associationCategory": DEFINED, "associationTypeId": types_between(a, b)[0]["typeId"]}}
+            {
+                "from": {"id": a_id},
+                "to": {"id": b_id},
+                "associationSpec": {
+                    "associationCategory": DEFINED,
+                    "associationTypeId": types_between(a, b)[0]["typeId"],
+                },
+            }
             for a, a_id, b, b_id in (place, (target, target_id, source, source_id))
-        ]  # fmt: skip
+        ]
         return web.json_response({"status": "COMPLETE", "results": results, "startedAt": now, "completedAt": now})
 
     async def put_typed(self, request: web.Request) -> web.Response:
@@ -118,8 +124,13 @@ class Links:
         if not numbers or len(numbers) != len(wanted) or not numbers <= known.keys():
             return self._error(400, f"association types {wanted} are not valid from {source} to {target}")
         self._put(place, numbers)
-        body = {"fromObjectTypeId": TYPE_IDS[source], "fromObjectId": source_id, "toObjectTypeId": TYPE_IDS[target],
-                "toObjectId": target_id, "labels": [known[n] for n in sorted(numbers) if known[n]]}  # fmt: skip
+        body = {
+            "fromObjectTypeId": TYPE_IDS[source],
+            "fromObjectId": source_id,
+            "toObjectTypeId": TYPE_IDS[target],
+            "toObjectId": target_id,
+            "labels": [known[n] for n in sorted(numbers) if known[n]],
+        }
         return web.json_response(body, status=201)
 
     async def show(self, request: web.Request) -> web.Response:

@@ -10,24 +10,90 @@ from aiohttp import web
 
 TYPES = {"0-1": "contacts", "0-2": "companies", "0-3": "deals", "0-5": "tickets", "0-46": "notes", "0-27": "tasks"}
 TYPE_IDS = {name: number for number, name in TYPES.items()}
-SINGULAR = {"contacts": "contact", "companies": "company", "deals": "deal", "tickets": "ticket", "notes": "note",
-            "tasks": "task"}  # fmt: skip
+SINGULAR = {
+    "contacts": "contact",
+    "companies": "company",
+    "deals": "deal",
+    "tickets": "ticket",
+    "notes": "note",
+    "tasks": "task",
+}
 PLURAL = {one: many for many, one in SINGULAR.items()}
 PROPERTIES = {
-    "contacts": {"email", "firstname", "lastname", "phone", "mobilephone", "company", "lifecyclestage", "website",
-                 "hs_lead_status", "jobtitle", "address", "city", "state", "zip", "country", "hubspot_owner_id"},
-    "companies": {"name", "domain", "phone", "website", "address", "city", "state", "zip", "country", "industry", "type",
-                  "description", "numberofemployees", "annualrevenue", "lifecyclestage", "hubspot_owner_id"},
-    "deals": {"dealname", "pipeline", "dealstage", "amount", "closedate", "description", "dealtype", "hs_priority",
-              "hs_next_step", "hubspot_owner_id"},
-    "tickets": {"subject", "content", "hs_pipeline", "hs_pipeline_stage", "hs_ticket_priority", "hs_ticket_category",
-                "hubspot_owner_id"},
+    "contacts": {
+        "email",
+        "firstname",
+        "lastname",
+        "phone",
+        "mobilephone",
+        "company",
+        "lifecyclestage",
+        "website",
+        "hs_lead_status",
+        "jobtitle",
+        "address",
+        "city",
+        "state",
+        "zip",
+        "country",
+        "hubspot_owner_id",
+    },
+    "companies": {
+        "name",
+        "domain",
+        "phone",
+        "website",
+        "address",
+        "city",
+        "state",
+        "zip",
+        "country",
+        "industry",
+        "type",
+        "description",
+        "numberofemployees",
+        "annualrevenue",
+        "lifecyclestage",
+        "hubspot_owner_id",
+    },
+    "deals": {
+        "dealname",
+        "pipeline",
+        "dealstage",
+        "amount",
+        "closedate",
+        "description",
+        "dealtype",
+        "hs_priority",
+        "hs_next_step",
+        "hubspot_owner_id",
+    },
+    "tickets": {
+        "subject",
+        "content",
+        "hs_pipeline",
+        "hs_pipeline_stage",
+        "hs_ticket_priority",
+        "hs_ticket_category",
+        "hubspot_owner_id",
+    },
     "notes": {"hs_timestamp", "hs_note_body", "hubspot_owner_id"},
-    "tasks": {"hs_timestamp", "hs_task_subject", "hs_task_body", "hs_task_status", "hs_task_priority", "hs_task_type",
-              "hubspot_owner_id"},
-}  # fmt: skip
-REQUIRED = {"notes": ("hs_timestamp",), "tasks": ("hs_timestamp",), "deals": ("dealname", "dealstage"),
-            "tickets": ("subject", "hs_pipeline_stage")}  # fmt: skip
+    "tasks": {
+        "hs_timestamp",
+        "hs_task_subject",
+        "hs_task_body",
+        "hs_task_status",
+        "hs_task_priority",
+        "hs_task_type",
+        "hubspot_owner_id",
+    },
+}
+REQUIRED = {
+    "notes": ("hs_timestamp",),
+    "tasks": ("hs_timestamp",),
+    "deals": ("dealname", "dealstage"),
+    "tickets": ("subject", "hs_pipeline_stage"),
+}
 UNIQUE = {"contacts": "email"}
 """Besides the id, the only properties by which one object can be named."""
 CALCULATED = {"hs_object_id", "createdate", "hs_createdate", "lastmodifieddate", "hs_lastmodifieddate"}
@@ -35,52 +101,111 @@ DEFAULT_SHOWN = {
     "contacts": ("email", "firstname", "lastname", "createdate", "lastmodifieddate"),
     "companies": ("name", "domain", "createdate", "hs_lastmodifieddate"),
     "deals": ("dealname", "dealstage", "pipeline", "amount", "closedate", "createdate", "hs_lastmodifieddate"),
-    "tickets": ("subject", "content", "hs_pipeline", "hs_pipeline_stage", "hs_ticket_priority", "createdate",
-                "hs_lastmodifieddate"),
+    "tickets": (
+        "subject",
+        "content",
+        "hs_pipeline",
+        "hs_pipeline_stage",
+        "hs_ticket_priority",
+        "createdate",
+        "hs_lastmodifieddate",
+    ),
     "notes": ("hs_createdate", "hs_lastmodifieddate"),
     "tasks": ("hs_createdate", "hs_lastmodifieddate"),
-}  # fmt: skip
+}
 SEARCHED = {
-    "contacts": ("firstname", "lastname", "email", "phone", "company"), "companies": ("name", "domain", "phone", "website"),
-    "deals": ("dealname", "description"), "tickets": ("subject", "content"), "notes": ("hs_note_body",),
+    "contacts": ("firstname", "lastname", "email", "phone", "company"),
+    "companies": ("name", "domain", "phone", "website"),
+    "deals": ("dealname", "description"),
+    "tickets": ("subject", "content"),
+    "notes": ("hs_note_body",),
     "tasks": ("hs_task_subject", "hs_task_body"),
-}  # fmt: skip
+}
 PIPELINES = {
-    "deals": ("default", "Sales Pipeline",
-              (("appointmentscheduled", "Appointment Scheduled"), ("qualifiedtobuy", "Qualified To Buy"),
-               ("presentationscheduled", "Presentation Scheduled"), ("decisionmakerboughtin", "Decision Maker Bought-In"),
-               ("contractsent", "Contract Sent"), ("closedwon", "Closed Won"), ("closedlost", "Closed Lost"))),
-    "tickets": ("0", "Support Pipeline",
-                (("1", "New"), ("2", "Waiting on contact"), ("3", "Waiting on us"), ("4", "Closed"))),
-}  # fmt: skip
+    "deals": (
+        "default",
+        "Sales Pipeline",
+        (
+            ("appointmentscheduled", "Appointment Scheduled"),
+            ("qualifiedtobuy", "Qualified To Buy"),
+            ("presentationscheduled", "Presentation Scheduled"),
+            ("decisionmakerboughtin", "Decision Maker Bought-In"),
+            ("contractsent", "Contract Sent"),
+            ("closedwon", "Closed Won"),
+            ("closedlost", "Closed Lost"),
+        ),
+    ),
+    "tickets": (
+        "0",
+        "Support Pipeline",
+        (("1", "New"), ("2", "Waiting on contact"), ("3", "Waiting on us"), ("4", "Closed")),
+    ),
+}
 DEFAULTS = {"deals": {"pipeline": "default"}, "tickets": {"hs_pipeline": "0"}}
 OWNERS = (("1", "owner@example.com", "Olga", "Owner"), ("2", "sales@example.com", "Sam", "Seller"))
 LEVELS = ("LOW", "MEDIUM", "HIGH")
 STAGES = {name: tuple(stage for stage, _ in stages) for name, (_, _, stages) in PIPELINES.items()}
 OPTIONS = {
-    "dealstage": STAGES["deals"], "pipeline": ("default",), "hs_pipeline_stage": STAGES["tickets"], "hs_pipeline": ("0",),
-    "hs_priority": ("low", "medium", "high"), "dealtype": ("newbusiness", "existingbusiness"),
-    "hs_ticket_priority": (*LEVELS, "URGENT"), "hs_task_priority": ("NONE", *LEVELS),
+    "dealstage": STAGES["deals"],
+    "pipeline": ("default",),
+    "hs_pipeline_stage": STAGES["tickets"],
+    "hs_pipeline": ("0",),
+    "hs_priority": ("low", "medium", "high"),
+    "dealtype": ("newbusiness", "existingbusiness"),
+    "hs_ticket_priority": (*LEVELS, "URGENT"),
+    "hs_task_priority": ("NONE", *LEVELS),
     "hs_task_status": ("NOT_STARTED", "IN_PROGRESS", "WAITING", "COMPLETED", "DEFERRED"),
-    "hs_task_type": ("TODO", "EMAIL", "CALL"), "hubspot_owner_id": tuple(owner for owner, *_ in OWNERS),
-    "lifecyclestage": ("subscriber", "lead", "marketingqualifiedlead", "salesqualifiedlead", "opportunity", "customer",
-                       "evangelist", "other"),
-    "hs_lead_status": ("NEW", "OPEN", "IN_PROGRESS", "OPEN_DEAL", "UNQUALIFIED", "ATTEMPTED_TO_CONTACT", "CONNECTED",
-                       "BAD_TIMING"),
-}  # fmt: skip
+    "hs_task_type": ("TODO", "EMAIL", "CALL"),
+    "hubspot_owner_id": tuple(owner for owner, *_ in OWNERS),
+    "lifecyclestage": (
+        "subscriber",
+        "lead",
+        "marketingqualifiedlead",
+        "salesqualifiedlead",
+        "opportunity",
+        "customer",
+        "evangelist",
+        "other",
+    ),
+    "hs_lead_status": (
+        "NEW",
+        "OPEN",
+        "IN_PROGRESS",
+        "OPEN_DEAL",
+        "UNQUALIFIED",
+        "ATTEMPTED_TO_CONTACT",
+        "CONNECTED",
+        "BAD_TIMING",
+    ),
+}
 NUMBERS = {"amount", "numberofemployees", "annualrevenue"}
 TIMES = {"hs_timestamp", "closedate"}
 # both directions of every pair: the unlabelled type, and the "Primary" one where there is
 PAIRS = (
-    ("contacts", "companies", 279, 280), ("deals", "contacts", 3, 4), ("deals", "companies", 341, 342),
-    ("contacts", "tickets", 15, 16), ("tickets", "companies", 339, 340), ("deals", "tickets", 27, 28),
-    ("contacts", "notes", 201, 202), ("companies", "notes", 189, 190), ("deals", "notes", 213, 214),
-    ("tickets", "notes", 227, 228), ("contacts", "tasks", 203, 204), ("companies", "tasks", 191, 192),
-    ("deals", "tasks", 215, 216), ("tickets", "tasks", 229, 230),
-)  # fmt: skip
+    ("contacts", "companies", 279, 280),
+    ("deals", "contacts", 3, 4),
+    ("deals", "companies", 341, 342),
+    ("contacts", "tickets", 15, 16),
+    ("tickets", "companies", 339, 340),
+    ("deals", "tickets", 27, 28),
+    ("contacts", "notes", 201, 202),
+    ("companies", "notes", 189, 190),
+    ("deals", "notes", 213, 214),
+    ("tickets", "notes", 227, 228),
+    ("contacts", "tasks", 203, 204),
+    ("companies", "tasks", 191, 192),
+    ("deals", "tasks", 215, 216),
+    ("tickets", "tasks", 229, 230),
+)
 ASSOCIATION = {(a, b): there for a, b, there, _ in PAIRS} | {(b, a): back for a, b, _, back in PAIRS}
-PRIMARY = {("contacts", "companies"): 1, ("companies", "contacts"): 2, ("deals", "companies"): 5,
-           ("companies", "deals"): 6, ("companies", "tickets"): 25, ("tickets", "companies"): 26}  # fmt: skip
+PRIMARY = {
+    ("contacts", "companies"): 1,
+    ("companies", "contacts"): 2,
+    ("deals", "companies"): 5,
+    ("companies", "deals"): 6,
+    ("companies", "tickets"): 25,
+    ("tickets", "companies"): 26,
+}
 EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
 THEN = "2026-01-02T03:04:05.678Z"
 
@@ -157,10 +282,19 @@ def pipelines(kind: str) -> list[dict[str, Any]]:
 
 def owners() -> list[dict[str, Any]]:
     return [
-        {"id": number, "type": "PERSON", "email": email, "firstName": first, "lastName": last, "userId": int(number),
-         "createdAt": THEN, "updatedAt": THEN, "archived": False}
+        {
+            "id": number,
+            "type": "PERSON",
+            "email": email,
+            "firstName": first,
+            "lastName": last,
+            "userId": int(number),
+            "createdAt": THEN,
+            "updatedAt": THEN,
+            "archived": False,
+        }
         for number, email, first, last in OWNERS
-    ]  # fmt: skip
+    ]
 
 
 def properties(kind: str) -> list[dict[str, Any]]:
@@ -172,10 +306,24 @@ def properties(kind: str) -> list[dict[str, Any]]:
             for order, option in enumerate(OPTIONS.get(name, ()))
         ]
         type_, field = (
-            ("enumeration", "select") if options else
-            ("number", "number") if name in NUMBERS else
-            ("datetime", "date") if name in TIMES else ("string", "text")
-        )  # fmt: skip
-        rows.append({"name": name, "label": name, "type": type_, "fieldType": field, "groupName": "info",
-                     "description": "", "options": options, "hasUniqueValue": UNIQUE.get(kind) == name})  # fmt: skip
+            ("enumeration", "select")
+            if options
+            else ("number", "number")
+            if name in NUMBERS
+            else ("datetime", "date")
+            if name in TIMES
+            else ("string", "text")
+        )
+        rows.append(
+            {
+                "name": name,
+                "label": name,
+                "type": type_,
+                "fieldType": field,
+                "groupName": "info",
+                "description": "",
+                "options": options,
+                "hasUniqueValue": UNIQUE.get(kind) == name,
+            }
+        )
     return rows

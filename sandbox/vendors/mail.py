@@ -135,9 +135,16 @@ class Mail(Emulator):
     # -- the server --------------------------------------------------------------------------------------------------
 
     def _connection(self) -> SMTP:
-        made = SMTP(self, hostname="mail.viox.example", ident="sandbox", data_size_limit=MOST_BYTES,
-                    enable_SMTPUTF8=True, auth_require_tls=False, authenticator=self._authenticate,
-                    loop=asyncio.get_running_loop())  # fmt: skip
+        made = SMTP(
+            self,
+            hostname="mail.viox.example",
+            ident="sandbox",
+            data_size_limit=MOST_BYTES,
+            enable_SMTPUTF8=True,
+            auth_require_tls=False,
+            authenticator=self._authenticate,
+            loop=asyncio.get_running_loop(),
+        )
         self._connections.add(made)
         return made
 

@@ -94,8 +94,12 @@ class Make(Emulator):
         self._hook_window = Window(limit=self.hook_limit, seconds=1, now=self.clock.now)
 
     def state(self) -> Any:
-        return {"scenarios": [self._scenario(s) for s in self.scenarios.values()], "executions": self.executions,
-                "hooks": [self._hook(h) for h in self.hooks.values()], "dlqs": list(self.incomplete.values())}  # fmt: skip
+        return {
+            "scenarios": [self._scenario(s) for s in self.scenarios.values()],
+            "executions": self.executions,
+            "hooks": [self._hook(h) for h in self.hooks.values()],
+            "dlqs": list(self.incomplete.values()),
+        }
 
     def unauthorized(self, request: web.Request) -> web.Response | None:
         if request.path.startswith("/hook/") or request.headers.get("Authorization") == f"Token {API_KEY}":
@@ -136,9 +140,18 @@ class Make(Emulator):
         if problems:
             return self._invalid(*problems)
         now = wire.now()
-        made = {"id": self._id(), "teamId": given["teamId"], "folderId": given.get("folderId"), "isActive": False,
-                "description": "", "created": now, "lastEdit": now, "operations": 0, "queue": [],
-                "interface": {"input": None, "output": None}}  # fmt: skip
+        made = {
+            "id": self._id(),
+            "teamId": given["teamId"],
+            "folderId": given.get("folderId"),
+            "isActive": False,
+            "description": "",
+            "created": now,
+            "lastEdit": now,
+            "operations": 0,
+            "queue": [],
+            "interface": {"input": None, "output": None},
+        }
         self._set(made, given)
         self.scenarios[made["id"]] = made
         self.effect("create_scenario", id=made["id"], name=made["name"])
@@ -185,9 +198,14 @@ class Make(Emulator):
 
     async def blueprint(self, request: web.Request) -> web.Response:
         found = self._found(request)
-        seen = {"blueprint": found["blueprint"], "scheduling": found["scheduling"], "idSequence": 1,
-                "created": found["created"], "last_edit": found["lastEdit"],
-                "metadata": {"input_spec": found["interface"]["input"], "output_spec": []}}  # fmt: skip
+        seen = {
+            "blueprint": found["blueprint"],
+            "scheduling": found["scheduling"],
+            "idSequence": 1,
+            "created": found["created"],
+            "last_edit": found["lastEdit"],
+            "metadata": {"input_spec": found["interface"]["input"], "output_spec": []},
+        }
         return web.json_response({"code": "OK", "response": seen})
 
     async def interface(self, request: web.Request) -> web.Response:
@@ -208,8 +226,13 @@ class Make(Emulator):
         limit = wire.whole(request, "pg[limit]", 50)
         rows = [e for e in reversed(self.executions) if e["scenarioId"] == found["id"] and self._over(e)]
         rows = [e for e in rows if state in (None, str(e["status"])) and (last is None or e["imtId"] < last)][:limit]
-        pg = {"sortBy": "imtId", "sortDir": "desc", "last": rows[-1]["imtId"] if rows else None, "showLast": False,
-              "limit": limit}  # fmt: skip
+        pg = {
+            "sortBy": "imtId",
+            "sortDir": "desc",
+            "last": rows[-1]["imtId"] if rows else None,
+            "showLast": False,
+            "limit": limit,
+        }
         return web.json_response({"scenarioLogs": [wire.log(e) for e in rows], "pg": pg})
 
     async def read_log(self, request: web.Request) -> web.Response:
@@ -255,17 +278,37 @@ class Make(Emulator):
         now, key = int(time.time() * 1000), uuid.uuid4().hex
         # The counter keeps ids of one millisecond in order; they are what logs are paged by.
         imt = f"{now}_{len(self.executions):06}_scenario.{scenario['id']}.{kind}.{key}"
-        made = {"id": key, "imtId": imt, "scenarioId": scenario["id"], "teamId": scenario["teamId"], "type": kind,
-                "status": status, "reason": outcome.get("reason", "The operation failed."), "outputs": outputs,
-                "operations": max(len(flow), 1), "timestamp": wire.now(), "at": self.clock.now(),
-                "duration": int(self.run_seconds * 1000), "instant": kind == "instant", "values": values}  # fmt: skip
+        made = {
+            "id": key,
+            "imtId": imt,
+            "scenarioId": scenario["id"],
+            "teamId": scenario["teamId"],
+            "type": kind,
+            "status": status,
+            "reason": outcome.get("reason", "The operation failed."),
+            "outputs": outputs,
+            "operations": max(len(flow), 1),
+            "timestamp": wire.now(),
+            "at": self.clock.now(),
+            "duration": int(self.run_seconds * 1000),
+            "instant": kind == "instant",
+            "values": values,
+        }
         self.executions.append(made)
         scenario["operations"] += made["operations"]
         self.effect("run", scenarioId=scenario["id"], executionId=key, type=kind, status=status, data=data)
         if keep and status == 3 and wire.keeps_incomplete(scenario):
-            self.incomplete[key] = {"id": key, "reason": made["reason"], "created": wire.now(), "size": len(json.dumps(data)),
-                                    "resolved": False, "retry": True, "attempts": 0, "data": data,
-                                    "scenarioId": scenario["id"]}  # fmt: skip
+            self.incomplete[key] = {
+                "id": key,
+                "reason": made["reason"],
+                "created": wire.now(),
+                "size": len(json.dumps(data)),
+                "resolved": False,
+                "retry": True,
+                "attempts": 0,
+                "data": data,
+                "scenarioId": scenario["id"],
+            }
         if callback:
             body = {"executionId": key, "status": STATES[status], "outputs": outputs}
             self.webhooks.send_to(Receiver(callback, frozenset(), self.webhooks.sign), "run", json.dumps(body).encode())
@@ -290,8 +333,16 @@ class Make(Emulator):
             return self._invalid(*[f"Missing value of required parameter '{n}'." for n in missing])
         usual = {"headers": False, "method": False, "stringify": False}
         data = usual | {k: v for k, v in given.items() if k not in ("name", "typeName")}
-        made = {"id": self._id(), "name": given["name"], "teamId": given["teamId"], "typeName": given["typeName"],
-                "udid": uuid.uuid4().hex, "data": data, "enabled": True, "learning": False}  # fmt: skip
+        made = {
+            "id": self._id(),
+            "name": given["name"],
+            "teamId": given["teamId"],
+            "typeName": given["typeName"],
+            "udid": uuid.uuid4().hex,
+            "data": data,
+            "enabled": True,
+            "learning": False,
+        }
         self.hooks[made["id"]] = made
         self.effect("create_hook", id=made["id"], name=made["name"])
         return web.json_response({"hook": self._hook(made, request)})
@@ -410,21 +461,53 @@ class Make(Emulator):
     def _scenario(self, row: Row) -> Row:
         packages = {str(m.get("module", "")).partition(":")[0] for m in row["blueprint"].get("flow") or []}
         waiting = sum(d["scenarioId"] == row["id"] and not d["resolved"] for d in self.incomplete.values())
-        shown = {k: row[k] for k in ("id", "name", "teamId", "description", "folderId", "isActive", "lastEdit",
-                                     "created", "scheduling", "operations")}  # fmt: skip
-        return shown | {"hookId": wire.hook_of(row), "deviceId": None, "deviceScope": None, "concept": False,
-                        "isinvalid": False, "islinked": row["isActive"], "islocked": False, "isPaused": False,
-                        "usedPackages": sorted(packages), "iswaiting": False, "dlqCount": waiting, "transfer": 0,
-                        "createdByUser": wire.USER, "updatedByUser": wire.USER, "nextExec": None}  # fmt: skip
+        shown = {
+            k: row[k]
+            for k in (
+                "id",
+                "name",
+                "teamId",
+                "description",
+                "folderId",
+                "isActive",
+                "lastEdit",
+                "created",
+                "scheduling",
+                "operations",
+            )
+        }
+        return shown | {
+            "hookId": wire.hook_of(row),
+            "deviceId": None,
+            "deviceScope": None,
+            "concept": False,
+            "isinvalid": False,
+            "islinked": row["isActive"],
+            "islocked": False,
+            "isPaused": False,
+            "usedPackages": sorted(packages),
+            "iswaiting": False,
+            "dlqCount": waiting,
+            "transfer": 0,
+            "createdByUser": wire.USER,
+            "updatedByUser": wire.USER,
+            "nextExec": None,
+        }
 
     def _hook(self, row: Row, request: web.Request | None = None) -> Row:
         listener = self._listener(row)
         path = f"/hook/{row['udid']}"
         shown = {k: row[k] for k in ("id", "name", "teamId", "udid", "enabled", "typeName", "data")}
-        shown |= {"type": "web", "packageName": None, "theme": "#c73a63", "gone": False, "queueLimit": 10000,
-                  "editable": row["typeName"] == "gateway-webhook",
-                  "queueCount": len(listener["queue"]) if listener else 0,
-                  "url": str(request.url.origin()) + path if request else path}  # fmt: skip
+        shown |= {
+            "type": "web",
+            "packageName": None,
+            "theme": "#c73a63",
+            "gone": False,
+            "queueLimit": 10000,
+            "editable": row["typeName"] == "gateway-webhook",
+            "queueCount": len(listener["queue"]) if listener else 0,
+            "url": str(request.url.origin()) + path if request else path,
+        }
         return shown | ({"scenarioId": listener["id"]} if listener else {})
 
     def _id(self) -> int:

@@ -27,10 +27,19 @@ def account_routes(api_limit: int, operations: Callable[[], int]) -> list[web.Ro
         return web.json_response({"organizations": part, "pg": pg})
 
     async def organization(request: web.Request) -> web.Response:
-        seen = {"id": ORGANIZATION_ID, "name": "Sandbox", "zone": ZONE, "timezoneId": 113, "countryId": 1,
-                "isPaused": False, "operations": str(operations()), "transfer": "0", "serviceName": "default",
-                "license": {"apiLimit": api_limit, "operations": 10000, "users": 50, "interval": 1},
-                "teams": [{"id": TEAM_ID, "name": TEAM["name"]}]}  # fmt: skip
+        seen = {
+            "id": ORGANIZATION_ID,
+            "name": "Sandbox",
+            "zone": ZONE,
+            "timezoneId": 113,
+            "countryId": 1,
+            "isPaused": False,
+            "operations": str(operations()),
+            "transfer": "0",
+            "serviceName": "default",
+            "license": {"apiLimit": api_limit, "operations": 10000, "users": 50, "interval": 1},
+            "teams": [{"id": TEAM_ID, "name": TEAM["name"]}],
+        }
         return web.json_response({"organization": seen})
 
     async def teams(request: web.Request) -> web.Response:
@@ -108,8 +117,12 @@ def log(row: Row) -> Row:
     shown = {
         k: row[k] for k in ("imtId", "duration", "operations", "teamId", "id", "type", "instant", "timestamp", "status")
     }
-    return shown | {"centicredits": row["operations"] * 100, "transfer": 0, "organizationId": ORGANIZATION_ID,
-                    "authorId": USER["id"] if row["type"] == "manual" else None}  # fmt: skip
+    return shown | {
+        "centicredits": row["operations"] * 100,
+        "transfer": 0,
+        "organizationId": ORGANIZATION_ID,
+        "authorId": USER["id"] if row["type"] == "manual" else None,
+    }
 
 
 def page(rows: list[Row], request: web.Request, usual: str) -> tuple[list[Row], Row]:

@@ -80,10 +80,13 @@ class N8n(Emulator):
         self._executed = 0
 
     def state(self) -> Any:
-        return {"workflows": [self._workflow(w) for w in self.workflows.values()],
-                "executions": [self._execution(e, full=True) for e in self.executions.values()],
-                "credentials": [wire.credential(c) for c in self.credentials.values()],
-                "tags": list(self.tags.values()), "variables": list(self.variables.values())}  # fmt: skip
+        return {
+            "workflows": [self._workflow(w) for w in self.workflows.values()],
+            "executions": [self._execution(e, full=True) for e in self.executions.values()],
+            "credentials": [wire.credential(c) for c in self.credentials.values()],
+            "tags": list(self.tags.values()),
+            "variables": list(self.variables.values()),
+        }
 
     def unauthorized(self, request: web.Request) -> web.Response | None:
         open_to_all = request.path.startswith(("/webhook/", "/webhook-test/"))
@@ -101,9 +104,14 @@ class N8n(Emulator):
     async def list_workflows(self, request: web.Request) -> web.Response:
         query = request.query
         tags = {t.strip() for t in query.get("tags", "").split(",") if t.strip()}
-        rows = [w for w in self.workflows.values() if query.get("active") in (None, str(w["active"]).lower())
-                and query.get("name") in (None, w["name"]) and query.get("projectId") in (None, PROJECT_ID)
-                and tags <= {self.tags[t]["name"] for t in w["tags"]}]  # fmt: skip
+        rows = [
+            w
+            for w in self.workflows.values()
+            if query.get("active") in (None, str(w["active"]).lower())
+            and query.get("name") in (None, w["name"])
+            and query.get("projectId") in (None, PROJECT_ID)
+            and tags <= {self.tags[t]["name"] for t in w["tags"]}
+        ]
         part, cursor = wire.page(rows, request)
         hidden = ("pinData",) if query.get("excludePinnedData") == "true" else ()
         shown: list[Row] = [{k: v for k, v in self._workflow(w).items() if k not in hidden} for w in part]
@@ -113,8 +121,16 @@ class N8n(Emulator):
         given = await request.json()
         if problem := wire.workflow_problem(given):
             return self.error(400, problem)
-        made: Row = {"id": wire.new_id(), "active": False, "isArchived": False, "tags": [], "staticData": None, "meta": None,
-                "pinData": {}, "createdAt": wire.now()}  # fmt: skip
+        made: Row = {
+            "id": wire.new_id(),
+            "active": False,
+            "isArchived": False,
+            "tags": [],
+            "staticData": None,
+            "meta": None,
+            "pinData": {},
+            "createdAt": wire.now(),
+        }
         self.workflows[made["id"]] = made
         self._set(made, given)
         self.effect("create_workflow", id=made["id"], name=made["name"])
@@ -200,10 +216,14 @@ class N8n(Emulator):
         query, full = request.query, request.query.get("includeData") == "true"
         rows = [(e, self._execution(e, full=full)) for e in reversed(self.executions.values())]
         # As there: executions still running are listed only when asked for.
-        rows = [(e, s) for e, s in rows if s["status"] == query.get("status", s["status"])
-                and (s["status"] != "running" or "status" in query)
-                and query.get("workflowId") in (None, s["workflowId"])
-                and query.get("startedAfter", "") <= s["startedAt"] <= query.get("startedBefore", "~")]  # fmt: skip
+        rows = [
+            (e, s)
+            for e, s in rows
+            if s["status"] == query.get("status", s["status"])
+            and (s["status"] != "running" or "status" in query)
+            and query.get("workflowId") in (None, s["workflowId"])
+            and query.get("startedAfter", "") <= s["startedAt"] <= query.get("startedBefore", "~")
+        ]
         part, cursor = wire.page([s for _, s in rows], request, by_id=True)
         return web.json_response({"data": part, "nextCursor": cursor})
 
@@ -241,13 +261,26 @@ class N8n(Emulator):
         reached = wire.reached(workflow, node)
         failed = next((n for n in reached if n["type"] == wire.STOP), None)
         frozen = {k: workflow[k] for k in ("id", "name", "nodes", "connections", "settings")}
-        made = {"id": str(self._executed), "workflowId": workflow["id"], "workflow": frozen, "node": node["name"],
-                "item": item, "mode": mode, "startedAt": wire.now(), "at": self.clock.now(), "reached": reached,
-                "outcome": "error" if failed else "success", "retryOf": None, "retrySuccessId": None,
-                "stopped": failed, "versionId": workflow.get("versionId")}  # fmt: skip
+        made = {
+            "id": str(self._executed),
+            "workflowId": workflow["id"],
+            "workflow": frozen,
+            "node": node["name"],
+            "item": item,
+            "mode": mode,
+            "startedAt": wire.now(),
+            "at": self.clock.now(),
+            "reached": reached,
+            "outcome": "error" if failed else "success",
+            "retryOf": None,
+            "retrySuccessId": None,
+            "stopped": failed,
+            "versionId": workflow.get("versionId"),
+        }
         self.executions[made["id"]] = made
-        self.effect("run", id=made["id"], workflowId=workflow["id"], mode=mode, outcome=made["outcome"],
-                    body=item["body"])  # fmt: skip
+        self.effect(
+            "run", id=made["id"], workflowId=workflow["id"], mode=mode, outcome=made["outcome"], body=item["body"]
+        )
         return made
 
     def _admitted(self, request: web.Request, node: Row) -> bool:
@@ -361,8 +394,13 @@ class N8n(Emulator):
 
     def _clash(self, workflow: Row, nodes: list[Row]) -> str | None:
         """Why these webhooks cannot be registered: another active workflow has the same method and path."""
-        taken = {(wire.hook_method(n), wire.hook_path(n)) for w in self.workflows.values() if w["active"] and w is not workflow
-                 for n in w["nodes"] if wire.hook_path(n) is not None}  # fmt: skip
+        taken = {
+            (wire.hook_method(n), wire.hook_path(n))
+            for w in self.workflows.values()
+            if w["active"] and w is not workflow
+            for n in w["nodes"]
+            if wire.hook_path(n) is not None
+        }
         wanted = {(wire.hook_method(n), wire.hook_path(n)) for n in nodes if wire.hook_path(n) is not None}
         return "There is a conflict with one of the webhooks." if taken & wanted else None
 
@@ -372,8 +410,16 @@ class N8n(Emulator):
         return gone
 
     def _workflow(self, row: Row) -> Row:
-        version = {"versionId": row["versionId"], "workflowId": row["id"], "nodes": row["nodes"],
-                   "connections": row["connections"]} if row["active"] else None  # fmt: skip
+        version = (
+            {
+                "versionId": row["versionId"],
+                "workflowId": row["id"],
+                "nodes": row["nodes"],
+                "connections": row["connections"],
+            }
+            if row["active"]
+            else None
+        )
         triggers = sum(wire.is_trigger(n) for n in row["nodes"]) if row["active"] else 0
         return row | {
             "tags": [self.tags[str(t)] for t in row["tags"]],
@@ -385,11 +431,21 @@ class N8n(Emulator):
         running = self.clock.now() - row["at"] < self.run_seconds * 0.9
         status = "running" if running else row["outcome"]
         shown = {k: row[k] for k in ("id", "workflowId", "mode", "startedAt", "retryOf", "retrySuccessId")}
-        shown |= {"status": status, "finished": status == "success", "createdAt": row["startedAt"], "waitTill": None,
-                  "stoppedAt": None if running else row["startedAt"], "deletedAt": None, "storedAt": "db",
-                  "tracingContext": None, "deduplicationKey": None, "usedPrivateCredentials": False,
-                  "jsonSizeBytes": len(json.dumps(row["item"])), "binaryDataSizeBytes": 0,
-                  "workflowVersionId": row["versionId"]}  # fmt: skip
+        shown |= {
+            "status": status,
+            "finished": status == "success",
+            "createdAt": row["startedAt"],
+            "waitTill": None,
+            "stoppedAt": None if running else row["startedAt"],
+            "deletedAt": None,
+            "storedAt": "db",
+            "tracingContext": None,
+            "deduplicationKey": None,
+            "usedPrivateCredentials": False,
+            "jsonSizeBytes": len(json.dumps(row["item"])),
+            "binaryDataSizeBytes": 0,
+            "workflowVersionId": row["versionId"],
+        }
         if full:
             shown |= {"data": wire.run_data(row), "workflowData": row["workflow"], "customData": {}}
         return shown

@@ -19,8 +19,18 @@ STOP = "n8n-nodes-base.stopAndError"
 TRIGGERS = (WEBHOOK, "n8n-nodes-base.cron", "n8n-nodes-base.start")
 REQUIRED = ("name", "nodes", "connections", "settings")
 OPTIONAL = ("description", "externalId", "nodeGroups", "staticData", "pinData", "shared", "projectId")
-READ_ONLY = ("id", "active", "createdAt", "updatedAt", "isArchived", "versionId", "triggerCount", "meta", "tags",
-             "activeVersion")  # fmt: skip
+READ_ONLY = (
+    "id",
+    "active",
+    "createdAt",
+    "updatedAt",
+    "isArchived",
+    "versionId",
+    "triggerCount",
+    "meta",
+    "tags",
+    "activeVersion",
+)
 PLACE = re.compile(r"\{\{\s*\$json\.([\w.]+)\s*\}\}")
 HINT = (
     "The workflow must be active for a production URL to run successfully. You can activate the workflow using the "
@@ -137,8 +147,14 @@ async def item(request: web.Request) -> Row:
         body = await request.json()
     else:
         body = {key: str(value) for key, value in (await request.post()).items()}
-    return {"headers": {k.lower(): v for k, v in request.headers.items()}, "params": {}, "query": dict(request.query),
-            "body": body, "webhookUrl": str(request.url.with_query(None)), "executionMode": "production"}  # fmt: skip
+    return {
+        "headers": {k.lower(): v for k, v in request.headers.items()},
+        "params": {},
+        "query": dict(request.query),
+        "body": body,
+        "webhookUrl": str(request.url.with_query(None)),
+        "executionMode": "production",
+    }
 
 
 def responded(nodes: list[Row], json_item: Row) -> web.Response:

@@ -157,8 +157,12 @@ class OAuth(abc.ABC):
             self.refresh[refresh] = consent
             self.consents.add(consent)
         self.access[access] = Access(consent, time.monotonic() + self.lifetime)
-        return {"access_token": access, "refresh_token": refresh, "expires_in": int(self.lifetime),
-                "token_type": "bearer"}  # fmt: skip
+        return {
+            "access_token": access,
+            "refresh_token": refresh,
+            "expires_in": int(self.lifetime),
+            "token_type": "bearer",
+        }
 
     def _wrong_client(self, request: web.Request, form: Mapping[str, Any]) -> web.Response | None:
         has, wanted = ":".join(self.credentials(request, form)), f"{self.client_id}:{self.client_secret}"
@@ -203,13 +207,18 @@ class IntuitOAuth(OAuth):
     async def discover(self, request: web.Request) -> web.Response:
         base = str(request.url.origin())
         return web.json_response(
-            {"issuer": f"{base}/op/v1", "authorization_endpoint": f"{base}/connect/oauth2",
-             "token_endpoint": f"{base}/oauth2/v1/tokens/bearer",
-             "revocation_endpoint": f"{base}/v2/oauth2/tokens/revoke", "jwks_uri": f"{base}/op/v1/jwks",
-             "userinfo_endpoint": f"{base}/v1/openid_connect/userinfo", "response_types_supported": ["code"],
-             "scopes_supported": ["openid", "com.intuit.quickbooks.accounting"],
-             "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"]}
-        )  # fmt: skip
+            {
+                "issuer": f"{base}/op/v1",
+                "authorization_endpoint": f"{base}/connect/oauth2",
+                "token_endpoint": f"{base}/oauth2/v1/tokens/bearer",
+                "revocation_endpoint": f"{base}/v2/oauth2/tokens/revoke",
+                "jwks_uri": f"{base}/op/v1/jwks",
+                "userinfo_endpoint": f"{base}/v1/openid_connect/userinfo",
+                "response_types_supported": ["code"],
+                "scopes_supported": ["openid", "com.intuit.quickbooks.accounting"],
+                "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+            }
+        )
 
     def credentials(self, request: web.Request, form: Mapping[str, Any]) -> tuple[str, str]:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
@@ -292,8 +301,16 @@ class HubSpotOAuth(OAuth):
         if "/v1/" not in request.path:
             return web.json_response({"error": code, "error_description": text}, status=400)
         status = {"invalid_grant": "BAD_REFRESH_TOKEN", "invalid_client": "BAD_CLIENT_ID"}.get(code, "BAD_REQUEST")
-        return web.json_response({"status": status, "message": text, "correlationId": str(uuid.uuid4()),
-                                  "error": code, "error_description": text}, status=400)  # fmt: skip
+        return web.json_response(
+            {
+                "status": status,
+                "message": text,
+                "correlationId": str(uuid.uuid4()),
+                "error": code,
+                "error_description": text,
+            },
+            status=400,
+        )
 
     def extras(self, request: web.Request) -> dict[str, Any]:
         return {} if "/v1/" in request.path else {"token_use": "access_token"} | self._about()

@@ -187,9 +187,17 @@ class QuickBooks(Emulator):
     def _changed(self, operation: str, entity: str, key: str, **more: str) -> None:
         self.effect(operation, entity=entity, id=key, **more)
         name = f"qbo.{entity.lower()}.{operation}.v1"
-        event = {"specversion": "1.0", "id": str(uuid.uuid4()), "source": "intuit.sandbox", "type": name,
-                 "datacontenttype": "application/json", "time": moment(), "intuitentityid": key,
-                 "intuitaccountid": REALM_ID, "data": {}}  # fmt: skip
+        event = {
+            "specversion": "1.0",
+            "id": str(uuid.uuid4()),
+            "source": "intuit.sandbox",
+            "type": name,
+            "datacontenttype": "application/json",
+            "time": moment(),
+            "intuitentityid": key,
+            "intuitaccountid": REALM_ID,
+            "data": {},
+        }
         self.webhooks.send(name, json.dumps([event]).encode())
 
 
@@ -208,9 +216,20 @@ def _gate(status: int, name: str, code: str, kind: str, detail: str) -> web.Resp
     """What the gateway before QuickBooks says about tokens; its shape differs from a Fault."""
     message = f"message={name}; errorCode=00{code}; statusCode={status}"
     error = {"message": message, "detail": detail, "code": code, "element": None}
-    body: Row = {"warnings": None, "intuitObject": None, "fault": {"error": [error], "type": kind}, "report": None,
-            "queryResponse": None, "batchItemResponse": [], "attachableResponse": [], "syncErrorResponse": None,
-            "requestId": None, "time": moment(), "status": None, "cdcresponse": []}  # fmt: skip
+    body: Row = {
+        "warnings": None,
+        "intuitObject": None,
+        "fault": {"error": [error], "type": kind},
+        "report": None,
+        "queryResponse": None,
+        "batchItemResponse": [],
+        "attachableResponse": [],
+        "syncErrorResponse": None,
+        "requestId": None,
+        "time": moment(),
+        "status": None,
+        "cdcresponse": [],
+    }
     return web.json_response(body, status=status)
 
 
@@ -241,14 +260,33 @@ def _entity(request: web.Request) -> str:
 
 
 def _company() -> Row:
-    address = {"Id": "1", "Line1": "1 Sandbox Street", "City": "Mountain View", "CountrySubDivisionCode": "CA",
-               "PostalCode": "94043", "Country": "US"}  # fmt: skip
+    address = {
+        "Id": "1",
+        "Line1": "1 Sandbox Street",
+        "City": "Mountain View",
+        "CountrySubDivisionCode": "CA",
+        "PostalCode": "94043",
+        "Country": "US",
+    }
     times = {"CreateTime": "2026-01-02T03:04:05.678+00:00", "LastUpdatedTime": "2026-01-02T03:04:05.678+00:00"}
-    return {"Id": "1", "SyncToken": "0", "domain": "QBO", "sparse": False, "CompanyName": "Sandbox Company_US_1",
-            "LegalName": "Sandbox Company_US_1", "CompanyAddr": address, "LegalAddr": address, "Country": "US",
-            "CompanyStartDate": "2026-01-01", "FiscalYearStartMonth": "January", "SupportedLanguages": "en",
-            "Email": {"Address": "owner@example.com"}, "PrimaryPhone": {"FreeFormNumber": "+14155550100"},
-            "NameValue": [], "MetaData": times}  # fmt: skip
+    return {
+        "Id": "1",
+        "SyncToken": "0",
+        "domain": "QBO",
+        "sparse": False,
+        "CompanyName": "Sandbox Company_US_1",
+        "LegalName": "Sandbox Company_US_1",
+        "CompanyAddr": address,
+        "LegalAddr": address,
+        "Country": "US",
+        "CompanyStartDate": "2026-01-01",
+        "FiscalYearStartMonth": "January",
+        "SupportedLanguages": "en",
+        "Email": {"Address": "owner@example.com"},
+        "PrimaryPhone": {"FreeFormNumber": "+14155550100"},
+        "NameValue": [],
+        "MetaData": times,
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -13,9 +13,27 @@ from sandbox.vendors.quickbooks_rules import CENT, CLASSES, INACTIVE, LINES, REF
 
 ENTITIES = ("Account", "Bill", "Customer", "Invoice", "Item", "Payment", "Vendor")
 TRANSACTIONS = ("Invoice", "Payment", "Bill")
-READ_ONLY = {"Id", "SyncToken", "MetaData", "domain", "sparse", "Balance", "BalanceWithJobs", "CurrentBalance", "Level",
-             "CurrentBalanceWithSubAccounts", "FullyQualifiedName", "UnappliedAmt", "HomeBalance", "HomeTotalAmt",
-             "LinkedTxn", "EmailStatus", "DeliveryInfo", "Classification", "status"}  # fmt: skip
+READ_ONLY = {
+    "Id",
+    "SyncToken",
+    "MetaData",
+    "domain",
+    "sparse",
+    "Balance",
+    "BalanceWithJobs",
+    "CurrentBalance",
+    "Level",
+    "CurrentBalanceWithSubAccounts",
+    "FullyQualifiedName",
+    "UnappliedAmt",
+    "HomeBalance",
+    "HomeTotalAmt",
+    "LinkedTxn",
+    "EmailStatus",
+    "DeliveryInfo",
+    "Classification",
+    "status",
+}
 
 
 class Books:
@@ -46,8 +64,13 @@ class Books:
         counter = "transaction" if entity in TRANSACTIONS else entity
         self._next[counter] += 1
         now = rules.moment()
-        row |= {"Id": str(self._next[counter]), "SyncToken": "0", "domain": "QBO", "sparse": False,
-                "MetaData": {"CreateTime": now, "LastUpdatedTime": now}}  # fmt: skip
+        row |= {
+            "Id": str(self._next[counter]),
+            "SyncToken": "0",
+            "domain": "QBO",
+            "sparse": False,
+            "MetaData": {"CreateTime": now, "LastUpdatedTime": now},
+        }
         self.rows[entity][row["Id"]] = row
         return row
 
@@ -164,8 +187,13 @@ class Books:
 
     def _touch(self, entity: str, old: Row, row: Row) -> Row:
         times = {"CreateTime": old["MetaData"]["CreateTime"], "LastUpdatedTime": rules.moment()}
-        row |= {"Id": old["Id"], "SyncToken": str(int(old["SyncToken"]) + 1), "MetaData": times, "domain": "QBO",
-                "sparse": False}  # fmt: skip
+        row |= {
+            "Id": old["Id"],
+            "SyncToken": str(int(old["SyncToken"]) + 1),
+            "MetaData": times,
+            "domain": "QBO",
+            "sparse": False,
+        }
         self.rows[entity][old["Id"]] = row
         return row
 
@@ -217,8 +245,12 @@ class Books:
         rules.length(name, 500, "DisplayName")
         for kind in ("Customer", "Vendor"):
             self._unique(kind, "DisplayName", name, own if kind == entity else None)
-        row |= {"DisplayName": name, "PrintOnCheckName": row.get("PrintOnCheckName") or name,
-                "Active": row.get("Active", True), "CurrencyRef": rules.dollars()}  # fmt: skip
+        row |= {
+            "DisplayName": name,
+            "PrintOnCheckName": row.get("PrintOnCheckName") or name,
+            "Active": row.get("Active", True),
+            "CurrencyRef": rules.dollars(),
+        }
         if entity == "Customer":
             row |= {"FullyQualifiedName": name, "Job": row.get("Job", False), "Taxable": row.get("Taxable", True)}
 
@@ -263,8 +295,14 @@ class Books:
             raise Refused("6140", rules.TAKEN + text)
         subtotal: Row = {"Amount": before, "DetailType": "SubTotalLineDetail", "SubTotalLineDetail": {}}
         due = (date.fromisoformat(row["TxnDate"]) + timedelta(days=30)).isoformat()
-        row |= {"Line": [*lines, subtotal], "TotalAmt": total, "DocNumber": number, "DueDate": row.get("DueDate", due),
-                "EmailStatus": row.get("EmailStatus", "NotSet"), "CurrencyRef": rules.dollars()}  # fmt: skip
+        row |= {
+            "Line": [*lines, subtotal],
+            "TotalAmt": total,
+            "DocNumber": number,
+            "DueDate": row.get("DueDate", due),
+            "EmailStatus": row.get("EmailStatus", "NotSet"),
+            "CurrencyRef": rules.dollars(),
+        }
 
     def _payment(self, row: Row, own: str | None) -> None:
         total = rules.money(row["TotalAmt"])
@@ -302,8 +340,13 @@ class Books:
             raise Refused("6000", "Business Validation Error: Transaction amount must be 0 or greater.")
         rules.length(str(row.get("DocNumber", "")), 21, "DocNumber")
         payable = row.get("APAccountRef") or {"value": self.accounts["Accounts Payable (A/P)"]}
-        row |= {"Line": lines, "TotalAmt": total, "APAccountRef": payable, "CurrencyRef": rules.dollars(),
-                "DueDate": row.get("DueDate", row["TxnDate"])}  # fmt: skip
+        row |= {
+            "Line": lines,
+            "TotalAmt": total,
+            "APAccountRef": payable,
+            "CurrencyRef": rules.dollars(),
+            "DueDate": row.get("DueDate", row["TxnDate"]),
+        }
 
     def _lines(self, entity: str, row: Row) -> list[Row]:
         lines = [line for line in row.get("Line", []) if line.get("DetailType") != "SubTotalLineDetail"]
@@ -311,8 +354,11 @@ class Books:
             kind = str(line.get("DetailType", ""))
             rules.one_of("DetailType", kind, LINES[entity])
             detail = line.get(kind, {})
-            needs = {"SalesItemLineDetail": "ItemRef", "ItemBasedExpenseLineDetail": "ItemRef",
-                     "AccountBasedExpenseLineDetail": "AccountRef"}.get(kind)  # fmt: skip
+            needs = {
+                "SalesItemLineDetail": "ItemRef",
+                "ItemBasedExpenseLineDetail": "ItemRef",
+                "AccountBasedExpenseLineDetail": "AccountRef",
+            }.get(kind)
             if needs and needs not in detail:
                 raise Refused("2020", f"Required parameter {needs} is missing in the request", needs)
             if needs and "Amount" not in line:

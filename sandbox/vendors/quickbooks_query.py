@@ -16,20 +16,39 @@ from typing import Any
 from sandbox.vendors.quickbooks_rules import Refused
 
 COMMON = {"Id", "SyncToken", "MetaData.CreateTime", "MetaData.LastUpdatedTime"}
-NAMES = COMMON | {"DisplayName", "GivenName", "MiddleName", "FamilyName", "CompanyName", "PrintOnCheckName", "Active",
-                  "Balance", "PrimaryEmailAddr", "PrimaryPhone"}  # fmt: skip
+NAMES = COMMON | {
+    "DisplayName",
+    "GivenName",
+    "MiddleName",
+    "FamilyName",
+    "CompanyName",
+    "PrintOnCheckName",
+    "Active",
+    "Balance",
+    "PrimaryEmailAddr",
+    "PrimaryPhone",
+}
 SALES = COMMON | {"DocNumber", "TxnDate", "TotalAmt", "PrivateNote"}
 FIELDS = {
     "Customer": NAMES | {"FullyQualifiedName", "Notes"},
     "Vendor": NAMES | {"AcctNum"},
     "Item": COMMON | {"Name", "FullyQualifiedName", "Type", "Active", "UnitPrice", "Sku", "Description"},
-    "Account": COMMON | {"Name", "FullyQualifiedName", "AccountType", "AccountSubType", "Classification", "Active",
-                         "CurrentBalance", "AcctNum"},
+    "Account": COMMON
+    | {
+        "Name",
+        "FullyQualifiedName",
+        "AccountType",
+        "AccountSubType",
+        "Classification",
+        "Active",
+        "CurrentBalance",
+        "AcctNum",
+    },
     "Invoice": SALES | {"DueDate", "CustomerRef", "Balance", "EmailStatus", "BillEmail"},
     "Payment": COMMON | {"TxnDate", "TotalAmt", "UnappliedAmt", "CustomerRef", "PaymentRefNum", "PrivateNote"},
     "Bill": SALES | {"DueDate", "VendorRef", "Balance"},
     "CompanyInfo": COMMON | {"CompanyName", "LegalName", "Country"},
-}  # fmt: skip
+}
 TOKEN = re.compile(r"\s*(?:'((?:[^'\\]|\\.)*)'|(<=|>=|[=<>(),*])|([A-Za-z_][\w.]*)|(-?\d+(?:\.\d+)?))")
 MOST = 1000
 

@@ -54,10 +54,11 @@ def _balance_rows(books: Books, end: str) -> list[Row]:
     owed = [
         _section("Accounts Payable", "AP", _accounts(books, totals, ("Accounts Payable",), -1)),
         _section(
-            "Other Current Liabilities", "OtherCurrentLiabilities",
+            "Other Current Liabilities",
+            "OtherCurrentLiabilities",
             _accounts(books, totals, ("Other Current Liability",), -1),
         ),
-    ]  # fmt: skip
+    ]
     earned = -sum((totals[a] for a, row in books.rows["Account"].items() if _of_profit(row)), NONE)
     equity = _accounts(books, totals, ("Equity",), -1)
     if earned:
@@ -88,10 +89,16 @@ def _aged_rows(books: Books, today: date) -> list[Row]:
 
 def _framed(name: str, start: str | None, end: str, columns: list[str], first: str, rows: list[Row]) -> Row:
     empty = str(not any(_has_data(row) for row in rows)).lower()
-    header = {"Time": moment(), "ReportName": name, "ReportBasis": "Accrual", "StartPeriod": start, "EndPeriod": end,
-              "SummarizeColumnsBy": "Total", "Currency": "USD",
-              "Option": [{"Name": "AccountingStandard", "Value": "GAAP"},
-                         {"Name": "NoReportData", "Value": empty}]}  # fmt: skip
+    header = {
+        "Time": moment(),
+        "ReportName": name,
+        "ReportBasis": "Accrual",
+        "StartPeriod": start,
+        "EndPeriod": end,
+        "SummarizeColumnsBy": "Total",
+        "Currency": "USD",
+        "Option": [{"Name": "AccountingStandard", "Value": "GAAP"}, {"Name": "NoReportData", "Value": empty}],
+    }
     titles = [{"ColTitle": "", "ColType": first, "MetaData": [{"Name": "ColKey", "Value": first.lower()}]}]
     for title in columns:
         key = [{"Name": "ColKey", "Value": title.lower().replace(" ", "")}]

@@ -45,31 +45,74 @@ REQUIRED = {
 }
 # where a reference may stand, what it points at, and what Intuit calls that in its complaint
 REFERENCES = {
-    "CustomerRef": ("Customer", "Names"), "VendorRef": ("Vendor", "Names"), "ItemRef": ("Item", "Items"),
-    "AccountRef": ("Account", "Accounts"), "IncomeAccountRef": ("Account", "Accounts"),
-    "ExpenseAccountRef": ("Account", "Accounts"), "AssetAccountRef": ("Account", "Accounts"),
-    "DepositToAccountRef": ("Account", "Accounts"), "APAccountRef": ("Account", "Accounts"),
-}  # fmt: skip
-CLASSES = {"Bank": "Asset", "Accounts Receivable": "Asset", "Other Current Asset": "Asset", "Fixed Asset": "Asset",
-           "Other Asset": "Asset", "Accounts Payable": "Liability", "Credit Card": "Liability",
-           "Other Current Liability": "Liability", "Long Term Liability": "Liability", "Equity": "Equity",
-           "Income": "Revenue", "Other Income": "Revenue", "Cost of Goods Sold": "Expense", "Expense": "Expense",
-           "Other Expense": "Expense"}  # fmt: skip
+    "CustomerRef": ("Customer", "Names"),
+    "VendorRef": ("Vendor", "Names"),
+    "ItemRef": ("Item", "Items"),
+    "AccountRef": ("Account", "Accounts"),
+    "IncomeAccountRef": ("Account", "Accounts"),
+    "ExpenseAccountRef": ("Account", "Accounts"),
+    "AssetAccountRef": ("Account", "Accounts"),
+    "DepositToAccountRef": ("Account", "Accounts"),
+    "APAccountRef": ("Account", "Accounts"),
+}
+CLASSES = {
+    "Bank": "Asset",
+    "Accounts Receivable": "Asset",
+    "Other Current Asset": "Asset",
+    "Fixed Asset": "Asset",
+    "Other Asset": "Asset",
+    "Accounts Payable": "Liability",
+    "Credit Card": "Liability",
+    "Other Current Liability": "Liability",
+    "Long Term Liability": "Liability",
+    "Equity": "Equity",
+    "Income": "Revenue",
+    "Other Income": "Revenue",
+    "Cost of Goods Sold": "Expense",
+    "Expense": "Expense",
+    "Other Expense": "Expense",
+}
 SEEDED = (
-    ("Services", "Income"), ("Sales of Product Income", "Income"), ("Discounts given", "Income"), ("Checking", "Bank"),
-    ("Accounts Receivable (A/R)", "Accounts Receivable"), ("Undeposited Funds", "Other Current Asset"),
-    ("Inventory Asset", "Other Current Asset"), ("Accounts Payable (A/P)", "Accounts Payable"),
-    ("Sales Tax Payable", "Other Current Liability"), ("Retained Earnings", "Equity"),
-    ("Cost of Goods Sold", "Cost of Goods Sold"), ("Office Expenses", "Expense"), ("Software", "Expense"),
-)  # fmt: skip
+    ("Services", "Income"),
+    ("Sales of Product Income", "Income"),
+    ("Discounts given", "Income"),
+    ("Checking", "Bank"),
+    ("Accounts Receivable (A/R)", "Accounts Receivable"),
+    ("Undeposited Funds", "Other Current Asset"),
+    ("Inventory Asset", "Other Current Asset"),
+    ("Accounts Payable (A/P)", "Accounts Payable"),
+    ("Sales Tax Payable", "Other Current Liability"),
+    ("Retained Earnings", "Equity"),
+    ("Cost of Goods Sold", "Cost of Goods Sold"),
+    ("Office Expenses", "Expense"),
+    ("Software", "Expense"),
+)
 LINES = {
     "Invoice": ("SalesItemLineDetail", "DiscountLineDetail", "DescriptionOnly", "SubTotalLineDetail"),
     "Bill": ("AccountBasedExpenseLineDetail", "ItemBasedExpenseLineDetail"),
 }
 OBJECTS = ("Ref", "Detail", "Addr", "Phone", "Email")
 LISTS = ("Line", "LinkedTxn")
-TEXTS = ("Id", "SyncToken", "DisplayName", "Name", "DocNumber", "Type", "AccountType", "DetailType", "TxnType", "TxnId",
-         "value", "Address", "TxnDate", "DueDate", "Amount", "TotalAmt", "PrintOnCheckName", "Active")  # fmt: skip
+TEXTS = (
+    "Id",
+    "SyncToken",
+    "DisplayName",
+    "Name",
+    "DocNumber",
+    "Type",
+    "AccountType",
+    "DetailType",
+    "TxnType",
+    "TxnId",
+    "value",
+    "Address",
+    "TxnDate",
+    "DueDate",
+    "Amount",
+    "TotalAmt",
+    "PrintOnCheckName",
+    "Active",
+)
 EMAIL = re.compile(r"^[^@\s,]+@[^@\s,]+\.[^@\s,]+$")
 
 

@@ -78,8 +78,13 @@ class Stripe(Emulator):
         for operation in [*self._operations(), *(one for part in parts for one in part.operations())]:
             handler = functools.partial(self._serve, operation)
             self.app.router.add_route(operation.method, f"/v1/{operation.path}", handler)
-        for name, act in {"charge": self._charge, "pay": self._pay, "dispute": self._dispute, "payout": self._payout,
-                          "renew": self._renew}.items():  # fmt: skip
+        for name, act in {
+            "charge": self._charge,
+            "pay": self._pay,
+            "dispute": self._dispute,
+            "payout": self._payout,
+            "renew": self._renew,
+        }.items():
             self.app.router.add_post(f"/_sandbox/{name}", functools.partial(self._act, f"sandbox.{name}", act))
 
     def reset(self) -> None:
@@ -167,21 +172,30 @@ class Stripe(Emulator):
         if len(key) > 255:
             raise Invalid("An idempotency key has up to 255 characters.", "Idempotency-Key")
         if request[CLASH]:
-            raise Refused(f"Another request with the idempotency key {key} is in progress.", status=409,
-                          kind="idempotency_error", code="idempotency_key_in_use")  # fmt: skip
+            raise Refused(
+                f"Another request with the idempotency key {key} is in progress.",
+                status=409,
+                kind="idempotency_error",
+                code="idempotency_key_in_use",
+            )
         known = self.outcomes.get(key)
         if known is None or time.monotonic() - known.at > KEEP_KEYS:
             return None
         if known.asked != asked:
-            raise Refused(f"The idempotency key {key} was first used with another endpoint or other parameters.",
-                          kind="idempotency_error")  # fmt: skip
+            raise Refused(
+                f"The idempotency key {key} was first used with another endpoint or other parameters.",
+                kind="idempotency_error",
+            )
         return known
 
     def _outcome(self, operation: Operation, given: Given, key: str) -> tuple[int, Row]:
         """Execute; a refusal that the idempotency key shall remember is an outcome, too."""
         try:
-            return 200, self._all_or_nothing(operation.name, given, lambda: self.book.expand(
-                operation.handle(dict(given), key), given.get("expand") or []))  # fmt: skip
+            return 200, self._all_or_nothing(
+                operation.name,
+                given,
+                lambda: self.book.expand(operation.handle(dict(given), key), given.get("expand") or []),
+            )
         except Refused as refusal:
             if not refusal.stored:
                 raise
@@ -221,15 +235,26 @@ class Stripe(Emulator):
         return [
             Operation("GET", "events", self._list_events, "type types:texts created:when", "events.list"),
             Operation("GET", "events/{id}", lambda _, key: shown(book.get("events", key))),
-            Operation("POST", kind, self._create_endpoint, ENDPOINT + "url! enabled_events:texts! api_version connect:bool",
-                      f"{kind}.create"),
+            Operation(
+                "POST",
+                kind,
+                self._create_endpoint,
+                ENDPOINT + "url! enabled_events:texts! api_version connect:bool",
+                f"{kind}.create",
+            ),
             Operation("GET", kind, lambda g, _: book.page(kind, g), "", f"{kind}.list"),
             Operation("GET", f"{kind}/{{id}}", lambda _, key: shown(book.get(kind, key))),
-            Operation("POST", f"{kind}/{{id}}", self._update_endpoint, ENDPOINT + "url:set enabled_events:texts disabled:bool",
-                      f"{kind}.update"),
-            Operation("DELETE", f"{kind}/{{id}}", lambda _, key: book.remove(kind, book.get(kind, key)), "",
-                      f"{kind}.delete"),
-        ]  # fmt: skip
+            Operation(
+                "POST",
+                f"{kind}/{{id}}",
+                self._update_endpoint,
+                ENDPOINT + "url:set enabled_events:texts disabled:bool",
+                f"{kind}.update",
+            ),
+            Operation(
+                "DELETE", f"{kind}/{{id}}", lambda _, key: book.remove(kind, book.get(kind, key)), "", f"{kind}.delete"
+            ),
+        ]
 
     def _list_events(self, given: Given, _: str) -> Row:
         kinds = given.pop("types", None)

@@ -34,8 +34,13 @@ class Billing:
         filters = "customer subscription status:draft|open|paid|uncollectible|void collection_method created:when due_date:when"
         pay = "payment_method paid_out_of_band:bool off_session:bool"
         return [
-            Operation("POST", "invoices", self.create, INVOICE + "customer! currency:currency "
-                      "pending_invoice_items_behavior:include|exclude", "invoices.create"),
+            Operation(
+                "POST",
+                "invoices",
+                self.create,
+                INVOICE + "customer! currency:currency pending_invoice_items_behavior:include|exclude",
+                "invoices.create",
+            ),
             Operation("GET", "invoices", lambda g, _: book.page("invoices", g), filters, "invoices.list"),
             Operation("GET", "invoices/search", lambda g, _: book.search("invoices", g), "", "invoices.search"),
             Operation("GET", "invoices/{id}", lambda _, key: shown(book.get("invoices", key))),
@@ -46,20 +51,45 @@ class Billing:
             Operation("POST", "invoices/{id}/send", self.send, "", "invoices.send"),
             Operation("POST", "invoices/{id}/void", self.void, "", "invoices.void"),
             Operation("POST", "invoices/{id}/mark_uncollectible", self.give_up, "", "invoices.mark_uncollectible"),
-            Operation("GET", "invoices/{id}/lines", lambda _, key: shown(book.get("invoices", key))["lines"], "",
-                      "invoices.lines.list"),
-            Operation("POST", "invoiceitems", self.create_item, ITEM + "customer currency:currency invoice",
-                      "invoiceitems.create"),
-            Operation("GET", "invoiceitems", self.list_items, "customer invoice pending:bool created:when",
-                      "invoiceitems.list"),
+            Operation(
+                "GET",
+                "invoices/{id}/lines",
+                lambda _, key: shown(book.get("invoices", key))["lines"],
+                "",
+                "invoices.lines.list",
+            ),
+            Operation(
+                "POST",
+                "invoiceitems",
+                self.create_item,
+                ITEM + "customer currency:currency invoice",
+                "invoiceitems.create",
+            ),
+            Operation(
+                "GET",
+                "invoiceitems",
+                self.list_items,
+                "customer invoice pending:bool created:when",
+                "invoiceitems.list",
+            ),
             Operation("GET", "invoiceitems/{id}", lambda _, key: shown(book.get("invoiceitems", key))),
-            Operation("POST", "invoiceitems/{id}", self.update_item, "amount:int description metadata:map",
-                      "invoiceitems.update"),
+            Operation(
+                "POST",
+                "invoiceitems/{id}",
+                self.update_item,
+                "amount:int description metadata:map",
+                "invoiceitems.update",
+            ),
             Operation("DELETE", "invoiceitems/{id}", self.delete_item, "", "invoiceitems.delete"),
-            Operation("GET", "invoice_payments", lambda g, _: book.page("invoice_payments", g), "invoice status",
-                      "invoice_payments.list"),
+            Operation(
+                "GET",
+                "invoice_payments",
+                lambda g, _: book.page("invoice_payments", g),
+                "invoice status",
+                "invoice_payments.list",
+            ),
             Operation("GET", "invoice_payments/{id}", lambda _, key: shown(book.get("invoice_payments", key))),
-        ]  # fmt: skip
+        ]
 
     # -- drafts ------------------------------------------------------------------------------------------------------
 
@@ -78,27 +108,56 @@ class Billing:
         sent = fields.get("collection_method") == "send_invoice"
         due = self._due(fields) if sent else None
         key = new_id("in")
-        base: Row = nulls("account_name account_tax_ids application automatically_finalizes_at custom_fields customer_account "
-                          "customer_shipping default_payment_method default_source description effective_at ending_balance "
-                          "footer from_invoice hosted_invoice_url invoice_pdf last_finalization_error latest_revision "
-                          "next_payment_attempt number on_behalf_of parent receipt_number shipping_cost shipping_details "
-                          "statement_descriptor test_clock webhooks_delivered_at") | {
-            "id": key, "account_country": "US", "amount_due": 0, "amount_overpaid": 0, "amount_paid": 0,
-            "amount_remaining": 0, "amount_shipping": 0, "attempt_count": 0, "attempted": False, "auto_advance": False,
+        base: Row = nulls(
+            "account_name account_tax_ids application automatically_finalizes_at custom_fields customer_account "
+            "customer_shipping default_payment_method default_source description effective_at ending_balance "
+            "footer from_invoice hosted_invoice_url invoice_pdf last_finalization_error latest_revision "
+            "next_payment_attempt number on_behalf_of parent receipt_number shipping_cost shipping_details "
+            "statement_descriptor test_clock webhooks_delivered_at"
+        ) | {
+            "id": key,
+            "account_country": "US",
+            "amount_due": 0,
+            "amount_overpaid": 0,
+            "amount_paid": 0,
+            "amount_remaining": 0,
+            "amount_shipping": 0,
+            "attempt_count": 0,
+            "attempted": False,
+            "auto_advance": False,
             "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
-            "billing_reason": "manual", "collection_method": "charge_automatically",
-            "currency": customer["currency"] or "usd", "customer": customer["id"],
-            "customer_address": customer["address"], "customer_email": customer["email"],
-            "customer_name": customer["name"], "customer_phone": customer["phone"], "customer_tax_exempt": "none",
-            "customer_tax_ids": [], "default_tax_rates": [], "discounts": [], "due_date": due, "issuer": {"type": "self"},
-            "lines": listing(f"/v1/invoices/{key}/lines", []), "period_end": now(), "period_start": now(),
+            "billing_reason": "manual",
+            "collection_method": "charge_automatically",
+            "currency": customer["currency"] or "usd",
+            "customer": customer["id"],
+            "customer_address": customer["address"],
+            "customer_email": customer["email"],
+            "customer_name": customer["name"],
+            "customer_phone": customer["phone"],
+            "customer_tax_exempt": "none",
+            "customer_tax_ids": [],
+            "default_tax_rates": [],
+            "discounts": [],
+            "due_date": due,
+            "issuer": {"type": "self"},
+            "lines": listing(f"/v1/invoices/{key}/lines", []),
+            "period_end": now(),
+            "period_start": now(),
             "payment_settings": nulls("default_mandate payment_method_options payment_method_types"),
-            "post_payment_credit_notes_amount": 0, "pre_payment_credit_notes_amount": 0,
-            "rendering": {"amount_tax_display": None, "pdf": None}, "starting_balance": 0, "status": "draft",
-            "status_transitions": nulls("finalized_at marked_uncollectible_at paid_at voided_at"), "subtotal": 0,
-            "subtotal_excluding_tax": 0, "total": 0, "total_discount_amounts": [], "total_excluding_tax": 0,
-            "total_pretax_credit_amounts": [], "total_taxes": [],
-        }  # fmt: skip
+            "post_payment_credit_notes_amount": 0,
+            "pre_payment_credit_notes_amount": 0,
+            "rendering": {"amount_tax_display": None, "pdf": None},
+            "starting_balance": 0,
+            "status": "draft",
+            "status_transitions": nulls("finalized_at marked_uncollectible_at paid_at voided_at"),
+            "subtotal": 0,
+            "subtotal_excluding_tax": 0,
+            "total": 0,
+            "total_discount_amounts": [],
+            "total_excluding_tax": 0,
+            "total_pretax_credit_amounts": [],
+            "total_taxes": [],
+        }
         shape = {k: v for k, v in fields.items() if k not in ("days_until_due", "due_date")}
         made = self.book.new("invoices", base | shape, metadata)
         self.book.announce("invoice.created", made)
@@ -129,20 +188,44 @@ class Billing:
 
     def add_line(self, invoice: Row, amount: int, more: Row) -> None:
         """One more line, and the totals that follow from all of them."""
-        base: Row = {"id": new_id("il"), "object": "line_item", "amount": amount, "currency": invoice["currency"],
-                     "description": None, "discount_amounts": [], "discountable": True, "discounts": [],
-                     "invoice": invoice["id"], "livemode": False, "metadata": {}, "parent": None,
-                     "period": {"start": now(), "end": now()}, "pretax_credit_amounts": [], "pricing": None, "quantity": 1,
-                     "subscription": None, "subtotal": amount, "taxes": []}  # fmt: skip
+        base: Row = {
+            "id": new_id("il"),
+            "object": "line_item",
+            "amount": amount,
+            "currency": invoice["currency"],
+            "description": None,
+            "discount_amounts": [],
+            "discountable": True,
+            "discounts": [],
+            "invoice": invoice["id"],
+            "livemode": False,
+            "metadata": {},
+            "parent": None,
+            "period": {"start": now(), "end": now()},
+            "pretax_credit_amounts": [],
+            "pricing": None,
+            "quantity": 1,
+            "subscription": None,
+            "subtotal": amount,
+            "taxes": [],
+        }
         self._set_lines(invoice, [*invoice["lines"]["data"], base | more])
 
     def _set_lines(self, invoice: Row, lines: list[Row]) -> None:
         total = sum(line["amount"] for line in lines)
         due = max(total, 0)
-        self.book.change(invoice, {
-            "lines": listing(f"/v1/invoices/{invoice['id']}/lines", lines), "subtotal": total, "total": total,
-            "subtotal_excluding_tax": total, "total_excluding_tax": total, "amount_due": due, "amount_remaining": due,
-        })  # fmt: skip
+        self.book.change(
+            invoice,
+            {
+                "lines": listing(f"/v1/invoices/{invoice['id']}/lines", lines),
+                "subtotal": total,
+                "total": total,
+                "subtotal_excluding_tax": total,
+                "total_excluding_tax": total,
+                "amount_due": due,
+                "amount_remaining": due,
+            },
+        )
 
     # -- items -------------------------------------------------------------------------------------------------------
 
@@ -159,12 +242,26 @@ class Billing:
             raise Refused(f"The invoice's currency is {invoice['currency']}.", param="currency")
         quantity = given.get("quantity") or 1
         period = only(given["period"], "period", "start:int! end:int!") if given.get("period") else None
-        fields: Row = {"amount": amount, "currency": currency, "customer": customer["id"], "customer_account": None,
-                       "date": now(), "description": given.get("description"),
-                       "discountable": given.get("discountable", True), "discounts": [], "invoice": None,
-                       "net_amount": amount, "parent": None, "period": period or {"start": now(), "end": now()},
-                       "pricing": pricing, "proration": False, "quantity": quantity, "quantity_decimal": str(quantity),
-                       "tax_rates": [], "test_clock": None}  # fmt: skip
+        fields: Row = {
+            "amount": amount,
+            "currency": currency,
+            "customer": customer["id"],
+            "customer_account": None,
+            "date": now(),
+            "description": given.get("description"),
+            "discountable": given.get("discountable", True),
+            "discounts": [],
+            "invoice": None,
+            "net_amount": amount,
+            "parent": None,
+            "period": period or {"start": now(), "end": now()},
+            "pricing": pricing,
+            "proration": False,
+            "quantity": quantity,
+            "quantity_decimal": str(quantity),
+            "tax_rates": [],
+            "test_clock": None,
+        }
         made = self.book.new("invoiceitems", fields, given.get("metadata"))
         if invoice:
             self._attach(made, invoice)
@@ -191,12 +288,28 @@ class Billing:
     def _attach(self, item: Row, invoice: Row) -> None:
         if not invoice["lines"]["data"]:
             self.book.change(invoice, {"currency": item["currency"]})
-        parent = {"invoice_item_details": {"invoice_item": item["id"], "proration": False, "proration_details": None,
-                                           "subscription": None},
-                  "subscription_item_details": None, "type": "invoice_item_details"}  # fmt: skip
-        self.add_line(invoice, item["amount"], {"description": item["description"], "metadata": item["metadata"],
-                                                "parent": parent, "period": item["period"], "pricing": item["pricing"],
-                                                "quantity": item["quantity"]})  # fmt: skip
+        parent = {
+            "invoice_item_details": {
+                "invoice_item": item["id"],
+                "proration": False,
+                "proration_details": None,
+                "subscription": None,
+            },
+            "subscription_item_details": None,
+            "type": "invoice_item_details",
+        }
+        self.add_line(
+            invoice,
+            item["amount"],
+            {
+                "description": item["description"],
+                "metadata": item["metadata"],
+                "parent": parent,
+                "period": item["period"],
+                "pricing": item["pricing"],
+                "quantity": item["quantity"],
+            },
+        )
         self.book.change(item, {"invoice": invoice["id"]})
 
     def list_items(self, given: Given, _: str) -> Row:
@@ -243,10 +356,17 @@ class Billing:
         sequence = customer["next_invoice_sequence"]
         self.book.change(customer, {"next_invoice_sequence": sequence + 1, "currency": invoice["currency"]})
         url = f"https://invoice.stripe.com/i/acct_sandbox/test_{invoice['id'][3:]}"
-        self._move(invoice, "open", "finalized_at", {
-            "number": invoice["number"] or f"{customer['invoice_prefix']}-{sequence:04}", "effective_at": now(),
-            "hosted_invoice_url": url, "invoice_pdf": f"{url}/pdf",
-        })  # fmt: skip
+        self._move(
+            invoice,
+            "open",
+            "finalized_at",
+            {
+                "number": invoice["number"] or f"{customer['invoice_prefix']}-{sequence:04}",
+                "effective_at": now(),
+                "hosted_invoice_url": url,
+                "invoice_pdf": f"{url}/pdf",
+            },
+        )
         self.book.announce("invoice.finalized", invoice)
         if invoice["amount_due"] == 0:
             self._paid(invoice)
@@ -268,10 +388,14 @@ class Billing:
         """Charge the customer's card; a decline is announced, counted and raised."""
         method = method or self.method(invoice)
         if method is None:
-            raise Refused("This customer has no attached payment source or default payment method.",
-                          code="resource_missing")  # fmt: skip
-        given = {"customer": invoice["customer"], "payment_method": method,
-                 "description": f"Payment for Invoice {invoice['number']}"}  # fmt: skip
+            raise Refused(
+                "This customer has no attached payment source or default payment method.", code="resource_missing"
+            )
+        given = {
+            "customer": invoice["customer"],
+            "payment_method": method,
+            "description": f"Payment for Invoice {invoice['number']}",
+        }
         attempt = {"attempt_count": invoice["attempt_count"] + 1, "attempted": True}
         try:
             intent = self.money.pay_now(invoice["amount_remaining"], invoice["currency"], given)
@@ -283,9 +407,16 @@ class Billing:
             raise
         self.book.change(invoice, attempt)
         amount = invoice["amount_remaining"]
-        fields = {"amount_paid": amount, "amount_requested": amount, "currency": invoice["currency"], "is_default": True,
-                  "invoice": invoice["id"], "payment": {"type": "payment_intent", "payment_intent": intent["id"]},
-                  "status": "paid", "status_transitions": {"canceled_at": None, "paid_at": now()}}  # fmt: skip
+        fields = {
+            "amount_paid": amount,
+            "amount_requested": amount,
+            "currency": invoice["currency"],
+            "is_default": True,
+            "invoice": invoice["id"],
+            "payment": {"type": "payment_intent", "payment_intent": intent["id"]},
+            "status": "paid",
+            "status_transitions": {"canceled_at": None, "paid_at": now()},
+        }
         self.book.new("invoice_payments", fields)
         self._paid(invoice)
 
@@ -303,8 +434,17 @@ class Billing:
         return next((choice for choice in choices if choice), None)
 
     def _paid(self, invoice: Row) -> None:
-        self._move(invoice, "paid", "paid_at", {"amount_paid": invoice["amount_due"], "amount_remaining": 0,
-                                                "attempted": True, "next_payment_attempt": None})  # fmt: skip
+        self._move(
+            invoice,
+            "paid",
+            "paid_at",
+            {
+                "amount_paid": invoice["amount_due"],
+                "amount_remaining": 0,
+                "attempted": True,
+                "next_payment_attempt": None,
+            },
+        )
         self.book.announce("invoice.paid", invoice)
         self.book.announce("invoice.payment_succeeded", invoice)
         self._follow(invoice, "active")
@@ -340,8 +480,9 @@ class Billing:
         return shown(found)
 
     def _move(self, invoice: Row, status: str, at: str, more: Row) -> None:
-        self.book.change(invoice, more | {"status": status,
-                                          "status_transitions": invoice["status_transitions"] | {at: now()}})  # fmt: skip
+        self.book.change(
+            invoice, more | {"status": status, "status_transitions": invoice["status_transitions"] | {at: now()}}
+        )
 
     def _in(self, key: str, states: tuple[str, ...], otherwise: str) -> Row:
         found = self.book.get("invoices", key)
@@ -351,8 +492,11 @@ class Billing:
 
 
 def pricing(price: Row) -> Row:
-    return {"price_details": {"price": price["id"], "product": price["product"]}, "type": "price_details",
-            "unit_amount_decimal": price["unit_amount_decimal"]}  # fmt: skip
+    return {
+        "price_details": {"price": price["id"], "product": price["product"]},
+        "type": "price_details",
+        "unit_amount_decimal": price["unit_amount_decimal"],
+    }
 
 
 def _item_of(line: Row) -> str | None:

@@ -16,24 +16,43 @@ VERSION = "2026-10-28.endive"
 ADDRESS = "city country line1 line2 postal_code state"
 # collection → (what an id begins with, the object's name)
 KINDS = {
-    "customers": ("cus", "customer"), "products": ("prod", "product"), "prices": ("price", "price"),
-    "payment_links": ("plink", "payment_link"), "checkout/sessions": ("cs_test", "checkout.session"),
-    "invoices": ("in", "invoice"), "invoiceitems": ("ii", "invoiceitem"), "invoice_payments": ("inpay", "invoice_payment"),
-    "subscriptions": ("sub", "subscription"), "payment_intents": ("pi", "payment_intent"), "charges": ("ch", "charge"),
-    "refunds": ("re", "refund"), "disputes": ("du", "dispute"), "payouts": ("po", "payout"),
-    "balance_transactions": ("txn", "balance_transaction"), "webhook_endpoints": ("we", "webhook_endpoint"),
+    "customers": ("cus", "customer"),
+    "products": ("prod", "product"),
+    "prices": ("price", "price"),
+    "payment_links": ("plink", "payment_link"),
+    "checkout/sessions": ("cs_test", "checkout.session"),
+    "invoices": ("in", "invoice"),
+    "invoiceitems": ("ii", "invoiceitem"),
+    "invoice_payments": ("inpay", "invoice_payment"),
+    "subscriptions": ("sub", "subscription"),
+    "payment_intents": ("pi", "payment_intent"),
+    "charges": ("ch", "charge"),
+    "refunds": ("re", "refund"),
+    "disputes": ("du", "dispute"),
+    "payouts": ("po", "payout"),
+    "balance_transactions": ("txn", "balance_transaction"),
+    "webhook_endpoints": ("we", "webhook_endpoint"),
     "events": ("evt", "event"),
-}  # fmt: skip
+}
 # object → what it does not show of what every object has
-HIDDEN = {"event": {"metadata"}, "balance_transaction": {"metadata", "livemode"}, "invoice_payment": {"metadata"},
-          "refund": {"livemode"}, "payment_link": {"created"}, "invoiceitem": {"created"}}  # fmt: skip
+HIDDEN = {
+    "event": {"metadata"},
+    "balance_transaction": {"metadata", "livemode"},
+    "invoice_payment": {"metadata"},
+    "refund": {"livemode"},
+    "payment_link": {"created"},
+    "invoiceitem": {"created"},
+}
 # collection → the fields its search knows, beside metadata
 SEARCHABLE = {
-    "customers": "created email name phone", "products": "active description name shippable url",
-    "prices": "active currency lookup_key product type", "subscriptions": "canceled_at created status",
+    "customers": "created email name phone",
+    "products": "active description name shippable url",
+    "prices": "active currency lookup_key product type",
+    "subscriptions": "canceled_at created status",
     "invoices": "created currency customer number receipt_number status subscription total",
-    "charges": "amount created currency customer status", "payment_intents": "amount created currency customer status",
-}  # fmt: skip
+    "charges": "amount created currency customer status",
+    "payment_intents": "amount created currency customer status",
+}
 CLAUSE = re.compile(r"""\s*(-?)([a-z_]+)(?:\[['"]([^'"]+)['"]\])?\s*(:|~|>=|<=|>|<)\s*("[^"]*"|'[^']*'|[\w.-]+)\s*""")
 
 
@@ -126,9 +145,18 @@ class Book:
     def announce(self, event: str, row: Row, before: Row | None = None) -> None:
         """Something happened: keep the event and have it delivered."""
         data: Row = {"object": shown(row)} | ({"previous_attributes": before} if before else {})
-        made: Row = {"id": new_id("evt"), "object": "event", "api_version": VERSION, "created": now(), "data": data,
-                     "livemode": False, "pending_webhooks": 1, "request": dict(self.request), "type": event,
-                     "_at": self._seconds()}  # fmt: skip
+        made: Row = {
+            "id": new_id("evt"),
+            "object": "event",
+            "api_version": VERSION,
+            "created": now(),
+            "data": data,
+            "livemode": False,
+            "pending_webhooks": 1,
+            "request": dict(self.request),
+            "type": event,
+            "_at": self._seconds(),
+        }
         self._happened.append(made)
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -137,8 +165,9 @@ class Book:
         """The object a path names."""
         found = self.rows[kind].get(key)
         if found is None:
-            raise Refused(f"No such {KINDS[kind][1].replace('.', ' ')}: '{key}'", status=404, code="resource_missing",
-                          param="id")  # fmt: skip
+            raise Refused(
+                f"No such {KINDS[kind][1].replace('.', ' ')}: '{key}'", status=404, code="resource_missing", param="id"
+            )
         return found
 
     def named(self, kind: str, key: Any, param: str) -> Row:
@@ -181,8 +210,13 @@ class Book:
             raise Invalid(f"Invalid page: {page}", "page")
         start, limit = int(page), _limit(given)
         more = len(rows) > start + limit
-        return {"object": "search_result", "data": [shown(r) for r in rows[start : start + limit]], "has_more": more,
-                "next_page": str(start + limit) if more else None, "url": f"/v1/{kind}/search"}  # fmt: skip
+        return {
+            "object": "search_result",
+            "data": [shown(r) for r in rows[start : start + limit]],
+            "has_more": more,
+            "next_page": str(start + limit) if more else None,
+            "url": f"/v1/{kind}/search",
+        }
 
     def expand(self, answer: Row, paths: list[str]) -> Row:
         """An answer with the named fields as whole objects instead of ids."""
@@ -256,8 +290,16 @@ def _place(rows: list[Row], kind: str, key: str, param: str) -> int:
 def _fits(row: Row, name: str, wanted: Any) -> bool:
     has = row.get(name, row.get(f"_{name}"))
     if isinstance(wanted, dict):
-        tests = {"gt": has > wanted.get("gt", 0), "gte": has >= wanted.get("gte", 0),
-                 "lt": has < wanted.get("lt", 0), "lte": has <= wanted.get("lte", 0)} if has is not None else {}  # fmt: skip
+        tests = (
+            {
+                "gt": has > wanted.get("gt", 0),
+                "gte": has >= wanted.get("gte", 0),
+                "lt": has < wanted.get("lt", 0),
+                "lte": has <= wanted.get("lte", 0),
+            }
+            if has is not None
+            else {}
+        )
         return all(tests.get(key, False) for key in wanted)
     return bool(has == wanted)
 
@@ -293,8 +335,10 @@ def _clause(found: re.Match[str], fields: list[str]) -> Callable[[Row], bool]:
                 same = value.lower() in text
             case _:
                 number = float(value)
-                same = isinstance(has, int) and {">": has > number, ">=": has >= number, "<": has < number,
-                                            "<=": has <= number}[operator]  # fmt: skip
+                same = (
+                    isinstance(has, int)
+                    and {">": has > number, ">=": has >= number, "<": has < number, "<=": has <= number}[operator]
+                )
         return same != bool(negated)
 
     return holds

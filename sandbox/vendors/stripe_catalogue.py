@@ -42,31 +42,48 @@ class Catalogue:
         book = self.book
         return [
             Operation("POST", "customers", self.create_customer, CUSTOMER + "payment_method", "customers.create"),
-            Operation("GET", "customers", lambda g, _: book.page("customers", g), "email created:when", "customers.list"),
+            Operation(
+                "GET", "customers", lambda g, _: book.page("customers", g), "email created:when", "customers.list"
+            ),
             Operation("GET", "customers/search", lambda g, _: book.search("customers", g), "", "customers.search"),
             Operation("GET", "customers/{id}", self.read_customer),
             Operation("POST", "customers/{id}", self.update_customer, CUSTOMER, "customers.update"),
             Operation("DELETE", "customers/{id}", self.delete_customer, "", "customers.delete"),
-            Operation("POST", "products", self.create_product, PRODUCT + "id name! default_price_data:map", "products.create"),
+            Operation(
+                "POST", "products", self.create_product, PRODUCT + "id name! default_price_data:map", "products.create"
+            ),
             Operation("GET", "products", self.list_products, "active:bool ids:texts url created:when", "products.list"),
             Operation("GET", "products/search", lambda g, _: book.search("products", g), "", "products.search"),
             Operation("GET", "products/{id}", lambda _, key: shown(book.get("products", key))),
-            Operation("POST", "products/{id}", self.update_product, PRODUCT + "name:set default_price", "products.update"),
+            Operation(
+                "POST", "products/{id}", self.update_product, PRODUCT + "name:set default_price", "products.update"
+            ),
             Operation("DELETE", "products/{id}", self.delete_product, "", "products.delete"),
             Operation("POST", "prices", self.create_price, PRICE_DATA + PRICE, "prices.create"),
-            Operation("GET", "prices", self.list_prices,
-                      "active:bool currency product type lookup_keys:texts created:when", "prices.list"),
+            Operation(
+                "GET",
+                "prices",
+                self.list_prices,
+                "active:bool currency product type lookup_keys:texts created:when",
+                "prices.list",
+            ),
             Operation("GET", "prices/search", lambda g, _: book.search("prices", g), "", "prices.search"),
             Operation("GET", "prices/{id}", lambda _, key: shown(book.get("prices", key))),
             Operation("POST", "prices/{id}", self.update_price, PRICE, "prices.update"),
-            Operation("POST", "payment_links", self.create_link, LINK + "line_items:list! currency:currency",
-                      "payment_links.create"),
-            Operation("GET", "payment_links", lambda g, _: book.page("payment_links", g), "active:bool",
-                      "payment_links.list"),
+            Operation(
+                "POST",
+                "payment_links",
+                self.create_link,
+                LINK + "line_items:list! currency:currency",
+                "payment_links.create",
+            ),
+            Operation(
+                "GET", "payment_links", lambda g, _: book.page("payment_links", g), "active:bool", "payment_links.list"
+            ),
             Operation("GET", "payment_links/{id}", lambda _, key: shown(book.get("payment_links", key))),
             Operation("POST", "payment_links/{id}", self.update_link, LINK + "active:bool", "payment_links.update"),
             Operation("GET", "payment_links/{id}/line_items", self.line_items, "", "payment_links.line_items.list"),
-        ]  # fmt: skip
+        ]
 
     # -- customers ---------------------------------------------------------------------------------------------------
 
@@ -77,11 +94,19 @@ class Catalogue:
         fields = self._customer(given)
         settings = nulls("custom_fields default_payment_method footer rendering_options")
         method = given.get("payment_method")
-        base: Row = nulls("address currency default_source description discount email name phone shipping test_clock") | {
-            "balance": 0, "customer_account": None, "delinquent": False, "invoice_prefix": new_id("x")[2:10].upper(),
-            "invoice_settings": settings, "next_invoice_sequence": 1, "preferred_locales": [], "tax_exempt": "none",
+        base: Row = nulls(
+            "address currency default_source description discount email name phone shipping test_clock"
+        ) | {
+            "balance": 0,
+            "customer_account": None,
+            "delinquent": False,
+            "invoice_prefix": new_id("x")[2:10].upper(),
+            "invoice_settings": settings,
+            "next_invoice_sequence": 1,
+            "preferred_locales": [],
+            "tax_exempt": "none",
             "_card": method,
-        }  # fmt: skip
+        }
         fields["invoice_settings"] = settings | fields.get("invoice_settings", {})
         made = self.book.new("customers", base | fields, given.get("metadata"))
         self.book.announce("customer.created", made)
@@ -141,9 +166,9 @@ class Catalogue:
         return shown(made)
 
     def add_product(self, fields: Row, metadata: Any = None) -> Row:
-        base: Row = nulls("default_price description package_dimensions shippable statement_descriptor tax_code "
-                          "unit_label url") | {"active": True, "images": [], "marketing_features": [],
-                                               "type": "service", "updated": now()}  # fmt: skip
+        base: Row = nulls(
+            "default_price description package_dimensions shippable statement_descriptor tax_code unit_label url"
+        ) | {"active": True, "images": [], "marketing_features": [], "type": "service", "updated": now()}
         made = self.book.new("products", base | fields, metadata)
         self.book.announce("product.created", made)
         return made
@@ -198,10 +223,17 @@ class Catalogue:
             product = self.add_product({k: v for k, v in fields.items() if k != "metadata"}, fields.get("metadata"))
         fields = nulls("lookup_key nickname custom_unit_amount tiers_mode transform_quantity")
         fields |= {k: given[k] for k in ("lookup_key", "nickname", "active", "tax_behavior") if k in given}
-        base: Row = {"active": True, "billing_scheme": "per_unit", "currency": given["currency"], "product": product["id"],
-                     "recurring": recurring, "tax_behavior": "unspecified",
-                     "type": "one_time" if recurring is None else "recurring", "unit_amount": unit,
-                     "unit_amount_decimal": str(unit)}  # fmt: skip
+        base: Row = {
+            "active": True,
+            "billing_scheme": "per_unit",
+            "currency": given["currency"],
+            "product": product["id"],
+            "recurring": recurring,
+            "tax_behavior": "unspecified",
+            "type": "one_time" if recurring is None else "recurring",
+            "unit_amount": unit,
+            "unit_amount_decimal": str(unit),
+        }
         made = self.book.new("prices", base | fields, given.get("metadata"))
         self.book.announce("price.created", made)
         return made
@@ -239,27 +271,47 @@ class Catalogue:
 
     def _line(self, price: Row, quantity: int) -> Row:
         total = price["unit_amount"] * quantity
-        return {"id": new_id("li"), "object": "item", "amount_discount": 0, "amount_subtotal": total, "amount_tax": 0,
-                "amount_total": total, "currency": price["currency"], "quantity": quantity, "metadata": {},
-                "description": self.book.get("products", price["product"])["name"], "price": shown(price)}  # fmt: skip
+        return {
+            "id": new_id("li"),
+            "object": "item",
+            "amount_discount": 0,
+            "amount_subtotal": total,
+            "amount_tax": 0,
+            "amount_total": total,
+            "currency": price["currency"],
+            "quantity": quantity,
+            "metadata": {},
+            "description": self.book.get("products", price["product"])["name"],
+            "price": shown(price),
+        }
 
     # -- payment links -----------------------------------------------------------------------------------------------
 
     def create_link(self, given: Given, _: str) -> Row:
         lines = self.cart(given["line_items"])
         fields = {k: v for k, v in given.items() if k not in ("line_items", "metadata", "expand")}
-        base: Row = nulls("application application_fee_amount application_fee_percent consent_collection inactive_message "
-                          "invoice_creation on_behalf_of payment_intent_data payment_method_types restrictions "
-                          "shipping_address_collection subscription_data transfer_data") | {
-            "active": True, "allow_promotion_codes": False, "billing_address_collection": "auto", "custom_fields": [],
+        base: Row = nulls(
+            "application application_fee_amount application_fee_percent consent_collection inactive_message "
+            "invoice_creation on_behalf_of payment_intent_data payment_method_types restrictions "
+            "shipping_address_collection subscription_data transfer_data"
+        ) | {
+            "active": True,
+            "allow_promotion_codes": False,
+            "billing_address_collection": "auto",
+            "custom_fields": [],
             "after_completion": {"hosted_confirmation": {"custom_message": None}, "type": "hosted_confirmation"},
-            "automatic_tax": {"enabled": False, "liability": None}, "currency": lines[0]["currency"],
+            "automatic_tax": {"enabled": False, "liability": None},
+            "currency": lines[0]["currency"],
             "custom_text": nulls("after_submit shipping_address submit terms_of_service_acceptance"),
-            "customer_creation": "if_required", "payment_method_collection": "always",
-            "phone_number_collection": {"enabled": False}, "shipping_options": [], "submit_type": "auto",
-            "tax_id_collection": {"enabled": False, "required": "never"}, "_lines": lines,
+            "customer_creation": "if_required",
+            "payment_method_collection": "always",
+            "phone_number_collection": {"enabled": False},
+            "shipping_options": [],
+            "submit_type": "auto",
+            "tax_id_collection": {"enabled": False, "required": "never"},
+            "_lines": lines,
             "url": f"https://buy.stripe.com/test_{new_id('x')[2:]}",
-        }  # fmt: skip
+        }
         made = self.book.new("payment_links", base | fields, given.get("metadata"))
         self.book.announce("payment_link.created", made)
         return shown(made)

@@ -33,11 +33,16 @@ class Checkout:
             Operation("POST", kind, self.create, SESSION, "checkout.sessions.create"),
             Operation("GET", kind, lambda g, _: book.page(kind, g), filters, "checkout.sessions.list"),
             Operation("GET", f"{kind}/{{id}}", lambda _, key: shown(book.get(kind, key))),
-            Operation("POST", f"{kind}/{{id}}", lambda g, key: book.update(book.get(kind, key), g, None), "metadata:map",
-                      "checkout.sessions.update"),
+            Operation(
+                "POST",
+                f"{kind}/{{id}}",
+                lambda g, key: book.update(book.get(kind, key), g, None),
+                "metadata:map",
+                "checkout.sessions.update",
+            ),
             Operation("POST", f"{kind}/{{id}}/expire", self.expire, "", "checkout.sessions.expire"),
             Operation("GET", f"{kind}/{{id}}/line_items", self.line_items, "", "checkout.sessions.line_items.list"),
-        ]  # fmt: skip
+        ]
 
     def create(self, given: Given, _: str) -> Row:
         for required in ("line_items", "success_url"):
@@ -62,28 +67,46 @@ class Checkout:
         """Make a session that waits for its visitor."""
         recurring = any(line["price"]["type"] == "recurring" for line in lines)
         if recurring != (given["mode"] == "subscription"):
-            raise Refused(f"The prices do not fit `{given['mode']}` mode, which takes "
-                          f"{'only one-time' if recurring else 'at least one recurring'} prices.", param="line_items")  # fmt: skip
+            raise Refused(
+                f"The prices do not fit `{given['mode']}` mode, which takes "
+                f"{'only one-time' if recurring else 'at least one recurring'} prices.",
+                param="line_items",
+            )
         total = sum(line["amount_total"] for line in lines)
         if not recurring:
             chargeable(total, "line_items")
         key = f"cs_test_{new_id('x')[2:]}"
         fields: Row = {k: v for k, v in given.items() if k not in ("line_items", "metadata", "expand")}
-        base: Row = nulls("after_expiration allow_promotion_codes billing_address_collection cancel_url client_reference_id "
-                          "client_secret collected_information consent consent_collection currency_conversion customer "
-                          "customer_account customer_email discounts invoice invoice_creation locale origin_context payment_intent "
-                          "payment_method_configuration_details recovered_from saved_payment_method_options setup_intent "
-                          "shipping_address_collection shipping_cost submit_type subscription") | {
-            "id": key, "amount_subtotal": total, "amount_total": total, "currency": lines[0]["currency"],
+        base: Row = nulls(
+            "after_expiration allow_promotion_codes billing_address_collection cancel_url client_reference_id "
+            "client_secret collected_information consent consent_collection currency_conversion customer "
+            "customer_account customer_email discounts invoice invoice_creation locale origin_context payment_intent "
+            "payment_method_configuration_details recovered_from saved_payment_method_options setup_intent "
+            "shipping_address_collection shipping_cost submit_type subscription"
+        ) | {
+            "id": key,
+            "amount_subtotal": total,
+            "amount_total": total,
+            "currency": lines[0]["currency"],
             "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
-            "custom_fields": [], "custom_text": nulls("after_submit shipping_address submit terms_of_service_acceptance"),
-            "customer_creation": "always" if recurring else "if_required", "expires_at": now() + DAY,
-            "customer_details": self._details(given), "payment_link": link, "payment_method_collection": "always",
-            "payment_method_options": {}, "payment_method_types": ["card"], "payment_status": "unpaid",
-            "phone_number_collection": {"enabled": False}, "shipping_options": [], "status": "open", "_lines": lines,
-            "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0}, "ui_mode": "hosted_page",
+            "custom_fields": [],
+            "custom_text": nulls("after_submit shipping_address submit terms_of_service_acceptance"),
+            "customer_creation": "always" if recurring else "if_required",
+            "expires_at": now() + DAY,
+            "customer_details": self._details(given),
+            "payment_link": link,
+            "payment_method_collection": "always",
+            "payment_method_options": {},
+            "payment_method_types": ["card"],
+            "payment_status": "unpaid",
+            "phone_number_collection": {"enabled": False},
+            "shipping_options": [],
+            "status": "open",
+            "_lines": lines,
+            "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
+            "ui_mode": "hosted_page",
             "url": f"https://checkout.stripe.com/c/pay/{key}",
-        }  # fmt: skip
+        }
         return self.book.new("checkout/sessions", base | fields, given.get("metadata"))
 
     def _details(self, given: Given) -> Row | None:
@@ -91,8 +114,14 @@ class Checkout:
         email = customer.get("email") or given.get("customer_email")
         if email is None:
             return None
-        return {"address": nulls(ADDRESS), "email": email, "name": customer.get("name"), "phone": customer.get("phone"),
-                "tax_exempt": "none", "tax_ids": []}  # fmt: skip
+        return {
+            "address": nulls(ADDRESS),
+            "email": email,
+            "name": customer.get("name"),
+            "phone": customer.get("phone"),
+            "tax_exempt": "none",
+            "tax_ids": [],
+        }
 
     def expire(self, _: Given, key: str) -> Row:
         found = self._open(self.book.get("checkout/sessions", key))
@@ -110,8 +139,11 @@ class Checkout:
         if not link["active"]:
             raise Refused("This payment link is inactive.")
         recurring = any(line["price"]["type"] == "recurring" for line in link["_lines"])
-        given: dict[str, Any] = {"mode": "subscription" if recurring else "payment", "metadata": link["metadata"],
-                                 "customer_creation": link["customer_creation"]}  # fmt: skip
+        given: dict[str, Any] = {
+            "mode": "subscription" if recurring else "payment",
+            "metadata": link["metadata"],
+            "customer_creation": link["customer_creation"],
+        }
         return self.open(given, link["_lines"], link["id"])
 
     def pay(self, session: Row, email: str | None = None, method: str = CARD) -> Row:
@@ -122,8 +154,13 @@ class Checkout:
         customer = session["customer"]
         if customer is None and session["customer_creation"] == "always":
             customer = self.catalogue.add_customer({"email": details["email"], "name": details["name"]})["id"]
-        done: Row = {"customer": customer, "customer_details": details, "status": "complete", "payment_status": "paid",
-                     "url": None}  # fmt: skip
+        done: Row = {
+            "customer": customer,
+            "customer_details": details,
+            "status": "complete",
+            "payment_status": "paid",
+            "url": None,
+        }
         if session["mode"] == "subscription":
             items = [{"price": line["price"]["id"], "quantity": str(line["quantity"])} for line in session["_lines"]]
             more = session.get("_subscription_data") or {}

@@ -49,25 +49,59 @@ class Money:
         intent += "automatic_payment_methods:map return_url statement_descriptor"
         made = [
             Operation("POST", "payment_intents", self.create_intent, intent, "payment_intents.create"),
-            Operation("POST", "payment_intents/{id}/confirm", self.confirm, "payment_method return_url off_session:bool",
-                      "payment_intents.confirm"),
-            Operation("POST", "payment_intents/{id}/capture", self.capture, "amount_to_capture:amount",
-                      "payment_intents.capture"),
-            Operation("POST", "payment_intents/{id}/cancel", self.cancel, "cancellation_reason", "payment_intents.cancel"),
-            Operation("POST", "refunds", self.create_refund, "charge payment_intent amount:amount metadata:map "
-                      f"reason:{REASONS}", "refunds.create"),
-            Operation("POST", "refunds/{id}", lambda g, key: book.update(book.get("refunds", key), g, "refund.updated"),
-                      "metadata:map", "refunds.update"),
-            Operation("POST", "disputes/{id}", self.update_dispute, "evidence:map submit:bool metadata:map",
-                      "disputes.update"),
+            Operation(
+                "POST",
+                "payment_intents/{id}/confirm",
+                self.confirm,
+                "payment_method return_url off_session:bool",
+                "payment_intents.confirm",
+            ),
+            Operation(
+                "POST",
+                "payment_intents/{id}/capture",
+                self.capture,
+                "amount_to_capture:amount",
+                "payment_intents.capture",
+            ),
+            Operation(
+                "POST", "payment_intents/{id}/cancel", self.cancel, "cancellation_reason", "payment_intents.cancel"
+            ),
+            Operation(
+                "POST",
+                "refunds",
+                self.create_refund,
+                f"charge payment_intent amount:amount metadata:map reason:{REASONS}",
+                "refunds.create",
+            ),
+            Operation(
+                "POST",
+                "refunds/{id}",
+                lambda g, key: book.update(book.get("refunds", key), g, "refund.updated"),
+                "metadata:map",
+                "refunds.update",
+            ),
+            Operation(
+                "POST", "disputes/{id}", self.update_dispute, "evidence:map submit:bool metadata:map", "disputes.update"
+            ),
             Operation("POST", "disputes/{id}/close", self.close_dispute, "", "disputes.close"),
-            Operation("POST", "payouts", self.create_payout, "amount:amount! currency:currency! description metadata:map "
-                      "method:standard|instant statement_descriptor destination", "payouts.create"),
+            Operation(
+                "POST",
+                "payouts",
+                self.create_payout,
+                "amount:amount! currency:currency! description metadata:map "
+                "method:standard|instant statement_descriptor destination",
+                "payouts.create",
+            ),
             Operation("GET", "balance", self.balance),
-        ]  # fmt: skip
-        lists = {"payment_intents": "customer", "charges": "customer payment_intent", "refunds": "charge payment_intent",
-                 "disputes": "charge payment_intent", "payouts": "status arrival_date:when",
-                 "balance_transactions": "type source payout currency:currency"}  # fmt: skip
+        ]
+        lists = {
+            "payment_intents": "customer",
+            "charges": "customer payment_intent",
+            "refunds": "charge payment_intent",
+            "disputes": "charge payment_intent",
+            "payouts": "status arrival_date:when",
+            "balance_transactions": "type source payout currency:currency",
+        }
         for kind, filters in lists.items():
             made += self._reads(kind, filters)
         return made
@@ -95,17 +129,30 @@ class Money:
         """Make an intent that waits for a payment method or for its confirmation."""
         method = given.get("payment_method")
         key = new_id("pi")
-        fields = nulls("application application_fee_amount canceled_at cancellation_reason last_payment_error latest_charge "
-                       "customer_account next_action on_behalf_of payment_method_configuration_details payment_record processing "
-                       "review setup_future_usage shipping source statement_descriptor_suffix transfer_data transfer_group") | {
-            "id": key, "amount": amount, "amount_capturable": 0, "amount_details": {"tip": {}}, "amount_received": 0,
-            "automatic_payment_methods": None, "capture_method": given.get("capture_method") or "automatic",
-            "client_secret": f"{key}_secret_{new_id('x')[2:]}", "confirmation_method": "automatic", "currency": currency,
-            "customer": given.get("customer"), "description": given.get("description"), "payment_method": method,
-            "payment_method_options": {}, "payment_method_types": given.get("payment_method_types") or ["card"],
-            "receipt_email": given.get("receipt_email"), "statement_descriptor": given.get("statement_descriptor"),
+        fields = nulls(
+            "application application_fee_amount canceled_at cancellation_reason last_payment_error latest_charge "
+            "customer_account next_action on_behalf_of payment_method_configuration_details payment_record processing "
+            "review setup_future_usage shipping source statement_descriptor_suffix transfer_data transfer_group"
+        ) | {
+            "id": key,
+            "amount": amount,
+            "amount_capturable": 0,
+            "amount_details": {"tip": {}},
+            "amount_received": 0,
+            "automatic_payment_methods": None,
+            "capture_method": given.get("capture_method") or "automatic",
+            "client_secret": f"{key}_secret_{new_id('x')[2:]}",
+            "confirmation_method": "automatic",
+            "currency": currency,
+            "customer": given.get("customer"),
+            "description": given.get("description"),
+            "payment_method": method,
+            "payment_method_options": {},
+            "payment_method_types": given.get("payment_method_types") or ["card"],
+            "receipt_email": given.get("receipt_email"),
+            "statement_descriptor": given.get("statement_descriptor"),
             "status": "requires_confirmation" if method else "requires_payment_method",
-        }  # fmt: skip
+        }
         made = self.book.new("payment_intents", fields, given.get("metadata"))
         self.book.announce("payment_intent.created", made)
         return made
@@ -131,8 +178,15 @@ class Money:
     def cancel(self, given: Given, key: str) -> Row:
         states = ("requires_payment_method", "requires_confirmation", "requires_capture")
         found = self._intent_in(key, states, "cancel")
-        self.book.change(found, {"status": "canceled", "canceled_at": now(), "amount_capturable": 0,
-                                 "cancellation_reason": given.get("cancellation_reason")})  # fmt: skip
+        self.book.change(
+            found,
+            {
+                "status": "canceled",
+                "canceled_at": now(),
+                "amount_capturable": 0,
+                "cancellation_reason": given.get("cancellation_reason"),
+            },
+        )
         self.book.announce("payment_intent.canceled", found)
         return shown(found)
 
@@ -152,8 +206,11 @@ class Money:
     def _pay(self, intent: Row) -> None:
         method = intent["payment_method"]
         if not method:
-            raise Refused("You cannot confirm this PaymentIntent because it's missing a payment method.",
-                          code="payment_intent_unexpected_state", payment_intent=shown(intent))  # fmt: skip
+            raise Refused(
+                "You cannot confirm this PaymentIntent because it's missing a payment method.",
+                code="payment_intent_unexpected_state",
+                payment_intent=shown(intent),
+            )
         if not str(method).startswith("pm_"):
             raise Refused(f"No such PaymentMethod: '{method}'", code="resource_missing", param="payment_method")
         if reason := DECLINES.get(method):
@@ -169,18 +226,33 @@ class Money:
         self._succeed(intent, intent["amount"])
 
     def _succeed(self, intent: Row, amount: int) -> None:
-        self.book.change(intent, {"status": "succeeded", "amount_received": amount, "amount_capturable": 0,
-                                  "last_payment_error": None})  # fmt: skip
+        self.book.change(
+            intent,
+            {"status": "succeeded", "amount_received": amount, "amount_capturable": 0, "last_payment_error": None},
+        )
         self.book.announce("payment_intent.succeeded", intent)
 
     def _decline(self, intent: Row, reason: str) -> None:
         code = "expired_card" if reason == "expired_card" else "card_declined"
         charge = self._charge(intent, paid=False)
         self.book.change(charge, {"failure_code": code, "failure_message": "Your card was declined."})
-        refusal = Refused("Your card was declined.", status=402, kind="card_error", code=code, decline_code=reason,
-                          charge=charge["id"])  # fmt: skip
-        self.book.change(intent, {"status": "requires_payment_method", "latest_charge": charge["id"],
-                                  "payment_method": None, "last_payment_error": dict(refusal.error)})  # fmt: skip
+        refusal = Refused(
+            "Your card was declined.",
+            status=402,
+            kind="card_error",
+            code=code,
+            decline_code=reason,
+            charge=charge["id"],
+        )
+        self.book.change(
+            intent,
+            {
+                "status": "requires_payment_method",
+                "latest_charge": charge["id"],
+                "payment_method": None,
+                "last_payment_error": dict(refusal.error),
+            },
+        )
         self.book.announce("charge.failed", charge)
         self.book.announce("payment_intent.payment_failed", intent)
         refusal.error["payment_intent"] = shown(intent)
@@ -188,22 +260,52 @@ class Money:
 
     def _charge(self, intent: Row, *, paid: bool) -> Row:
         customer = self.book.rows["customers"].get(intent["customer"], {})
-        details = {"address": nulls(ADDRESS), "email": customer.get("email"), "name": customer.get("name"),
-                   "phone": customer.get("phone"), "tax_id": None}  # fmt: skip
-        card = {"brand": "visa", "country": "US", "exp_month": 8, "exp_year": 2030, "funding": "credit", "last4": "4242",
-                "network": "visa"}  # fmt: skip
-        fields = nulls("application application_fee application_fee_amount balance_transaction failure_balance_transaction "
-                       "failure_code failure_message on_behalf_of receipt_number review shipping source source_transfer "
-                       "statement_descriptor statement_descriptor_suffix transfer_data transfer_group") | {
-            "amount": intent["amount"], "amount_captured": 0, "amount_refunded": 0, "billing_details": details,
-            "calculated_statement_descriptor": None, "captured": False, "currency": intent["currency"],
-            "customer": intent["customer"], "description": intent["description"], "disputed": False, "fraud_details": {},
-            "outcome": {"network_status": "approved_by_network" if paid else "declined_by_network", "reason": None,
-                        "type": "authorized" if paid else "issuer_declined"}, "paid": paid,
-            "payment_intent": intent["id"], "payment_method": intent["payment_method"],
-            "payment_method_details": {"card": card, "type": "card"}, "receipt_email": intent["receipt_email"],
-            "receipt_url": None, "refunded": False, "status": "succeeded" if paid else "failed",
-        }  # fmt: skip
+        details = {
+            "address": nulls(ADDRESS),
+            "email": customer.get("email"),
+            "name": customer.get("name"),
+            "phone": customer.get("phone"),
+            "tax_id": None,
+        }
+        card = {
+            "brand": "visa",
+            "country": "US",
+            "exp_month": 8,
+            "exp_year": 2030,
+            "funding": "credit",
+            "last4": "4242",
+            "network": "visa",
+        }
+        fields = nulls(
+            "application application_fee application_fee_amount balance_transaction failure_balance_transaction "
+            "failure_code failure_message on_behalf_of receipt_number review shipping source source_transfer "
+            "statement_descriptor statement_descriptor_suffix transfer_data transfer_group"
+        ) | {
+            "amount": intent["amount"],
+            "amount_captured": 0,
+            "amount_refunded": 0,
+            "billing_details": details,
+            "calculated_statement_descriptor": None,
+            "captured": False,
+            "currency": intent["currency"],
+            "customer": intent["customer"],
+            "description": intent["description"],
+            "disputed": False,
+            "fraud_details": {},
+            "outcome": {
+                "network_status": "approved_by_network" if paid else "declined_by_network",
+                "reason": None,
+                "type": "authorized" if paid else "issuer_declined",
+            },
+            "paid": paid,
+            "payment_intent": intent["id"],
+            "payment_method": intent["payment_method"],
+            "payment_method_details": {"card": card, "type": "card"},
+            "receipt_email": intent["receipt_email"],
+            "receipt_url": None,
+            "refunded": False,
+            "status": "succeeded" if paid else "failed",
+        }
         return self.book.new("charges", fields, intent["metadata"])
 
     def _settle(self, charge: Row, amount: int) -> None:
@@ -212,12 +314,35 @@ class Money:
 
     def _entry(self, kind: str, amount: int, source: Row, fee: int = 0) -> Row:
         """A line of the account's balance."""
-        details = [{"amount": fee, "application": None, "currency": source["currency"], "type": "stripe_fee",
-                    "description": "Stripe processing fees"}] if fee else []  # fmt: skip
-        fields = {"amount": amount, "available_on": now(), "balance_type": "payments", "currency": source["currency"],
-                  "description": source.get("description"), "exchange_rate": None, "fee": fee, "fee_details": details,
-                  "net": amount - fee, "reporting_category": kind, "source": source["id"], "status": "available",
-                  "type": "adjustment" if kind == "dispute" else kind, "_payout": None}  # fmt: skip
+        details = (
+            [
+                {
+                    "amount": fee,
+                    "application": None,
+                    "currency": source["currency"],
+                    "type": "stripe_fee",
+                    "description": "Stripe processing fees",
+                }
+            ]
+            if fee
+            else []
+        )
+        fields = {
+            "amount": amount,
+            "available_on": now(),
+            "balance_type": "payments",
+            "currency": source["currency"],
+            "description": source.get("description"),
+            "exchange_rate": None,
+            "fee": fee,
+            "fee_details": details,
+            "net": amount - fee,
+            "reporting_category": kind,
+            "source": source["id"],
+            "status": "available",
+            "type": "adjustment" if kind == "dispute" else kind,
+            "_payout": None,
+        }
         return self.book.new("balance_transactions", fields)
 
     # -- refunds -----------------------------------------------------------------------------------------------------
@@ -233,15 +358,24 @@ class Money:
         if left == 0:
             raise Refused(f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
         if amount > left:
-            raise Refused(f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})",
-                          param="amount")  # fmt: skip
-        fields = nulls("customer_account failure_balance_transaction next_action receipt_number source_transfer_reversal "
-                       "pending_reason transfer_reversal") | {
-            "amount": amount, "charge": charge["id"], "currency": charge["currency"], "customer": charge["customer"],
-            "balance_transaction": None, "payment_intent": charge["payment_intent"], "reason": given.get("reason"),
-            "payment_method": charge["payment_method"], "status": "succeeded",
+            raise Refused(
+                f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})", param="amount"
+            )
+        fields = nulls(
+            "customer_account failure_balance_transaction next_action receipt_number source_transfer_reversal "
+            "pending_reason transfer_reversal"
+        ) | {
+            "amount": amount,
+            "charge": charge["id"],
+            "currency": charge["currency"],
+            "customer": charge["customer"],
+            "balance_transaction": None,
+            "payment_intent": charge["payment_intent"],
+            "reason": given.get("reason"),
+            "payment_method": charge["payment_method"],
+            "status": "succeeded",
             "destination_details": {"card": {"type": "refund"}, "type": "card"},
-        }  # fmt: skip
+        }
         made = self.book.new("refunds", fields, given.get("metadata"))
         self.book.change(made, {"balance_transaction": self._entry("refund", -amount, made)["id"]})
         total = charge["amount_refunded"] + amount
@@ -270,14 +404,28 @@ class Money:
         """A card holder's bank takes the money back for now."""
         if charge["disputed"]:
             raise Refused(f"Charge {charge['id']} is disputed already.", code="charge_disputed")
-        evidence = {"due_by": now() + 14 * 86400, "has_evidence": False, "past_due": False, "submission_count": 0,
-                    "enhanced_eligibility": {}}  # fmt: skip
+        evidence = {
+            "due_by": now() + 14 * 86400,
+            "has_evidence": False,
+            "past_due": False,
+            "submission_count": 0,
+            "enhanced_eligibility": {},
+        }
         card = {"brand": "visa", "case_type": "chargeback", "network_reason_code": "10.4"}
-        fields: Row = {"amount": amount, "balance_transactions": [], "charge": charge["id"], "currency": charge["currency"],
-                       "enhanced_eligibility_types": [], "evidence": nulls(EVIDENCE), "evidence_details": evidence,
-                       "is_charge_refundable": False, "payment_intent": charge["payment_intent"],
-                       "payment_method_details": {"card": card, "type": "card"}, "reason": reason,
-                       "status": "needs_response"}  # fmt: skip
+        fields: Row = {
+            "amount": amount,
+            "balance_transactions": [],
+            "charge": charge["id"],
+            "currency": charge["currency"],
+            "enhanced_eligibility_types": [],
+            "evidence": nulls(EVIDENCE),
+            "evidence_details": evidence,
+            "is_charge_refundable": False,
+            "payment_intent": charge["payment_intent"],
+            "payment_method_details": {"card": card, "type": "card"},
+            "reason": reason,
+            "status": "needs_response",
+        }
         made = self.book.new("disputes", fields)
         self.book.change(
             made, {"balance_transactions": [shown(self._entry("dispute", -amount, made, fee=DISPUTE_FEE))]}
@@ -330,16 +478,27 @@ class Money:
         if amount < 1:
             raise Invalid("This value must be greater than or equal to 1.", "amount", "parameter_invalid_integer")
         if amount > self.available(currency):
-            raise Refused("You have insufficient funds in your Stripe account.", code="balance_insufficient",
-                          param="amount")  # fmt: skip
-        fields: Row = nulls("application_fee application_fee_amount failure_balance_transaction failure_code "
-                            "failure_message original_payout payout_method reversed_by statement_descriptor") | {
-            "amount": amount, "arrival_date": now() + 2 * 86400, "automatic": automatic, "balance_transaction": None,
-            "currency": currency, "description": given.get("description") or "STRIPE PAYOUT",
-            "destination": given.get("destination") or "ba_sandbox", "method": given.get("method") or "standard",
-            "reconciliation_status": "completed" if automatic else "not_applicable", "source_type": "card",
-            "status": "pending", "trace_id": None, "type": "bank_account",
-        }  # fmt: skip
+            raise Refused(
+                "You have insufficient funds in your Stripe account.", code="balance_insufficient", param="amount"
+            )
+        fields: Row = nulls(
+            "application_fee application_fee_amount failure_balance_transaction failure_code "
+            "failure_message original_payout payout_method reversed_by statement_descriptor"
+        ) | {
+            "amount": amount,
+            "arrival_date": now() + 2 * 86400,
+            "automatic": automatic,
+            "balance_transaction": None,
+            "currency": currency,
+            "description": given.get("description") or "STRIPE PAYOUT",
+            "destination": given.get("destination") or "ba_sandbox",
+            "method": given.get("method") or "standard",
+            "reconciliation_status": "completed" if automatic else "not_applicable",
+            "source_type": "card",
+            "status": "pending",
+            "trace_id": None,
+            "type": "bank_account",
+        }
         made = self.book.new("payouts", fields, given.get("metadata"))
         self.book.change(made, {"balance_transaction": self._entry("payout", -amount, made)["id"]})
         if automatic:
@@ -356,9 +515,15 @@ class Money:
             self.book.change(payout, {"status": "paid", "arrival_date": now()})
         else:
             entry = self._entry("payout_failure", payout["amount"], payout)
-            self.book.change(payout, {"status": "failed", "failure_code": "account_closed",
-                                      "failure_message": "The bank account has been closed.",
-                                      "failure_balance_transaction": entry["id"]})  # fmt: skip
+            self.book.change(
+                payout,
+                {
+                    "status": "failed",
+                    "failure_code": "account_closed",
+                    "failure_message": "The bank account has been closed.",
+                    "failure_balance_transaction": entry["id"],
+                },
+            )
         self.book.announce("payout.paid" if paid else "payout.failed", payout)
         return payout
 
@@ -368,6 +533,9 @@ class Money:
     def balance(self, _: Given, __: str) -> Row:
         currencies = sorted({entry["currency"] for entry in self.book.all("balance_transactions")}) or ["usd"]
         amounts: list[dict[str, Any]] = [{"amount": self.available(c), "currency": c} for c in currencies]
-        return {"object": "balance", "livemode": False,
-                "available": [a | {"source_types": {"card": a["amount"]}} for a in amounts],
-                "pending": [{"amount": 0, "currency": c, "source_types": {"card": 0}} for c in currencies]}  # fmt: skip
+        return {
+            "object": "balance",
+            "livemode": False,
+            "available": [a | {"source_types": {"card": a["amount"]}} for a in amounts],
+            "pending": [{"amount": 0, "currency": c, "source_types": {"card": 0}} for c in currencies],
+        }

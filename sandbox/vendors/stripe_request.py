@@ -20,8 +20,17 @@ UNSET = ("metadata", "address", "shipping", "pause_collection", "recurring")
 class Refused(Exception):
     """An answer that is an error; it counts as the operation's outcome for its idempotency key."""
 
-    def __init__(self, message: str, *, status: int = 400, code: str | None = None, param: str | None = None,
-                 kind: str = "invalid_request_error", stored: bool = True, **more: Any) -> None:  # fmt: skip
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        code: str | None = None,
+        param: str | None = None,
+        kind: str = "invalid_request_error",
+        stored: bool = True,
+        **more: Any,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.stored = stored

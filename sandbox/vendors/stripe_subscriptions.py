@@ -30,17 +30,37 @@ class Subscriptions:
         book, kind = self.book, "subscriptions"
         states = "active|all|canceled|ended|incomplete|incomplete_expired|past_due|paused|trialing|unpaid"
         return [
-            Operation("POST", kind, self.create, SHARED + "customer! currency:currency trial_period_days:int",
-                      "subscriptions.create"),
-            Operation("GET", kind, self.list_some, f"customer price status:{states} collection_method created:when",
-                      "subscriptions.list"),
+            Operation(
+                "POST",
+                kind,
+                self.create,
+                SHARED + "customer! currency:currency trial_period_days:int",
+                "subscriptions.create",
+            ),
+            Operation(
+                "GET",
+                kind,
+                self.list_some,
+                f"customer price status:{states} collection_method created:when",
+                "subscriptions.list",
+            ),
             Operation("GET", f"{kind}/search", lambda g, _: book.search(kind, g), "", "subscriptions.search"),
             Operation("GET", f"{kind}/{{id}}", lambda _, key: shown(book.get(kind, key))),
-            Operation("POST", f"{kind}/{{id}}", self.update, SHARED + "pause_collection:map cancellation_details:map",
-                      "subscriptions.update"),
-            Operation("DELETE", f"{kind}/{{id}}", self.cancel, "cancellation_details:map invoice_now:bool prorate:bool",
-                      "subscriptions.cancel"),
-        ]  # fmt: skip
+            Operation(
+                "POST",
+                f"{kind}/{{id}}",
+                self.update,
+                SHARED + "pause_collection:map cancellation_details:map",
+                "subscriptions.update",
+            ),
+            Operation(
+                "DELETE",
+                f"{kind}/{{id}}",
+                self.cancel,
+                "cancellation_details:map invoice_now:bool prorate:bool",
+                "subscriptions.cancel",
+            ),
+        ]
 
     def create(self, given: Given, _: str) -> Row:
         if not given.get("items"):
@@ -58,22 +78,32 @@ class Subscriptions:
         items = [self._item(key, p, e, start, end) for p, e in zip(prices, known, strict=True)]
         sent = given.get("collection_method") == "send_invoice"
         fields = {k: v for k, v in given.items() if k not in ACTIONS}
-        base: Row = nulls("application application_fee_percent billing_cycle_anchor_config billing_schedules "
-                          "billing_thresholds cancel_at canceled_at customer_account days_until_due default_payment_method "
-                          "default_source description ended_at latest_invoice next_pending_invoice_item_invoice on_behalf_of "
-                          "pause_collection pending_invoice_item_interval pending_setup_intent pending_update schedule "
-                          "test_clock transfer_data") | {
-            "id": key, "automatic_tax": {"enabled": False, "liability": None, "disabled_reason": None},
-            "billing_cycle_anchor": end if trial else start, "billing_mode": {"type": "flexible", "flexible": {}},
-            "cancel_at_period_end": False, "cancellation_details": nulls("comment feedback reason"),
-            "collection_method": "charge_automatically", "currency": prices[0]["currency"], "default_tax_rates": [],
-            "discounts": [], "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
-            "items": listing(f"/v1/subscription_items?subscription={key}", items), "start_date": start,
+        base: Row = nulls(
+            "application application_fee_percent billing_cycle_anchor_config billing_schedules "
+            "billing_thresholds cancel_at canceled_at customer_account days_until_due default_payment_method "
+            "default_source description ended_at latest_invoice next_pending_invoice_item_invoice on_behalf_of "
+            "pause_collection pending_invoice_item_interval pending_setup_intent pending_update schedule "
+            "test_clock transfer_data"
+        ) | {
+            "id": key,
+            "automatic_tax": {"enabled": False, "liability": None, "disabled_reason": None},
+            "billing_cycle_anchor": end if trial else start,
+            "billing_mode": {"type": "flexible", "flexible": {}},
+            "cancel_at_period_end": False,
+            "cancellation_details": nulls("comment feedback reason"),
+            "collection_method": "charge_automatically",
+            "currency": prices[0]["currency"],
+            "default_tax_rates": [],
+            "discounts": [],
+            "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
+            "items": listing(f"/v1/subscription_items?subscription={key}", items),
+            "start_date": start,
             "payment_settings": nulls("payment_method_options payment_method_types save_default_payment_method"),
             "status": "trialing" if trial else "active" if sent else "incomplete",
-            "trial_end": end if trial else None, "trial_start": start if trial else None,
+            "trial_end": end if trial else None,
+            "trial_start": start if trial else None,
             "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
-        }  # fmt: skip
+        }
         made = self.book.new("subscriptions", base | fields, given.get("metadata"))
         self.book.announce("customer.subscription.created", made)
         self._bill(customer, made, "subscription_create", given.get("payment_behavior") or "allow_incomplete")
@@ -82,22 +112,50 @@ class Subscriptions:
     def _price(self, entry: Given, param: str) -> Row:
         price = self.catalogue.price_of(entry, param)
         if price["type"] != "recurring":
-            raise Refused(f"The price {price['id']} has type=one_time but this field only accepts recurring prices.",
-                          param=f"{param}[price]")  # fmt: skip
+            raise Refused(
+                f"The price {price['id']} has type=one_time but this field only accepts recurring prices.",
+                param=f"{param}[price]",
+            )
         return price
 
     def _item(self, key: str, price: Row, entry: Given, start: int, end: int) -> Row:
         rhythm = price["recurring"]
-        plan = {"id": price["id"], "object": "plan", "active": price["active"], "amount": price["unit_amount"],
-                "amount_decimal": price["unit_amount_decimal"], "billing_scheme": "per_unit", "created": price["created"],
-                "currency": price["currency"], "interval": rhythm["interval"], "livemode": False, "metadata": {},
-                "interval_count": rhythm["interval_count"], "meter": None, "nickname": price["nickname"],
-                "product": price["product"], "tiers_mode": None, "transform_usage": None, "trial_period_days": None,
-                "usage_type": "licensed"}  # fmt: skip
-        return {"id": new_id("si"), "object": "subscription_item", "billing_thresholds": None, "created": now(),
-                "current_period_start": start, "current_period_end": end, "discounts": [],
-                "metadata": entry.get("metadata") or {}, "plan": plan, "price": shown(price),
-                "quantity": entry.get("quantity") or 1, "subscription": key, "tax_rates": []}  # fmt: skip
+        plan = {
+            "id": price["id"],
+            "object": "plan",
+            "active": price["active"],
+            "amount": price["unit_amount"],
+            "amount_decimal": price["unit_amount_decimal"],
+            "billing_scheme": "per_unit",
+            "created": price["created"],
+            "currency": price["currency"],
+            "interval": rhythm["interval"],
+            "livemode": False,
+            "metadata": {},
+            "interval_count": rhythm["interval_count"],
+            "meter": None,
+            "nickname": price["nickname"],
+            "product": price["product"],
+            "tiers_mode": None,
+            "transform_usage": None,
+            "trial_period_days": None,
+            "usage_type": "licensed",
+        }
+        return {
+            "id": new_id("si"),
+            "object": "subscription_item",
+            "billing_thresholds": None,
+            "created": now(),
+            "current_period_start": start,
+            "current_period_end": end,
+            "discounts": [],
+            "metadata": entry.get("metadata") or {},
+            "plan": plan,
+            "price": shown(price),
+            "quantity": entry.get("quantity") or 1,
+            "subscription": key,
+            "tax_rates": [],
+        }
 
     def _bill(self, customer: Row, subscription: Row, reason: str, behavior: str) -> None:
         """One period's invoice. Who pays by hand gets a draft."""
@@ -107,8 +165,16 @@ class Subscriptions:
         }
         details = {"metadata": subscription["metadata"], "subscription": subscription["id"]}
         parent = {"quote_details": None, "subscription_details": details, "type": "subscription_details"}
-        invoice = self.billing.draft(customer, {"billing_reason": reason, "currency": subscription["currency"],
-                                                "parent": parent, "_subscription": subscription["id"], **method})  # fmt: skip
+        invoice = self.billing.draft(
+            customer,
+            {
+                "billing_reason": reason,
+                "currency": subscription["currency"],
+                "parent": parent,
+                "_subscription": subscription["id"],
+                **method,
+            },
+        )
         for item in subscription["items"]["data"]:
             self._bill_item(invoice, subscription, item)
         self.book.change(subscription, {"latest_invoice": invoice["id"]})
@@ -128,18 +194,31 @@ class Subscriptions:
         free = subscription["status"] == "trialing"
         amount = 0 if free else item["price"]["unit_amount"] * item["quantity"]
         name = self.book.get("products", item["price"]["product"])["name"]
-        details = {"invoice_item": None, "proration": False, "proration_details": None,
-                   "subscription": subscription["id"], "subscription_item": item["id"]}  # fmt: skip
+        details = {
+            "invoice_item": None,
+            "proration": False,
+            "proration_details": None,
+            "subscription": subscription["id"],
+            "subscription_item": item["id"],
+        }
         parent = {
             "invoice_item_details": None,
             "subscription_item_details": details,
             "type": "subscription_item_details",
         }
         period = {"start": item["current_period_start"], "end": item["current_period_end"]}
-        self.billing.add_line(invoice, amount, {
-            "description": f"{item['quantity']} × {name}", "parent": parent, "period": period,
-            "pricing": pricing(item["price"]), "quantity": item["quantity"], "subscription": subscription["id"],
-        })  # fmt: skip
+        self.billing.add_line(
+            invoice,
+            amount,
+            {
+                "description": f"{item['quantity']} × {name}",
+                "parent": parent,
+                "period": period,
+                "pricing": pricing(item["price"]),
+                "quantity": item["quantity"],
+                "subscription": subscription["id"],
+            },
+        )
 
     def list_some(self, given: Given, _: str) -> Row:
         status, price = given.pop("status", None), given.pop("price", None)
@@ -190,8 +269,10 @@ class Subscriptions:
             elif key:
                 old = items[key]
                 price = self._price(entry, param) if entry.get("price") or entry.get("price_data") else old["price"]
-                kept = {"quantity": entry.get("quantity") or old["quantity"],
-                        "metadata": entry.get("metadata", old["metadata"])}  # fmt: skip
+                kept = {
+                    "quantity": entry.get("quantity") or old["quantity"],
+                    "metadata": entry.get("metadata", old["metadata"]),
+                }
                 items[key] = self._item(subscription["id"], price, kept, *period) | {
                     "id": key,
                     "created": old["created"],
@@ -211,8 +292,10 @@ class Subscriptions:
         """The subscription is over from now on."""
         why = self._why(subscription, details or {}) | {"reason": "cancellation_requested"}
         canceled = subscription["canceled_at"] or now()
-        self.book.change(subscription, {"status": "canceled", "canceled_at": canceled, "ended_at": now(),
-                                        "cancellation_details": why})  # fmt: skip
+        self.book.change(
+            subscription,
+            {"status": "canceled", "canceled_at": canceled, "ended_at": now(), "cancellation_details": why},
+        )
         self.book.announce("customer.subscription.deleted", subscription)
         return subscription
 

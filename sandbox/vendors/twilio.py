@@ -42,10 +42,24 @@ UNREACHABLE = "+15005550009"
 SENT, DELIVERED = 0.2, 1.0
 STOP = {"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT"}
 START = {"START", "YES", "UNSTOP"}
-LINE = {"type": "mobile", "carrier_name": "Sandbox Mobile", "mobile_country_code": "310", "mobile_network_code": "456",
-        "error_code": None}  # fmt: skip
-EXTRAS = ("caller_name", "sim_swap", "call_forwarding", "line_status", "identity_match", "reassigned_number",
-          "sms_pumping_risk", "phone_number_quality_score", "pre_fill")  # fmt: skip
+LINE = {
+    "type": "mobile",
+    "carrier_name": "Sandbox Mobile",
+    "mobile_country_code": "310",
+    "mobile_network_code": "456",
+    "error_code": None,
+}
+EXTRAS = (
+    "caller_name",
+    "sim_swap",
+    "call_forwarding",
+    "line_status",
+    "identity_match",
+    "reassigned_number",
+    "sms_pumping_risk",
+    "phone_number_quality_score",
+    "pre_fill",
+)
 
 
 class Twilio(Emulator):
@@ -79,8 +93,11 @@ class Twilio(Emulator):
         self.callbacks.reset()
 
     def state(self) -> Any:
-        return {"messages": [_shown(m) for m in self.messages.values()], "calls": self.voice.state(),
-                "opted_out": sorted(self.opted_out)}  # fmt: skip
+        return {
+            "messages": [_shown(m) for m in self.messages.values()],
+            "calls": self.voice.state(),
+            "opted_out": sorted(self.opted_out),
+        }
 
     def unauthorized(self, request: web.Request) -> web.Response | None:
         wanted = "Basic " + base64.b64encode(f"{ACCOUNT}:{AUTH_TOKEN}".encode()).decode()
@@ -182,9 +199,16 @@ class Twilio(Emulator):
 
     def _tell(self, message: dict[str, Any], url: str) -> None:
         status = _status(message)
-        form = {"MessageSid": message["sid"], "SmsSid": message["sid"], "MessageStatus": status, "SmsStatus": status,
-                "To": message["to"], "From": message["sender"] or NUMBER, "AccountSid": ACCOUNT,
-                "ApiVersion": VERSION}  # fmt: skip
+        form = {
+            "MessageSid": message["sid"],
+            "SmsSid": message["sid"],
+            "MessageStatus": status,
+            "SmsStatus": status,
+            "To": message["to"],
+            "From": message["sender"] or NUMBER,
+            "AccountSid": ACCOUNT,
+            "ApiVersion": VERSION,
+        }
         more = {"ErrorCode": "30003"} if status == "undelivered" else {}
         self.callbacks.send("message_status", form | more, url)
 
@@ -201,10 +225,27 @@ class Twilio(Emulator):
             self.opted_out.add(sender)
         if word in START:
             self.opted_out.discard(sender)
-        form = {"MessageSid": made["sid"], "SmsSid": made["sid"], "SmsMessageSid": made["sid"], "AccountSid": ACCOUNT,
-                "From": sender, "To": NUMBER, "Body": body, "NumMedia": str(len(media)), "NumSegments": "1",
-                "SmsStatus": "received", "ApiVersion": VERSION, "FromCity": "", "FromState": "", "FromZip": "",
-                "FromCountry": "US", "ToCity": "", "ToState": "", "ToZip": "", "ToCountry": "US"}  # fmt: skip
+        form = {
+            "MessageSid": made["sid"],
+            "SmsSid": made["sid"],
+            "SmsMessageSid": made["sid"],
+            "AccountSid": ACCOUNT,
+            "From": sender,
+            "To": NUMBER,
+            "Body": body,
+            "NumMedia": str(len(media)),
+            "NumSegments": "1",
+            "SmsStatus": "received",
+            "ApiVersion": VERSION,
+            "FromCity": "",
+            "FromState": "",
+            "FromZip": "",
+            "FromCountry": "US",
+            "ToCity": "",
+            "ToState": "",
+            "ToZip": "",
+            "ToCountry": "US",
+        }
         for number, url in enumerate(media):
             form |= {f"MediaUrl{number}": url, f"MediaContentType{number}": "image/jpeg"}
         self.callbacks.send("inbound", form, self.voice.settings["SmsUrl"])
@@ -226,10 +267,15 @@ class Twilio(Emulator):
         fields = request.query.get("Fields", "").split(",")
         national = f"({number[2:5]}) {number[5:8]}-{number[8:]}" if american else number
         body = dict.fromkeys(EXTRAS) | {
-            "calling_country_code": "1" if american else None, "country_code": "US" if american else None,
-            "phone_number": number, "national_format": national, "valid": valid, "validation_errors": problems,
+            "calling_country_code": "1" if american else None,
+            "country_code": "US" if american else None,
+            "phone_number": number,
+            "national_format": national,
+            "valid": valid,
+            "validation_errors": problems,
             "line_type_intelligence": LINE if valid and "line_type_intelligence" in fields else None,
-            "url": f"https://lookups.twilio.com/v2/PhoneNumbers/{quote(number)}"}  # fmt: skip
+            "url": f"https://lookups.twilio.com/v2/PhoneNumbers/{quote(number)}",
+        }
         return web.json_response(body)
 
 
@@ -246,11 +292,25 @@ def _shown(message: dict[str, Any]) -> dict[str, Any]:
     status, created = _status(message), format_datetime(message["date_created"])
     sent = created if status not in ("queued", "scheduled", "canceled") else None
     uri = f"{BASE}/Messages/{message['sid']}.json"
-    return {"sid": message["sid"], "account_sid": ACCOUNT, "api_version": VERSION, "body": message["body"],
-            "date_created": created, "date_sent": sent, "date_updated": created,
-            "direction": "inbound" if status == "received" else "outbound-api",
-            "error_code": 30003 if status == "undelivered" else None, "error_message": None, "from": message["sender"],
-            "messaging_service_sid": message["_service"], "num_media": str(len(message["media"])),
-            "num_segments": str(1 + len(message["body"]) // 160), "price": None, "price_unit": "USD", "status": status,
-            "subresource_uris": {"media": uri.replace(".json", "/Media.json")}, "to": message["to"],
-            "uri": uri}  # fmt: skip
+    return {
+        "sid": message["sid"],
+        "account_sid": ACCOUNT,
+        "api_version": VERSION,
+        "body": message["body"],
+        "date_created": created,
+        "date_sent": sent,
+        "date_updated": created,
+        "direction": "inbound" if status == "received" else "outbound-api",
+        "error_code": 30003 if status == "undelivered" else None,
+        "error_message": None,
+        "from": message["sender"],
+        "messaging_service_sid": message["_service"],
+        "num_media": str(len(message["media"])),
+        "num_segments": str(1 + len(message["body"]) // 160),
+        "price": None,
+        "price_unit": "USD",
+        "status": status,
+        "subresource_uris": {"media": uri.replace(".json", "/Media.json")},
+        "to": message["to"],
+        "uri": uri,
+    }

@@ -63,10 +63,21 @@ class Calls:
             raise Refused(400, "Url parameter is required.", 21205)
         events = {str(event) for event in form.getall("StatusCallbackEvent", ["completed"])}
         sid = "CA" + uuid.uuid4().hex
-        call = {"sid": sid, "to": to, "from": sender, "_at": self._clock.now(), "_clock": self._clock,
-                "date_created": datetime.now(UTC), "_url": url, "_twiml": twiml, "_events": events,
-                "_callback": str(form.get("StatusCallback", "")),
-                "_record": str(form.get("Record", "")).lower() == "true", "_end": None, "_sequence": 0}  # fmt: skip
+        call = {
+            "sid": sid,
+            "to": to,
+            "from": sender,
+            "_at": self._clock.now(),
+            "_clock": self._clock,
+            "date_created": datetime.now(UTC),
+            "_url": url,
+            "_twiml": twiml,
+            "_events": events,
+            "_callback": str(form.get("StatusCallback", "")),
+            "_record": str(form.get("Record", "")).lower() == "true",
+            "_end": None,
+            "_sequence": 0,
+        }
         self.calls[sid] = call
         self._effect("call", sid=sid, to=to, url=url, twiml=twiml)
         self._tell(call, "initiated")
@@ -119,8 +130,11 @@ class Calls:
         wanted = request.match_info.get("sid") or request.query.get("CallSid")
         if request.match_info.get("sid"):
             self._call(request)
-        rows = [_recording(c) for c in reversed(self.calls.values())
-                if wanted in (None, c["sid"]) and c["_record"] and _status(c) == "completed"]  # fmt: skip
+        rows = [
+            _recording(c)
+            for c in reversed(self.calls.values())
+            if wanted in (None, c["sid"]) and c["_record"] and _status(c) == "completed"
+        ]
         return page(request, "recordings", rows)
 
     async def numbers(self, request: web.Request) -> web.Response:
@@ -158,8 +172,15 @@ class Calls:
         if event not in call["_events"]:
             return
         ended = {"CallDuration": str(_seconds(call)), "Duration": "1"} if status == "completed" else {}
-        form = _form(call, status) | ended | {"Timestamp": format_datetime(datetime.now(UTC)),
-                "CallbackSource": "call-progress-events", "SequenceNumber": str(call["_sequence"])}  # fmt: skip
+        form = (
+            _form(call, status)
+            | ended
+            | {
+                "Timestamp": format_datetime(datetime.now(UTC)),
+                "CallbackSource": "call-progress-events",
+                "SequenceNumber": str(call["_sequence"]),
+            }
+        )
         call["_sequence"] += 1
         self._callbacks.send("call_status", form, call["_callback"])
 
@@ -175,11 +196,22 @@ class Calls:
 
     def _number(self) -> dict[str, Any]:
         abilities = {"voice": True, "sms": True, "mms": True, "fax": False}
-        return {"sid": NUMBER_SID, "account_sid": twilio.ACCOUNT, "phone_number": NUMBER, "capabilities": abilities,
-                "friendly_name": self.settings["FriendlyName"], "sms_url": self.settings["SmsUrl"],
-                "sms_method": "POST", "voice_url": self.settings["VoiceUrl"], "voice_method": "POST",
-                "api_version": twilio.VERSION, "status": "in-use", "beta": False, "origin": "twilio",
-                "uri": f"{twilio.BASE}/IncomingPhoneNumbers/{NUMBER_SID}.json"}  # fmt: skip
+        return {
+            "sid": NUMBER_SID,
+            "account_sid": twilio.ACCOUNT,
+            "phone_number": NUMBER,
+            "capabilities": abilities,
+            "friendly_name": self.settings["FriendlyName"],
+            "sms_url": self.settings["SmsUrl"],
+            "sms_method": "POST",
+            "voice_url": self.settings["VoiceUrl"],
+            "voice_method": "POST",
+            "api_version": twilio.VERSION,
+            "status": "in-use",
+            "beta": False,
+            "origin": "twilio",
+            "uri": f"{twilio.BASE}/IncomingPhoneNumbers/{NUMBER_SID}.json",
+        }
 
 
 def _status(call: dict[str, Any]) -> str:
@@ -200,8 +232,17 @@ def _seconds(call: dict[str, Any]) -> int:
 
 
 def _form(call: dict[str, Any], status: str) -> dict[str, str]:
-    return {"CallSid": call["sid"], "AccountSid": twilio.ACCOUNT, "From": call["from"], "To": call["to"], "Called": call["to"],
-            "Caller": call["from"], "CallStatus": status, "Direction": "outbound-api", "ApiVersion": twilio.VERSION}  # fmt: skip
+    return {
+        "CallSid": call["sid"],
+        "AccountSid": twilio.ACCOUNT,
+        "From": call["from"],
+        "To": call["to"],
+        "Called": call["to"],
+        "Caller": call["from"],
+        "CallStatus": status,
+        "Direction": "outbound-api",
+        "ApiVersion": twilio.VERSION,
+    }
 
 
 def _shown(call: dict[str, Any]) -> dict[str, Any]:
@@ -209,21 +250,55 @@ def _shown(call: dict[str, Any]) -> dict[str, Any]:
     talked, over = status in ("in-progress", "completed"), status in OVER
     length = _seconds(call) if status == "completed" else 0
     uri = f"{twilio.BASE}/Calls/{call['sid']}"
-    return {"sid": call["sid"], "account_sid": twilio.ACCOUNT, "api_version": twilio.VERSION, "to": call["to"], "from": call["from"],
-            "to_formatted": call["to"], "from_formatted": call["from"], "phone_number_sid": NUMBER_SID,
-            "parent_call_sid": None, "status": status, "direction": "outbound-api", "answered_by": None,
-            "forwarded_from": None, "group_sid": None, "caller_name": None, "queue_time": "0", "trunk_sid": None,
-            "date_created": format_datetime(created), "date_updated": format_datetime(created),
-            "start_time": format_datetime(created) if talked else None,
-            "end_time": format_datetime(created + timedelta(seconds=length)) if over else None,
-            "duration": str(length) if over else None, "price": None, "price_unit": "USD", "annotation": None,
-            "subresource_uris": {"recordings": f"{uri}/Recordings.json"}, "uri": f"{uri}.json"}  # fmt: skip
+    return {
+        "sid": call["sid"],
+        "account_sid": twilio.ACCOUNT,
+        "api_version": twilio.VERSION,
+        "to": call["to"],
+        "from": call["from"],
+        "to_formatted": call["to"],
+        "from_formatted": call["from"],
+        "phone_number_sid": NUMBER_SID,
+        "parent_call_sid": None,
+        "status": status,
+        "direction": "outbound-api",
+        "answered_by": None,
+        "forwarded_from": None,
+        "group_sid": None,
+        "caller_name": None,
+        "queue_time": "0",
+        "trunk_sid": None,
+        "date_created": format_datetime(created),
+        "date_updated": format_datetime(created),
+        "start_time": format_datetime(created) if talked else None,
+        "end_time": format_datetime(created + timedelta(seconds=length)) if over else None,
+        "duration": str(length) if over else None,
+        "price": None,
+        "price_unit": "USD",
+        "annotation": None,
+        "subresource_uris": {"recordings": f"{uri}/Recordings.json"},
+        "uri": f"{uri}.json",
+    }
 
 
 def _recording(call: dict[str, Any]) -> dict[str, Any]:
     sid = "RE" + call["sid"][2:]
     made = format_datetime(call["date_created"])
-    return {"sid": sid, "account_sid": twilio.ACCOUNT, "api_version": twilio.VERSION, "call_sid": call["sid"], "status": "completed",
-            "conference_sid": None, "date_created": made, "date_updated": made, "start_time": made, "channels": 1,
-            "duration": str(_seconds(call)), "source": "OutboundAPI", "price": None, "price_unit": "USD",
-            "error_code": None, "uri": f"{twilio.BASE}/Recordings/{sid}.json"}  # fmt: skip
+    return {
+        "sid": sid,
+        "account_sid": twilio.ACCOUNT,
+        "api_version": twilio.VERSION,
+        "call_sid": call["sid"],
+        "status": "completed",
+        "conference_sid": None,
+        "date_created": made,
+        "date_updated": made,
+        "start_time": made,
+        "channels": 1,
+        "duration": str(_seconds(call)),
+        "source": "OutboundAPI",
+        "price": None,
+        "price_unit": "USD",
+        "error_code": None,
+        "uri": f"{twilio.BASE}/Recordings/{sid}.json",
+    }

@@ -40,8 +40,12 @@ def missing(request: web.Request) -> Refused:
 
 def error(status: int, message: str, code: int | None = None) -> web.Response:
     number = code or {404: 20404, 429: 20429}.get(status, 20500)
-    body = {"code": number, "message": message, "more_info": f"https://www.twilio.com/docs/errors/{number}",
-            "status": status}  # fmt: skip
+    body = {
+        "code": number,
+        "message": message,
+        "more_info": f"https://www.twilio.com/docs/errors/{number}",
+        "status": status,
+    }
     return web.json_response(body, status=status)
 
 
@@ -53,9 +57,17 @@ def page(request: web.Request, name: str, rows: list[dict[str, Any]]) -> web.Res
     kept = {key: value for key, value in query.items() if key not in ("Page", "PageToken")}
     token = {"PageSize": size, "Page": number + 1, "PageToken": f"PA{part[-1]['sid']}"} if part else {}
     more = len(rows) > (number + 1) * size
-    body = {"first_page_uri": request.path, "previous_page_uri": None, "uri": request.path, "page": number,
-            "next_page_uri": f"{request.path}?{urlencode(kept | token)}" if more else None, "page_size": size,
-            "start": number * size, "end": number * size + max(len(part) - 1, 0), name: part}  # fmt: skip
+    body = {
+        "first_page_uri": request.path,
+        "previous_page_uri": None,
+        "uri": request.path,
+        "page": number,
+        "next_page_uri": f"{request.path}?{urlencode(kept | token)}" if more else None,
+        "page_size": size,
+        "start": number * size,
+        "end": number * size + max(len(part) - 1, 0),
+        name: part,
+    }
     return web.json_response(body)
 
 

@@ -30,8 +30,12 @@ def _work_lead(request: ChatRequest, seen: Seen, plan: dict[str, Any]) -> Assist
     if not seen.called("hubspot_get_contact_by_email"):
         return call(request, ("hubspot_get_contact_by_email", {"email": lead["email"]}))
     found = seen.result("hubspot_get_contact_by_email")
-    properties = {"firstname": lead["first_name"], "lastname": lead["last_name"], "phone": lead["phone"],
-                  "company": lead["company"]}  # fmt: skip
+    properties = {
+        "firstname": lead["first_name"],
+        "lastname": lead["last_name"],
+        "phone": lead["phone"],
+        "company": lead["company"],
+    }
     known = {key: value for key, value in properties.items() if value}
     if not found and not seen.called("hubspot_create_contact"):
         return call(request, ("hubspot_create_contact", {"properties": {"email": lead["email"], **known}}))

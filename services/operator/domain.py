@@ -31,16 +31,26 @@ LINE = {"type": "singleLineText"}
 
 # Table → its fields beyond the primary field "Name". The first table comes with the base.
 FIELDS: dict[str, dict[str, dict[str, Any]]] = {
-    "Clients": {"Status": _select("Active", "Paused", "Left"), "Email": {"type": "email"},
-                "Phone": {"type": "phoneNumber"}, "Since": _date(), "Notes": TEXT},
+    "Clients": {
+        "Status": _select("Active", "Paused", "Left"),
+        "Email": {"type": "email"},
+        "Phone": {"type": "phoneNumber"},
+        "Since": _date(),
+        "Notes": TEXT,
+    },
     "Contacts": {"Email": {"type": "email"}, "Phone": {"type": "phoneNumber"}, "Role": LINE, "Notes": TEXT},
     "Projects": {"Status": _select(*CHOICES), "Budget": _money(), "Start": _date(), "Due": _date(), "Notes": TEXT},
-    "Tasks": {"Status": _select(*CHOICES), "Priority": _select("Low", "Medium", "High"), "Due": _date(),
-              "Hours": _number(), "Notes": TEXT},
+    "Tasks": {
+        "Status": _select(*CHOICES),
+        "Priority": _select("Low", "Medium", "High"),
+        "Due": _date(),
+        "Hours": _number(),
+        "Notes": TEXT,
+    },
     "Invoices": {"Amount": _money(), "Status": _select("Draft", "Sent", "Paid"), "Issued": _date(), "Due": _date()},
     "Meetings": {"When": _date(), "Notes": TEXT},
     "Documents": {"Link": {"type": "url"}, "Kind": LINE},
-}  # fmt: skip
+}
 
 # (table, link field, linked table)
 LINKS = (
@@ -69,17 +79,25 @@ def records(client: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
             for p in packages
         ],
         "Tasks": [
-            {"Name": f"Kick off {p['name']}", "Status": "Todo", "Priority": "High",
-             "Project": {"$link": ["Projects", p["name"]]}}
+            {
+                "Name": f"Kick off {p['name']}",
+                "Status": "Todo",
+                "Priority": "High",
+                "Project": {"$link": ["Projects", p["name"]]},
+            }
             for p in packages
         ],
         "Invoices": [
-            {"Name": f"Deposit {p['name']}", "Amount": p["amount_cents"] / 200, "Status": "Draft",
-             "Project": {"$link": ["Projects", p["name"]]}}
+            {
+                "Name": f"Deposit {p['name']}",
+                "Amount": p["amount_cents"] / 200,
+                "Status": "Draft",
+                "Project": {"$link": ["Projects", p["name"]]},
+            }
             for p in packages
         ],
         "Meetings": [{"Name": f"Welcome {name}", "Client": link}],
-    }  # fmt: skip
+    }
 
 
 def batches(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

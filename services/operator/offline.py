@@ -50,8 +50,13 @@ class Built:
         return len(self._tried)
 
     def _all(self) -> Iterator[tuple[str, dict[str, Any], Any, bool]]:
-        for tool in ("airtable_create_base", "airtable_create_table", "airtable_create_field",
-                     "airtable_upsert_records", "airtable_get_base_schema"):  # fmt: skip
+        for tool in (
+            "airtable_create_base",
+            "airtable_create_table",
+            "airtable_create_field",
+            "airtable_upsert_records",
+            "airtable_get_base_schema",
+        ):
             for given, result, failed in self._seen.results(tool):
                 yield tool, given, result, failed
 
@@ -78,10 +83,12 @@ def _tables(plan: dict[str, Any], built: Built) -> Wanted:
     if built.base is None:
         return []
     return [
-        ("airtable_create_table",
-         {"baseId": built.base, "name": name, "fields": [{"name": "Name", "type": "singleLineText"}]})
+        (
+            "airtable_create_table",
+            {"baseId": built.base, "name": name, "fields": [{"name": "Name", "type": "singleLineText"}]},
+        )
         for name in list(plan["fields"])[1:]
-    ]  # fmt: skip
+    ]
 
 
 def _fields(plan: dict[str, Any], built: Built) -> Wanted:
@@ -95,12 +102,19 @@ def _fields(plan: dict[str, Any], built: Built) -> Wanted:
 
 def _links(plan: dict[str, Any], built: Built) -> Wanted:
     return [
-        ("airtable_create_field",
-         {"baseId": built.base, "tableId": built.tables[table], "name": name, "type": "multipleRecordLinks",
-          "options": {"linkedTableId": built.tables[linked]}})
+        (
+            "airtable_create_field",
+            {
+                "baseId": built.base,
+                "tableId": built.tables[table],
+                "name": name,
+                "type": "multipleRecordLinks",
+                "options": {"linkedTableId": built.tables[linked]},
+            },
+        )
         for table, name, linked in plan["links"]
         if table in built.tables and linked in built.tables
-    ]  # fmt: skip
+    ]
 
 
 def _clients(plan: dict[str, Any], built: Built) -> Wanted:
@@ -125,11 +139,17 @@ def _upserts(plan: dict[str, Any], built: Built, *names: str) -> Wanted:
         if table := built.tables.get(name):
             rows = [{"fields": _linked(row, built)} for row in plan["records"][name]]
             wanted += [
-                ("airtable_upsert_records",
-                 {"baseId": built.base, "tableId": table, "performUpsert": {"fieldsToMergeOn": ["Name"]},
-                  "records": batch})
+                (
+                    "airtable_upsert_records",
+                    {
+                        "baseId": built.base,
+                        "tableId": table,
+                        "performUpsert": {"fieldsToMergeOn": ["Name"]},
+                        "records": batch,
+                    },
+                )
                 for batch in batches(rows)
-            ]  # fmt: skip
+            ]
     return wanted
 
 

@@ -47,9 +47,11 @@ class Catalogue:
         for agent, names in grants.items():
             for name in names - self.tools.keys():
                 raise BadInput(
-                    "tool.not_found", f"{agent} is granted {name!r}, which no document of the catalogue has.",
-                    field=f"services/{agent.replace('-', '_')}/tools.yaml", remedy="Correct the name, or add the tool.",
-                )  # fmt: skip
+                    "tool.not_found",
+                    f"{agent} is granted {name!r}, which no document of the catalogue has.",
+                    field=f"services/{agent.replace('-', '_')}/tools.yaml",
+                    remedy="Correct the name, or add the tool.",
+                )
         for tool in self.tools.values():
             if tool.settle:
                 _check_look_up(tool, self.tools.get(tool.settle.tool), tool.settle.tool)
@@ -72,9 +74,7 @@ class Catalogue:
         return Catalogue([_with_rate(tool, settings) for tool in self.tools.values()], self._grants)
 
 
-def load(
-    paths: Iterable[Path] = (), grants: Grants | None = None, imported: Iterable[Document] = ()
-) -> Catalogue:  # fmt: skip
+def load(paths: Iterable[Path] = (), grants: Grants | None = None, imported: Iterable[Document] = ()) -> Catalogue:
     """Read our vendors' documents and further ones. Raises BadInput naming document and operation at fault."""
     tools = list(_own_tools())
     given = dict(grants if grants is not None else read_grants())
@@ -121,9 +121,11 @@ def _check_look_up(tool: Tool, by: Tool | None, name: str) -> None:
         raise BadInput("tool.not_found", f"{tool.name} is settled by unknown {name!r}.", field=tool.name)
     if by.effect != "read" or by.vendor != tool.vendor:
         raise BadInput(
-            "catalogue.invalid", f"{tool.name} is settled by {name!r}, which is no reading tool of {tool.vendor}.",
-            field=tool.name, remedy="Name a tool of the same vendor with effect read.",
-        )  # fmt: skip
+            "catalogue.invalid",
+            f"{tool.name} is settled by {name!r}, which is no reading tool of {tool.vendor}.",
+            field=tool.name,
+            remedy="Name a tool of the same vendor with effect read.",
+        )
 
 
 def _parsed(file: Path) -> Mapping[str, Any]:

@@ -133,8 +133,14 @@ class OutcomeWriter:
             metrics.CALLS.labels(call.agent, call.tool, end.state).inc()
             metrics.CALL_SECONDS.labels(call.tool).observe(time.monotonic() - ready.requested_at)
             return end.answer
-        log.warning("call %s %s: %s after attempt %d: %s", call.call_id, call.tool, end.state, ready.attempt,
-                    (end.error or {}).get("message"))  # fmt: skip
+        log.warning(
+            "call %s %s: %s after attempt %d: %s",
+            call.call_id,
+            call.tool,
+            end.state,
+            ready.attempt,
+            (end.error or {}).get("message"),
+        )
         if closing.meaning.throttled and ready.tool.rate:
             try:
                 await self._store.hold_rate(rate_key(ready.tool.rate, call.arguments), closing.meaning.wait_seconds)

@@ -37,9 +37,11 @@ class Secrets:
         found = self.or_none(name)
         if found is None:
             raise BadInput(
-                "credential.missing", f"{name} is not set.", field=name,
+                "credential.missing",
+                f"{name} is not set.",
+                field=name,
                 remedy=f"Set {name} in the gateway's environment, {name}_FILE, or a file {name} in VIOX_SECRETS_DIR.",
-            )  # fmt: skip
+            )
         return found
 
     def or_none(self, name: str | None) -> str | None:

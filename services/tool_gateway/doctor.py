@@ -47,7 +47,7 @@ class Doctor:
 
     def __init__(
         self, catalogue: Catalogue, secrets: Secrets, store: GatewayStore, sender: Sender, mailer: Mailer
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._catalogue = catalogue
         self._secrets = secrets
         self._store = store
@@ -62,8 +62,11 @@ class Doctor:
         if refusal := self._unknown(request.headers.get("Authorization", "")):
             return _refused(403, refusal)
         if not request.can_read_body:
-            found = {"vendors": await self.examine(), "credentials": await self.credentials(),
-                     "documents": [one.as_dict() for one in left_out]}  # fmt: skip
+            found = {
+                "vendors": await self.examine(),
+                "credentials": await self.credentials(),
+                "documents": [one.as_dict() for one in left_out],
+            }
             return web.json_response(found)
         try:
             given = orjson.loads(await request.read())
@@ -82,12 +85,20 @@ class Doctor:
         except VioxError as error:
             return error
         if token is None:
-            return BadInput("doctor.no_token", f"{OPERATOR} is not set for the gateway: it answers nobody here.", field=OPERATOR,
-                            remedy=f"Set {OPERATOR} to a long random text, for the gateway and for `viox`.")  # fmt: skip
+            return BadInput(
+                "doctor.no_token",
+                f"{OPERATOR} is not set for the gateway: it answers nobody here.",
+                field=OPERATOR,
+                remedy=f"Set {OPERATOR} to a long random text, for the gateway and for `viox`.",
+            )
         if hmac.compare_digest(authorization.encode("utf-8", "surrogateescape"), f"Bearer {token.strip()}".encode()):
             return None
-        return BadInput("doctor.wrong_token", f"this is not the gateway's {OPERATOR}.", field=OPERATOR,
-                        remedy=f"Set {OPERATOR} to what the gateway has, or VIOX_HOME to the place of its stack.")  # fmt: skip
+        return BadInput(
+            "doctor.wrong_token",
+            f"this is not the gateway's {OPERATOR}.",
+            field=OPERATOR,
+            remedy=f"Set {OPERATOR} to what the gateway has, or VIOX_HOME to the place of its stack.",
+        )
 
     async def attempt(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """One call of a tool that reads, with what went out and what came back. Raises BadInput."""
@@ -95,17 +106,26 @@ class Doctor:
         if tool is None:
             raise BadInput("tool.not_found", f"there is no tool {name!r}.", field="TOOL", remedy="See `viox tools`.")
         if tool.effect != "read":
-            raise BadInput("tool.not_harmless", f"{name} is {tool.effect}: only what reads is tried.", field="TOOL",
-                           remedy="Have an agent call it.")  # fmt: skip
+            raise BadInput(
+                "tool.not_harmless",
+                f"{name} is {tool.effect}: only what reads is tried.",
+                field="TOOL",
+                remedy="Have an agent call it.",
+            )
         if problem := tool.problem_with(arguments):
             raise BadInput(problem["code"], problem["message"], field=problem["field"], remedy=problem["remedy"])
         meaning, prepared, answer = await self._try(tool.vendor, tool, arguments)
         url, headers = shown(prepared)
         return {
-            "tool": name, "state": meaning.state, "result": meaning.result, "error": meaning.error,
+            "tool": name,
+            "state": meaning.state,
+            "result": meaning.result,
+            "error": meaning.error,
             "request": {"method": prepared.method, "url": url, "headers": headers, "body": _text(prepared.body)},
-            "response": {"status": answer.status, "headers": answer.headers, "body": _text(answer.body)} if answer else None,
-        }  # fmt: skip
+            "response": {"status": answer.status, "headers": answer.headers, "body": _text(answer.body)}
+            if answer
+            else None,
+        }
 
     async def examine(self) -> list[dict[str, Any]]:
         """What was found of each vendor: {vendor, state, tool, message, field, remedy, latency_ms}."""
@@ -119,10 +139,14 @@ class Doctor:
         async with self._store.transaction() as connection:
             rows = await connection.fetch(SQL["credentials"])
         return [
-            {"name": row["name"], "refreshed_at": timestamp(row["refreshed_at"]), "expires_at": timestamp(row["expires_at"]),
-             "problem": row["problem"]}
+            {
+                "name": row["name"],
+                "refreshed_at": timestamp(row["refreshed_at"]),
+                "expires_at": timestamp(row["expires_at"]),
+                "problem": row["problem"],
+            }
             for row in rows
-        ]  # fmt: skip
+        ]
 
     async def _vendor(self, vendor: str, tools: list[Tool]) -> dict[str, Any]:
         missing = self._unset(tools)
@@ -146,8 +170,15 @@ class Doctor:
             return _finding(vendor, OK, tool=tool.name, message="answers.", started=started)
         told = meaning.error or {}
         remedy = told.get("remedy") or _remedy(str(told.get("code")), tool)
-        return _finding(vendor, FAILED, tool=tool.name, message=f"{told.get('code')}: {told.get('message')}", field=told.get("field"),
-                        remedy=remedy, started=started)  # fmt: skip
+        return _finding(
+            vendor,
+            FAILED,
+            tool=tool.name,
+            message=f"{told.get('code')}: {told.get('message')}",
+            field=told.get("field"),
+            remedy=remedy,
+            started=started,
+        )
 
     def _unset(self, tools: list[Tool]) -> list[str]:
         """What a vendor needs when nothing of it is set at all; what is half set is an error and not this."""
@@ -164,9 +195,7 @@ class Doctor:
         base = [t.base_url_setting for t in tools if not t.base_url and t.base_url_setting]
         return [*dict.fromkeys([n for c in first for n in c.secrets] + base[:1])]
 
-    async def _try(
-        self, vendor: str, tool: Tool, arguments: dict[str, Any]
-    ) -> tuple[Meaning, Prepared, Answer | None]:  # fmt: skip
+    async def _try(self, vendor: str, tool: Tool, arguments: dict[str, Any]) -> tuple[Meaning, Prepared, Answer | None]:
         call = CallId(f"doctor:{vendor}:{uuid4()}")
         prepared = prepare(tool, arguments, self._secrets, key=call)
         nobody = uuid4()
@@ -188,9 +217,15 @@ class Doctor:
     async def _record(self, call: CallId, prepared: Prepared, answer: Answer | None) -> None:
         async with self._store.transaction() as connection:
             await self._store.enter(
-                connection, call, 1, "look_up", prepared=prepared, status=answer.status if answer else None,
-                body=answer.body if answer else None, detail={"by": "doctor", "answered": answer is not None},
-            )  # fmt: skip
+                connection,
+                call,
+                1,
+                "look_up",
+                prepared=prepared,
+                status=answer.status if answer else None,
+                body=answer.body if answer else None,
+                detail={"by": "doctor", "answered": answer is not None},
+            )
 
 
 def _refused(status: int, error: VioxError) -> web.Response:
@@ -210,9 +245,11 @@ def _probe_of(tools: list[Tool]) -> Tool | None:
 
 def _finding(vendor: str, state: str, *, started: float | None = None, **more: Any) -> dict[str, Any]:
     latency = round((time.monotonic() - started) * 1000, 1) if started is not None else None
-    return {"vendor": vendor, "state": state, "tool": None, "message": None, "field": None, "remedy": None} | more | {
-        "latency_ms": latency
-    }  # fmt: skip
+    return (
+        {"vendor": vendor, "state": state, "tool": None, "message": None, "field": None, "remedy": None}
+        | more
+        | {"latency_ms": latency}
+    )
 
 
 def _remedy(code: str, tool: Tool) -> str:

@@ -17,24 +17,18 @@ import jsonschema_rs
 from services.tool_gateway import limits
 from services.tool_gateway.schema import Bundle, deref, for_models
 from services.tool_gateway.security import check_agreed, credentials_of
-from services.tool_gateway.tools import (
-    Address,
-    Body,
-    Effect,
-    Idempotency,
-    Parameter,
-    Rate,
-    Settle,
-    Success,
-    Tool,
-)
+from services.tool_gateway.tools import Address, Body, Effect, Idempotency, Parameter, Rate, Settle, Success, Tool
 from shared.errors import BadInput
 
 NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
 ARGUMENT = re.compile(r"[^a-zA-Z0-9_.-]")
 METHODS = ("get", "put", "post", "delete", "patch")
-BODY_KINDS = {"application/json": "json", "application/x-www-form-urlencoded": "form", "multipart/form-data": "multipart",
-              "text/plain": "text"}  # fmt: skip
+BODY_KINDS = {
+    "application/json": "json",
+    "application/x-www-form-urlencoded": "form",
+    "multipart/form-data": "multipart",
+    "text/plain": "text",
+}
 NOT_PLAIN = ("oneOf", "anyOf", "not", "if", "patternProperties", "dependentSchemas", "dependentRequired")
 IGNORED_HEADERS = limits.FRAMING | {"accept", "content-type", "authorization", "cookie"}
 DEFAULT_STYLES: dict[str, Any] = {"path": "simple", "header": "simple", "query": "form", "cookie": "form"}
@@ -70,9 +64,11 @@ def read_tools(document: Mapping[str, Any], name: str) -> list[Tool]:
             tools.append(read_tool(document, vendor, path, method, item))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadInput(
-                "catalogue.invalid", f"{name}: {method.upper()} {path}: {reason(error)}.", field=f"paths.{path}",
+                "catalogue.invalid",
+                f"{name}: {method.upper()} {path}: {reason(error)}.",
+                field=f"paths.{path}",
                 remedy="Every operation needs x-viox with tool and effect.",
-            ) from error  # fmt: skip
+            ) from error
     return tools
 
 
@@ -103,8 +99,12 @@ def read_tool(document: Mapping[str, Any], vendor: Mapping[str, Any], path: str,
     parameters, properties, required = _arguments(document, bundle, given)
     _check_path(path, parameters)
     body = _body(document, bundle, operation, vendor, properties, required)
-    schema: dict[str, Any] = {"type": "object", "properties": properties, "required": required,
-                              "additionalProperties": False}  # fmt: skip
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
     if bundle.defs:
         schema["$defs"] = bundle.defs
     url = base_url(document, item, operation)
@@ -273,9 +273,13 @@ def _described(schema: Any, about: Any) -> Any:
 
 
 def _body(
-    document: Mapping[str, Any], bundle: Bundle, operation: Any, vendor: Mapping[str, Any], properties: dict[str, Any],
+    document: Mapping[str, Any],
+    bundle: Bundle,
+    operation: Any,
+    vendor: Mapping[str, Any],
+    properties: dict[str, Any],
     required: list[str],
-) -> Body | None:  # fmt: skip
+) -> Body | None:
     request = deref(document, operation.get("requestBody")) or {}
     content = request.get("content") or {}
     if not content:
@@ -328,7 +332,7 @@ def _media(content: Mapping[str, Any]) -> tuple[str, str]:
 
 def _flat(
     document: Mapping[str, Any], schema: Any, depth: int = 0, seen: list[None] | None = None
-) -> dict[str, Any] | None:  # fmt: skip
+) -> dict[str, Any] | None:
     """Properties and required names of a plain object, `allOf` put together; None when it is anything else."""
     seen = [] if seen is None else seen
     seen.append(None)

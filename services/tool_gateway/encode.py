@@ -32,8 +32,12 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, *, key: 
         return CONNECTORS.get(tool.connector, _http)(tool, arguments, secrets, key)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         # Whoever sends many calls must not stumble over one of them.
-        raise BadInput("tool.invalid_arguments", f"they cannot be written: {type(error).__name__}.", field=tool.name,
-                       remedy="Give plainer arguments.") from error  # fmt: skip
+        raise BadInput(
+            "tool.invalid_arguments",
+            f"they cannot be written: {type(error).__name__}.",
+            field=tool.name,
+            remedy="Give plainer arguments.",
+        ) from error
 
 
 def _http(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, key: str) -> Prepared:
@@ -88,9 +92,11 @@ def _base(tool: Tool, secrets: Secrets) -> str:
         check_base_url(given)
     except ValueError:  # not its text, which holds the password of a URL that has one
         raise BadInput(
-            "settings.invalid", "not an absolute http(s) URL without user, query and fragment.", field=tool.base_url_setting,
+            "settings.invalid",
+            "not an absolute http(s) URL without user, query and fragment.",
+            field=tool.base_url_setting,
             remedy="A user and password are secrets of the tool's credential.",
-        ) from None  # fmt: skip
+        ) from None
     return given.rstrip("/")
 
 
@@ -111,8 +117,12 @@ def _segment(parameter: Parameter, value: Any) -> str:
     """One path segment. Dots alone would be taken for "here" and "above" on the way, whatever the encoding."""
     text = styles.path_segment(parameter, value)
     if text in ("", ".", ".."):
-        raise BadInput("tool.invalid_arguments", f"{parameter.argument}: {text!r} cannot be part of a path.",
-                       field=parameter.argument, remedy="Give the id of a record.")  # fmt: skip
+        raise BadInput(
+            "tool.invalid_arguments",
+            f"{parameter.argument}: {text!r} cannot be part of a path.",
+            field=parameter.argument,
+            remedy="Give the id of a record.",
+        )
     return text
 
 
@@ -154,8 +164,12 @@ def _query_names(tool: Tool) -> set[str]:
 def _check_names(argument: str, value: Any, pairs: list[tuple[str, str]], others: AbstractSet[str]) -> None:
     """The keys of an object that is written in form style become names: not those of others."""
     if isinstance(value, dict) and (wrong := {name for name, _ in pairs} & others):
-        raise BadInput("tool.invalid_arguments", f"{argument}: {sorted(wrong)[0]!r} is not for it to say.", field=argument,
-                       remedy="Leave it out.")  # fmt: skip
+        raise BadInput(
+            "tool.invalid_arguments",
+            f"{argument}: {sorted(wrong)[0]!r} is not for it to say.",
+            field=argument,
+            remedy="Leave it out.",
+        )
 
 
 def _multipart(values: Mapping[str, Any]) -> tuple[bytes, str]:
@@ -165,9 +179,10 @@ def _multipart(values: Mapping[str, Any]) -> tuple[bytes, str]:
         for item in value if isinstance(value, list) else [value]:
             parts.append(_part(name, item))
     boundary = "viox-" + hashlib.sha256(b"\0".join(head.encode() + b"\0" + raw for head, raw in parts)).hexdigest()[:32]
-    body = b"".join(
-        f"--{boundary}\r\n{head}\r\n\r\n".encode() + raw + b"\r\n" for head, raw in parts
-    ) + f"--{boundary}--\r\n".encode()  # fmt: skip
+    body = (
+        b"".join(f"--{boundary}\r\n{head}\r\n\r\n".encode() + raw + b"\r\n" for head, raw in parts)
+        + f"--{boundary}--\r\n".encode()
+    )
     return body, f"multipart/form-data; boundary={boundary}"
 
 

@@ -19,9 +19,18 @@ NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1
 # Cloud metadata services: never, whatever is allowed.
 METADATA = frozenset(
     ipaddress.ip_address(a)
-    for a in ("169.254.169.254", "169.254.170.2", "169.254.170.23", "100.100.100.200", "168.63.129.16", "192.0.0.192",
-              "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254")
-)  # fmt: skip
+    for a in (
+        "169.254.169.254",
+        "169.254.170.2",
+        "169.254.170.23",
+        "100.100.100.200",
+        "168.63.129.16",
+        "192.0.0.192",
+        "fd00:ec2::254",
+        "fd00:ec2::23",
+        "fd20:ce::254",
+    )
+)
 # Not public, though Python's tables (of some versions) do not say so: site-local, documentation, local NAT64, where
 # the network's own layout decides which bits are the address.
 HIDDEN = tuple(ipaddress.IPv6Network(n) for n in ("fec0::/10", "3fff::/20", "5f00::/16", "64:ff9b:1::/48"))

@@ -28,8 +28,19 @@ DOCUMENT_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,30}$")
 EFFECTS = {"get": "read", "put": "idempotent", "delete": "idempotent", "post": "once", "patch": "once"}
 RISKS = {"read": ["reads_private", "reads_untrusted"]}
 # Where public APIs say what was wrong; the first that is there is shown.
-ERROR_PATHS = ["message", "error.message", "error_description", "error", "detail", "title", "errors.0.message",
-               "errors.0.detail", "errors.0", "description", "msg"]  # fmt: skip
+ERROR_PATHS = [
+    "message",
+    "error.message",
+    "error_description",
+    "error",
+    "detail",
+    "title",
+    "errors.0.message",
+    "errors.0.detail",
+    "errors.0",
+    "description",
+    "msg",
+]
 MAX_SCHEMA_BYTES = 50_000_000
 KEY_HEADERS = ("idempotency-key", "x-idempotency-key")
 
@@ -89,10 +100,16 @@ def import_document(original: Mapping[str, Any], source: str, wish: Wish) -> Imp
     document["servers"] = [{"url": server}] if server else []
     main = urlsplit(server).hostname if server else None
     hosts = sorted({h for h in (main, *wish.hosts) if h})
-    about = {"vendor": wish.name, "base_url_setting": f"{prefix}_BASE_URL", "source": source or "file", "hosts": hosts,
-             "https_only": server.startswith("https:"),
-             "granted_to": sorted(set(wish.grants)), "error_paths": ERROR_PATHS,
-             "rate": {"key": wish.name, "per_second": 10, "burst": 20}}  # fmt: skip
+    about = {
+        "vendor": wish.name,
+        "base_url_setting": f"{prefix}_BASE_URL",
+        "source": source or "file",
+        "hosts": hosts,
+        "https_only": server.startswith("https:"),
+        "granted_to": sorted(set(wish.grants)),
+        "error_paths": ERROR_PATHS,
+        "rate": {"key": wish.name, "per_second": 10, "burst": 20},
+    }
     info = document["info"]
     ours = ("vendor", "source", "hosts", "https_only", "granted_to", "connector")
     given = info.get("x-viox") or {}
@@ -105,8 +122,12 @@ def import_document(original: Mapping[str, Any], source: str, wish: Wish) -> Imp
     _take_operations(made, wish)
     unused = set(wish.effects) - _names_used(made)
     if unused:
-        raise BadInput("option.invalid", f"no operation is called {sorted(unused)[0]!r}.", field="--effect",
-                       remedy="Name a tool, an operationId or 'METHOD /path'.")  # fmt: skip
+        raise BadInput(
+            "option.invalid",
+            f"no operation is called {sorted(unused)[0]!r}.",
+            field="--effect",
+            remedy="Name a tool, an operationId or 'METHOD /path'.",
+        )
     if not made.tools:
         why = made.skipped[0].reason if made.skipped else "it has no operations"
         raise BadInput("document.unusable", f"no operation can be imported: {why}.", field="SOURCE")
@@ -124,8 +145,12 @@ def _check(wish: Wish) -> None:
             )
     for name, effect in wish.effects.items():
         if effect not in get_args(Effect):
-            raise BadInput("option.invalid", f"{name}: effect {effect!r}.", field="--effect",
-                           remedy=f"One of {', '.join(get_args(Effect))}.")  # fmt: skip
+            raise BadInput(
+                "option.invalid",
+                f"{name}: effect {effect!r}.",
+                field="--effect",
+                remedy=f"One of {', '.join(get_args(Effect))}.",
+            )
 
 
 def _server(document: Mapping[str, Any], source: str, wish: Wish) -> str:
@@ -172,8 +197,12 @@ def _take_operations(made: Import, wish: Wish) -> None:
                 continue
             size += len(orjson.dumps(tool.input_schema))
             if size > MAX_SCHEMA_BYTES:
-                raise BadInput("document.too_large", f"its tools' arguments take more than {MAX_SCHEMA_BYTES:,} bytes to describe.",
-                               field="paths", remedy="Take out with an overlay what is not needed.")  # fmt: skip
+                raise BadInput(
+                    "document.too_large",
+                    f"its tools' arguments take more than {MAX_SCHEMA_BYTES:,} bytes to describe.",
+                    field="paths",
+                    remedy="Take out with an overlay what is not needed.",
+                )
             names.add(tool.name)
             made.tools.append(tool)
             place = kept.setdefault(path, {"parameters": trial["parameters"]})

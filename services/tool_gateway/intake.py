@@ -60,9 +60,16 @@ class Intake:
     """Takes in what agents ask for."""
 
     def __init__(
-        self, catalogue: Catalogue, secrets: Secrets, store: GatewayStore, outbox: Outbox,
-        execute: Callable[[Ready], None], wait_until: Callable[[datetime], None], places: Places, pool: Any,
-    ) -> None:  # fmt: skip
+        self,
+        catalogue: Catalogue,
+        secrets: Secrets,
+        store: GatewayStore,
+        outbox: Outbox,
+        execute: Callable[[Ready], None],
+        wait_until: Callable[[datetime], None],
+        places: Places,
+        pool: Any,
+    ) -> None:
         self._catalogue = catalogue
         self._secrets = secrets
         self._store = store
@@ -97,8 +104,12 @@ class Intake:
         repeats: list[tuple[Requested, Record]] = []
         for call, record in understood:
             if not standing[call.agent, call.call_id].own_run:
-                error = BadInput("call.foreign_run", f"run {call.run_id} is not {call.agent}'s.", field="run_id",
-                                 remedy="An agent calls tools for its own runs.")  # fmt: skip
+                error = BadInput(
+                    "call.foreign_run",
+                    f"run {call.run_id} is not {call.agent}'s.",
+                    field="run_id",
+                    remedy="An agent calls tools for its own runs.",
+                )
                 await self._bury(record, error, None)
             elif standing[call.agent, call.call_id].known or call.call_id in fresh:
                 repeats.append((call, record))
@@ -214,9 +225,11 @@ class Intake:
 
     async def _conflict(self, call: Requested, record: Record) -> None:
         error = Conflict(
-            "call.conflict", f"{call.call_id} already stands for another call; this one is refused.", field="call_id",
+            "call.conflict",
+            f"{call.call_id} already stands for another call; this one is refused.",
+            field="call_id",
             remedy="A new call needs a new step or index.",
-        )  # fmt: skip
+        )
         metrics.INCIDENTS.labels("call.conflict").inc()
         await self._bury(record, error, call.run_id)
 
@@ -254,9 +267,18 @@ def _understand(record: Record) -> Requested:
         raise BadInput("event.invalid_data", "call_id, run_id, step and index disagree.", field="data.call_id")
     conversation = message.conversation_id or ""
     return Requested(
-        CallId(data.call_id), run, step, index, agent, thread_id(agent, conversation), conversation, data.tool,
-        data.arguments, message.traceparent, data.deadline,
-    )  # fmt: skip
+        CallId(data.call_id),
+        run,
+        step,
+        index,
+        agent,
+        thread_id(agent, conversation),
+        conversation,
+        data.tool,
+        data.arguments,
+        message.traceparent,
+        data.deadline,
+    )
 
 
 def _message_or_none(record: Record) -> Message | None:

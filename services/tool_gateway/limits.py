@@ -11,8 +11,20 @@ from services.tool_gateway.tools import Rate
 LONGEST_SECONDS = 600.0
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # They say whom a request is for and where it ends.
-FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection", "te",
-                     "trailer", "upgrade", "expect"})  # fmt: skip
+FRAMING = frozenset(
+    {
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "upgrade",
+        "expect",
+    }
+)
 QUERY_STYLES = ("form", "spaceDelimited", "pipeDelimited", "deepObject")
 
 

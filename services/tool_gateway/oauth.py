@@ -131,8 +131,12 @@ class Tokens:
         else:
             client = BackendApplicationClient(client_id)
             body = client.prepare_request_body(scope=list(oauth.scopes) or None, include_client_id=False, **given)
-        headers = [("Host", httpx2.URL(url).netloc.decode()), ("Accept", "application/json"),
-                   ("Content-Type", "application/x-www-form-urlencoded"), ("Content-Length", str(len(body)))]  # fmt: skip
+        headers = [
+            ("Host", httpx2.URL(url).netloc.decode()),
+            ("Accept", "application/json"),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+            ("Content-Length", str(len(body))),
+        ]
         if oauth.authentication == "basic":
             pair = base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
             headers.append(("Authorization", f"Basic {pair}"))
@@ -151,9 +155,11 @@ class Tokens:
             return MultiFernet([Fernet(key) for key in self._secrets.get(KEY_NAME).split(",")])
         except ValueError as error:
             raise BadInput(
-                "settings.invalid", "not a Fernet key.", field=KEY_NAME,
+                "settings.invalid",
+                "not a Fernet key.",
+                field=KEY_NAME,
                 remedy="Make one with `openssl rand -base64 32 | tr +/ -_`; several, newest first, are separated by commas.",
-            ) from error  # fmt: skip
+            ) from error
 
 
 def _answered(client: Any, credential: Credential, answer: httpx2.Response, refresh: str | None, seed: str) -> _Token:
@@ -195,9 +201,11 @@ def _with_lost(error: VioxError, row: Any, stored: _Token | None) -> VioxError:
     if error.code != "credential.refused" or row["sealed"] is None or stored is not None:
         return error
     return VioxError(
-        error.code, f"{error.message} The stored token was sealed with another {KEY_NAME}.", field=KEY_NAME,
+        error.code,
+        f"{error.message} The stored token was sealed with another {KEY_NAME}.",
+        field=KEY_NAME,
         remedy=f"Add the former key to {KEY_NAME}, after the new one and a comma. Or else: {error.remedy}",
-    )  # fmt: skip
+    )
 
 
 def _opened(box: MultiFernet, row: Any) -> _Token | None:

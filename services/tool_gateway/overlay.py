@@ -20,8 +20,12 @@ def apply_overlay(document: Mapping[str, Any], overlay: Mapping[str, Any]) -> di
     made: dict[str, Any] = copy.deepcopy(dict(document))
     actions = overlay.get("actions")
     if not str(overlay.get("overlay", "")).startswith("1.") or not isinstance(actions, list) or not actions:
-        raise BadInput("overlay.invalid", "not an OpenAPI Overlay 1.0 document.", field="--overlay",
-                       remedy="It begins with `overlay: 1.0.0` and has `actions`, each with a target.")  # fmt: skip
+        raise BadInput(
+            "overlay.invalid",
+            "not an OpenAPI Overlay 1.0 document.",
+            field="--overlay",
+            remedy="It begins with `overlay: 1.0.0` and has `actions`, each with a target.",
+        )
     for number, action in enumerate(actions):
         field = f"actions.{number}"
         if not isinstance(action, Mapping) or not isinstance(action.get("target"), str):

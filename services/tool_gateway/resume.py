@@ -56,9 +56,14 @@ class Resumer:
     """Claims calls whose time has come and hands them to the executor."""
 
     def __init__(
-        self, catalogue: Catalogue, secrets: Secrets, store: GatewayStore, outbox: Outbox,
-        execute: Callable[[Ready], None], places: Places,
-    ) -> None:  # fmt: skip
+        self,
+        catalogue: Catalogue,
+        secrets: Secrets,
+        store: GatewayStore,
+        outbox: Outbox,
+        execute: Callable[[Ready], None],
+        places: Places,
+    ) -> None:
         self._catalogue = catalogue
         self._secrets = secrets
         self._store = store

@@ -17,15 +17,53 @@ import orjson
 
 MODEL_SCHEMA_BYTES = 40_000  # what one tool may cost in a prompt
 LONGEST_DESCRIPTION = 400
-DROPPED = frozenset({"example", "examples", "discriminator", "xml", "externalDocs", "readOnly", "writeOnly", "deprecated",
-                     "nullable", "$schema", "$id", "$anchor", "$dynamicAnchor", "$dynamicRef", "$comment", "$defs",
-                     "definitions"})  # fmt: skip
-SUBSCHEMAS = ("items", "additionalProperties", "not", "contains", "propertyNames", "if", "then", "else",
-              "unevaluatedProperties", "unevaluatedItems", "contentSchema")  # fmt: skip
+DROPPED = frozenset(
+    {
+        "example",
+        "examples",
+        "discriminator",
+        "xml",
+        "externalDocs",
+        "readOnly",
+        "writeOnly",
+        "deprecated",
+        "nullable",
+        "$schema",
+        "$id",
+        "$anchor",
+        "$dynamicAnchor",
+        "$dynamicRef",
+        "$comment",
+        "$defs",
+        "definitions",
+    }
+)
+SUBSCHEMAS = (
+    "items",
+    "additionalProperties",
+    "not",
+    "contains",
+    "propertyNames",
+    "if",
+    "then",
+    "else",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+    "contentSchema",
+)
 LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
 MAPS = ("properties", "patternProperties", "dependentSchemas")
-BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "minItems",
-          "maxItems")  # fmt: skip
+BOUNDS = (
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+)
 DEEPEST = 60
 MAX_WEIGHT = 400_000  # of one tool's arguments: objects, and about 20 bytes of text each
 
@@ -164,8 +202,16 @@ def _number(text: str) -> float:
 
 
 # How a schema is cut until it fits: levels of references followed, whether it is described, levels of nesting.
-CUTS = ((3, True, DEEPEST), (2, True, DEEPEST), (1, True, DEEPEST), (1, False, DEEPEST), (0, False, DEEPEST),
-        (0, False, 6), (0, False, 4), (0, False, 2))  # fmt: skip
+CUTS = (
+    (3, True, DEEPEST),
+    (2, True, DEEPEST),
+    (1, True, DEEPEST),
+    (1, False, DEEPEST),
+    (0, False, DEEPEST),
+    (0, False, 6),
+    (0, False, 4),
+    (0, False, 2),
+)
 
 
 def for_models(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -105,11 +105,16 @@ def _explicit(given: Mapping[str, Any], vendor: Mapping[str, Any]) -> Credential
         tuple(given["secrets"]),
         _checked(given["scheme"], given.get("name", "Authorization")),
         given.get("prefix", ""),
-        OAuth(oauth["grant"], oauth["token_url"], oauth.get("token_url_setting"), oauth.get("authentication", "basic"),
-              tuple(oauth.get("scopes", ())))
+        OAuth(
+            oauth["grant"],
+            oauth["token_url"],
+            oauth.get("token_url_setting"),
+            oauth.get("authentication", "basic"),
+            tuple(oauth.get("scopes", ())),
+        )
         if oauth
         else None,
-    )  # fmt: skip
+    )
 
 
 def _upper(name: str) -> str:

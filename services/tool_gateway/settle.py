@@ -109,10 +109,15 @@ class Settler:
             answer = await self._sender.send(ready)
         async with self._store.transaction() as connection:
             await self._store.enter(
-                connection, row.call_id, row.look_ups, "look_up", prepared=prepared,
-                status=answer.status if answer else None, body=answer.body if answer else None,
+                connection,
+                row.call_id,
+                row.look_ups,
+                "look_up",
+                prepared=prepared,
+                status=answer.status if answer else None,
+                body=answer.body if answer else None,
                 detail={"tool": tool.name, "answered": answer is not None},
-            )  # fmt: skip
+            )
         if answer is None:
             return None
         if answer.status in tool.empty_statuses:
@@ -185,7 +190,7 @@ def _with_key(row: CallRow) -> CallRow:
 
 def matching(
     settle: Settle, body: Any, arguments: dict[str, Any], intended_at: datetime | None
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """Items of the answer that agree with the call and, where creation times are given, are not older than it."""
     found = at(body, settle.items, arguments)
     items = found if isinstance(found, list) else [found] if isinstance(found, dict) else []

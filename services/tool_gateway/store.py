@@ -103,9 +103,18 @@ class CallRow:
     def requested(self) -> Requested:
         """The call as it was asked for."""
         return Requested(
-            self.call_id, self.run_id, self.step, self.index, self.agent, self.thread_id, self.conversation_id,
-            self.tool, self.arguments, self.traceparent, self.deadline,
-        )  # fmt: skip
+            self.call_id,
+            self.run_id,
+            self.step,
+            self.index,
+            self.agent,
+            self.thread_id,
+            self.conversation_id,
+            self.tool,
+            self.arguments,
+            self.traceparent,
+            self.deadline,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +200,12 @@ class GatewayStore:
         places = Counter(key for _, _, key in ordered)
         rates = {key: rate for _, rate, key in ordered}
         rows = await (connection or self._pool).fetch(
-            SQL["take_rates"], list(places), [rates[k].per_second for k in places],
-            [int(rates[k].burst) for k in places], list(places.values()),
-        )  # fmt: skip
+            SQL["take_rates"],
+            list(places),
+            [rates[k].per_second for k in places],
+            [int(rates[k].burst) for k in places],
+            list(places.values()),
+        )
         return {call: row["may_go"] for (call, _, _), row in zip(ordered, rows, strict=True)}
 
     async def put_back(self, connection: Any, turns: Mapping[CallId, datetime]) -> None:
@@ -274,9 +286,18 @@ class GatewayStore:
         """Calls that may go. `lease` in seconds; `leases` are those of tools that have others."""
         limited = places.limited()
         rows = await connection.fetch(
-            SQL["claim_due"], self.owner, lease, limit, places.most, list(limited), list(limited.values()),
-            list(leases), list(leases.values()), places.full(), TURN_IS_GOOD_SECONDS,
-        )  # fmt: skip
+            SQL["claim_due"],
+            self.owner,
+            lease,
+            limit,
+            places.most,
+            list(limited),
+            list(limited.values()),
+            list(leases),
+            list(leases.values()),
+            places.full(),
+            TURN_IS_GOOD_SECONDS,
+        )
         return [_call_row(row) for row in rows]
 
     async def deny_over(self, connection: Any) -> list[tuple[str, int]]:
@@ -343,23 +364,36 @@ class GatewayStore:
         return await connection.fetchval(SQL["try_again"], call, attempt) is not None
 
     async def enter(
-        self, connection: Any, call: str, attempt: int, phase: str, *, prepared: Prepared | None = None,
-        status: int | None = None, headers: list[list[str]] | None = None, body: bytes | None = None,
+        self,
+        connection: Any,
+        call: str,
+        attempt: int,
+        phase: str,
+        *,
+        prepared: Prepared | None = None,
+        status: int | None = None,
+        headers: list[list[str]] | None = None,
+        body: bytes | None = None,
         detail: dict[str, Any] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """One ledger entry outside the hot path."""
         url, sent = shown(prepared) if prepared else (None, [])
         await connection.execute(
-            SQL["enter"], call, attempt, phase,
+            SQL["enter"],
+            call,
+            attempt,
+            phase,
             prepared.method if prepared else None,
             url,
             [list(h) for h in sent] if prepared else None,
             prepared.body if prepared else None,
             sha256_bytes(prepared.body) if prepared else None,
-            status, headers, body,
+            status,
+            headers,
+            body,
             sha256_bytes(body) if body is not None else None,
             detail,
-        )  # fmt: skip
+        )
 
     async def runs(self, connection: Any, run_ids: Sequence[UUID]) -> list[Any]:
         return list(await connection.fetch(SQL["runs_seen"], list(run_ids)))
@@ -370,11 +404,20 @@ class GatewayStore:
             await connection.executemany(
                 SQL["publish_tool"],
                 [
-                    (t.name, t.vendor, t.method, t.path, t.effect, list(t.risk), t.description, t.model_schema,
-                     catalogue.granted_to(t.name))
+                    (
+                        t.name,
+                        t.vendor,
+                        t.method,
+                        t.path,
+                        t.effect,
+                        list(t.risk),
+                        t.description,
+                        t.model_schema,
+                        catalogue.granted_to(t.name),
+                    )
                     for t in catalogue.tools.values()
                 ],
-            )  # fmt: skip
+            )
             await connection.execute(SQL["withdraw_tools"], list(catalogue.tools))
             await connection.execute("select pg_notify('viox_catalogue', '')")
 

@@ -61,14 +61,30 @@ _current: ContextVar[Attempt] = ContextVar("attempt")
 class _Tap:
     """Stands in for a connection's transport: counts what is written and refuses writes that belong to no attempt."""
 
-    __slots__ = ("abort", "attempt", "close", "get_extra_info", "get_write_buffer_size", "is_closing", "pause_reading",
-                 "resume_reading", "transport")  # fmt: skip
+    __slots__ = (
+        "abort",
+        "attempt",
+        "close",
+        "get_extra_info",
+        "get_write_buffer_size",
+        "is_closing",
+        "pause_reading",
+        "resume_reading",
+        "transport",
+    )
 
     def __init__(self, transport: Any) -> None:
         self.transport = transport
         self.attempt: Attempt | None = None
-        for name in ("abort", "close", "get_extra_info", "get_write_buffer_size", "is_closing", "pause_reading",
-                     "resume_reading"):  # fmt: skip
+        for name in (
+            "abort",
+            "close",
+            "get_extra_info",
+            "get_write_buffer_size",
+            "is_closing",
+            "pause_reading",
+            "resume_reading",
+        ):
             setattr(self, name, getattr(transport, name))
 
     def write(self, data: bytes) -> None:
@@ -161,9 +177,7 @@ class Wire(httpx2.AsyncBaseTransport):
     Raises NotSent (nothing left) or MaybeSent (something may have).
     """
 
-    def __init__(
-        self, guard: Guard, *, max_response_bytes: int = MAX_RESPONSE_BYTES
-    ) -> None:  # fmt: skip
+    def __init__(self, guard: Guard, *, max_response_bytes: int = MAX_RESPONSE_BYTES) -> None:
         self._guard = guard
         self._max_bytes = max_response_bytes
         self._session: aiohttp.ClientSession | None = None
@@ -211,11 +225,7 @@ class Wire(httpx2.AsyncBaseTransport):
             raise NotSent("http.url_rewritten", f"{request.url.path} would be sent as {url.raw_path}; refused.")
         timeout = aiohttp.ClientTimeout(total=limits.get("read", 20.0), sock_connect=limits.get("connect", 5.0))
         async with self._open().request(
-            request.method,
-            url,
-            data=body or None,
-            allow_redirects=False,
-            timeout=timeout,
+            request.method, url, data=body or None, allow_redirects=False, timeout=timeout
         ) as answer:
             if attempt.written == 0:
                 raise NotSent("http.stray_answer", "an answer came to a request that was never written.")

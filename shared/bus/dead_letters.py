@@ -21,9 +21,14 @@ SQL = Queries(Path(__file__).with_suffix(".sql"))
 
 
 async def write_dead_letter(
-    connection: Any, service: str, record: Record, error: VioxError, attempts: int, message: Message | None,
+    connection: Any,
+    service: str,
+    record: Record,
+    error: VioxError,
+    attempts: int,
+    message: Message | None,
     run_id: UUID | None,
-) -> UUID | None:  # fmt: skip
+) -> UUID | None:
     """Set a record aside with its original bytes, and tell the world. The id is derived from place and bytes, so what Kafka
     delivers again is the same letter.
 
@@ -57,9 +62,14 @@ def _announcement(
     letter: UUID, service: str, topic: str, error: VioxError, attempts: int, run_id: UUID | None
 ) -> Outgoing:
     data = DeadLetterRecorded(
-        dead_letter_id=str(letter), service=service, topic=topic, code=error.code, error=error.message, attempts=attempts,
+        dead_letter_id=str(letter),
+        service=service,
+        topic=topic,
+        code=error.code,
+        error=error.message,
+        attempts=attempts,
         run_id=str(run_id) if run_id else None,
-    )  # fmt: skip
+    )
     source = GATEWAY_SOURCE if service == topics.GATEWAY else agent_source(service)
     document, now = data.model_dump(), datetime.now(UTC)
     message = Message(data.dead_letter_id, source, DEAD_LETTER, document, now, subject=data.run_id)

@@ -107,9 +107,11 @@ class Message:
 def conflict(message: Message) -> Conflict:
     """The error of an identity that already stands for something else."""
     return Conflict(
-        "event.conflict", f"{message.id} from {message.source} was accepted before with other content; this one is refused.",
-        field="id", remedy="A new event needs a new id.",
-    )  # fmt: skip
+        "event.conflict",
+        f"{message.id} from {message.source} was accepted before with other content; this one is refused.",
+        field="id",
+        remedy="A new event needs a new id.",
+    )
 
 
 def parse_record(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Message:
@@ -178,9 +180,11 @@ def _require(attributes: dict[str, Any]) -> None:
             )
     if attributes["specversion"] != "1.0":
         raise BadInput(
-            "event.malformed", f"specversion {attributes['specversion']!r} is not spoken here.", field="specversion",
+            "event.malformed",
+            f"specversion {attributes['specversion']!r} is not spoken here.",
+            field="specversion",
             remedy="Send CloudEvents 1.0.",
-        )  # fmt: skip
+        )
 
 
 def _text(name: str, raw: bytes) -> str:
@@ -192,18 +196,22 @@ def _text(name: str, raw: bytes) -> str:
 
 def _unwritable(error: Exception) -> BadInput:
     return BadInput(
-        "event.invalid_data", f"data cannot be written as JSON: {error}.", field="data",
+        "event.invalid_data",
+        f"data cannot be written as JSON: {error}.",
+        field="data",
         remedy="Send integers of at most 64 bits and text without lone surrogates.",
-    )  # fmt: skip
+    )
 
 
 def _attribute(name: str, value: Any) -> str:
     """An attribute that becomes part of a table's key. Raises BadInput when it cannot."""
     if not isinstance(value, str) or "\x00" in value or not value.isprintable() or len(value) > MAX_ATTRIBUTE:
         raise BadInput(
-            "event.malformed", f"{name} must be printable text of at most {MAX_ATTRIBUTE} characters.", field=name,
+            "event.malformed",
+            f"{name} must be printable text of at most {MAX_ATTRIBUTE} characters.",
+            field=name,
             remedy="Send a short text.",
-        )  # fmt: skip
+        )
     return value
 
 

@@ -58,9 +58,7 @@ def client_settings(settings: Settings) -> dict[str, Any]:
     context: ssl.SSLContext | None = None
     if settings.kafka_security_protocol in ("SSL", "SASL_SSL"):
         context = create_ssl_context(
-            cafile=settings.kafka_ssl_cafile,
-            certfile=settings.kafka_ssl_certfile,
-            keyfile=settings.kafka_ssl_keyfile,
+            cafile=settings.kafka_ssl_cafile, certfile=settings.kafka_ssl_certfile, keyfile=settings.kafka_ssl_keyfile
         )
     given: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers,

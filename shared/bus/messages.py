@@ -101,14 +101,22 @@ class DeadLetterRecorded(EventData):
     run_id: str | None = None
 
 
-def task(agent: str, message_id: str, source: str, instruction: str, context: dict[str, Any], now: datetime,
-         conversation_id: str | None) -> Message:  # fmt: skip
+def task(
+    agent: str,
+    message_id: str,
+    source: str,
+    instruction: str,
+    context: dict[str, Any],
+    now: datetime,
+    conversation_id: str | None,
+) -> Message:
     data = TaskRequested(instruction=instruction, context=context).model_dump()
     return Message(message_id, source, TASK_TYPE, data, now, subject=agent, conversation_id=conversation_id)
 
 
-def call_requested(agent: str, call: ToolCallRequested, conversation_id: str, now: datetime,
-                   traceparent: str | None) -> Message:  # fmt: skip
+def call_requested(
+    agent: str, call: ToolCallRequested, conversation_id: str, now: datetime, traceparent: str | None
+) -> Message:
     return Message(
         call.call_id,
         agent_source(agent),
@@ -121,8 +129,16 @@ def call_requested(agent: str, call: ToolCallRequested, conversation_id: str, no
     )
 
 
-def call_closed(call: CallId, run: RunId, state: str, result: Any, error: dict[str, Any] | None,
-                conversation_id: str, now: datetime, traceparent: str | None) -> Message:  # fmt: skip
+def call_closed(
+    call: CallId,
+    run: RunId,
+    state: str,
+    result: Any,
+    error: dict[str, Any] | None,
+    conversation_id: str,
+    now: datetime,
+    traceparent: str | None,
+) -> Message:
     """Written by hand rather than through the model: one is made for every call, and its parts are already checked."""
     data = {"call_id": call, "state": state, "result": result, "error": error}
     return Message(call, GATEWAY_SOURCE, CALL_CLOSED, data, now, str(run), conversation_id, traceparent)

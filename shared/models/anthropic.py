@@ -30,8 +30,12 @@ from shared.models.retry import Sleep, error_of_status, retry_after, with_retrie
 
 PROVIDER = "anthropic"
 STOPS: dict[str, StopReason] = {
-    "end_turn": "end", "stop_sequence": "end", "tool_use": "tool_calls", "max_tokens": "max_tokens", "refusal": "refusal",
-}  # fmt: skip
+    "end_turn": "end",
+    "stop_sequence": "end",
+    "tool_use": "tool_calls",
+    "max_tokens": "max_tokens",
+    "refusal": "refusal",
+}
 PLAIN = {"text", "tool_use"}
 
 
@@ -128,9 +132,15 @@ def _reply(requested: str, answer: Any, latency_ms: float) -> ChatReply:
         text or refusal or "", tuple(calls), PROVIDER, blocks if opaque and _writable(blocks) else None
     )
     return ChatReply(
-        message, stop, requested, answer.model, _usage(answer.usage), getattr(answer, "_request_id", None),
-        latency_ms=latency_ms, refusal=refusal,
-    )  # fmt: skip
+        message,
+        stop,
+        requested,
+        answer.model,
+        _usage(answer.usage),
+        getattr(answer, "_request_id", None),
+        latency_ms=latency_ms,
+        refusal=refusal,
+    )
 
 
 def _call(block: Any) -> ModelToolCall:

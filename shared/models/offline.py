@@ -11,15 +11,7 @@ from typing import Any
 
 import orjson
 
-from shared.models.port import (
-    AssistantMessage,
-    ChatReply,
-    ChatRequest,
-    ModelToolCall,
-    ToolMessage,
-    Usage,
-    UserMessage,
-)
+from shared.models.port import AssistantMessage, ChatReply, ChatRequest, ModelToolCall, ToolMessage, Usage, UserMessage
 
 OFFLINE = "offline"
 
@@ -71,9 +63,7 @@ def call(request: ChatRequest, *wanted: tuple[str, dict[str, Any]], text: str = 
     return AssistantMessage(text, calls, OFFLINE)
 
 
-def call_missing(
-    request: ChatRequest, seen: Seen, *wanted: tuple[str, dict[str, Any]]
-) -> AssistantMessage | None:  # fmt: skip
+def call_missing(request: ChatRequest, seen: Seen, *wanted: tuple[str, dict[str, Any]]) -> AssistantMessage | None:
     """Ask together for those of these tools that are granted and were not called since the trigger; None when none is left."""
     left = [(tool, arguments) for tool, arguments in wanted if tool in seen.tools and not seen.called(tool)]
     return call(request, *left) if left else None

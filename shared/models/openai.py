@@ -29,8 +29,11 @@ from shared.models.port import (
 from shared.models.retry import Sleep, error_of_status, retry_after, with_retries
 
 STOPS: dict[str, StopReason] = {
-    "stop": "end", "tool_calls": "tool_calls", "length": "max_tokens", "content_filter": "refusal",
-}  # fmt: skip
+    "stop": "end",
+    "tool_calls": "tool_calls",
+    "length": "max_tokens",
+    "content_filter": "refusal",
+}
 PLAIN = {"role", "content", "tool_calls", "refusal", "annotations", "audio", "function_call"}
 PLAIN_CALL = {"id", "type", "function", "index"}
 
@@ -39,9 +42,15 @@ class OpenAIModel:
     """One model behind a Chat Completions endpoint. `provider` is whose: openai, gemini, mistral."""
 
     def __init__(
-        self, model: str, *, provider: str, api_key: str, base_url: str, timeout_seconds: float = 120.0,
+        self,
+        model: str,
+        *,
+        provider: str,
+        api_key: str,
+        base_url: str,
+        timeout_seconds: float = 120.0,
         sleep: Sleep = asyncio.sleep,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._sleep = sleep
         self.provider = provider
         self.model = model
@@ -72,9 +81,12 @@ class OpenAIModel:
             answer = await self._client.chat.completions.create(**given)
         except openai.APIStatusError as error:
             raise error_of_status(
-                self.provider, error.status_code, str(error.code or error.type or ""), error.message,
+                self.provider,
+                error.status_code,
+                str(error.code or error.type or ""),
+                error.message,
                 retry_after(error.response.headers.get("retry-after")),
-            ) from error  # fmt: skip
+            ) from error
         except openai.APIConnectionError as error:
             raise ModelError(
                 "model.unavailable", f"{self.provider} cannot be reached: {error}", retryable=True
@@ -98,9 +110,15 @@ class OpenAIModel:
         text = raw.get("content") or (f"The model refused: {refusal}" if refusal else "")
         message = AssistantMessage(text, tuple(calls), self.provider, raw if _opaque(raw) else None)
         return ChatReply(
-            message, "refusal" if refusal else stop, self.model, answer.model, self._usage(answer.usage),
-            getattr(answer, "_request_id", None), latency_ms=latency_ms, refusal=refusal,
-        )  # fmt: skip
+            message,
+            "refusal" if refusal else stop,
+            self.model,
+            answer.model,
+            self._usage(answer.usage),
+            getattr(answer, "_request_id", None),
+            latency_ms=latency_ms,
+            refusal=refusal,
+        )
 
     def _usage(self, usage: Any) -> Usage:
         """Cached tokens are part of the prompt's here. Gemini may leave thinking out of the completion: total - prompt."""

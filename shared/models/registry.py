@@ -36,9 +36,11 @@ def model_for(role: str, offline: Any, settings: Settings) -> ChatModel:
         chain = [roles[role]["model"], *roles[role].get("fallbacks", [])]
     except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
         raise BadInput(
-            "settings.invalid", f"{path} has no usable entry for role {role!r}: {error!r}.", field="VIOX_MODELS",
+            "settings.invalid",
+            f"{path} has no usable entry for role {role!r}: {error!r}.",
+            field="VIOX_MODELS",
             remedy="See shared/models/models.yaml for the form, or set VIOX_MODELS=offline.",
-        ) from error  # fmt: skip
+        ) from error
     models = [_adapter(name, offline) for name in chain]
     if len(models) == 1:
         return models[0]
@@ -69,16 +71,20 @@ def _adapter(name: str, offline: Any) -> ChatModel:
         return OfflineModel(offline)
     if provider not in PROVIDERS or not model:
         raise BadInput(
-            "settings.invalid", f"{name!r} is not a model of a known provider.", field="VIOX_MODELS",
+            "settings.invalid",
+            f"{name!r} is not a model of a known provider.",
+            field="VIOX_MODELS",
             remedy=f"Write provider/model with one of {', '.join(PROVIDERS)}.",
-        )  # fmt: skip
+        )
     key_name, url_name, default_url = PROVIDERS[provider]
     key = os.environ.get(key_name)
     if not key:
         raise BadInput(
-            "credential.missing", f"no key for {name}.", field=key_name,
+            "credential.missing",
+            f"no key for {name}.",
+            field=key_name,
             remedy=f"Set {key_name}, or VIOX_MODELS=offline to run without a model.",
-        )  # fmt: skip
+        )
     base_url = os.environ.get(url_name, default_url)
     if provider == "anthropic":
         from shared.models.anthropic import AnthropicModel

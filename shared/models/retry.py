@@ -40,9 +40,12 @@ def error_of_status(provider: str, status: int, code: str, message: str, wait: f
     """What a provider's error status means for us."""
     if status in (401, 403):
         return ModelError(
-            "model.authentication", f"{provider} refuses the key: {message}", retryable=False,
-            field=f"{provider.upper()}_API_KEY", remedy="Check the key and what it may use.",
-        )  # fmt: skip
+            "model.authentication",
+            f"{provider} refuses the key: {message}",
+            retryable=False,
+            field=f"{provider.upper()}_API_KEY",
+            remedy="Check the key and what it may use.",
+        )
     if status in (408, 409, 429) or status >= 500:
         kind = "model.rate_limited" if status == 429 else "model.unavailable"
         return ModelError(kind, f"{provider} answers {status} {code}: {message}", retryable=True, retry_after=wait)

@@ -58,9 +58,15 @@ class Activator:
     """Works on the threads of one agent, several at once, never one twice at a time."""
 
     def __init__(
-        self, spec: AgentSpec, store: RuntimeStore, saver: ThreadSaver, model: ChatModel, outbox: Outbox, owner: str,
+        self,
+        spec: AgentSpec,
+        store: RuntimeStore,
+        saver: ThreadSaver,
+        model: ChatModel,
+        outbox: Outbox,
+        owner: str,
         limits: Limits,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._spec = spec
         self._store = store
         self._saver = saver
@@ -230,10 +236,7 @@ class Activator:
             log.info("thread %s: graph changed since it waits; rebuilt from its steps", thread)
             calls = open_calls(context.history, set(claimed.awaiting))
             steps = record_results(context, {}, calls, {"results": results, "joined": bodies})
-            given = {
-                "steps": steps,
-                "turns": turns_of(context.history, context.run_id),
-            }
+            given = {"steps": steps, "turns": turns_of(context.history, context.run_id)}
         output: AgentState = await self._graph.ainvoke(given, config, context=context, durability="exit")
         return output
 
@@ -349,9 +352,13 @@ class Activator:
         try:
             async with self._store.transaction() as connection, connection.transaction():
                 await self._store.dead_letter(
-                    _as_record(buried), error, attempts=buried.attempts - 1, message=buried.message, run_id=buried.run_id,
+                    _as_record(buried),
+                    error,
+                    attempts=buried.attempts - 1,
+                    message=buried.message,
+                    run_id=buried.run_id,
                     connection=connection,
-                )  # fmt: skip
+                )
                 more = await self._store.commit(work, self._owner, connection)
                 if more is None:
                     raise _MovedOn
@@ -423,8 +430,14 @@ class _MovedOn(Exception):
 
 def _as_record(buried: Pending) -> Record:
     """No place in a log: the moment stands in for the offset, so that the same message can die again after a redrive."""
-    return Record(buried.topic, -1, time.time_ns() // 1_000_000, buried.message.key.encode(), buried.value,
-                  tuple(headers_from_json(buried.headers)))  # fmt: skip
+    return Record(
+        buried.topic,
+        -1,
+        time.time_ns() // 1_000_000,
+        buried.message.key.encode(),
+        buried.value,
+        tuple(headers_from_json(buried.headers)),
+    )
 
 
 def graph_version(graph: Any) -> str:

@@ -6,13 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.bus import topics
-from shared.bus.messages import (
-    RUN_FINISHED,
-    RUN_STARTED,
-    ToolCallRequested,
-    call_requested,
-    run_changed,
-)
+from shared.bus.messages import RUN_FINISHED, RUN_STARTED, ToolCallRequested, call_requested, run_changed
 from shared.bus.outbox import Outgoing, outgoing
 from shared.runtime.nodes import Call
 from shared.runtime.store import Claimed, Commit, RunRow

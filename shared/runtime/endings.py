@@ -38,9 +38,16 @@ def ending(agent: str, graph_version: str, claimed: Claimed, run: RunRow, contex
             steps = context.step({"steps": steps}, "trigger", trigger_body(pending.message))
     steps = context.step({"steps": steps}, "outcome", {"status": end.status, "text": error.message})
     work = Commit(
-        claimed, run.run_id, end.status, [], graph_version, steps, list(end.taken),
-        joined=[p.run_id for p in end.arrivals if p.run_id != run.run_id], error=error.as_dict(),
-    )  # fmt: skip
+        claimed,
+        run.run_id,
+        end.status,
+        [],
+        graph_version,
+        steps,
+        list(end.taken),
+        joined=[p.run_id for p in end.arrivals if p.run_id != run.run_id],
+        error=error.as_dict(),
+    )
     work.outgoing.append(announce.run_finished(agent, run, work, datetime.now(UTC)))
     return work
 

@@ -146,9 +146,11 @@ def _understand(record: Record) -> Message:
         _expect(message, TASK_TYPE)
     elif (entry := event_type(message.type)).topic != record.topic:
         raise BadInput(
-            "event.wrong_topic", f"{message.type} does not belong on {record.topic}.", field="type",
+            "event.wrong_topic",
+            f"{message.type} does not belong on {record.topic}.",
+            field="type",
             remedy=f"Publish it to {entry.topic}.",
-        )  # fmt: skip
+        )
     check_data(message.type, message.data)
     return message
 
@@ -163,9 +165,11 @@ def _uuid(text: str) -> None:
 def _expect(message: Message, wanted: str) -> None:
     if message.type != wanted:
         raise BadInput(
-            "event.unknown_type", f"{message.type!r} is not accepted on this topic.", field="type",
+            "event.unknown_type",
+            f"{message.type!r} is not accepted on this topic.",
+            field="type",
             remedy=f"Only {wanted} is.",
-        )  # fmt: skip
+        )
 
 
 def _message_or_none(record: Record) -> Message | None:

@@ -109,8 +109,9 @@ class Process:
     async def _readyz(self, request: web.Request) -> web.Response:
         missing = {name: reason for name, check in self._checks.items() if (reason := check()) is not None}
         metrics.READY.labels(self.name).set(0 if missing else 1)
-        return web.json_response({"service": self.name, "ready": not missing, "missing": missing},
-                                 status=503 if missing else 200)  # fmt: skip
+        return web.json_response(
+            {"service": self.name, "ready": not missing, "missing": missing}, status=503 if missing else 200
+        )
 
 
 async def _metrics(request: web.Request) -> web.Response:

@@ -88,9 +88,16 @@ class _Recorded:
             self._report.differences.append(Difference(turn.step, "model request", self._why(request, body)))
         usage = Usage(**body["usage"])
         return ChatReply(
-            assistant_message(body), body["stop"], body["requested_model"], body["model"], usage, body.get("request_id"),
-            body["attempts"], body["latency_ms"], body.get("refusal"),
-        )  # fmt: skip
+            assistant_message(body),
+            body["stop"],
+            body["requested_model"],
+            body["model"],
+            usage,
+            body.get("request_id"),
+            body["attempts"],
+            body["latency_ms"],
+            body.get("refusal"),
+        )
 
     async def aclose(self) -> None:
         """Nothing is open."""
@@ -152,9 +159,15 @@ def _stretches(thread: Sequence[Step], run_id: UUID) -> Iterator[tuple[list[Step
 
 
 async def _replay_stretch(
-    spec: AgentSpec, graph: Any, name: str, run_id: UUID, before: list[Step], mine: list[Step],
-    stored: Mapping[str, str | None], report: Report,
-) -> None:  # fmt: skip
+    spec: AgentSpec,
+    graph: Any,
+    name: str,
+    run_id: UUID,
+    before: list[Step],
+    mine: list[Step],
+    stored: Mapping[str, str | None],
+    report: Report,
+) -> None:
     turns = [s for s in mine if s.kind == "model"]
     model = _Recorded(turns, stored, report)
     config: dict[str, Any] = {"configurable": {"thread_id": name}, "recursion_limit": 1000}
@@ -165,9 +178,15 @@ async def _replay_stretch(
     while given is not None:
         tools = _tools(stored, turns, mine, at)
         context = RunContext(
-            RunId(run_id), history, Messages(conversation(history)), _next_step(history, run_id), model, spec.prompt,
-            tools, spec.max_turns,
-        )  # fmt: skip
+            RunId(run_id),
+            history,
+            Messages(conversation(history)),
+            _next_step(history, run_id),
+            model,
+            spec.prompt,
+            tools,
+            spec.max_turns,
+        )
         state = await graph.ainvoke(given, config, context=context)
         made = list(state.get("steps", ()))
         offset = at if isinstance(given, dict) else 0

@@ -170,9 +170,15 @@ class RuntimeStore:
         return {(message.source, message.id): message for message in found}
 
     async def dead_letter(
-        self, record: Record, error: VioxError, *, attempts: int, message: Message | None, run_id: UUID | None,
+        self,
+        record: Record,
+        error: VioxError,
+        *,
+        attempts: int,
+        message: Message | None,
+        run_id: UUID | None,
         connection: Any = None,
-    ) -> UUID | None:  # fmt: skip
+    ) -> UUID | None:
         """Set a record aside. Returns its id, or None when it lies there already."""
         return await write_dead_letter(connection or self._pool, self._agent, record, error, attempts, message, run_id)
 

@@ -105,9 +105,13 @@ class Sweep:
         (hold / "arm").mkdir(parents=True)
         (hold / "held").mkdir()
         os.environ.update(
-            VIOX_HOME=str(self.home), VIOX_PORT_BASE="0", VIOX_HOLD_DIR=str(hold), VIOX_MODELS="offline",
-            VIOX_LEASE_SECONDS=str(LEASE_SECONDS), VIOX_LOG_LEVEL="WARNING",
-        )  # fmt: skip
+            VIOX_HOME=str(self.home),
+            VIOX_PORT_BASE="0",
+            VIOX_HOLD_DIR=str(hold),
+            VIOX_MODELS="offline",
+            VIOX_LEASE_SECONDS=str(LEASE_SECONDS),
+            VIOX_LOG_LEVEL="WARNING",
+        )
         from viox import lifecycle
 
         plan = lifecycle.plan("gateway,closer", "gateway=2,closer=2", self.broker, foreground=False)
@@ -150,9 +154,13 @@ class Sweep:
 
     def _lead(self, number: int) -> dict[str, Any]:
         return {
-            "email": f"lead{number}.{self.seed}@example.com", "first_name": f"Lead{number}", "last_name": "Chaos",
-            "phone": f"+1415{number:07d}", "interest": f"thing {number}", "amount_cents": 100_000 + number,
-        }  # fmt: skip
+            "email": f"lead{number}.{self.seed}@example.com",
+            "first_name": f"Lead{number}",
+            "last_name": "Chaos",
+            "phone": f"+1415{number:07d}",
+            "interest": f"thing {number}",
+            "amount_cents": 100_000 + number,
+        }
 
     # -- kills -------------------------------------------------------------------------------------------------------
 

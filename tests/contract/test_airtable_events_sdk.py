@@ -149,8 +149,11 @@ def test_payloads_come_in_pages(served: Served) -> None:
 
 def test_webhooks_filter_refresh_stop_and_go(served: Served, receiver: Receiver) -> None:
     table = people(served)
-    filters = {"dataTypes": ["tableData", "tableFields"], "changeTypes": ["update"],
-               "watchDataInFieldIds": [table.schema().field("City").id]}  # fmt: skip
+    filters = {
+        "dataTypes": ["tableData", "tableFields"],
+        "changeTypes": ["update"],
+        "watchDataInFieldIds": [table.schema().field("City").id],
+    }
     spec = {"options": {"filters": filters, "includes": {"includePreviousCellValues": True}}}
     table.base.add_webhook(receiver.url, spec)
     record = table.create({"Name": "Ana", "City": "A"})["id"]

@@ -28,11 +28,13 @@ RAW = DOCUMENT.read_bytes()
 OPENAPI = Document(yaml.safe_load(RAW))
 OPERATIONS = list(OPENAPI.operations())
 SECRETS = {
-    "NORTHWIND_APIKEY": business.API_KEY, "NORTHWIND_PAYROLL": business.BEARER_TOKEN,
-    "NORTHWIND_FLEET_USER": business.BASIC_USER, "NORTHWIND_FLEET_PASSWORD": business.BASIC_PASSWORD,
+    "NORTHWIND_APIKEY": business.API_KEY,
+    "NORTHWIND_PAYROLL": business.BEARER_TOKEN,
+    "NORTHWIND_FLEET_USER": business.BASIC_USER,
+    "NORTHWIND_FLEET_PASSWORD": business.BASIC_PASSWORD,
     "NORTHWIND_PURCHASING_CLIENT_ID": business.CLIENT_ID,
     "NORTHWIND_PURCHASING_CLIENT_SECRET": business.CLIENT_SECRET,
-}  # fmt: skip
+}
 HEADERS = ("authorization", "x-northwind-key", "content-type", "cookie", "if-match", "x-request-id")
 
 

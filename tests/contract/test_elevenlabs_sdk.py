@@ -14,14 +14,7 @@ from elevenlabs.core.api_error import ApiError
 from elevenlabs.core.request_options import RequestOptions
 from elevenlabs.errors import BadRequestError, UnprocessableEntityError
 
-from sandbox.vendors.elevenlabs import (
-    AGENT_ID,
-    API_KEY,
-    PHONE_NUMBER,
-    PHONE_NUMBER_ID,
-    WEBHOOK_SECRET,
-    ElevenLabs,
-)
+from sandbox.vendors.elevenlabs import AGENT_ID, API_KEY, PHONE_NUMBER, PHONE_NUMBER_ID, WEBHOOK_SECRET, ElevenLabs
 from tests.contract.emulators import Served
 from tests.contract.receiver import Arrived, Receiver
 from tests.contract.waiting import eventually
@@ -282,8 +275,13 @@ def test_limits_of_requests_and_of_calls_at_once() -> None:
 
 def test_the_webhook_after_a_call_is_one_the_sdk_verifies(served: Served, receiver: Receiver) -> None:
     served.control("webhooks", url=receiver.url)
-    script = {"to_number": PERSON, "transcript": [{"role": "agent", "message": "Hi"}, {"role": "user", "message": "Tuesday"}],
-              "data_collection": {"day": "Tuesday"}, "evaluation": {"booked": "success"}, "summary": "Booked Tuesday."}  # fmt: skip
+    script = {
+        "to_number": PERSON,
+        "transcript": [{"role": "agent", "message": "Hi"}, {"role": "user", "message": "Tuesday"}],
+        "data_collection": {"day": "Tuesday"},
+        "evaluation": {"booked": "success"},
+        "summary": "Booked Tuesday.",
+    }
     served.control("script", **script)
     made = call(served)
     (hook,) = receiver.wait(1)

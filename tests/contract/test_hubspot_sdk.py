@@ -310,9 +310,11 @@ def test_search_operators_and_order(served: Served, filter_: dict[str, Any], fou
         ids[amount] = make(client, "deals", amount=amount, dealname=names[amount], **more).id
     client.crm.associations.v4.basic_api.create_default("companies", company.id, "deals", ids["30"])
     request = deals_api.PublicObjectSearchRequest(
-        filter_groups=[deals_api.FilterGroup(filters=[deals_api.Filter(**filter_)])], properties=["amount"],
-        sorts=[{"propertyName": "amount", "direction": "ASCENDING"}], limit=3,
-    )  # fmt: skip
+        filter_groups=[deals_api.FilterGroup(filters=[deals_api.Filter(**filter_)])],
+        properties=["amount"],
+        sorts=[{"propertyName": "amount", "direction": "ASCENDING"}],
+        limit=3,
+    )
     page = client.crm.deals.search_api.do_search(request)
     assert (page.total, [row.properties["amount"] for row in page.results]) == (len(found), found)
 
@@ -406,8 +408,11 @@ def test_webhooks_are_signed_for_the_sdk(served: Served, receiver: Receiver) -> 
         assert not Signature.is_valid(request_body=hook.body + " ", **proof)
     events = [event for hook in hooks for event in json.loads(hook.body)]
     assert [event["subscriptionType"] for event in events] == [
-        "contact.creation", "object.creation", "deal.propertyChange", "contact.associationChange",
-    ]  # fmt: skip
+        "contact.creation",
+        "object.creation",
+        "deal.propertyChange",
+        "contact.associationChange",
+    ]
     assert (events[1]["objectTypeId"], events[1]["objectId"]) == ("0-46", int(note.id))
     assert (events[2]["objectId"], events[2]["propertyName"], events[2]["propertyValue"]) == (
         int(deal.id),

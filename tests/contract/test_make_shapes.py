@@ -15,21 +15,69 @@ from tests.contract.shapes import shaped
 from tests.contract.waiting import eventually
 
 SCENARIO = {
-    "id": int, "name": str, "teamId": int, "hookId": (int, type(None)), "description": str, "folderId": (int, type(None)),
-    "isinvalid": bool, "islinked": bool, "isActive": bool, "islocked": bool, "isPaused": bool, "usedPackages": list,
-    "lastEdit": str, "scheduling": dict, "iswaiting": bool, "dlqCount": int, "createdByUser": dict, "updatedByUser": dict,
+    "id": int,
+    "name": str,
+    "teamId": int,
+    "hookId": (int, type(None)),
+    "description": str,
+    "folderId": (int, type(None)),
+    "isinvalid": bool,
+    "islinked": bool,
+    "isActive": bool,
+    "islocked": bool,
+    "isPaused": bool,
+    "usedPackages": list,
+    "lastEdit": str,
+    "scheduling": dict,
+    "iswaiting": bool,
+    "dlqCount": int,
+    "createdByUser": dict,
+    "updatedByUser": dict,
     "created": str,
-}  # fmt: skip
+}
 HOOK = {
-    "id": int, "name": str, "teamId": int, "udid": str, "type": str, "theme": str, "editable": bool, "queueCount": int,
-    "queueLimit": int, "enabled": bool, "gone": bool, "typeName": str, "data": dict, "url": str,
-}  # fmt: skip
+    "id": int,
+    "name": str,
+    "teamId": int,
+    "udid": str,
+    "type": str,
+    "theme": str,
+    "editable": bool,
+    "queueCount": int,
+    "queueLimit": int,
+    "enabled": bool,
+    "gone": bool,
+    "typeName": str,
+    "data": dict,
+    "url": str,
+}
 LOG = {
-    "imtId": str, "duration": int, "operations": int, "centicredits": int, "transfer": int, "organizationId": int,
-    "teamId": int, "id": str, "type": str, "authorId": (int, type(None)), "instant": bool, "timestamp": str, "status": int,
-}  # fmt: skip
-GREETING = {"name": "Greeting", "flow": [{"id": 2, "module": "scenario-service:ReturnData", "version": 2,
-            "mapper": {"greeting": "Hello, {{var.input.name}}!"}}], "metadata": {"scenario": {"dlq": True}}}  # fmt: skip
+    "imtId": str,
+    "duration": int,
+    "operations": int,
+    "centicredits": int,
+    "transfer": int,
+    "organizationId": int,
+    "teamId": int,
+    "id": str,
+    "type": str,
+    "authorId": (int, type(None)),
+    "instant": bool,
+    "timestamp": str,
+    "status": int,
+}
+GREETING = {
+    "name": "Greeting",
+    "flow": [
+        {
+            "id": 2,
+            "module": "scenario-service:ReturnData",
+            "version": 2,
+            "mapper": {"greeting": "Hello, {{var.input.name}}!"},
+        }
+    ],
+    "metadata": {"scenario": {"dlq": True}},
+}
 
 
 @pytest.fixture

@@ -15,18 +15,47 @@ from tests.contract.shapes import shaped
 from tests.contract.waiting import eventually
 
 WORKFLOW = {
-    "id": str, "name": str, "active": bool, "createdAt": str, "updatedAt": str, "isArchived": bool, "versionId": str,
-    "triggerCount": int, "nodes": list, "connections": dict, "settings": dict, "tags": list,
-}  # fmt: skip
+    "id": str,
+    "name": str,
+    "active": bool,
+    "createdAt": str,
+    "updatedAt": str,
+    "isArchived": bool,
+    "versionId": str,
+    "triggerCount": int,
+    "nodes": list,
+    "connections": dict,
+    "settings": dict,
+    "tags": list,
+}
 EXECUTION = {
-    "id": str, "finished": bool, "mode": str, "retryOf": (str, type(None)), "retrySuccessId": (str, type(None)),
-    "status": str, "createdAt": str, "startedAt": str, "stoppedAt": (str, type(None)), "deletedAt": type(None),
-    "workflowId": str, "waitTill": type(None), "storedAt": str, "jsonSizeBytes": int, "binaryDataSizeBytes": int,
-    "workflowVersionId": str, "usedPrivateCredentials": bool,
-}  # fmt: skip
-RESPOND = {"name": "Respond", "type": "n8n-nodes-base.respondToWebhook", "parameters": {
-           "respondWith": "json", "responseBody": '={"order": "{{ $json.body.order }}"}',
-           "options": {"responseCode": 201}}}  # fmt: skip
+    "id": str,
+    "finished": bool,
+    "mode": str,
+    "retryOf": (str, type(None)),
+    "retrySuccessId": (str, type(None)),
+    "status": str,
+    "createdAt": str,
+    "startedAt": str,
+    "stoppedAt": (str, type(None)),
+    "deletedAt": type(None),
+    "workflowId": str,
+    "waitTill": type(None),
+    "storedAt": str,
+    "jsonSizeBytes": int,
+    "binaryDataSizeBytes": int,
+    "workflowVersionId": str,
+    "usedPrivateCredentials": bool,
+}
+RESPOND = {
+    "name": "Respond",
+    "type": "n8n-nodes-base.respondToWebhook",
+    "parameters": {
+        "respondWith": "json",
+        "responseBody": '={"order": "{{ $json.body.order }}"}',
+        "options": {"responseCode": 201},
+    },
+}
 STOP = {"name": "Stop", "type": "n8n-nodes-base.stopAndError", "parameters": {"errorMessage": "No stock"}}
 
 
@@ -43,8 +72,14 @@ def api(served: Served) -> Iterator[httpx2.Client]:
 
 def workflow(path: str = "orders", *nodes: dict[str, Any], name: str = "Orders", **hook: Any) -> dict[str, Any]:
     credentials = hook.pop("credentials", {})
-    first = {"name": "Webhook", "type": "n8n-nodes-base.webhook", "typeVersion": 2, "position": [0, 0],
-             "parameters": {"path": path, "httpMethod": "POST"} | hook, "credentials": credentials}  # fmt: skip
+    first = {
+        "name": "Webhook",
+        "type": "n8n-nodes-base.webhook",
+        "typeVersion": 2,
+        "position": [0, 0],
+        "parameters": {"path": path, "httpMethod": "POST"} | hook,
+        "credentials": credentials,
+    }
     chain = [first, *nodes]
     links = {
         a["name"]: {"main": [[{"node": b["name"], "type": "main", "index": 0}]]} for a, b in itertools.pairwise(chain)

@@ -99,8 +99,13 @@ def test_only_the_connected_company_is_open(served: Served) -> None:
 
 def test_webhooks_are_signed_for_the_sdk(served: Served, receiver: Receiver) -> None:
     served.control("webhooks", url=receiver.url)
-    qb = Sdk(auth_client=auth(), refresh_token=REFRESH_TOKEN, company_id=REALM_ID, minorversion=75,
-             verifier_token=WEBHOOK_VERIFIER)  # fmt: skip
+    qb = Sdk(
+        auth_client=auth(),
+        refresh_token=REFRESH_TOKEN,
+        company_id=REALM_ID,
+        minorversion=75,
+        verifier_token=WEBHOOK_VERIFIER,
+    )
     customer = new_customer(qb, "Ana")
     invoice = an_invoice(customer, 80, qb).save(qb=qb)
     invoice.send(qb=qb, send_to="ana@x.co")
@@ -110,8 +115,11 @@ def test_webhooks_are_signed_for_the_sdk(served: Served, receiver: Receiver) -> 
     assert not qb.validate_webhook_signature(hooks[0].body + " ", hooks[0].headers["intuit-signature"])
     events = [event for hook in hooks for event in json.loads(hook.body)]
     assert [event["type"] for event in events] == [
-        "qbo.customer.created.v1", "qbo.invoice.created.v1", "qbo.invoice.emailed.v1", "qbo.invoice.voided.v1",
-    ]  # fmt: skip
+        "qbo.customer.created.v1",
+        "qbo.invoice.created.v1",
+        "qbo.invoice.emailed.v1",
+        "qbo.invoice.voided.v1",
+    ]
     assert {event["intuitaccountid"] for event in events} == {REALM_ID}
     assert events[1]["intuitentityid"] == invoice.Id
     assert len({event["id"] for event in events}) == 4

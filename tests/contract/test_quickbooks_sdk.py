@@ -222,7 +222,7 @@ def test_duplicates_and_wrong_references(served: Served) -> None:
         (lambda i: setattr(i, "BillEmail", _email("nobody")), 2210),
         (lambda i: vars(i.Line[0].SalesItemLineDetail).update(Qty=2, UnitPrice=4), 6070),
     ],
-)  # fmt: skip
+)
 def test_invoices_intuit_refuses(served: Served, change: Any, code: int) -> None:
     qb = connect()
     invoice = an_invoice(new_customer(qb, "Ana"), 10, qb)
@@ -308,9 +308,12 @@ def test_reports_add_up(served: Served) -> None:
     new_bill(qb, "42.50")
     profit = _summaries(qb.get_report("ProfitAndLoss", {"date_macro": "This Month"})["Rows"])
     assert (profit["Total Income"], profit["Total Expenses"], profit["Net Income"]) == ("300.00", "42.50", "257.50")
-    assert _summaries(qb.get_report("ProfitAndLoss", {"start_date": "2001-01-01", "end_date": "2001-12-31"})["Rows"])[
-        "Net Income"
-    ] == "0.00"  # fmt: skip
+    assert (
+        _summaries(qb.get_report("ProfitAndLoss", {"start_date": "2001-01-01", "end_date": "2001-12-31"})["Rows"])[
+            "Net Income"
+        ]
+        == "0.00"
+    )
     sheet = qb.get_report("BalanceSheet")
     totals = _summaries(sheet["Rows"])
     assert totals["TOTAL ASSETS"] == totals["TOTAL LIABILITIES AND EQUITY"] == "300.00"

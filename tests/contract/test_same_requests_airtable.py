@@ -95,10 +95,26 @@ def create_field(w: World) -> Seen:
 
 def list_records(w: World) -> Seen:
     sort = [{"field": "Age", "direction": "desc"}, {"field": "Name", "direction": "asc"}]
-    ours = w.ours("airtable_list_records", **w.ids, filterByFormula=FORMULA, sort=sort, fields=["Name", "Age"],
-                  view="Grid view", maxRecords=5, pageSize=2, returnFieldsByFieldId=1)  # fmt: skip
-    rows = w.table.all(formula=FORMULA, sort=["-Age", "Name"], fields=["Name", "Age"], view="Grid view",
-                       max_records=5, page_size=2, use_field_ids=True)  # fmt: skip
+    ours = w.ours(
+        "airtable_list_records",
+        **w.ids,
+        filterByFormula=FORMULA,
+        sort=sort,
+        fields=["Name", "Age"],
+        view="Grid view",
+        maxRecords=5,
+        pageSize=2,
+        returnFieldsByFieldId=1,
+    )
+    rows = w.table.all(
+        formula=FORMULA,
+        sort=["-Age", "Name"],
+        fields=["Name", "Age"],
+        view="Grid view",
+        max_records=5,
+        page_size=2,
+        use_field_ids=True,
+    )
     assert len(rows) == 1
     return ours
 
@@ -163,10 +179,23 @@ def create_comment(w: World) -> Seen:
 OPERATIONS: dict[str, Callable[[World], Seen]] = {
     f"airtable_{f.__name__}": f
     for f in (
-        whoami, list_bases, create_base, get_base_schema, create_table, create_field, list_records, get_record,
-        create_records, upsert_records, replace_records, update_record, delete_record, list_comments, create_comment,
+        whoami,
+        list_bases,
+        create_base,
+        get_base_schema,
+        create_table,
+        create_field,
+        list_records,
+        get_record,
+        create_records,
+        upsert_records,
+        replace_records,
+        update_record,
+        delete_record,
+        list_comments,
+        create_comment,
     )
-}  # fmt: skip
+}
 
 
 def test_every_tool_is_compared() -> None:

@@ -34,23 +34,39 @@ CASES: dict[str, tuple[dict[str, Any], Callable[[Any, dict[str, str]], Any]]] = 
     "elevenlabs_call": (
         CALL,
         lambda sdk, ids: sdk.twilio.outbound_call(
-            agent_id=AGENT_ID, agent_phone_number_id=PHONE_NUMBER_ID, to_number=TO,
-            conversation_initiation_client_data=FOR_ADA, request_options=ONCE,
+            agent_id=AGENT_ID,
+            agent_phone_number_id=PHONE_NUMBER_ID,
+            to_number=TO,
+            conversation_initiation_client_data=FOR_ADA,
+            request_options=ONCE,
         ),
     ),
     "elevenlabs_list_conversations": (
-        {"agent_id": AGENT_ID, "user_id": "a b&c", "call_successful": "success", "call_start_after_unix": 1_700_000_000,
-         "call_start_before_unix": 1_900_000_000, "page_size": 5},
+        {
+            "agent_id": AGENT_ID,
+            "user_id": "a b&c",
+            "call_successful": "success",
+            "call_start_after_unix": 1_700_000_000,
+            "call_start_before_unix": 1_900_000_000,
+            "page_size": 5,
+        },
         lambda sdk, ids: sdk.conversations.list(
-            agent_id=AGENT_ID, user_id="a b&c", call_successful="success", call_start_after_unix=1_700_000_000,
-            call_start_before_unix=1_900_000_000, page_size=5, request_options=ONCE,
+            agent_id=AGENT_ID,
+            user_id="a b&c",
+            call_successful="success",
+            call_start_after_unix=1_700_000_000,
+            call_start_before_unix=1_900_000_000,
+            page_size=5,
+            request_options=ONCE,
         ),
     ),
     "elevenlabs_get_conversation": (
-        {"conversation_id": "{call}"}, lambda sdk, ids: sdk.conversations.get(ids["call"], request_options=ONCE),
+        {"conversation_id": "{call}"},
+        lambda sdk, ids: sdk.conversations.get(ids["call"], request_options=ONCE),
     ),
     "elevenlabs_list_agents": (
-        {"search": "sand", "page_size": 2}, lambda sdk, ids: sdk.agents.list(search="sand", page_size=2, request_options=ONCE),
+        {"search": "sand", "page_size": 2},
+        lambda sdk, ids: sdk.agents.list(search="sand", page_size=2, request_options=ONCE),
     ),
     "elevenlabs_get_agent": ({"agent_id": AGENT_ID}, lambda sdk, ids: sdk.agents.get(AGENT_ID, request_options=ONCE)),
     "elevenlabs_list_documents": (
@@ -60,10 +76,12 @@ CASES: dict[str, tuple[dict[str, Any], Callable[[Any, dict[str, str]], Any]]] = 
         ),
     ),
     "elevenlabs_create_text_document": (
-        TEXT, lambda sdk, ids: sdk.knowledge_base.documents.create_from_text(**TEXT, request_options=ONCE),
+        TEXT,
+        lambda sdk, ids: sdk.knowledge_base.documents.create_from_text(**TEXT, request_options=ONCE),
     ),
     "elevenlabs_create_url_document": (
-        PAGE, lambda sdk, ids: sdk.knowledge_base.documents.create_from_url(**PAGE, request_options=ONCE),
+        PAGE,
+        lambda sdk, ids: sdk.knowledge_base.documents.create_from_url(**PAGE, request_options=ONCE),
     ),
     "elevenlabs_create_file_document": (
         FILE,
@@ -72,19 +90,24 @@ CASES: dict[str, tuple[dict[str, Any], Callable[[Any, dict[str, str]], Any]]] = 
         ),
     ),
     "elevenlabs_get_document": (
-        {"documentation_id": "{text}"}, lambda sdk, ids: sdk.knowledge_base.documents.get(ids["text"], request_options=ONCE),
+        {"documentation_id": "{text}"},
+        lambda sdk, ids: sdk.knowledge_base.documents.get(ids["text"], request_options=ONCE),
     ),
     "elevenlabs_delete_document": (
         {"documentation_id": "{text}", "force": True},
         lambda sdk, ids: sdk.knowledge_base.documents.delete(ids["text"], force=True, request_options=ONCE),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.fixture
 def both() -> Iterator[SideBySide]:
-    settings = {"ELEVENLABS_API_KEY": API_KEY, "ELEVENLABS_AGENT_ID": AGENT_ID, "ELEVENLABS_BASE_URL": "{url}",
-                "ELEVENLABS_PHONE_NUMBER_ID": PHONE_NUMBER_ID}  # fmt: skip
+    settings = {
+        "ELEVENLABS_API_KEY": API_KEY,
+        "ELEVENLABS_AGENT_ID": AGENT_ID,
+        "ELEVENLABS_BASE_URL": "{url}",
+        "ELEVENLABS_PHONE_NUMBER_ID": PHONE_NUMBER_ID,
+    }
     made = SideBySide(ElevenLabs(), settings, headers=(*HEADERS, "xi-api-key"))
     yield made
     made.close()
@@ -104,8 +127,10 @@ def same(seen: Seen) -> Seen:
 @pytest.mark.parametrize("tool", CASES)
 def test_same_request(both: SideBySide, sdk: Any, tool: str) -> None:
     asked, ask_sdk = CASES[tool]
-    ids = {"call": both.call("elevenlabs_call", **CALL).result["conversation_id"],
-           "text": both.call("elevenlabs_create_text_document", **TEXT).result["id"]}  # fmt: skip
+    ids = {
+        "call": both.call("elevenlabs_call", **CALL).result["conversation_id"],
+        "text": both.call("elevenlabs_create_text_document", **TEXT).result["id"],
+    }
     ours = both.ours(tool, **{k: v.format(**ids) if isinstance(v, str) and "{" in v else v for k, v in asked.items()})
     if tool == "elevenlabs_delete_document":
         with pytest.raises(Exception, match="not found"):  # ours has deleted it
@@ -147,8 +172,11 @@ def test_what_a_model_sees_of_a_call(both: SideBySide) -> None:
     ],
 )
 def test_a_lost_answer_is_found_again(both: SideBySide, tool: str, arguments: Any, operation: str) -> None:
-    other = {"name": arguments["name"] + " of last year"} if "name" in arguments else {
-        "conversation_initiation_client_data": {"user_id": "lead-18"}}  # fmt: skip
+    other = (
+        {"name": arguments["name"] + " of last year"}
+        if "name" in arguments
+        else {"conversation_initiation_client_data": {"user_id": "lead-18"}}
+    )
     assert both.call(tool, **arguments | other).state == "succeeded"
     intended = datetime.now(UTC)
     assert both.look_up(tool, intended, **arguments) == []
@@ -174,7 +202,13 @@ def test_errors(both: SideBySide) -> None:
     meaning = both.call("elevenlabs_list_agents", cursor="?")
     assert meaning.error == {"code": "http.422", "message": "Invalid cursor · cursor", "status": 422}
     both.call("elevenlabs_create_text_document", **TEXT)
-    both.secrets = type(both.secrets)({"ELEVENLABS_API_KEY": API_KEY, "ELEVENLABS_AGENT_ID": "agent_x",
-                                       "ELEVENLABS_PHONE_NUMBER_ID": "p", "ELEVENLABS_BASE_URL": both.url})  # fmt: skip
+    both.secrets = type(both.secrets)(
+        {
+            "ELEVENLABS_API_KEY": API_KEY,
+            "ELEVENLABS_AGENT_ID": "agent_x",
+            "ELEVENLABS_PHONE_NUMBER_ID": "p",
+            "ELEVENLABS_BASE_URL": both.url,
+        }
+    )
     meaning = both.call("elevenlabs_call", **CALL)
     assert meaning.error == {"code": "http.404", "message": "Agent agent_x not found · agent_not_found", "status": 404}

@@ -129,13 +129,21 @@ def search(kind: str, name: str, operator: str, **more: Any) -> Case:
         wanted = {"propertyName": name, "operator": operator} | {k: v for k, v in more.items() if k != "high_value"}
         if "high_value" in more:
             wanted["highValue"] = more["high_value"]
-        ours = {"filterGroups": [{"filters": [wanted]}], "sorts": ["-hs_lastmodifieddate"], "properties": [name],
-                "limit": 20, "after": "0"}  # fmt: skip
+        ours = {
+            "filterGroups": [{"filters": [wanted]}],
+            "sorts": ["-hs_lastmodifieddate"],
+            "properties": [name],
+            "limit": 20,
+            "after": "0",
+        }
         filters = [objects_api.Filter(property_name=name, operator=operator, **more)]
         asked = objects_api.PublicObjectSearchRequest(
-            filter_groups=[objects_api.FilterGroup(filters=filters)], sorts=["-hs_lastmodifieddate"], properties=[name],
-            limit=20, after="0",
-        )  # fmt: skip
+            filter_groups=[objects_api.FilterGroup(filters=filters)],
+            sorts=["-hs_lastmodifieddate"],
+            properties=[name],
+            limit=20,
+            after="0",
+        )
         return ours, lambda: a.sdk.crm.objects.search_api.do_search(kind, asked)
 
     return case
@@ -217,8 +225,12 @@ def test_a_public_app_proves_itself_by_oauth(both: SideBySide) -> None:
     """Without a private app's token the second alternative is taken; with both, the private app's."""
     values: Any = both.secrets._values
     del values["HUBSPOT_ACCESS_TOKEN"]
-    values |= {"HUBSPOT_CLIENT_ID": CLIENT_ID, "HUBSPOT_CLIENT_SECRET": CLIENT_SECRET,
-               "HUBSPOT_REFRESH_TOKEN": REFRESH_TOKEN, "ACCESS_TOKEN": "of-the-app"}  # fmt: skip
+    values |= {
+        "HUBSPOT_CLIENT_ID": CLIENT_ID,
+        "HUBSPOT_CLIENT_SECRET": CLIENT_SECRET,
+        "HUBSPOT_REFRESH_TOKEN": REFRESH_TOKEN,
+        "ACCESS_TOKEN": "of-the-app",
+    }
     emulator: Any = both.emulator
     emulator.oauth.access["of-the-app"] = Access("consent", time.monotonic() + 60)
     assert both.ours("hubspot_list_owners").headers["authorization"] == "Bearer of-the-app"
@@ -227,8 +239,10 @@ def test_a_public_app_proves_itself_by_oauth(both: SideBySide) -> None:
 
 
 def test_an_upsert_says_what_is_new_and_may_be_repeated(both: SideBySide, account: Account) -> None:
-    inputs = [{"id": "first@x.co", "idProperty": "email", "properties": {"lastname": "Z"}},
-              {"id": "new@x.co", "idProperty": "email", "properties": {"lastname": "Z"}}]  # fmt: skip
+    inputs = [
+        {"id": "first@x.co", "idProperty": "email", "properties": {"lastname": "Z"}},
+        {"id": "new@x.co", "idProperty": "email", "properties": {"lastname": "Z"}},
+    ]
     first = both.call("hubspot_upsert_contacts", inputs=inputs).result
     assert [row["new"] for row in first["results"]] == [False, True]
     again = both.call("hubspot_upsert_contacts", inputs=inputs).result

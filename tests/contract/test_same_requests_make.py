@@ -13,50 +13,82 @@ from sandbox.vendors.make import API_KEY, ORGANIZATION_ID, TEAM_ID, Make
 from tests.contract.side_by_side import TOOLS, Seen, SideBySide
 
 BLUEPRINT: dict[str, Any] = {
-    "name": "Greeting & é", "metadata": {},
+    "name": "Greeting & é",
+    "metadata": {},
     "flow": [{"id": 2, "module": "scenario-service:ReturnData", "mapper": {"greeting": "Hello, {{var.input.name}}!"}}],
-}  # fmt: skip
+}
 SCENARIO: dict[str, Any] = {"teamId": TEAM_ID, "blueprint": BLUEPRINT}
 HOOK: dict[str, Any] = {"name": "Orders", "teamId": TEAM_ID}
 TEAM = ("teamId", str(TEAM_ID))
 # Tool → arguments, then method, path, query and body that the API wants. {s}, {e}, {h}: a scenario, its execution, a hook.
 CASES: dict[str, tuple[dict[str, Any], str, str, list[tuple[str, str]], Any]] = {
     "make_list_teams": (
-        {"limit": 5, "offset": 0}, "GET", "/teams",
-        [("organizationId", str(ORGANIZATION_ID)), ("pg[limit]", "5"), ("pg[offset]", "0")], None,
+        {"limit": 5, "offset": 0},
+        "GET",
+        "/teams",
+        [("organizationId", str(ORGANIZATION_ID)), ("pg[limit]", "5"), ("pg[offset]", "0")],
+        None,
     ),
     "make_list_scenarios": (
-        {"teamId": TEAM_ID, "limit": 5, "offset": 0, "sortBy": "name", "sortDir": "desc"}, "GET", "/scenarios",
-        [("pg[limit]", "5"), ("pg[offset]", "0"), ("pg[sortBy]", "name"), ("pg[sortDir]", "desc"), TEAM], None,
+        {"teamId": TEAM_ID, "limit": 5, "offset": 0, "sortBy": "name", "sortDir": "desc"},
+        "GET",
+        "/scenarios",
+        [("pg[limit]", "5"), ("pg[offset]", "0"), ("pg[sortBy]", "name"), ("pg[sortDir]", "desc"), TEAM],
+        None,
     ),
     "make_create_scenario": (
         SCENARIO | {"folderId": 3, "confirmed": True, "scheduling": {"type": "indefinitely", "interval": 900}},
-        "POST", "/scenarios", [("confirmed", "true")],
-        {"teamId": TEAM_ID, "folderId": 3, "blueprint": json.dumps(BLUEPRINT, separators=(",", ":"), ensure_ascii=False),
-         "scheduling": '{"type":"indefinitely","interval":900}'},
+        "POST",
+        "/scenarios",
+        [("confirmed", "true")],
+        {
+            "teamId": TEAM_ID,
+            "folderId": 3,
+            "blueprint": json.dumps(BLUEPRINT, separators=(",", ":"), ensure_ascii=False),
+            "scheduling": '{"type":"indefinitely","interval":900}',
+        },
     ),
     "make_get_scenario": ({"scenarioId": "{s}"}, "GET", "/scenarios/{s}", [], None),
     "make_start_scenario": ({"scenarioId": "{s}"}, "POST", "/scenarios/{s}/start", [], None),
     "make_stop_scenario": ({"scenarioId": "{s}"}, "POST", "/scenarios/{s}/stop", [], None),
     "make_run_scenario": (
-        {"scenarioId": "{s}", "data": {"name": "Ada"}}, "POST", "/scenarios/{s}/run", [],
+        {"scenarioId": "{s}", "data": {"name": "Ada"}},
+        "POST",
+        "/scenarios/{s}/run",
+        [],
         {"data": {"name": "Ada"}, "responsive": False},
     ),
     "make_list_executions": (
-        {"scenarioId": "{s}", "status": 1, "limit": 5, "last": "9"}, "GET", "/scenarios/{s}/logs",
-        [("pg[last]", "9"), ("pg[limit]", "5"), ("status", "1")], None,
+        {"scenarioId": "{s}", "status": 1, "limit": 5, "last": "9"},
+        "GET",
+        "/scenarios/{s}/logs",
+        [("pg[last]", "9"), ("pg[limit]", "5"), ("status", "1")],
+        None,
     ),
-    "make_get_execution": ({"scenarioId": "{s}", "executionId": "{e}"}, "GET", "/scenarios/{s}/executions/{e}", [], None),
+    "make_get_execution": (
+        {"scenarioId": "{s}", "executionId": "{e}"},
+        "GET",
+        "/scenarios/{s}/executions/{e}",
+        [],
+        None,
+    ),
     "make_list_hooks": (
-        {"teamId": TEAM_ID, "typeName": "gateway-webhook"}, "GET", "/hooks", [TEAM, ("typeName", "gateway-webhook")], None,
+        {"teamId": TEAM_ID, "typeName": "gateway-webhook"},
+        "GET",
+        "/hooks",
+        [TEAM, ("typeName", "gateway-webhook")],
+        None,
     ),
     "make_create_hook": (
-        HOOK | {"headers": True}, "POST", "/hooks", [],
+        HOOK | {"headers": True},
+        "POST",
+        "/hooks",
+        [],
         HOOK | {"typeName": "gateway-webhook", "method": False, "headers": True, "stringify": False},
     ),
     "make_enable_hook": ({"hookId": "{h}"}, "POST", "/hooks/{h}/enable", [], None),
     "make_disable_hook": ({"hookId": "{h}"}, "POST", "/hooks/{h}/disable", [], None),
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -80,9 +112,10 @@ def test_request(both: SideBySide, tool: str) -> None:
     asked, method, path, query, body = CASES[tool]
     scenario = started(both)
     ids: dict[str, Any] = {
-        "s": scenario, "e": both.call("make_run_scenario", scenarioId=scenario, responsive=True).result["executionId"],
+        "s": scenario,
+        "e": both.call("make_run_scenario", scenarioId=scenario, responsive=True).result["executionId"],
         "h": both.call("make_create_hook", **HOOK).result["hook"]["id"],
-    }  # fmt: skip
+    }
     arguments = {k: ids[v[1]] if isinstance(v, str) and v[:1] == "{" else v for k, v in asked.items()}
     headers = {"authorization": f"Token {API_KEY}", "accept": "application/json"}
     headers |= {"content-type": "application/json"} if body is not None else {}

@@ -32,8 +32,11 @@ FAILING = workflow("Failing", "failing") | {"nodes": [*workflow(path="failing")[
 # Tool → arguments, then method, path, query and body that the API wants. {w}: a workflow, {x}: an execution that failed.
 CASES: dict[str, tuple[dict[str, Any], str, str, list[tuple[str, str]], Any]] = {
     "n8n_list_workflows": (
-        {"active": True, "name": "a b", "tags": "sales,vip", "limit": 5}, "GET", "/api/v1/workflows",
-        [("active", "true"), TRUE, ("limit", "5"), ("name", "a b"), ("tags", "sales,vip")], None,
+        {"active": True, "name": "a b", "tags": "sales,vip", "limit": 5},
+        "GET",
+        "/api/v1/workflows",
+        [("active", "true"), TRUE, ("limit", "5"), ("name", "a b"), ("tags", "sales,vip")],
+        None,
     ),
     "n8n_create_workflow": (workflow("New"), "POST", "/api/v1/workflows", [], workflow("New")),
     "n8n_get_workflow": ({"id": "{w}"}, "GET", "/api/v1/workflows/{w}", [], None),
@@ -42,20 +45,40 @@ CASES: dict[str, tuple[dict[str, Any], str, str, list[tuple[str, str]], Any]] = 
     "n8n_activate_workflow": ({"id": "{w}"}, "POST", "/api/v1/workflows/{w}/activate", [], None),
     "n8n_deactivate_workflow": ({"id": "{w}"}, "POST", "/api/v1/workflows/{w}/deactivate", [], None),
     "n8n_list_executions": (
-        {"workflowId": "{w}", "status": "error", "startedAfter": "2026-11-23T12:00:00Z",
-         "startedBefore": "2027-11-23T12:00:00Z", "limit": 5},
-        "GET", "/api/v1/executions",
-        [("limit", "5"), ("startedAfter", "2026-11-23T12:00:00Z"), ("startedBefore", "2027-11-23T12:00:00Z"),
-         ("status", "error"), ("workflowId", "{w}")], None,
+        {
+            "workflowId": "{w}",
+            "status": "error",
+            "startedAfter": "2026-11-23T12:00:00Z",
+            "startedBefore": "2027-11-23T12:00:00Z",
+            "limit": 5,
+        },
+        "GET",
+        "/api/v1/executions",
+        [
+            ("limit", "5"),
+            ("startedAfter", "2026-11-23T12:00:00Z"),
+            ("startedBefore", "2027-11-23T12:00:00Z"),
+            ("status", "error"),
+            ("workflowId", "{w}"),
+        ],
+        None,
     ),
     "n8n_get_execution": (
-        {"id": "{x}", "includeData": True}, "GET", "/api/v1/executions/{x}", [("includeData", "true")], None,
+        {"id": "{x}", "includeData": True},
+        "GET",
+        "/api/v1/executions/{x}",
+        [("includeData", "true")],
+        None,
     ),
     "n8n_retry_execution": (
-        {"id": "{x}", "loadWorkflow": True}, "POST", "/api/v1/executions/{x}/retry", [], {"loadWorkflow": True},
+        {"id": "{x}", "loadWorkflow": True},
+        "POST",
+        "/api/v1/executions/{x}/retry",
+        [],
+        {"loadWorkflow": True},
     ),
     "n8n_call_webhook": ({"path": "orders", "body": {"order": "é"}}, "POST", "/webhook/orders", [], {"order": "é"}),
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -123,8 +146,11 @@ def test_a_webhook_may_want_a_key_of_its_own(both: SideBySide, key: str | None, 
 
 @pytest.mark.parametrize("kind", ["text", "json", "noData"])
 def test_a_webhook_answers_in_any_form(both: SideBySide, kind: str) -> None:
-    respond = {"name": "Respond", "type": "n8n-nodes-base.respondToWebhook",
-               "parameters": {"respondWith": kind, "responseBody": '["done"]'}}  # fmt: skip
+    respond = {
+        "name": "Respond",
+        "type": "n8n-nodes-base.respondToWebhook",
+        "parameters": {"respondWith": kind, "responseBody": '["done"]'},
+    }
     given = workflow(responseMode="responseNode")
     links = {"Webhook": {"main": [[{"node": "Respond", "type": "main", "index": 0}]]}}
     active(both, given | {"nodes": [*given["nodes"], respond], "connections": links})

@@ -30,8 +30,16 @@ from tests.contract.side_by_side import TOOLS, Seen, SideBySide, call_id
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 ACCESS = "access-of-both"
-DEFAULTS = {"Active": True, "Taxable": True, "domain": "QBO", "AllowIPNPayment": True, "EmailStatus": "NotSet",
-            "PrintStatus": "NotSet", "ExchangeRate": 1, "GlobalTaxCalculation": "TaxExcluded"}  # fmt: skip
+DEFAULTS = {
+    "Active": True,
+    "Taxable": True,
+    "domain": "QBO",
+    "AllowIPNPayment": True,
+    "EmailStatus": "NotSet",
+    "PrintStatus": "NotSet",
+    "ExchangeRate": 1,
+    "GlobalTaxCalculation": "TaxExcluded",
+}
 """What every object of the SDK carries without being told to; we leave these to Intuit."""
 
 
@@ -39,9 +47,14 @@ DEFAULTS = {"Active": True, "Taxable": True, "domain": "QBO", "AllowIPNPayment":
 def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[SideBySide]:
     emulator = QuickBooks()
     emulator.oauth.access[ACCESS] = Access("consent", time.monotonic() + 3600)
-    settings = {"QUICKBOOKS_BASE_URL": "{url}", "QUICKBOOKS_REALM_ID": REALM_ID, "QUICKBOOKS_CLIENT_ID": CLIENT_ID,
-                "QUICKBOOKS_CLIENT_SECRET": CLIENT_SECRET, "QUICKBOOKS_REFRESH_TOKEN": REFRESH_TOKEN,
-                "ACCESS_TOKEN": ACCESS}  # fmt: skip
+    settings = {
+        "QUICKBOOKS_BASE_URL": "{url}",
+        "QUICKBOOKS_REALM_ID": REALM_ID,
+        "QUICKBOOKS_CLIENT_ID": CLIENT_ID,
+        "QUICKBOOKS_CLIENT_SECRET": CLIENT_SECRET,
+        "QUICKBOOKS_REFRESH_TOKEN": REFRESH_TOKEN,
+        "ACCESS_TOKEN": ACCESS,
+    }
     made = SideBySide(emulator, settings)
     aim(monkeypatch, made.url)
     yield made
@@ -84,12 +97,21 @@ def bare(value: Any) -> Any:
 
 
 def create_customer(b: Books) -> tuple[dict[str, Any], Any]:
-    ours = {"DisplayName": "Bo & Söhne", "GivenName": "Bo", "PrimaryEmailAddr": {"Address": "bo@x.co"},
-            "PrimaryPhone": {"FreeFormNumber": "+14155550123"}, "BillAddr": {"Line1": "1 Road", "City": "Rome"}}  # fmt: skip
+    ours = {
+        "DisplayName": "Bo & Söhne",
+        "GivenName": "Bo",
+        "PrimaryEmailAddr": {"Address": "bo@x.co"},
+        "PrimaryPhone": {"FreeFormNumber": "+14155550123"},
+        "BillAddr": {"Line1": "1 Road", "City": "Rome"},
+    }
     theirs = made(
-        Customer, DisplayName="Bo & Söhne", GivenName="Bo", PrimaryEmailAddr=made(EmailAddress, Address="bo@x.co"),
-        PrimaryPhone=made(PhoneNumber, FreeFormNumber="+14155550123"), BillAddr=made(Address, Line1="1 Road", City="Rome"),
-    )  # fmt: skip
+        Customer,
+        DisplayName="Bo & Söhne",
+        GivenName="Bo",
+        PrimaryEmailAddr=made(EmailAddress, Address="bo@x.co"),
+        PrimaryPhone=made(PhoneNumber, FreeFormNumber="+14155550123"),
+        BillAddr=made(Address, Line1="1 Road", City="Rome"),
+    )
 
     # A name is taken once it is used: the SDK's request is refused, and is the same request.
     def refused() -> None:
@@ -108,14 +130,24 @@ def update_customer(b: Books) -> tuple[dict[str, Any], Any]:
 def create_invoice(b: Books) -> tuple[dict[str, Any], Any]:
     detail = {"ItemRef": {"value": "2"}, "Qty": 2, "UnitPrice": 50.25}
     line = {"Amount": 100.5, "Description": "March", "DetailType": "SalesItemLineDetail", "SalesItemLineDetail": detail}
-    ours = {"CustomerRef": {"value": b.customer.Id}, "Line": [line], "DueDate": "2030-01-31",
-            "BillEmail": {"Address": "ana@x.co"}, "CustomerMemo": {"value": "Thanks"}, "PrivateNote": "n"}  # fmt: skip
+    ours = {
+        "CustomerRef": {"value": b.customer.Id},
+        "Line": [line],
+        "DueDate": "2030-01-31",
+        "BillEmail": {"Address": "ana@x.co"},
+        "CustomerMemo": {"value": "Thanks"},
+        "PrivateNote": "n",
+    }
     sold = made(detailline.SalesItemLineDetail, ItemRef=made(Ref, value="2"), Qty=2, UnitPrice=50.25)
     theirs = made(
-        Invoice, CustomerRef=made(Ref, value=b.customer.Id), DueDate="2030-01-31", PrivateNote="n",
-        BillEmail=made(EmailAddress, Address="ana@x.co"), CustomerMemo=made(CustomerMemo, value="Thanks"),
+        Invoice,
+        CustomerRef=made(Ref, value=b.customer.Id),
+        DueDate="2030-01-31",
+        PrivateNote="n",
+        BillEmail=made(EmailAddress, Address="ana@x.co"),
+        CustomerMemo=made(CustomerMemo, value="Thanks"),
         Line=[made(detailline.SalesItemLine, Amount=100.5, Description="March", SalesItemLineDetail=sold)],
-    )  # fmt: skip
+    )
     return ours, lambda: theirs.save(qb=b.qb)
 
 
@@ -130,11 +162,22 @@ def void_invoice(b: Books) -> tuple[dict[str, Any], Any]:
 
 def create_payment(b: Books) -> tuple[dict[str, Any], Any]:
     link = {"TxnId": b.invoice.Id, "TxnType": "Invoice"}
-    ours = {"CustomerRef": {"value": b.customer.Id}, "TotalAmt": 30.1, "PaymentRefNum": "77", "TxnDate": "2030-01-01",
-            "Line": [{"Amount": 30.1, "LinkedTxn": [link]}]}  # fmt: skip
+    ours = {
+        "CustomerRef": {"value": b.customer.Id},
+        "TotalAmt": 30.1,
+        "PaymentRefNum": "77",
+        "TxnDate": "2030-01-01",
+        "Line": [{"Amount": 30.1, "LinkedTxn": [link]}],
+    }
     line = made(PaymentLine, Amount=30.1, LinkedTxn=[made(LinkedTxn, **link)])
-    theirs = made(Payment, CustomerRef=made(Ref, value=b.customer.Id), TotalAmt=30.1, PaymentRefNum="77",
-                  TxnDate="2030-01-01", Line=[line])  # fmt: skip
+    theirs = made(
+        Payment,
+        CustomerRef=made(Ref, value=b.customer.Id),
+        TotalAmt=30.1,
+        PaymentRefNum="77",
+        TxnDate="2030-01-01",
+        Line=[line],
+    )
     return ours, lambda: theirs.save(qb=b.qb)
 
 
@@ -143,8 +186,13 @@ def create_bill(b: Books) -> tuple[dict[str, Any], Any]:
     line = {"Amount": 9.99, "DetailType": "AccountBasedExpenseLineDetail", "AccountBasedExpenseLineDetail": detail}
     ours = {"VendorRef": {"value": b.vendor}, "Line": [line], "DocNumber": "R-7", "DueDate": "2030-01-31"}
     spent = made(detailline.AccountBasedExpenseLineDetail, AccountRef=made(Ref, value=b.account))
-    theirs = made(Bill, VendorRef=made(Ref, value=b.vendor), DocNumber="R-7", DueDate="2030-01-31",
-                  Line=[made(detailline.AccountBasedExpenseLine, Amount=9.99, AccountBasedExpenseLineDetail=spent)])  # fmt: skip
+    theirs = made(
+        Bill,
+        VendorRef=made(Ref, value=b.vendor),
+        DocNumber="R-7",
+        DueDate="2030-01-31",
+        Line=[made(detailline.AccountBasedExpenseLine, Amount=9.99, AccountBasedExpenseLineDetail=spent)],
+    )
     return ours, lambda: theirs.save(qb=b.qb)
 
 
@@ -161,10 +209,7 @@ def report(name: str, **asked: str) -> Callable[[Books], tuple[dict[str, Any], A
 CASES: dict[str, Callable[[Books], tuple[dict[str, Any], Any]]] = {
     "quickbooks_create_customer": create_customer,
     "quickbooks_update_customer": update_customer,
-    "quickbooks_get_customer": lambda b: (
-        {"customerId": b.customer.Id},
-        lambda: Customer.get(b.customer.Id, qb=b.qb),
-    ),
+    "quickbooks_get_customer": lambda b: ({"customerId": b.customer.Id}, lambda: Customer.get(b.customer.Id, qb=b.qb)),
     "quickbooks_query": query,
     "quickbooks_query_customers": query,
     "quickbooks_create_invoice": create_invoice,

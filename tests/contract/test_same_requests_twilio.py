@@ -20,8 +20,13 @@ Operation = Callable[[SideBySide, Any], Seen]
 
 @pytest.fixture
 def both() -> Iterator[SideBySide]:
-    settings = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": AUTH_TOKEN, "TWILIO_FROM": NUMBER,
-                "TWILIO_BASE_URL": "{url}", "TWILIO_LOOKUPS_BASE_URL": "{url}"}  # fmt: skip
+    settings = {
+        "TWILIO_ACCOUNT_SID": ACCOUNT,
+        "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+        "TWILIO_FROM": NUMBER,
+        "TWILIO_BASE_URL": "{url}",
+        "TWILIO_LOOKUPS_BASE_URL": "{url}",
+    }
     made = SideBySide(Twilio(), settings)
     yield made
     made.close()
@@ -81,9 +86,7 @@ def place_call(both: SideBySide, sdk: Any) -> Seen:
     ours = both.ours(
         "twilio_place_call", To=TO, Twiml=TWIML, Timeout=20, Record=True, MachineDetection="DetectMessageEnd"
     )
-    sdk.calls.create(
-        to=TO, from_=NUMBER, twiml=TWIML, timeout=20, record=True, machine_detection="DetectMessageEnd"
-    )  # fmt: skip
+    sdk.calls.create(to=TO, from_=NUMBER, twiml=TWIML, timeout=20, record=True, machine_detection="DetectMessageEnd")
     return ours
 
 
@@ -130,10 +133,19 @@ def lookup_number(both: SideBySide, sdk: Any) -> Seen:
 OPERATIONS: dict[str, Operation] = {
     f"twilio_{f.__name__}": f
     for f in (
-        send_message, get_message, list_messages, cancel_message, place_call, list_calls, get_call, end_call,
-        list_recordings, list_numbers, lookup_number,
+        send_message,
+        get_message,
+        list_messages,
+        cancel_message,
+        place_call,
+        list_calls,
+        get_call,
+        end_call,
+        list_recordings,
+        list_numbers,
+        lookup_number,
     )
-}  # fmt: skip
+}
 
 
 def test_every_tool_is_compared() -> None:

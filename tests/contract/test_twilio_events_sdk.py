@@ -43,9 +43,13 @@ def test_a_call_rings_talks_and_ends(served: Served, receiver: Receiver) -> None
     events = ["initiated", "ringing", "answered", "completed"]
     with served.stopped():
         call = sdk(served).calls.create(
-            to=TO, from_=NUMBER, url=f"{receiver.url}/voice?x=1", record=True,
-            status_callback=f"{receiver.url}/status", status_callback_event=events,
-        )  # fmt: skip
+            to=TO,
+            from_=NUMBER,
+            url=f"{receiver.url}/voice?x=1",
+            record=True,
+            status_callback=f"{receiver.url}/status",
+            status_callback_event=events,
+        )
         assert call.sid.startswith("CA")
         assert call.status == "queued"
         served.passes(2)

@@ -70,13 +70,21 @@ async def test_after_a_restart_of_the_server_nobody_counts_as_dead_yet(admin: An
 @pytest.mark.parametrize(
     ("error", "passes"),
     [
-        (asyncpg.ReadOnlySQLTransactionError("a demoted primary"), True), (asyncpg.DiskFullError("x"), True),
-        (asyncpg.PostgresIOError("x"), True), (asyncpg.DeadlockDetectedError("x"), True), (asyncpg.CannotConnectNowError("x"), True),
-        (ConnectionResetError(), True), (asyncpg.InterfaceError("closed"), True), (asyncpg.QueryCanceledError("x"), True),
-        (asyncpg.CharacterNotInRepertoireError("x"), False), (asyncpg.UniqueViolationError("x"), False),
-        (asyncpg.InsufficientPrivilegeError("x"), False), (asyncpg.ProgramLimitExceededError("x"), False),
-        (TypeError("x"), False), (ValueError("x"), False),
+        (asyncpg.ReadOnlySQLTransactionError("a demoted primary"), True),
+        (asyncpg.DiskFullError("x"), True),
+        (asyncpg.PostgresIOError("x"), True),
+        (asyncpg.DeadlockDetectedError("x"), True),
+        (asyncpg.CannotConnectNowError("x"), True),
+        (ConnectionResetError(), True),
+        (asyncpg.InterfaceError("closed"), True),
+        (asyncpg.QueryCanceledError("x"), True),
+        (asyncpg.CharacterNotInRepertoireError("x"), False),
+        (asyncpg.UniqueViolationError("x"), False),
+        (asyncpg.InsufficientPrivilegeError("x"), False),
+        (asyncpg.ProgramLimitExceededError("x"), False),
+        (TypeError("x"), False),
+        (ValueError("x"), False),
     ],
-)  # fmt: skip
+)
 def test_what_passes_and_what_would_fail_again(error: Exception, passes: bool) -> None:
     assert passing(error) is passes

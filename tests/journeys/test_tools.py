@@ -61,10 +61,18 @@ class Shop:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self.document = {
-            "openapi": "3.1.0", "info": {"title": "Shop", "version": "1"}, "servers": [{"url": "/v1"}],
-            "paths": {"/orders/{id}": {"get": {"operationId": "order", "parameters": [
-                {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]}}},
-        }  # fmt: skip
+            "openapi": "3.1.0",
+            "info": {"title": "Shop", "version": "1"},
+            "servers": [{"url": "/v1"}],
+            "paths": {
+                "/orders/{id}": {
+                    "get": {
+                        "operationId": "order",
+                        "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}],
+                    }
+                }
+            },
+        }
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:
@@ -228,12 +236,16 @@ def test_a_redirect_is_looked_at_like_the_first_address(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [
-        (["/no/such/file", "--name", "x"], "SOURCE"), ([NORTHWIND, "--name", "Not A Name"], "--name"),
-        ([NORTHWIND, "--name", "x", "--grant", "nobody"], "--grant"), ([NORTHWIND, "--name", "x", "--effect", "listJobs"], "--effect"),
-        ([NORTHWIND, "--name", "x", "--effect", "listJobs=maybe"], "--effect"), ([NORTHWIND, "--name", "x", "--overlay", "/no/file"], "--overlay"),
-        ([NORTHWIND, "--name", "hubspot"], "--name"), ([NORTHWIND, "--name", "x", "--base-url", "ftp://x"], "--base-url"),
+        (["/no/such/file", "--name", "x"], "SOURCE"),
+        ([NORTHWIND, "--name", "Not A Name"], "--name"),
+        ([NORTHWIND, "--name", "x", "--grant", "nobody"], "--grant"),
+        ([NORTHWIND, "--name", "x", "--effect", "listJobs"], "--effect"),
+        ([NORTHWIND, "--name", "x", "--effect", "listJobs=maybe"], "--effect"),
+        ([NORTHWIND, "--name", "x", "--overlay", "/no/file"], "--overlay"),
+        ([NORTHWIND, "--name", "hubspot"], "--name"),
+        ([NORTHWIND, "--name", "x", "--base-url", "ftp://x"], "--base-url"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_an_import_is_named(deployment: Deployment, arguments: list[str], field: str) -> None:
     done = deployment("tools", "import", *arguments, "--dry-run", "--json")
     assert done.code == 2
@@ -241,10 +253,16 @@ def test_what_is_wrong_with_an_import_is_named(deployment: Deployment, arguments
 
 
 def test_an_overlay_corrects_an_import(deployment: Deployment, tmp_path: Path) -> None:
-    overlay = {"overlay": "1.0.0", "actions": [
-        {"target": "$.paths['/jobs'].get", "update": {"x-viox": {"tool": "corrected_jobs", "projection": ["data.*.id"], "probe": {"per_page": 1}}}},
-        {"target": "$.paths['/vehicles']", "remove": True},
-    ]}  # fmt: skip
+    overlay = {
+        "overlay": "1.0.0",
+        "actions": [
+            {
+                "target": "$.paths['/jobs'].get",
+                "update": {"x-viox": {"tool": "corrected_jobs", "projection": ["data.*.id"], "probe": {"per_page": 1}}},
+            },
+            {"target": "$.paths['/vehicles']", "remove": True},
+        ],
+    }
     file = tmp_path / "overlay.yaml"
     file.write_text(yaml.safe_dump(overlay))
     done = deployment(
@@ -270,10 +288,12 @@ def test_an_overlay_corrects_an_import(deployment: Deployment, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["hubspot_create_deal", "{}"], "tool.not_harmless"), (["no_tool"], "tool.not_found"), (["hubspot_list_owners", "{oops"], "option.invalid"),
+        (["hubspot_create_deal", "{}"], "tool.not_harmless"),
+        (["no_tool"], "tool.not_found"),
+        (["hubspot_list_owners", "{oops"], "option.invalid"),
         (["hubspot_get_contact", "{}"], "tool.invalid_arguments"),
     ],
-)  # fmt: skip
+)
 def test_only_what_reads_can_be_tried(deployment: Deployment, arguments: list[str], code: str) -> None:
     done = deployment("tools", "try", *arguments, "--json")
     assert (done.code, done.json()["error"]["code"]) == (2, code)

@@ -12,10 +12,20 @@ from sandbox.credentials import EMULATED, GATEWAY, for_gateway, inherited
 
 PORTS = dict.fromkeys((*EMULATED, "smtp"), 1)
 OPERATORS = {
-    "PATH": "/bin", "VIOX_LOG_LEVEL": "DEBUG", "OPENAI_API_KEY": "models", "STRIPE_API_KEY": "stripe", "WEATHER_KEY": "weather",
-    "WEATHER_KEY_FILE": "/weather", "VIOX_SECRET_KEY": "seal", "VIOX_SECRET_KEY_FILE": "/seal", "VIOX_QUERY_DSN": "ask",
-    "VIOX_OPERATOR_TOKEN": "operator", "VIOX_OPERATOR_TOKEN_FILE": "/operator", "VIOX_SECRETS_DIR": "/secrets", "PGSSLMODE": "require",
-}  # fmt: skip
+    "PATH": "/bin",
+    "VIOX_LOG_LEVEL": "DEBUG",
+    "OPENAI_API_KEY": "models",
+    "STRIPE_API_KEY": "stripe",
+    "WEATHER_KEY": "weather",
+    "WEATHER_KEY_FILE": "/weather",
+    "VIOX_SECRET_KEY": "seal",
+    "VIOX_SECRET_KEY_FILE": "/seal",
+    "VIOX_QUERY_DSN": "ask",
+    "VIOX_OPERATOR_TOKEN": "operator",
+    "VIOX_OPERATOR_TOKEN_FILE": "/operator",
+    "VIOX_SECRETS_DIR": "/secrets",
+    "PGSSLMODE": "require",
+}
 
 
 @pytest.mark.parametrize("service", ["closer", "chief-of-staff", "vendors"])
@@ -41,6 +51,8 @@ def test_a_stack_makes_its_operators_token_once_unless_there_is_one(tmp_path: Pa
 
 def test_the_emulated_vendors_are_named_as_the_gateway_knows_them(tmp_path: Path) -> None:
     assert {name for name in for_gateway(PORTS, {}, tmp_path) if name.startswith("VIOX_")} == {
-        "VIOX_ALLOW_LOOPBACK", "VIOX_SECRET_KEY", "VIOX_OPERATOR_TOKEN"
-    }  # fmt: skip
+        "VIOX_ALLOW_LOOPBACK",
+        "VIOX_SECRET_KEY",
+        "VIOX_OPERATOR_TOKEN",
+    }
     assert credentials.for_agents({}) == {"VIOX_MODELS": "offline"}

@@ -12,9 +12,15 @@ from shared.bus.envelope import Message, parse_json, parse_record
 from shared.errors import BadInput
 
 MESSAGE = Message(
-    "e-1", "/shop", "viox.lead.created", {"email": "a@b.co", "note": "café ☕"}, datetime(2026, 1, 2, tzinfo=UTC),
-    subject="a@b.co", conversation_id="lead:a@b.co", extensions={"tenant": "x"},
-)  # fmt: skip
+    "e-1",
+    "/shop",
+    "viox.lead.created",
+    {"email": "a@b.co", "note": "café ☕"},
+    datetime(2026, 1, 2, tzinfo=UTC),
+    subject="a@b.co",
+    conversation_id="lead:a@b.co",
+    extensions={"tenant": "x"},
+)
 
 
 @pytest.mark.parametrize("structured", [True, False])
@@ -45,8 +51,7 @@ def test_missing_attribute_is_named_in_both_modes(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "field"),
-    [(b"{", "value"), (b"[]", "value"), (b"", "value"), (b"\xff\xfe", "value")],
+    ("value", "field"), [(b"{", "value"), (b"[]", "value"), (b"", "value"), (b"\xff\xfe", "value")]
 )
 def test_what_is_not_a_json_object_is_refused(value: bytes, field: str) -> None:
     with pytest.raises(BadInput) as error:

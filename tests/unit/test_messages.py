@@ -15,8 +15,14 @@ UNKNOWN = {"kind": "unknown", "id": "r.1.1"}
 
 
 def id_of(event: str, *, steps: int = 3, waiting_for: Any = (), status: str = "running") -> str:
-    run = {"run_id": "r", "agent": "closer", "conversation_id": "c", "status": status, "steps": steps,
-           "waiting_for": list(waiting_for)}  # fmt: skip
+    run = {
+        "run_id": "r",
+        "agent": "closer",
+        "conversation_id": "c",
+        "status": status,
+        "steps": steps,
+        "waiting_for": list(waiting_for),
+    }
     return run_changed(event, run, NOW).id
 
 

@@ -10,9 +10,17 @@ from shared.models.retry import error_of_status, retry_after, with_retries
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [(None, None), ("Wed, 25 Nov 2026 08:00:00 GMT", None), ("2.5", 2.5), ("-3", 0.0), ("nan", None), ("inf", None),
-     ("1e999", None), ("1e9", 300.0)],
-)  # fmt: skip
+    [
+        (None, None),
+        ("Wed, 25 Nov 2026 08:00:00 GMT", None),
+        ("2.5", 2.5),
+        ("-3", 0.0),
+        ("nan", None),
+        ("inf", None),
+        ("1e999", None),
+        ("1e9", 300.0),
+    ],
+)
 def test_a_retry_after_header_is_taken_within_bounds(header: str | None, seconds: float | None) -> None:
     assert error_of_status("p", 429, "slow_down", "", retry_after(header)).retry_after == seconds
 

@@ -12,9 +12,17 @@ from tests.chaos.verdict import Found, problems
 
 STEPS = [(1, "trigger"), (2, "model"), (3, "results"), (4, "model"), (5, "outcome")]
 FINE = Found(
-    runs=[{"run_id": "r", "status": "finished", "waiting_for": []}], calls=[], emitted=set(), steps={"r": STEPS},
-    intents=set(), outcomes=set(), incidents=0, effects=Counter(), inbox_pending=0, dead_letters=0,
-)  # fmt: skip
+    runs=[{"run_id": "r", "status": "finished", "waiting_for": []}],
+    calls=[],
+    emitted=set(),
+    steps={"r": STEPS},
+    intents=set(),
+    outcomes=set(),
+    incidents=0,
+    effects=Counter(),
+    inbox_pending=0,
+    dead_letters=0,
+)
 
 
 def test_what_went_well_is_no_problem() -> None:

@@ -86,10 +86,15 @@ class Records:
         limit = min(int(given.get("limit") or 50), MAX_ROWS)
         try:
             connection = await asyncpg.connect(
-                self._secrets.get("VIOX_QUERY_DSN"), timeout=5, command_timeout=QUERY_SECONDS + 1,
-                server_settings={"application_name": "viox question", "statement_timeout": str(int(QUERY_SECONDS * 1000)),
-                                 "search_path": "business"},
-            )  # fmt: skip
+                self._secrets.get("VIOX_QUERY_DSN"),
+                timeout=5,
+                command_timeout=QUERY_SECONDS + 1,
+                server_settings={
+                    "application_name": "viox question",
+                    "statement_timeout": str(int(QUERY_SECONDS * 1000)),
+                    "search_path": "business",
+                },
+            )
         except (OSError, asyncpg.PostgresError, TimeoutError) as error:
             raise NotSent("postgres.not_connected", f"{error}.", field="VIOX_QUERY_DSN") from error
         meter = _Meter(connection)

@@ -100,17 +100,26 @@ class Mailer:
         if mode not in MODES:
             raise _final(BadInput("settings.invalid", f"{mode!r} is none of {', '.join(MODES)}.", field="SMTP_TLS"))
         client = aiosmtplib.SMTP(
-            hostname=host, timeout=seconds, use_tls=mode == "implicit", start_tls=mode == "starttls",
+            hostname=host,
+            timeout=seconds,
+            use_tls=mode == "implicit",
+            start_tls=mode == "starttls",
             sock=await self._socket(host, _port(secrets)),
-        )  # fmt: skip
+        )
         try:
             await client.connect()
             if user := secrets.or_none("SMTP_USERNAME"):
                 await client.login(user, secrets.get("SMTP_PASSWORD"))
         except aiosmtplib.SMTPAuthenticationError as error:
             client.close()
-            raise _final(BadInput("credential.refused", f"{host} refuses the login: {error.code} {_said(error.message)}.",
-                                  field="SMTP_USERNAME", remedy="Check SMTP_USERNAME and SMTP_PASSWORD.")) from error  # fmt: skip
+            raise _final(
+                BadInput(
+                    "credential.refused",
+                    f"{host} refuses the login: {error.code} {_said(error.message)}.",
+                    field="SMTP_USERNAME",
+                    remedy="Check SMTP_USERNAME and SMTP_PASSWORD.",
+                )
+            ) from error
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             client.close()
             raise NotSent("smtp.not_connected", f"{host}: {_said(str(error))}.") from error

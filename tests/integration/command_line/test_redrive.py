@@ -17,8 +17,12 @@ async def letter(admin: Any, topic: str = "viox.tasks.closer", value: bytes = b"
     found = uuid4()
     await admin.execute(
         """insert into dead_letters (dead_letter_id, service, topic, value, headers, source, message_id, code, error, attempts)
-           values ($1, 'closer', $2, $3, '[]', '/t', $4, 'x', 'x', 1)""", found, topic, value, str(found),
-    )  # fmt: skip
+           values ($1, 'closer', $2, $3, '[]', '/t', $4, 'x', 'x', 1)""",
+        found,
+        topic,
+        value,
+        str(found),
+    )
     return found
 
 
@@ -32,8 +36,9 @@ async def test_all_letters_that_may_be_are_sent_again_and_the_others_named(
     told = json.loads(capsys.readouterr().out)
     assert told["redriven"] == [str(first), str(last)]
     assert [(one["dead_letter_id"], one["code"]) for one in told["refused"]] == [
-        (str(refused[0]), "dead_letter.result"), (str(refused[1]), "dead_letter.too_large")
-    ]  # fmt: skip
+        (str(refused[0]), "dead_letter.result"),
+        (str(refused[1]), "dead_letter.too_large"),
+    ]
     assert await admin.fetchval("select count(*) from outbox") == 2
     assert await intervention.redrive(None, everything=True, as_json=False) == output.ERROR
     assert f"not {refused[0]}: " in capsys.readouterr().out

@@ -14,9 +14,11 @@ from viox import ingress, output, store
 
 RUN = run_id("closer", "/t", "1")
 SHOP = {
-    "openapi": "3.1.0", "info": {"title": "Shop", "version": "1"}, "servers": [{"url": "https://shop.example"}],
+    "openapi": "3.1.0",
+    "info": {"title": "Shop", "version": "1"},
+    "servers": [{"url": "https://shop.example"}],
     "paths": {"/orders": {"get": {"operationId": "list"}, "post": {"operationId": "make"}}},
-}  # fmt: skip
+}
 LOOK = {
     "tool": "shop_list",
     "arguments": {},
@@ -33,8 +35,11 @@ SETTLED = {
 
 async def running(admin: Any, *tools: str) -> None:
     """A run with an unknown call of each tool; the tools of the shop are there, one of them with a look-up."""
-    await admin.execute("""insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)
-                           values ($1, 'closer', $1, 'c', 'running', '/t', '1', 'x')""", RUN)  # fmt: skip
+    await admin.execute(
+        """insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)
+                           values ($1, 'closer', $1, 'c', 'running', '/t', '1', 'x')""",
+        RUN,
+    )
     made = import_document(SHOP, "https://shop.example", Wish("shop", overlay=SETTLED))
     await admin.execute(
         "insert into documents (name, content, tools, imported_by) values ('shop', $1, 2, 'x')",
@@ -43,8 +48,12 @@ async def running(admin: Any, *tools: str) -> None:
     for index, tool in enumerate(tools):
         await admin.execute(
             """insert into tool_calls (call_id, run_id, step, idx, agent, conversation_id, tool, state, arguments, arguments_sha256)
-               values ($1, $2, 1, $3, 'closer', 'c', $4, 'unknown', '{}', '')""", call_id(RUN, 1, index), RUN, index, tool,
-        )  # fmt: skip
+               values ($1, $2, 1, $3, 'closer', 'c', $4, 'unknown', '{}', '')""",
+            call_id(RUN, 1, index),
+            RUN,
+            index,
+            tool,
+        )
 
 
 async def waited(pool: Pool, timeout: float = 30) -> int:

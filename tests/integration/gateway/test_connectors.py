@@ -43,9 +43,16 @@ async def mail() -> AsyncIterator[Mail]:
 
 def settings(mail: Mail, **more: str) -> Secrets:
     return Secrets(
-        {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(mail.smtp_port), "SMTP_TLS": "none", "SMTP_USERNAME": USER,
-         "SMTP_PASSWORD": PASSWORD, "SMTP_FROM": "The Office <office@viox.example>"} | more
-    )  # fmt: skip
+        {
+            "SMTP_HOST": "127.0.0.1",
+            "SMTP_PORT": str(mail.smtp_port),
+            "SMTP_TLS": "none",
+            "SMTP_USERNAME": USER,
+            "SMTP_PASSWORD": PASSWORD,
+            "SMTP_FROM": "The Office <office@viox.example>",
+        }
+        | more
+    )
 
 
 async def send(
@@ -81,11 +88,17 @@ async def test_a_mail_arrives_as_it_was_written(mail: Mail) -> None:
 @pytest.mark.parametrize(
     ("kind", "more", "state", "sent"),
     [
-        ("550", {}, "failed", 0), ("451", {}, "requested", 0), ("421", {}, "requested", 0), ("550", {"method": "MAIL"}, "failed", 0),
-        ("451", {"method": "DATA"}, "requested", 0), ("550", {"method": "DATA"}, "failed", 0),
-        ("cut_before", {}, "unknown", 0), ("cut_after", {}, "unknown", 1), ("slow", {}, "unknown", 1),
+        ("550", {}, "failed", 0),
+        ("451", {}, "requested", 0),
+        ("421", {}, "requested", 0),
+        ("550", {"method": "MAIL"}, "failed", 0),
+        ("451", {"method": "DATA"}, "requested", 0),
+        ("550", {"method": "DATA"}, "failed", 0),
+        ("cut_before", {}, "unknown", 0),
+        ("cut_after", {}, "unknown", 1),
+        ("slow", {}, "unknown", 1),
     ],
-)  # fmt: skip
+)
 async def test_what_went_wrong_is_told_as_it_was(
     mail: Mail, kind: str, more: dict[str, Any], state: str, sent: int
 ) -> None:
@@ -260,13 +273,26 @@ async def test_questions_are_answered_with_limits_and_parameters(desk: Desk) -> 
 @pytest.mark.parametrize(
     "sql",
     [
-        "delete from records", "insert into records values ('x')", "select 1; delete from public.records", "select * from public.oauth_tokens",
-        "select * from public.ledger_entries", "set role viox_gateway", "select set_config('role', 'viox_gateway', false)",
-        "with gone as (delete from public.records returning 1) select * from gone", "create table t (a int)", "copy records to '/tmp/x'",
-        "select pg_read_file('/etc/passwd')", "select lo_create(0)", "drop view business.records", "selec 1", "select $1::int",
-        "select query_to_xml('select * from public.oauth_tokens', true, true, '')", "commit", "select pg_sleep(60)",
+        "delete from records",
+        "insert into records values ('x')",
+        "select 1; delete from public.records",
+        "select * from public.oauth_tokens",
+        "select * from public.ledger_entries",
+        "set role viox_gateway",
+        "select set_config('role', 'viox_gateway', false)",
+        "with gone as (delete from public.records returning 1) select * from gone",
+        "create table t (a int)",
+        "copy records to '/tmp/x'",
+        "select pg_read_file('/etc/passwd')",
+        "select lo_create(0)",
+        "drop view business.records",
+        "selec 1",
+        "select $1::int",
+        "select query_to_xml('select * from public.oauth_tokens', true, true, '')",
+        "commit",
+        "select pg_sleep(60)",
     ],
-)  # fmt: skip
+)
 async def test_a_question_can_do_nothing_else(desk: Desk, admin: Any, sql: str) -> None:
     await desk("records_write", entity="order:1", data={"total": 1})
     told = await desk("records_query", sql=sql)

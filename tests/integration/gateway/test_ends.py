@@ -302,12 +302,15 @@ async def test_two_replicas_do_not_give_one_effect_to_two_calls(world: World) ->
         "insert into tool_calls (call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state, arguments,"
         " arguments_sha256, attempt, unknown_since, not_before) select $1, run_id, 2, idx, agent, thread_id, conversation_id, tool,"
         " vendor, effect, state, arguments, 'other', attempt, unknown_since, now() from tool_calls where call_id = $2",
-        call_id(RUN, 2, 0), twin["call_id"],
-    )  # fmt: skip
+        call_id(RUN, 2, 0),
+        twin["call_id"],
+    )
     await world.admin.execute(
         "insert into ledger_entries (call_id, attempt, phase, at) select $1, 1, 'intent', at from ledger_entries"
-        " where call_id = $2 and phase = 'intent'", call_id(RUN, 2, 0), CALL,
-    )  # fmt: skip
+        " where call_id = $2 and phase = 'intent'",
+        call_id(RUN, 2, 0),
+        CALL,
+    )
     rows = {row.call_id: row for row in await one.store.claim_unknown(5, 1.0, [])}
     assert len(rows) == 2
     await asyncio.gather(*(g.settler._look(row) for g, row in zip((one, two), rows.values(), strict=True)))

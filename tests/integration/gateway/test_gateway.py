@@ -347,8 +347,12 @@ async def test_agents_cannot_act_as_each_other_or_as_the_gateway(postgres: Postg
     connection = await asyncpg.connect(postgres.dsn("viox_voice"))
     outbox = "insert into outbox (outbox_id, owner, topic, key, value, headers, source, message_id) values (gen_random_uuid(), $1, $2, '', '', '[]', '', '')"
     try:
-        for owner, topic in (("gateway", "viox.tool-calls.closer"), ("voice", "viox.tool-calls.closer"),
-                             ("voice", "viox.tool-results.closer"), ("closer", "viox.runs")):  # fmt: skip
+        for owner, topic in (
+            ("gateway", "viox.tool-calls.closer"),
+            ("voice", "viox.tool-calls.closer"),
+            ("voice", "viox.tool-results.closer"),
+            ("closer", "viox.runs"),
+        ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute(outbox, owner, topic)
         await connection.execute(outbox, "voice", "viox.tool-calls.voice")
@@ -359,8 +363,9 @@ async def test_agents_cannot_act_as_each_other_or_as_the_gateway(postgres: Postg
             )
         await admin.execute(
             "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)"
-            " values ($1, 'closer', $1, 'c', 'running', '/t', '1', 'x')", RUN,
-        )  # fmt: skip
+            " values ($1, 'closer', $1, 'c', 'running', '/t', '1', 'x')",
+            RUN,
+        )
         assert await connection.execute("update runs set status = 'finished'") == "UPDATE 0"
     finally:
         await connection.close()

@@ -70,8 +70,11 @@ class Bank(World):
         return [effect for effect in self.stripe.effects if effect["operation"] == "refunds.create"]
 
     async def attempts(self, phase: str = "intent") -> list[Any]:
-        return list(await self.admin.fetch(
-            "select * from ledger_entries where call_id = $1 and phase = $2 order by attempt", KEY, phase))  # fmt: skip
+        return list(
+            await self.admin.fetch(
+                "select * from ledger_entries where call_id = $1 and phase = $2 order by attempt", KEY, phase
+            )
+        )
 
     def all_the_same(self, times: int) -> None:
         """The vendor was asked so often, each time with the same key and bytes."""

@@ -109,7 +109,9 @@ KEYED: dict[str, Callable[[dict[str, str]], dict[str, Any]]] = {
     "quickbooks_update_customer": lambda b: {"Id": b["customer"], "SyncToken": "0", "CompanyName": "Ana & Co"},
     "quickbooks_create_invoice": lambda b: {
         "CustomerRef": {"value": b["customer"]},
-        "Line": [{"Amount": 9.5, "DetailType": "SalesItemLineDetail", "SalesItemLineDetail": {"ItemRef": {"value": "1"}}}],
+        "Line": [
+            {"Amount": 9.5, "DetailType": "SalesItemLineDetail", "SalesItemLineDetail": {"ItemRef": {"value": "1"}}}
+        ],
     },
     "quickbooks_update_invoice": lambda b: {"Id": b["invoice"], "SyncToken": "0", "DueDate": "2031-01-31"},
     "quickbooks_void_invoice": lambda b: {"Id": b["invoice"], "SyncToken": "0"},
@@ -117,10 +119,15 @@ KEYED: dict[str, Callable[[dict[str, str]], dict[str, Any]]] = {
     "quickbooks_create_payment": lambda b: {"CustomerRef": {"value": b["customer"]}, "TotalAmt": 30.1},
     "quickbooks_create_bill": lambda b: {
         "VendorRef": {"value": b["vendor"]},
-        "Line": [{"Amount": 5, "DetailType": "AccountBasedExpenseLineDetail",
-                  "AccountBasedExpenseLineDetail": {"AccountRef": {"value": b["account"]}}}],
+        "Line": [
+            {
+                "Amount": 5,
+                "DetailType": "AccountBasedExpenseLineDetail",
+                "AccountBasedExpenseLineDetail": {"AccountRef": {"value": b["account"]}},
+            }
+        ],
     },
-}  # fmt: skip
+}
 
 
 def test_every_keyed_effect_of_quickbooks_is_here() -> None:

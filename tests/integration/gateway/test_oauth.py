@@ -226,9 +226,12 @@ async def test_a_token_endpoint_is_never_asked_without_a_client(world: World) ->
 
 async def test_a_public_app_of_hubspot_proves_itself_in_the_form(world: World) -> None:
     del world.secrets["HUBSPOT_ACCESS_TOKEN"]
-    world.secrets |= {"HUBSPOT_CLIENT_ID": hubspot.CLIENT_ID, "HUBSPOT_CLIENT_SECRET": hubspot.CLIENT_SECRET,
-                      "HUBSPOT_REFRESH_TOKEN": hubspot.REFRESH_TOKEN,
-                      "HUBSPOT_TOKEN_URL": world.secrets["HUBSPOT_BASE_URL"] + "/oauth/v1/token"}  # fmt: skip
+    world.secrets |= {
+        "HUBSPOT_CLIENT_ID": hubspot.CLIENT_ID,
+        "HUBSPOT_CLIENT_SECRET": hubspot.CLIENT_SECRET,
+        "HUBSPOT_REFRESH_TOKEN": hubspot.REFRESH_TOKEN,
+        "HUBSPOT_TOKEN_URL": world.secrets["HUBSPOT_BASE_URL"] + "/oauth/v1/token",
+    }
     gateway = await world.gateway()
     for step in (1, 2):
         await gateway.intake.accept([wants("hubspot_list_owners", {}, step=step)])

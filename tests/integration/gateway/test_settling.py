@@ -46,9 +46,14 @@ class Office(World):
             runner, port = await start(emulator, 0)
             self._runners.append(runner)
             self.secrets[f"{name}_BASE_URL"] = f"http://127.0.0.1:{port}{path}"
-        self.secrets |= {"ELEVENLABS_API_KEY": elevenlabs.API_KEY, "ELEVENLABS_AGENT_ID": elevenlabs.AGENT_ID,
-                         "ELEVENLABS_PHONE_NUMBER_ID": elevenlabs.PHONE_NUMBER_ID, "MAKE_API_KEY": make.API_KEY,
-                         "MAKE_ORGANIZATION_ID": str(make.ORGANIZATION_ID), "N8N_API_KEY": n8n.API_KEY}  # fmt: skip
+        self.secrets |= {
+            "ELEVENLABS_API_KEY": elevenlabs.API_KEY,
+            "ELEVENLABS_AGENT_ID": elevenlabs.AGENT_ID,
+            "ELEVENLABS_PHONE_NUMBER_ID": elevenlabs.PHONE_NUMBER_ID,
+            "MAKE_API_KEY": make.API_KEY,
+            "MAKE_ORGANIZATION_ID": str(make.ORGANIZATION_ID),
+            "N8N_API_KEY": n8n.API_KEY,
+        }
 
     async def ask(self, vendor: str, path: str, **body: Any) -> Any:
         """Have something there before the call, asked for by another way than the gateway."""
@@ -74,8 +79,9 @@ async def office(gateway_pool: Pool, admin: Any, postgres: Postgres, monkeypatch
     await made.open()
     await admin.execute(
         "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)"
-        " values ($1, 'closer', $1, 'c', 'running', '/t', '1', 'viox.task.requested')", RUN,
-    )  # fmt: skip
+        " values ($1, 'closer', $1, 'c', 'running', '/t', '1', 'viox.task.requested')",
+        RUN,
+    )
     yield made
     await made.close()
 

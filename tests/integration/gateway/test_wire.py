@@ -116,9 +116,12 @@ async def post(
 ) -> httpx2.Response:
     body = b'{"a":1}'
     request = httpx2.Request(
-        method, url, headers=[("Host", "h"), ("X-Own", "Kept"), ("Content-Length", str(len(body)))],
-        stream=httpx2.ByteStream(body), extensions={"timeout": {"connect": connect, "read": timeout}, "viox.gate": gate},
-    )  # fmt: skip
+        method,
+        url,
+        headers=[("Host", "h"), ("X-Own", "Kept"), ("Content-Length", str(len(body)))],
+        stream=httpx2.ByteStream(body),
+        extensions={"timeout": {"connect": connect, "read": timeout}, "viox.gate": gate},
+    )
     return await wire.handle_async_request(request)
 
 

@@ -64,9 +64,14 @@ class Gateway:
     """One replica of the gateway without Kafka around it."""
 
     def __init__(
-        self, pool: Pool, dsn: str, secrets: dict[str, str], timeout: float = 60, lag_seconds: float = 0.2,
+        self,
+        pool: Pool,
+        dsn: str,
+        secrets: dict[str, str],
+        timeout: float = 60,
+        lag_seconds: float = 0.2,
         per_vendor: int = 16,
-    ) -> None:  # fmt: skip
+    ) -> None:
         loaded = catalogue.load()
         tools = [
             replace(
@@ -141,15 +146,20 @@ class World:
             self._runners.append(runner)
             ports.append(port)
         self.secrets = {
-            "HUBSPOT_BASE_URL": f"http://127.0.0.1:{ports[0]}", "HUBSPOT_ACCESS_TOKEN": TOKEN,
-            "TWILIO_BASE_URL": f"http://127.0.0.1:{ports[1]}", "TWILIO_ACCOUNT_SID": ACCOUNT,
-            "TWILIO_AUTH_TOKEN": AUTH_TOKEN, "TWILIO_FROM": NUMBER,
-            "QUICKBOOKS_BASE_URL": f"http://127.0.0.1:{ports[2]}", "QUICKBOOKS_REALM_ID": quickbooks.REALM_ID,
-            "QUICKBOOKS_CLIENT_ID": quickbooks.CLIENT_ID, "QUICKBOOKS_CLIENT_SECRET": quickbooks.CLIENT_SECRET,
+            "HUBSPOT_BASE_URL": f"http://127.0.0.1:{ports[0]}",
+            "HUBSPOT_ACCESS_TOKEN": TOKEN,
+            "TWILIO_BASE_URL": f"http://127.0.0.1:{ports[1]}",
+            "TWILIO_ACCOUNT_SID": ACCOUNT,
+            "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+            "TWILIO_FROM": NUMBER,
+            "QUICKBOOKS_BASE_URL": f"http://127.0.0.1:{ports[2]}",
+            "QUICKBOOKS_REALM_ID": quickbooks.REALM_ID,
+            "QUICKBOOKS_CLIENT_ID": quickbooks.CLIENT_ID,
+            "QUICKBOOKS_CLIENT_SECRET": quickbooks.CLIENT_SECRET,
             "QUICKBOOKS_REFRESH_TOKEN": quickbooks.REFRESH_TOKEN,
             "QUICKBOOKS_TOKEN_URL": f"http://127.0.0.1:{ports[2]}/oauth2/v1/tokens/bearer",
             "VIOX_SECRET_KEY": Fernet.generate_key().decode(),
-        }  # fmt: skip
+        }
 
     @web.middleware
     async def _keep(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -198,8 +208,9 @@ class World:
         return await self.admin.fetchrow(
             "update tool_calls set unknown_since = now() - $2::interval, lease_until = now() - $2::interval,"
             " not_before = null where call_id = $1 and state = 'unknown' returning *",
-            call_id(RUN, step, 0), ago,
-        )  # fmt: skip
+            call_id(RUN, step, 0),
+            ago,
+        )
 
     def fault(self, emulator: Any, kind: str, **more: Any) -> None:
         emulator.faults.append(Fault(kind, **more))
@@ -218,8 +229,9 @@ async def opened(made: W) -> AsyncIterator[W]:
     await made.admin.execute(
         "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)"
         " values ($1, 'closer', $2, 'c', 'running', '/t', '1', 'viox.task.requested')",
-        RUN, thread_id("closer", "c"),
-    )  # fmt: skip
+        RUN,
+        thread_id("closer", "c"),
+    )
     yield made
     await made.close()
 

@@ -12,16 +12,7 @@ import pytest
 from shared.ids import run_id, thread_id
 from shared.models.port import ModelError
 from shared.store.pool import Pool
-from tests.integration.runtime.world import (
-    DONE,
-    LIMITS,
-    RUN,
-    ask,
-    calls,
-    keep_trying,
-    result,
-    statuses,
-)
+from tests.integration.runtime.world import DONE, LIMITS, RUN, ask, calls, keep_trying, result, statuses
 from viox import store
 
 

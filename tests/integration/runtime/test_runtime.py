@@ -16,14 +16,7 @@ from shared.bus.messages import GATEWAY_SOURCE
 from shared.ids import run_id, thread_id
 from shared.models.port import AssistantMessage
 from shared.store.pool import Pool
-from tests.integration.runtime.world import (
-    DONE,
-    RUN,
-    ask,
-    calls,
-    record,
-    result,
-)
+from tests.integration.runtime.world import DONE, RUN, ask, calls, record, result
 
 
 @pytest.mark.rule(1)
@@ -161,8 +154,9 @@ async def test_outgoing_messages_live_until_the_receiver_has_them(agents: Any, a
     await admin.execute(
         "insert into tool_calls (call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, state, arguments,"
         " arguments_sha256) values ($1, $2, 1, 0, 'closer', $2, 'c', 'a', 'requested', '{}', '')",
-        f"{RUN}.1.0", RUN,
-    )  # fmt: skip
+        f"{RUN}.1.0",
+        RUN,
+    )
     await agent.outbox.sweep()
     assert await admin.fetchval("select count(*) from outbox where topic = $1", topics.tool_calls("closer")) == 0
 

@@ -60,9 +60,21 @@ def test_a_wish_to_stop_is_a_wish_to_stop(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Please don't call me anymore", "Please don’t call me", "I broke my leg", "Look, this is spam", "Not interested", "dont call me",
-     "I am uninterested", "Unsure", "No. Sure not.", "stop, ok?", "", "..."],
-)  # fmt: skip
+    [
+        "Please don't call me anymore",
+        "Please don’t call me",
+        "I broke my leg",
+        "Look, this is spam",
+        "Not interested",
+        "dont call me",
+        "I am uninterested",
+        "Unsure",
+        "No. Sure not.",
+        "stop, ok?",
+        "",
+        "...",
+    ],
+)
 def test_what_is_no_plain_yes_is_not_called_one(text: str) -> None:
     assert closer.reply_facts(text)["positive"] is False
 
@@ -80,8 +92,12 @@ def test_a_word_that_begins_or_ends_so_is_no_wish_to_stop(text: str) -> None:
 
 
 def test_a_clients_blueprint_links_what_belongs_together() -> None:
-    client = {"name": "Acme", "airtable_workspace_id": "wsp", "contacts": [{"name": "Z", "email": "z@a.co"}],
-              "packages": [{"name": "Setup", "amount_cents": 100_000}]}  # fmt: skip
+    client = {
+        "name": "Acme",
+        "airtable_workspace_id": "wsp",
+        "contacts": [{"name": "Z", "email": "z@a.co"}],
+        "packages": [{"name": "Setup", "amount_cents": 100_000}],
+    }
     plan = operator.blueprint(client)
     calls = (
         1
@@ -98,13 +114,21 @@ def test_a_clients_blueprint_links_what_belongs_together() -> None:
 
 
 def test_nothing_of_a_large_client_is_dropped() -> None:
-    client = {"name": "Acme", "airtable_workspace_id": "w",
-              "contacts": [{"name": f"C{n}", "email": f"c{n}@a.co"} for n in range(11)],
-              "packages": [{"name": f"P{n}", "amount_cents": n} for n in range(25)]}  # fmt: skip
+    client = {
+        "name": "Acme",
+        "airtable_workspace_id": "w",
+        "contacts": [{"name": f"C{n}", "email": f"c{n}@a.co"} for n in range(11)],
+        "packages": [{"name": f"P{n}", "amount_cents": n} for n in range(25)],
+    }
     rows = operator.records(client)
     assert {table: len(found) for table, found in rows.items()} == {
-        "Clients": 1, "Contacts": 11, "Projects": 25, "Tasks": 25, "Invoices": 25, "Meetings": 1
-    }  # fmt: skip
+        "Clients": 1,
+        "Contacts": 11,
+        "Projects": 25,
+        "Tasks": 25,
+        "Invoices": 25,
+        "Meetings": 1,
+    }
     assert [len(batch) for batch in operator.batches(rows["Projects"])] == [10, 10, 5]
     assert [row for batch in operator.batches(rows["Contacts"]) for row in batch] == rows["Contacts"]
     assert len(operator.batches(rows["Contacts"][:10])) == 1
@@ -115,9 +139,14 @@ WHOLE = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF"
 
 @pytest.mark.parametrize(
     ("amount", "currency", "written"),
-    [*((5_000, code, f"5,000 {code}") for code in WHOLE.split()), (500, "ugx", "5.00 UGX"), (500, "isk", "5.00 ISK"),
-     (5_120, "kwd", "5.120 KWD"), (-50, "eur", "-0.50 EUR")],
-)  # fmt: skip
+    [
+        *((5_000, code, f"5,000 {code}") for code in WHOLE.split()),
+        (500, "ugx", "5.00 UGX"),
+        (500, "isk", "5.00 ISK"),
+        (5_120, "kwd", "5.120 KWD"),
+        (-50, "eur", "-0.50 EUR"),
+    ],
+)
 def test_money_is_written_as_stripe_counts_it(amount: int, currency: str, written: str) -> None:
     assert controller.money(amount, currency) == written
 
@@ -133,8 +162,11 @@ def test_the_other_roles_rules() -> None:
     assert voice.colleague_for("hello") == "voice"
     assert steward.urgency("We are locked out!") == "high"
     assert chief.day_facts(date(2026, 6, 1)) == {
-        "day": "2026-06-01", "weekday": "Monday", "week_report": True, "month_report": True
-    }  # fmt: skip
+        "day": "2026-06-01",
+        "weekday": "Monday",
+        "week_report": True,
+        "month_report": True,
+    }
     assert chief.mentioned("Ask People Ops and the_closer about invoices") == ["closer", "people-ops"]
     assert set(chief.COLLEAGUES) == set(AGENTS) - {"chief-of-staff"}
     assert people.years_of_experience("3 years here, 12+ years there") == 12

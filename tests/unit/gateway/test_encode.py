@@ -15,9 +15,15 @@ from shared.errors import BadInput
 
 TOOLS = catalogue.load().tools
 SECRETS = Secrets(
-    {"HUBSPOT_ACCESS_TOKEN": "pat-secret", "TWILIO_ACCOUNT_SID": "ACx", "TWILIO_AUTH_TOKEN": "tw-secret", "TWILIO_FROM": "+1500",
-     "AIRTABLE_API_KEY": "at-secret", "HUBSPOT_BASE_URL": "http://127.0.0.1:9/"}
-)  # fmt: skip
+    {
+        "HUBSPOT_ACCESS_TOKEN": "pat-secret",
+        "TWILIO_ACCOUNT_SID": "ACx",
+        "TWILIO_AUTH_TOKEN": "tw-secret",
+        "TWILIO_FROM": "+1500",
+        "AIRTABLE_API_KEY": "at-secret",
+        "HUBSPOT_BASE_URL": "http://127.0.0.1:9/",
+    }
+)
 
 
 async def no_token(credential: Credential) -> str:
@@ -90,16 +96,36 @@ def test_json_text_is_an_object_here_and_text_there() -> None:
             "openapi": "3.1.0",
             "info": {"x-viox": {"vendor": "shop"}},
             "servers": [{"url": "https://shop.example"}],
-            "paths": {"/plans": {"post": {
-                "summary": "Make a plan.",
-                "requestBody": {"content": {"application/json": {"schema": {"type": "object", "required": ["plan", "when"], "properties": {
-                    "plan": {"type": "object", "x-viox-json-text": True},
-                    "when": {"type": "object", "x-viox-json-text": True, "x-viox-default": {"type": "never"}},
-                    "note": {"type": "object", "x-viox-json-text": True}}}}}},
-                "x-viox": {"tool": "shop_plan", "effect": "once"}}}},
+            "paths": {
+                "/plans": {
+                    "post": {
+                        "summary": "Make a plan.",
+                        "requestBody": {
+                            "content": {
+                                "application/json": {
+                                    "schema": {
+                                        "type": "object",
+                                        "required": ["plan", "when"],
+                                        "properties": {
+                                            "plan": {"type": "object", "x-viox-json-text": True},
+                                            "when": {
+                                                "type": "object",
+                                                "x-viox-json-text": True,
+                                                "x-viox-default": {"type": "never"},
+                                            },
+                                            "note": {"type": "object", "x-viox-json-text": True},
+                                        },
+                                    }
+                                }
+                            }
+                        },
+                        "x-viox": {"tool": "shop_plan", "effect": "once"},
+                    }
+                }
+            },
         },
         "shop",
-    )  # fmt: skip
+    )
     assert tool.problem_with({"plan": "{}"}) is not None
     made = prepare(tool, {"plan": {"name": "é"}}, SECRETS)
     assert orjson.loads(made.body) == {"plan": '{"name":"é"}', "when": '{"type":"never"}'}

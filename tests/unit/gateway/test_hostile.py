@@ -98,10 +98,19 @@ def test_a_retry_after_that_is_no_number_is_none() -> None:
 @pytest.mark.rule(9)
 @pytest.mark.parametrize(
     "body",
-    ["[1]", "5", '{"access_token": {"a": 1}}', '{"access_token": "t", "expires_in": 1e999}', '{"access_token": 7}',
-     '{"access_token": "t", "expires_in": NaN}', '{"access_token": "t", "expires_in": 1e300}',
-     '{"access_token": "t\\r\\nHost: x"}', '{"access_token": "t", "expires_in": {}}', '{"access_token": "t", "refresh_token": [1]}'],
-)  # fmt: skip
+    [
+        "[1]",
+        "5",
+        '{"access_token": {"a": 1}}',
+        '{"access_token": "t", "expires_in": 1e999}',
+        '{"access_token": 7}',
+        '{"access_token": "t", "expires_in": NaN}',
+        '{"access_token": "t", "expires_in": 1e300}',
+        '{"access_token": "t\\r\\nHost: x"}',
+        '{"access_token": "t", "expires_in": {}}',
+        '{"access_token": "t", "refresh_token": [1]}',
+    ],
+)
 def test_an_odd_answer_of_a_token_endpoint_is_no_token(body: str) -> None:
     """An error of another kind would leave the call unknown, which was never sent."""
     credential = Credential("oauth2", ("A", "B"), oauth=OAuth("client_credentials", "https://shop.example/t"))
@@ -242,8 +251,25 @@ async def looked(body: Any, arguments: dict[str, Any], **settle: Any) -> list[st
     tools = catalogue.Catalogue(made.tools, {})
     settler = Settler(tools, Secrets({}), cast(Any, store), cast(Any, None), cast(Any, Vendor(body)))
     run = run_id("closer", "/t", "1")
-    row = CallRow(call_id(run, 1, 0), run, 1, 0, "closer", cast(Any, run), "", "shop_make", "shop", "once", "unknown", arguments, 1, 1,
-                  long_ago, long_ago, None)  # fmt: skip
+    row = CallRow(
+        call_id(run, 1, 0),
+        run,
+        1,
+        0,
+        "closer",
+        cast(Any, run),
+        "",
+        "shop_make",
+        "shop",
+        "once",
+        "unknown",
+        arguments,
+        1,
+        1,
+        long_ago,
+        long_ago,
+        None,
+    )
     settler._found = store.found  # type: ignore[method-assign]
     settler._absent = store.absent  # type: ignore[method-assign]
     await settler._look(row)
@@ -290,9 +316,15 @@ async def asked(settings: dict[str, str], headers: dict[str, str], data: bytes |
 
 @pytest.mark.parametrize(
     ("headers", "data", "status"),
-    [({"Origin": "https://evil.example"}, b'{"tool": "x"}', 403), ({"Origin": "null"}, None, 403), ({}, b'{"tool": "x"}', 400),
-     ({}, b"{", 400), ({}, b"[]", 400), ({}, b'{"tool": "x", "arguments": [1]}', 400)],
-)  # fmt: skip
+    [
+        ({"Origin": "https://evil.example"}, b'{"tool": "x"}', 403),
+        ({"Origin": "null"}, None, 403),
+        ({}, b'{"tool": "x"}', 400),
+        ({}, b"{", 400),
+        ({}, b"[]", 400),
+        ({}, b'{"tool": "x", "arguments": [1]}', 400),
+    ],
+)
 async def test_a_page_in_a_browser_cannot_have_calls_made(
     headers: dict[str, str], data: bytes | None, status: int
 ) -> None:
@@ -313,8 +345,10 @@ async def test_only_whoever_shows_the_operators_token_is_answered(
     headers = {} if authorization is None else {"Authorization": authorization}
     status, document = await asked({"VIOX_OPERATOR_TOKEN": "ours"}, headers, data)
     assert (status, document["error"]["code"], document["error"]["field"]) == (
-        403, "doctor.wrong_token", "VIOX_OPERATOR_TOKEN"
-    )  # fmt: skip
+        403,
+        "doctor.wrong_token",
+        "VIOX_OPERATOR_TOKEN",
+    )
     assert document["error"]["remedy"]
     assert "ours" not in str(document)
 

@@ -38,13 +38,17 @@ def aliases(kind: bytes, item: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("raw", "code"),
     [
-        (HEAD + b"a: " + b"[" * 300_000, "document.too_deep"), (HEAD + b"? " * 300_000, "document.too_deep"),
-        (aliases(b"{<<: [*]}", b"*a%d"), "document.unreadable"), (aliases(b"!!pairs [*]", b"k: *a%d"), "document.too_large"),
-        (aliases(b"!!omap [*]", b"k: *a%d"), "document.too_large"), (HEAD + b"a: [" + b"1," * 4_000_000 + b"]", "document.too_large"),
-        (HEAD + b"? 0x" + b"f" * 9000 + b"\n: 1", "document.unreadable"), (HEAD + b"a: 0x" + b"f" * 9000, "document.unreadable"),
+        (HEAD + b"a: " + b"[" * 300_000, "document.too_deep"),
+        (HEAD + b"? " * 300_000, "document.too_deep"),
+        (aliases(b"{<<: [*]}", b"*a%d"), "document.unreadable"),
+        (aliases(b"!!pairs [*]", b"k: *a%d"), "document.too_large"),
+        (aliases(b"!!omap [*]", b"k: *a%d"), "document.too_large"),
+        (HEAD + b"a: [" + b"1," * 4_000_000 + b"]", "document.too_large"),
+        (HEAD + b"? 0x" + b"f" * 9000 + b"\n: 1", "document.unreadable"),
+        (HEAD + b"a: 0x" + b"f" * 9000, "document.unreadable"),
     ],
     ids=["flow", "keys", "merge", "pairs", "omap", "many", "key", "number"],
-)  # fmt: skip
+)
 def test_yaml_that_unfolds_is_refused_by_name(raw: bytes, code: str) -> None:
     with pytest.raises(BadInput) as error:
         foreign.parse(raw)

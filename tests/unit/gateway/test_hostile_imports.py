@@ -91,10 +91,16 @@ def test_a_key_that_is_ours_to_fill_is_no_argument_wherever_it_is_declared() -> 
 
 @pytest.mark.parametrize(
     "about",
-    [{"timeout_seconds": 1e12}, {"timeout_seconds": 0}, {"timeout_seconds": float("nan")},
-     {"rate": {"key": "hubspot", "per_second": 10, "burst": 1}}, {"rate": {"per_second": 0}}, {"rate": {"burst": 0}},
-     {"rate": {"per_second": float("nan")}}],
-)  # fmt: skip
+    [
+        {"timeout_seconds": 1e12},
+        {"timeout_seconds": 0},
+        {"timeout_seconds": float("nan")},
+        {"rate": {"key": "hubspot", "per_second": 10, "burst": 1}},
+        {"rate": {"per_second": 0}},
+        {"rate": {"burst": 0}},
+        {"rate": {"per_second": float("nan")}},
+    ],
+)
 def test_what_would_slow_down_others_is_refused(about: Any) -> None:
     rate = {"key": "shop", "per_second": 1.0, "burst": 1}
     given = with_vendor(**{key: rate | value if key == "rate" else value for key, value in about.items()})

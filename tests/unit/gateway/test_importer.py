@@ -81,10 +81,16 @@ def test_an_idempotency_header_makes_a_post_keyed_and_is_ours_to_fill() -> None:
 
 def test_an_overlay_corrects_and_removes() -> None:
     given = document(things={**get(), "delete": {"operationId": "dropAll"}})
-    overlay = {"overlay": "1.0.0", "actions": [
-        {"target": "$.paths['/things'].delete", "remove": True},
-        {"target": "$.paths['/things'].get", "update": {"x-viox": {"tool": "shop_look", "projection": ["id"], "effect": "idempotent"}}},
-    ]}  # fmt: skip
+    overlay = {
+        "overlay": "1.0.0",
+        "actions": [
+            {"target": "$.paths['/things'].delete", "remove": True},
+            {
+                "target": "$.paths['/things'].get",
+                "update": {"x-viox": {"tool": "shop_look", "projection": ["id"], "effect": "idempotent"}},
+            },
+        ],
+    }
     tool = one(given, overlay=overlay)
     assert (tool.name, tool.projection, tool.effect) == ("shop_look", ("id",), "idempotent")
     with pytest.raises(BadInput) as error:
@@ -93,13 +99,30 @@ def test_an_overlay_corrects_and_removes() -> None:
 
 
 def test_recursive_schemas_check_all_the_way_down_and_reach_models_as_a_tree() -> None:
-    node = {"type": "object", "properties": {"name": {"type": "string"}, "children": {"type": "array", "items": {"$ref": "#/components/schemas/Node"}}}}  # fmt: skip
-    body = {"content": {"application/json": {"schema": {"type": "object", "properties": {"root": {"$ref": "#/components/schemas/Node"}}}}}}  # fmt: skip
+    node = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "children": {"type": "array", "items": {"$ref": "#/components/schemas/Node"}},
+        },
+    }
+    body = {
+        "content": {
+            "application/json": {
+                "schema": {"type": "object", "properties": {"root": {"$ref": "#/components/schemas/Node"}}}
+            }
+        }
+    }
     tool = one(
         document(tree={"post": {"operationId": "plant", "requestBody": body}})
         | {"components": {"schemas": {"Node": node}}}
     )
-    deep = {"name": "a", "children": [{"name": "b", "children": [{"name": "c", "children": [{"name": "d", "children": [{"name": 5}]}]}]}]}  # fmt: skip
+    deep = {
+        "name": "a",
+        "children": [
+            {"name": "b", "children": [{"name": "c", "children": [{"name": "d", "children": [{"name": 5}]}]}]}
+        ],
+    }
     assert tool.problem_with({"root": deep})
     deep["children"][0]["children"][0]["children"][0]["children"][0]["name"] = "e"  # type: ignore[index]
     assert tool.problem_with({"root": deep}) is None
@@ -140,8 +163,12 @@ def body_of(schema: Any, **more: Any) -> Any:
 
 def test_a_part_may_require_what_another_part_describes() -> None:
     patch = {"type": "object", "properties": {"title": {"type": "string"}, "size": {"type": "integer"}}}
-    tool = one(body_of({"allOf": [{"$ref": "#/components/schemas/Patch"}, {"required": ["title"]}]},
-                       components={"schemas": {"Patch": patch}}))  # fmt: skip
+    tool = one(
+        body_of(
+            {"allOf": [{"$ref": "#/components/schemas/Patch"}, {"required": ["title"]}]},
+            components={"schemas": {"Patch": patch}},
+        )
+    )
     assert (set(tool.input_schema["properties"]), tool.input_schema["required"]) == ({"title", "size"}, ["title"])
     assert prepare(tool, {"title": "x"}, Secrets({})).body == b'{"title":"x"}'
 
@@ -160,7 +187,9 @@ def test_an_object_with_open_names_is_one_argument_that_keeps_them() -> None:
 @pytest.mark.parametrize(("source", "base_url"), [("", "https://shop.example/v2"), (SOURCE, None)])
 def test_a_relative_token_endpoint_is_on_the_server(source: str, base_url: str | None) -> None:
     flow = {"clientCredentials": {"tokenUrl": "/oauth/token", "scopes": {}}}
-    given = document(things=get(security=[{"Machine": []}])) | {"components": {"securitySchemes": {"Machine": {"type": "oauth2", "flows": flow}}}}  # fmt: skip
+    given = document(things=get(security=[{"Machine": []}])) | {
+        "components": {"securitySchemes": {"Machine": {"type": "oauth2", "flows": flow}}}
+    }
     made = import_document(foreign.parse(json.dumps(given).encode()), source, Wish("shop", base_url=base_url))
     assert made.skipped == []
     oauth = made.tools[0].credentials[0][0].oauth
@@ -187,18 +216,28 @@ def test_bodies_that_are_no_plain_object_are_one_argument() -> None:
 
 def test_credentials_of_each_kind_by_name() -> None:
     schemes = {
-        "ApiKey": {"type": "apiKey", "in": "header", "name": "X-Key"}, "Login": {"type": "http", "scheme": "basic"},
-        "Machine": {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": "https://shop.example/token", "scopes": {"all": ""}}}},
-        "Elsewhere": {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": "https://evil.example/token", "scopes": {}}}},
-        "Cookie": {"type": "apiKey", "in": "cookie", "name": "sid"}, "Web": {"type": "openIdConnect", "openIdConnectUrl": "https://x"},
-    }  # fmt: skip
+        "ApiKey": {"type": "apiKey", "in": "header", "name": "X-Key"},
+        "Login": {"type": "http", "scheme": "basic"},
+        "Machine": {
+            "type": "oauth2",
+            "flows": {"clientCredentials": {"tokenUrl": "https://shop.example/token", "scopes": {"all": ""}}},
+        },
+        "Elsewhere": {
+            "type": "oauth2",
+            "flows": {"clientCredentials": {"tokenUrl": "https://evil.example/token", "scopes": {}}},
+        },
+        "Cookie": {"type": "apiKey", "in": "cookie", "name": "sid"},
+        "Web": {"type": "openIdConnect", "openIdConnectUrl": "https://x"},
+    }
     paths = {name: get(operationId=name, security=[{name: ["all"] if name == "Machine" else []}]) for name in schemes}
     made = bring(document(**paths) | {"components": {"securitySchemes": schemes}})
     found = {tool.name: tool.credentials[0][0] for tool in made.tools}
     assert {n: (c.scheme, c.secrets) for n, c in found.items()} == {
-        "shop_ApiKey": ("header", ("SHOP_APIKEY",)), "shop_Login": ("basic", ("SHOP_LOGIN_USER", "SHOP_LOGIN_PASSWORD")),
-        "shop_Machine": ("oauth2", ("SHOP_MACHINE_CLIENT_ID", "SHOP_MACHINE_CLIENT_SECRET")), "shop_Cookie": ("cookie", ("SHOP_COOKIE",)),
-    }  # fmt: skip
+        "shop_ApiKey": ("header", ("SHOP_APIKEY",)),
+        "shop_Login": ("basic", ("SHOP_LOGIN_USER", "SHOP_LOGIN_PASSWORD")),
+        "shop_Machine": ("oauth2", ("SHOP_MACHINE_CLIENT_ID", "SHOP_MACHINE_CLIENT_SECRET")),
+        "shop_Cookie": ("cookie", ("SHOP_COOKIE",)),
+    }
     assert {s.path: s.reason.split(" is on ")[-1].split(" cannot")[0] for s in made.skipped}.keys() == {
         "/Elsewhere",
         "/Web",
@@ -211,11 +250,31 @@ def test_credentials_of_each_kind_by_name() -> None:
         ({"credential": {"scheme": "bearer", "secrets": ["STRIPE_SECRET_KEY"]}}, {}),
         ({"headers": {"X-Token": {"setting": "STRIPE_SECRET_KEY"}}}, {}),
         ({"base_url_setting": "STRIPE_SECRET_KEY"}, {}),
-        ({}, {"parameters": [{"name": "t", "in": "query", "schema": {"type": "string"}, "x-viox-setting": "STRIPE_SECRET_KEY"}]}),
-        ({}, {"requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": {
-            "t": {"type": "string", "x-viox-setting": "STRIPE_SECRET_KEY"}}}}}}}),
+        (
+            {},
+            {
+                "parameters": [
+                    {"name": "t", "in": "query", "schema": {"type": "string"}, "x-viox-setting": "STRIPE_SECRET_KEY"}
+                ]
+            },
+        ),
+        (
+            {},
+            {
+                "requestBody": {
+                    "content": {
+                        "application/json": {
+                            "schema": {
+                                "type": "object",
+                                "properties": {"t": {"type": "string", "x-viox-setting": "STRIPE_SECRET_KEY"}},
+                            }
+                        }
+                    }
+                }
+            },
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_document_cannot_ask_for_secrets_that_are_not_its_own(about: Any, operation: Any) -> None:
     given = document(good=get(operationId="good"), bad=get(**operation))
     given["info"]["x-viox"] = about
@@ -264,11 +323,14 @@ def test_what_was_imported_reads_back_the_same() -> None:
         (get(servers=[{"url": "https://evil.example"}]), "none of the document's hosts"),
         (get(servers=[{"url": "http://shop.example"}]), "plain http"),
         (get(servers=[{"url": "https://shop.example/a/../../b"}]), "climbs"),
-        ({"post": {"operationId": "x", "requestBody": {"content": {"application/xml": {"schema": {}}}}}}, "application/xml"),
+        (
+            {"post": {"operationId": "x", "requestBody": {"content": {"application/xml": {"schema": {}}}}}},
+            "application/xml",
+        ),
         ({"$ref": "#/components/pathItems/none"}, "leads nowhere"),
         ("nonsense", "not a path item"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_imported_is_listed_and_the_rest_is(item: Any, why: str) -> None:
     loop = {"parameters": {"loop": {"$ref": "#/components/parameters/loop"}}}
     made = bring(document(good=get(operationId="good"), bad=item) | {"components": loop})
@@ -287,17 +349,26 @@ def test_paths_that_lead_elsewhere_are_not_imported(path: str) -> None:
 @pytest.mark.parametrize(
     ("raw", "code"),
     [
-        (b"{", "document.unreadable"), (b"- a\n- b", "document.invalid"), (b"swagger: '2.0'\npaths: {}", "document.invalid"),
-        (b"openapi: 4.0.0\ninfo: {}\npaths: {}", "document.invalid"), (b"openapi: 3.1.0\ninfo: {}", "document.invalid"),
-        (b"&a [*a]", "document.invalid"), (b"openapi: 3.1.0\nx: &a {b: *a}", "document.circular"),
-        (b"a: " + b"[" * 5000, "document.too_deep"), (b'{"a":' + b"[" * 900 + b"]" * 900 + b"}", "document.too_deep"),
-        (b"\xff\xfe\x00", "document.unreadable"), (b"!!python/object/apply:os.system ['true']", "document.unreadable"),
-        (b"a: &a [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(b"%c: &%c [%s]\n" % (98 + n, 98 + n, b",".join([b"*%c" % (97 + n)] * 10)) for n in range(9)),
-         "document.too_large"),
+        (b"{", "document.unreadable"),
+        (b"- a\n- b", "document.invalid"),
+        (b"swagger: '2.0'\npaths: {}", "document.invalid"),
+        (b"openapi: 4.0.0\ninfo: {}\npaths: {}", "document.invalid"),
+        (b"openapi: 3.1.0\ninfo: {}", "document.invalid"),
+        (b"&a [*a]", "document.invalid"),
+        (b"openapi: 3.1.0\nx: &a {b: *a}", "document.circular"),
+        (b"a: " + b"[" * 5000, "document.too_deep"),
+        (b'{"a":' + b"[" * 900 + b"]" * 900 + b"}", "document.too_deep"),
+        (b"\xff\xfe\x00", "document.unreadable"),
+        (b"!!python/object/apply:os.system ['true']", "document.unreadable"),
+        (
+            b"a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+            + b"".join(b"%c: &%c [%s]\n" % (98 + n, 98 + n, b",".join([b"*%c" % (97 + n)] * 10)) for n in range(9)),
+            "document.too_large",
+        ),
         (b" " * 20_000_001, "document.too_large"),
     ],
     ids=lambda value: value if isinstance(value, str) else repr(value[:20]),
-)  # fmt: skip
+)
 @pytest.mark.usefixtures("no_hang")
 def test_hostile_documents_are_refused_by_name(raw: bytes, code: str) -> None:
     with pytest.raises(BadInput) as error:

@@ -43,20 +43,32 @@ def thing(n: int) -> dict[str, Any]:
     first = n - n % 10
     after, before = first + (n + 1) % 10, first + (n - 1) % 10
     properties: dict[str, Any] = {
-        "id": {"type": "string", "readOnly": True}, "kind": {"const": f"thing{n}"}, "self": ref(f"Thing{n}"),
-        "next": ref(f"Thing{after}"), "before": {"type": "array", "items": ref(f"Thing{before}")},
+        "id": {"type": "string", "readOnly": True},
+        "kind": {"const": f"thing{n}"},
+        "self": ref(f"Thing{n}"),
+        "next": ref(f"Thing{after}"),
+        "before": {"type": "array", "items": ref(f"Thing{before}")},
         "pair": {"type": "array", "prefixItems": [{"type": "integer"}, {"type": ["number", "null"]}], "items": False},
         "old_pair": {"type": "array", "items": [{"type": "integer"}, ref(f"Thing{n}")]},
-        "extra": {"type": "object", "patternProperties": {"^x-": {"type": "string"}}, "additionalProperties": ref(f"Thing{n}")},
-        "inner": ref(f"Thing{n}/$defs/Inner"), "$ref": {"type": "string"}, "x-height": {"type": "integer", "x-unit": "mm"},
+        "extra": {
+            "type": "object",
+            "patternProperties": {"^x-": {"type": "string"}},
+            "additionalProperties": ref(f"Thing{n}"),
+        },
+        "inner": ref(f"Thing{n}/$defs/Inner"),
+        "$ref": {"type": "string"},
+        "x-height": {"type": "integer", "x-unit": "mm"},
         WORDS[n % len(WORDS)]: {"type": "string", "description": "Beschreibung " * 300},
-    }  # fmt: skip
+    }
     return {
-        "type": "object", "properties": properties, "required": ["id", "kind"], "x-internal": {"owner": "team"},
+        "type": "object",
+        "properties": properties,
+        "required": ["id", "kind"],
+        "x-internal": {"owner": "team"},
         "discriminator": {"propertyName": "kind", "mapping": {"other": f"#/components/schemas/Thing{after}"}},
         "$defs": {"Inner": {"type": "object", "properties": {"up": ref(f"Thing{n}"), "flag": {"const": True}}}},
         "examples": [{"$ref": "#/nothing"}],
-    }  # fmt: skip
+    }
 
 
 def body(n: int) -> dict[str, Any]:
@@ -94,27 +106,42 @@ def operation(n: int) -> dict[str, Any]:
     override = {"name": "trace", "in": "query", "required": True, "schema": {"type": "integer", "minimum": n}}
     borrowed = {"$ref": f"#/paths/~1v{n}~1items~1%7Bid%7D/parameters/0"}
     return {
-        "operationId": ("create", f"{WORDS[n % len(WORDS)]} {n}", f"an operation with a name that goes on and on and on, number {n}", None)[n % 4],
-        "summary": f"Operation {n}", "description": "Long. " * 1000, "x-codeSamples": ["curl"], "tags": ["all"],
+        "operationId": (
+            "create",
+            f"{WORDS[n % len(WORDS)]} {n}",
+            f"an operation with a name that goes on and on and on, number {n}",
+            None,
+        )[n % 4],
+        "summary": f"Operation {n}",
+        "description": "Long. " * 1000,
+        "x-codeSamples": ["curl"],
+        "tags": ["all"],
         "parameters": [override, borrowed, fields, *names],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body(n)}}},
-        "responses": {200: {"description": "ok", "content": {"application/json": {"schema": ref(f"Thing{n % SCHEMAS}")}}}, 404: {"description": "no"}},
-    }  # fmt: skip
+        "responses": {
+            200: {"description": "ok", "content": {"application/json": {"schema": ref(f"Thing{n % SCHEMAS}")}}},
+            404: {"description": "no"},
+        },
+    }
 
 
 def document() -> dict[str, Any]:
     paths = {}
     for n in range(OPERATIONS):
-        shared = [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}, "description": f"id {n}"},
-                  {"name": "trace", "in": "query", "schema": {"type": "string"}}]  # fmt: skip
+        shared = [
+            {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}, "description": f"id {n}"},
+            {"name": "trace", "in": "query", "schema": {"type": "string"}},
+        ]
         made = {key: value for key, value in operation(n).items() if value is not None}
         paths[f"/v{n}/items/{{id}}"] = {"parameters": shared, "post": made, "x-team": "red"}
     return {
-        "openapi": "3.1.0", "info": {"title": "Große Sammlung", "version": "1", "description": "x" * 50_000},
-        "servers": [{"url": "https://big.example/api"}], "paths": paths,
+        "openapi": "3.1.0",
+        "info": {"title": "Große Sammlung", "version": "1", "description": "x" * 50_000},
+        "servers": [{"url": "https://big.example/api"}],
+        "paths": paths,
         "components": {"schemas": {f"Thing{n}": thing(n) for n in range(SCHEMAS)}},
         "webhooks": {"made": {"post": {"responses": {200: {"description": "ok"}}}}},
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture(scope="module")
@@ -171,9 +198,14 @@ def test_arguments_are_checked_by_the_whole_schema(made: Import) -> None:
     tool = by_path(made, 12)
     thing12 = {"kind": "thing12", "next": {"kind": "thing13", "pair": [1, None]}, "$ref": "x", "x-height": 3}
     assert tool.problem_with({"id": "1", "trace": 12, "body": thing12}) is None
-    for wrong in ({"kind": "thing13"}, {"kind": "thing12", "pair": [1, 2, 3]}, {"kind": "thing12", "inner": {"flag": 1}},
-                  {"kind": "thing12", "next": {"kind": "thing12"}}, {"kind": "thing12", "old_pair": ["x"]},
-                  {"kind": "thing12", "extra": {"x-a": 1}}):  # fmt: skip
+    for wrong in (
+        {"kind": "thing13"},
+        {"kind": "thing12", "pair": [1, 2, 3]},
+        {"kind": "thing12", "inner": {"flag": 1}},
+        {"kind": "thing12", "next": {"kind": "thing12"}},
+        {"kind": "thing12", "old_pair": ["x"]},
+        {"kind": "thing12", "extra": {"x-a": 1}},
+    ):
         assert tool.problem_with({"id": "1", "trace": 12, "body": wrong}), wrong
 
 
@@ -188,8 +220,10 @@ def test_bodies_and_names_are_sent_as_the_document_has_them(made: Import) -> Non
         arguments["filter[since]"]: "2026",
     }
     prepared = prepare(tool, values | {"fields": ["a", "b"], "body": {"level1": None}}, Secrets({}))
-    assert prepared.url == ("https://big.example/api/v7/items/a%2Fb?trace=7&fields=a%2Cb&gr%C3%B6%C3%9Fe=%C3%BC"
-                            "&%E4%BB%B7%E6%A0%BC=1&filter%5Bsince%5D=2026")  # fmt: skip
+    assert prepared.url == (
+        "https://big.example/api/v7/items/a%2Fb?trace=7&fields=a%2Cb&gr%C3%B6%C3%9Fe=%C3%BC"
+        "&%E4%BB%B7%E6%A0%BC=1&filter%5Bsince%5D=2026"
+    )
     assert json.loads(prepared.body) == {"level1": None}
 
 
@@ -200,8 +234,12 @@ def test_what_was_imported_stands_alone(made: Import) -> None:
 
 def one(schema: Any, **schemas: Any) -> Import:
     content = {"content": {"application/json": {"schema": schema}}}
-    given = {"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "components": {"schemas": schemas},
-             "paths": {"/x": {"post": {"operationId": "make", "requestBody": content}}}}  # fmt: skip
+    given = {
+        "openapi": "3.1.0",
+        "info": {"title": "t", "version": "1"},
+        "components": {"schemas": schemas},
+        "paths": {"/x": {"post": {"operationId": "make", "requestBody": content}}},
+    }
     return import_document(foreign.parse(json.dumps(given).encode()), "https://big.example/x", Wish("big"))
 
 

@@ -29,8 +29,14 @@ def test_a_granted_call_that_fits_passes_every_check_on_record() -> None:
     verdict = judge(call("hubspot_create_deal", DEAL), FINE, CATALOGUE)
     assert (verdict.error, verdict.tool) == (None, CATALOGUE.tools["hubspot_create_deal"])
     assert [c["check"] for c in verdict.checks] == [
-        "tool.known", "tool.granted", "run.open", "deadline.open", "arguments.size", "arguments.schema", "twin.unknown"
-    ]  # fmt: skip
+        "tool.known",
+        "tool.granted",
+        "run.open",
+        "deadline.open",
+        "arguments.size",
+        "arguments.schema",
+        "twin.unknown",
+    ]
     assert all(c["passed"] for c in verdict.checks)
 
 

@@ -32,11 +32,15 @@ def with_tool(name: str, tool: str) -> Document:
 
 
 BROKEN = {
-    "no document": Document("bad", {"openapi": "3.1.0"}), "no object": Document("bad", cast(Any, [1])),
+    "no document": Document("bad", {"openapi": "3.1.0"}),
+    "no object": Document("bad", cast(Any, [1])),
     "paths": Document("bad", {**stored("bad").content, "paths": {"/things": {"get": {"x-viox": "?"}}}}),
-    "agent": stored("bad", granted_to=["nobody"]), "granted": stored("bad", granted_to=7), "rate": stored("bad", rate={"per_second": 0}),
-    "our tool": with_tool("bad", "stripe_get_balance"), "its tool": with_tool("bad", "shop_getThing"),
-}  # fmt: skip
+    "agent": stored("bad", granted_to=["nobody"]),
+    "granted": stored("bad", granted_to=7),
+    "rate": stored("bad", rate={"per_second": 0}),
+    "our tool": with_tool("bad", "stripe_get_balance"),
+    "its tool": with_tool("bad", "shop_getThing"),
+}
 
 
 @pytest.mark.parametrize("bad", BROKEN.values(), ids=BROKEN.keys())

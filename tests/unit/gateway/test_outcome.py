@@ -70,13 +70,20 @@ def test_a_200_that_says_no_is_a_failure() -> None:
 @pytest.mark.parametrize(
     ("body", "state"),
     [
-        ({"Fault": {"Error": [{"Message": "Stale Object Error", "Detail": "Somebody else saved it.", "code": "5010"}]}}, "failed"),
+        (
+            {
+                "Fault": {
+                    "Error": [{"Message": "Stale Object Error", "Detail": "Somebody else saved it.", "code": "5010"}]
+                }
+            },
+            "failed",
+        ),
         ({"Fault": {}}, "failed"),
         ({"Fault": None, "Invoice": {}}, "succeeded"),
         ({"Invoice": {}}, "succeeded"),
         ([], "succeeded"),
     ],
-)  # fmt: skip
+)
 def test_a_200_with_what_a_success_never_has_is_a_failure(body: object, state: str) -> None:
     tool = replace(
         KEYED, success=Success("Fault", absent=True), error_paths=("Fault.Error.0.Message", "Fault.Error.0.code")
@@ -130,8 +137,19 @@ def test_a_key_in_use_is_no_refusal() -> None:
 
 
 @pytest.mark.rule(9)
-@pytest.mark.parametrize(("status", "state"), [(401, "unknown"), (403, "unknown"), (429, "unknown"), (302, "unknown"),
-                                               (400, "failed"), (402, "failed"), (404, "failed"), (200, "succeeded")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        (401, "unknown"),
+        (403, "unknown"),
+        (429, "unknown"),
+        (302, "unknown"),
+        (400, "failed"),
+        (402, "failed"),
+        (404, "failed"),
+        (200, "succeeded"),
+    ],
+)
 def test_a_repeat_that_is_not_let_in_leaves_the_doubt(status: int, state: str) -> None:
     assert after_doubt(KEYED, of_answer(KEYED, answer(status), MAX_ATTEMPTS)).state == state
 
@@ -146,10 +164,17 @@ def test_a_refusal_for_being_a_repeat_leaves_the_doubt_unless_the_document_says_
 
 
 @pytest.mark.rule(9)
-@pytest.mark.parametrize(("status", "once", "read"), [
-    (301, "unknown", "failed"), (302, "unknown", "failed"), (303, "unknown", "failed"), (304, "failed", "failed"),
-    (307, "failed", "failed"), (308, "failed", "failed"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "once", "read"),
+    [
+        (301, "unknown", "failed"),
+        (302, "unknown", "failed"),
+        (303, "unknown", "failed"),
+        (304, "failed", "failed"),
+        (307, "failed", "failed"),
+        (308, "failed", "failed"),
+    ],
+)
 def test_a_redirect_after_the_work_is_no_proof_that_nothing_was_done(status: int, once: str, read: str) -> None:
     assert of_answer(ONCE, answer(status), 1).state == once
     assert of_answer(READ, answer(status), 1).state == read

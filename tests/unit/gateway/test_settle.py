@@ -16,8 +16,15 @@ INTENDED = datetime(2026, 11, 23, 12, 0, 0, 700_000, tzinfo=UTC)
 
 
 def settle(**more: Any) -> Settle:
-    usual: dict[str, Any] = {"tool": "list", "arguments": {}, "items": "things", "match": {"name": "$.name"},
-                             "unique": "id", "lag_seconds": 1.0, "created": "at"}  # fmt: skip
+    usual: dict[str, Any] = {
+        "tool": "list",
+        "arguments": {},
+        "items": "things",
+        "match": {"name": "$.name"},
+        "unique": "id",
+        "lag_seconds": 1.0,
+        "created": "at",
+    }
     return Settle(**usual | more)
 
 
@@ -55,10 +62,14 @@ def test_an_item_is_shown_as_the_call_would_have_answered() -> None:
 @pytest.mark.parametrize(
     ("newest_first", "times", "more", "open_end"),
     [
-        (True, [500, 400], True, True), (True, [500, 50], True, False), (True, [], True, True), (True, [500], None, False),
-        (False, [500, 50], True, True), (False, [], None, False),
+        (True, [500, 400], True, True),
+        (True, [500, 50], True, False),
+        (True, [], True, True),
+        (True, [500], None, False),
+        (False, [500, 50], True, True),
+        (False, [], None, False),
     ],
-)  # fmt: skip
+)
 def test_absence_is_not_read_from_a_list_that_goes_on(
     newest_first: bool, times: list[int], more: bool | None, open_end: bool
 ) -> None:

@@ -18,8 +18,12 @@ OBJECT = {"R": 100, "G": 200, "B": 150}
 NAMES = st.text("abcdefgh_", min_size=1, max_size=6)
 LEAVES = st.one_of(st.text(max_size=12), st.integers(-(10**9), 10**9), st.booleans())
 DEEP = st.recursive(
-    LEAVES, lambda inner: st.one_of(st.lists(inner, min_size=1, max_size=3), st.dictionaries(NAMES, inner, min_size=1, max_size=3)), max_leaves=8
-)  # fmt: skip
+    LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=1, max_size=3), st.dictionaries(NAMES, inner, min_size=1, max_size=3)
+    ),
+    max_leaves=8,
+)
 
 
 def parameter(style: Any, explode: bool) -> Parameter:
@@ -29,14 +33,20 @@ def parameter(style: Any, explode: bool) -> Parameter:
 @pytest.mark.parametrize(
     ("style", "explode", "value", "wanted"),
     [
-        ("simple", False, "blue", "blue"), ("simple", False, ARRAY, "blue,black,brown"),
-        ("simple", False, OBJECT, "R,100,G,200,B,150"), ("simple", True, OBJECT, "R=100,G=200,B=150"),
-        ("label", False, "blue", ".blue"), ("label", False, ARRAY, ".blue,black,brown"),
-        ("label", True, ARRAY, ".blue.black.brown"), ("label", True, OBJECT, ".R=100.G=200.B=150"),
-        ("matrix", False, "blue", ";color=blue"), ("matrix", False, ARRAY, ";color=blue,black,brown"),
-        ("matrix", True, ARRAY, ";color=blue;color=black;color=brown"), ("matrix", True, OBJECT, ";R=100;G=200;B=150"),
+        ("simple", False, "blue", "blue"),
+        ("simple", False, ARRAY, "blue,black,brown"),
+        ("simple", False, OBJECT, "R,100,G,200,B,150"),
+        ("simple", True, OBJECT, "R=100,G=200,B=150"),
+        ("label", False, "blue", ".blue"),
+        ("label", False, ARRAY, ".blue,black,brown"),
+        ("label", True, ARRAY, ".blue.black.brown"),
+        ("label", True, OBJECT, ".R=100.G=200.B=150"),
+        ("matrix", False, "blue", ";color=blue"),
+        ("matrix", False, ARRAY, ";color=blue,black,brown"),
+        ("matrix", True, ARRAY, ";color=blue;color=black;color=brown"),
+        ("matrix", True, OBJECT, ";R=100;G=200;B=150"),
     ],
-)  # fmt: skip
+)
 def test_paths_as_the_specification_has_them(style: Any, explode: bool, value: Any, wanted: str) -> None:
     assert styles.path_segment(parameter(style, explode), value) == wanted
 
@@ -44,12 +54,15 @@ def test_paths_as_the_specification_has_them(style: Any, explode: bool, value: A
 @pytest.mark.parametrize(
     ("style", "explode", "value", "wanted"),
     [
-        ("form", True, ARRAY, "color=blue&color=black&color=brown"), ("form", False, ARRAY, "color=blue%2Cblack%2Cbrown"),
-        ("form", True, OBJECT, "R=100&G=200&B=150"), ("form", False, OBJECT, "color=R%2C100%2CG%2C200%2CB%2C150"),
-        ("spaceDelimited", False, ARRAY, "color=blue+black+brown"), ("pipeDelimited", False, ARRAY, "color=blue%7Cblack%7Cbrown"),
+        ("form", True, ARRAY, "color=blue&color=black&color=brown"),
+        ("form", False, ARRAY, "color=blue%2Cblack%2Cbrown"),
+        ("form", True, OBJECT, "R=100&G=200&B=150"),
+        ("form", False, OBJECT, "color=R%2C100%2CG%2C200%2CB%2C150"),
+        ("spaceDelimited", False, ARRAY, "color=blue+black+brown"),
+        ("pipeDelimited", False, ARRAY, "color=blue%7Cblack%7Cbrown"),
         ("deepObject", True, OBJECT, "color%5BR%5D=100&color%5BG%5D=200&color%5BB%5D=150"),
     ],
-)  # fmt: skip
+)
 def test_queries_as_the_specification_has_them(style: Any, explode: bool, value: Any, wanted: str) -> None:
     assert styles.query([(n, v, False) for n, v in styles.pairs("color", value, style, explode)]) == wanted
 

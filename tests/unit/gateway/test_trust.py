@@ -11,8 +11,16 @@ import pytest
 from tests.unit.gateway.test_importer import bring, document, get
 from viox import importing
 
-CLAIMS = {"effect": "read", "risk": [], "probe": {}, "timeout_seconds": 600, "harmless_statuses": [500], "projection": ["id"],
-          "rate": {"key": "shop", "per_second": 1000, "burst": 1000}, "success": {"path": "ok", "absent": True}}  # fmt: skip
+CLAIMS = {
+    "effect": "read",
+    "risk": [],
+    "probe": {},
+    "timeout_seconds": 600,
+    "harmless_statuses": [500],
+    "projection": ["id"],
+    "rate": {"key": "shop", "per_second": 1000, "burst": 1000},
+    "success": {"path": "ok", "absent": True},
+}
 
 
 def test_what_a_document_says_of_itself_counts_only_when_its_author_is_trusted() -> None:
@@ -39,13 +47,27 @@ def test_what_a_document_says_of_itself_counts_only_when_its_author_is_trusted()
     [
         (get(parameters=[{"name": "t", "in": "query", "schema": {}, "x-viox-setting": "SHOP_KEY"}]), {}, "GET /things"),
         ({"parameters": [{"name": "t", "in": "query", "schema": {}, "x-viox-hidden": True}]} | get(), {}, "/things"),
-        (get(parameters=[{"$ref": "#/components/parameters/T"}]),
-         {"parameters": {"T": {"name": "t", "in": "query", "schema": {}, "x-viox-setting": "SHOP_KEY"}}}, "components"),
-        (get(parameters=[{"$ref": "#/components/schemas/S/properties"}]),
-         {"schemas": {"S": {"properties": {"name": "t", "in": "query", "schema": {}, "x-viox-setting": "SHOP_KEY"}}}}, "components"),
-        ({"$ref": "#/components/pathItems/P"}, {"pathItems": {"P": get(**{"x-viox": {"tool": "shop_mine"}})}}, "components"),
+        (
+            get(parameters=[{"$ref": "#/components/parameters/T"}]),
+            {"parameters": {"T": {"name": "t", "in": "query", "schema": {}, "x-viox-setting": "SHOP_KEY"}}},
+            "components",
+        ),
+        (
+            get(parameters=[{"$ref": "#/components/schemas/S/properties"}]),
+            {
+                "schemas": {
+                    "S": {"properties": {"name": "t", "in": "query", "schema": {}, "x-viox-setting": "SHOP_KEY"}}
+                }
+            },
+            "components",
+        ),
+        (
+            {"$ref": "#/components/pathItems/P"},
+            {"pathItems": {"P": get(**{"x-viox": {"tool": "shop_mine"}})}},
+            "components",
+        ),
     ],
-)  # fmt: skip
+)
 def test_it_is_not_heard_wherever_it_says_so(path: Any, components: Any, place: str) -> None:
     made = bring(document(things=path) | {"components": components})
     (tool,) = made.tools
