@@ -30,7 +30,7 @@ from benchmarks import catalogue as large
 from sandbox.broker import ApacheKafka, Broker, Tansu
 from sandbox.net import connects, free_ports
 from sandbox.postgres import Postgres
-from services.tool_gateway.catalogue import read_document
+from services.tool_gateway.catalogue.catalogue import read_document
 from shared.bus import topics
 from shared.bus.kafka import client_settings, ensure_topics
 from shared.bus.messages import ToolCallRequested, call_requested, task

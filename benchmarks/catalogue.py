@@ -10,15 +10,15 @@ from typing import Any
 
 import yaml
 
-from services.tool_gateway.catalogue import Catalogue
-from services.tool_gateway.credentials import Secrets
-from services.tool_gateway.document import read_tools
-from services.tool_gateway.encode import prepare
-from services.tool_gateway.foreign import parse
-from services.tool_gateway.importer import Wish, import_document
-from services.tool_gateway.judge import judge
-from services.tool_gateway.store import Requested, Standing
-from services.tool_gateway.tools import Tool
+from services.tool_gateway.call.judge import judge
+from services.tool_gateway.call.store import Requested, Standing
+from services.tool_gateway.catalogue.catalogue import Catalogue
+from services.tool_gateway.catalogue.document import read_tools
+from services.tool_gateway.catalogue.foreign import parse
+from services.tool_gateway.catalogue.importer import Wish, import_document
+from services.tool_gateway.catalogue.tools import Tool
+from services.tool_gateway.wire.credentials import Secrets
+from services.tool_gateway.wire.encode import prepare
 from shared.ids import CallId, RunId, call_id, run_id, thread_id
 
 OPERATIONS = 1000

@@ -14,7 +14,7 @@ from typing import Any
 
 import sandbox.scenarios
 from sandbox.scenarios.morning import OPERATOR_CALLS, Morning, morning, problems
-from services.tool_gateway.importer import Wish
+from services.tool_gateway.catalogue.importer import Wish
 from shared.bus.envelope import Message, parse_json
 from shared.bus.events import event_type
 from shared.bus.kafka import Producer

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.wire.credentials import Secrets
 from shared.errors import Unavailable
 from shared.settings import Settings
 from shared.store.pool import Pool, open_pool

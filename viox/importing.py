@@ -9,12 +9,12 @@ from typing import Any
 
 import yaml
 
-from services.tool_gateway import catalogue, foreign
-from services.tool_gateway.credentials import Secrets
-from services.tool_gateway.guard import Guard
-from services.tool_gateway.importer import Import, Wish, import_document, settings_of, words
-from services.tool_gateway.library import fitting
-from services.tool_gateway.wire import Wire
+from services.tool_gateway.catalogue import catalogue, foreign
+from services.tool_gateway.catalogue.importer import Import, Wish, import_document, settings_of, words
+from services.tool_gateway.catalogue.library import fitting
+from services.tool_gateway.wire.credentials import Secrets
+from services.tool_gateway.wire.guard import Guard
+from services.tool_gateway.wire.transport import Wire
 from shared.bus import topics
 from shared.errors import BadInput, Conflict, NotFound, Unavailable
 from viox import deployment, output

@@ -160,8 +160,8 @@ class Patience:
 
 async def _looked_up(pool: Any) -> frozenset[str]:
     """Tools whose unknown calls the gateway settles by looking at the vendor."""
-    from services.tool_gateway import catalogue
-    from services.tool_gateway.library import fitting
+    from services.tool_gateway.catalogue import catalogue
+    from services.tool_gateway.catalogue.library import fitting
     from shared.settings import Settings
 
     documents = [catalogue.Document(*row) for row in await pool.fetch(store.SQL["documents"])]

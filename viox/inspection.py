@@ -217,8 +217,8 @@ async def check_tools(*, as_json: bool) -> int:
 
     Raises BadInput naming file and place when one of our own is wrong.
     """
-    from services.tool_gateway import catalogue
-    from services.tool_gateway.library import fitting
+    from services.tool_gateway.catalogue import catalogue
+    from services.tool_gateway.catalogue.library import fitting
     from shared.settings import Settings
     from viox.importing import imported
 

@@ -18,19 +18,19 @@ from uuid import uuid4
 import orjson
 from aiohttp import web
 
-from services.tool_gateway import outcome
-from services.tool_gateway.catalogue import Catalogue
+from services.tool_gateway.call import outcome
+from services.tool_gateway.call.execute import Sender
+from services.tool_gateway.call.intake import Ready
+from services.tool_gateway.call.outcome import Answer, Meaning
+from services.tool_gateway.call.store import GatewayStore, Requested
+from services.tool_gateway.catalogue.catalogue import Catalogue
+from services.tool_gateway.catalogue.library import LeftOut
+from services.tool_gateway.catalogue.tools import Tool
 from services.tool_gateway.connectors.smtp import Mailer
-from services.tool_gateway.credentials import Secrets, shown
-from services.tool_gateway.encode import prepare
-from services.tool_gateway.execute import Sender
-from services.tool_gateway.intake import Ready
-from services.tool_gateway.library import LeftOut
-from services.tool_gateway.outcome import Answer, Meaning
-from services.tool_gateway.prepared import Prepared
-from services.tool_gateway.store import GatewayStore, Requested
-from services.tool_gateway.tools import Tool
-from services.tool_gateway.wire import MaybeSent, NotSent
+from services.tool_gateway.wire.credentials import Secrets, shown
+from services.tool_gateway.wire.encode import prepare
+from services.tool_gateway.wire.prepared import Prepared
+from services.tool_gateway.wire.transport import MaybeSent, NotSent
 from shared.errors import BadInput, VioxError
 from shared.ids import CallId, RunId, ThreadId
 from shared.runs import timestamp

@@ -6,22 +6,22 @@ import asyncio
 import os
 from collections.abc import Mapping
 
-from services.tool_gateway import catalogue
-from services.tool_gateway.close import OutcomeWriter
+from services.tool_gateway.call.close import OutcomeWriter
+from services.tool_gateway.call.execute import Connector, Executor, Sender
+from services.tool_gateway.call.in_flight import Places
+from services.tool_gateway.call.intake import Intake, Ready
+from services.tool_gateway.call.resume import Resumer
+from services.tool_gateway.call.settle import Settler
+from services.tool_gateway.call.store import GatewayStore
+from services.tool_gateway.catalogue import catalogue
+from services.tool_gateway.catalogue.library import Library
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import Mailer
-from services.tool_gateway.credentials import Secrets
 from services.tool_gateway.doctor import Doctor
-from services.tool_gateway.execute import Connector, Executor, Sender
-from services.tool_gateway.guard import Guard
-from services.tool_gateway.intake import Intake, Ready
-from services.tool_gateway.library import Library
-from services.tool_gateway.oauth import Tokens
-from services.tool_gateway.places import Places
-from services.tool_gateway.resume import Resumer
-from services.tool_gateway.settle import Settler
-from services.tool_gateway.store import GatewayStore
-from services.tool_gateway.wire import Wire
+from services.tool_gateway.wire.credentials import Secrets
+from services.tool_gateway.wire.guard import Guard
+from services.tool_gateway.wire.oauth import Tokens
+from services.tool_gateway.wire.transport import Wire
 from shared.bus import topics
 from shared.bus.kafka import Consumer, Producer
 from shared.bus.outbox import Outbox

@@ -20,14 +20,15 @@ from urllib.parse import parse_qsl, quote, unquote
 from aiohttp import StreamReader, web
 
 from sandbox.vendors.common import Emulator, Handler
-from services.tool_gateway import catalogue, outcome, settle
-from services.tool_gateway.credentials import Secrets, sign
-from services.tool_gateway.encode import prepare
-from services.tool_gateway.guard import Guard
-from services.tool_gateway.outcome import Answer, Meaning
-from services.tool_gateway.paths import filled
-from services.tool_gateway.tools import Credential, Tool
-from services.tool_gateway.wire import MaybeSent, Wire
+from services.tool_gateway.call import outcome, settle
+from services.tool_gateway.call.outcome import Answer, Meaning
+from services.tool_gateway.call.paths import filled
+from services.tool_gateway.catalogue import catalogue
+from services.tool_gateway.catalogue.tools import Credential, Tool
+from services.tool_gateway.wire.credentials import Secrets, sign
+from services.tool_gateway.wire.encode import prepare
+from services.tool_gateway.wire.guard import Guard
+from services.tool_gateway.wire.transport import MaybeSent, Wire
 from shared.ids import CallId
 from tests.contract.emulators import Served
 

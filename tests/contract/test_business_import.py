@@ -18,9 +18,9 @@ import yaml
 
 from sandbox.vendors import business
 from sandbox.vendors.business import DOCUMENT, ROOT, Business
-from services.tool_gateway import foreign
-from services.tool_gateway.importer import Import, Wish, import_document
-from services.tool_gateway.tools import Credential, Tool
+from services.tool_gateway.catalogue import foreign
+from services.tool_gateway.catalogue.importer import Import, Wish, import_document
+from services.tool_gateway.catalogue.tools import Credential, Tool
 from tests.contract.openapi_requests import FILE, Document, Operation, body, is_file, parameters, request
 from tests.contract.side_by_side import Seen, SideBySide, call_id
 

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from sandbox.vendors.n8n import API_KEY, N8n
-from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.wire.credentials import Secrets
 from tests.contract.side_by_side import HEADERS, TOOLS, Seen, SideBySide
 
 HOOK = "n8n-nodes-base.webhook"

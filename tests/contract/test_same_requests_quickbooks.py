@@ -24,7 +24,7 @@ with warnings.catch_warnings():
 
 from sandbox.vendors.oauth import Access
 from sandbox.vendors.quickbooks import CLIENT_ID, CLIENT_SECRET, REALM_ID, REFRESH_TOKEN, QuickBooks
-from services.tool_gateway.encode import prepare
+from services.tool_gateway.wire.encode import prepare
 from tests.contract.quickbooks_client import a_payment, aim, an_invoice, auth, connect, new_bill, new_customer
 from tests.contract.side_by_side import TOOLS, Seen, SideBySide, call_id
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sandbox.vendors.stripe import API_KEY, Stripe
-from services.tool_gateway.credentials import Secrets
+from services.tool_gateway.wire.credentials import Secrets
 from tests.contract.side_by_side import TOOLS, Seen, SideBySide, call_id
 from tests.contract.stripe_account import sdk
 

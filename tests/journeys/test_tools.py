@@ -211,9 +211,9 @@ def test_a_document_from_a_url_is_fetched_under_the_guard(deployment: Deployment
 def test_a_redirect_is_looked_at_like_the_first_address(shop: Shop) -> None:
     import asyncio
 
-    from services.tool_gateway import foreign
-    from services.tool_gateway.guard import Guard
-    from services.tool_gateway.wire import Wire
+    from services.tool_gateway.catalogue import foreign
+    from services.tool_gateway.wire.guard import Guard
+    from services.tool_gateway.wire.transport import Wire
     from shared.errors import BadInput
 
     async def fetched() -> tuple[bytes, str]:

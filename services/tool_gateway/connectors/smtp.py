@@ -21,12 +21,12 @@ from typing import Any
 import aiosmtplib
 import orjson
 
-from services.tool_gateway.credentials import Secrets
-from services.tool_gateway.guard import Guard, Refused
-from services.tool_gateway.outcome import Answer
-from services.tool_gateway.prepared import Prepared
-from services.tool_gateway.tools import Credential, Tool
-from services.tool_gateway.wire import Gate, MaybeSent, NotSent
+from services.tool_gateway.call.outcome import Answer
+from services.tool_gateway.catalogue.tools import Credential, Tool
+from services.tool_gateway.wire.credentials import Secrets
+from services.tool_gateway.wire.guard import Guard, Refused
+from services.tool_gateway.wire.prepared import Prepared
+from services.tool_gateway.wire.transport import Gate, MaybeSent, NotSent
 from shared.errors import BadInput
 
 LOGIN = Credential("basic", ("SMTP_USERNAME", "SMTP_PASSWORD"))

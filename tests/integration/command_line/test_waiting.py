@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.tool_gateway.importer import Wish, import_document
+from services.tool_gateway.catalogue.importer import Wish, import_document
 from shared.ids import call_id, run_id
 from shared.store.pool import Pool
 from viox import ingress, output, store

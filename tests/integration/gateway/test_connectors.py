@@ -13,14 +13,15 @@ from sandbox.postgres import Postgres
 from sandbox.vendors.common import Fault
 from sandbox.vendors.mail import PASSWORD, USER, Mail
 from sandbox.vendors.main import start
-from services.tool_gateway import catalogue, outcome
+from services.tool_gateway.call import outcome
+from services.tool_gateway.call.outcome import Meaning
+from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import Mailer
-from services.tool_gateway.credentials import Secrets, shown
-from services.tool_gateway.encode import prepare
-from services.tool_gateway.guard import Guard
-from services.tool_gateway.outcome import Meaning
-from services.tool_gateway.wire import MaybeSent, NotSent
+from services.tool_gateway.wire.credentials import Secrets, shown
+from services.tool_gateway.wire.encode import prepare
+from services.tool_gateway.wire.guard import Guard
+from services.tool_gateway.wire.transport import MaybeSent, NotSent
 from shared.errors import BadInput
 from shared.store.pool import Pool
 from tests.integration.gateway.world import until

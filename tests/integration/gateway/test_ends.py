@@ -11,10 +11,10 @@ import orjson
 import pytest
 
 from sandbox.vendors import hubspot_schema
-from services.tool_gateway import close
-from services.tool_gateway.catalogue import Catalogue
-from services.tool_gateway.outcome import Meaning
-from services.tool_gateway.tools import Idempotency, Rate, Tool
+from services.tool_gateway.call import close
+from services.tool_gateway.call.outcome import Meaning
+from services.tool_gateway.catalogue.catalogue import Catalogue
+from services.tool_gateway.catalogue.tools import Idempotency, Rate, Tool
 from shared.bus.envelope import parse_record
 from shared.bus.kafka import Record
 from shared.ids import call_id

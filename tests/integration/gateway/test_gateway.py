@@ -14,8 +14,8 @@ import pytest
 from sandbox.postgres import Postgres
 from sandbox.vendors.hubspot import TOKEN
 from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN
-from services.tool_gateway.credentials import Secrets
-from services.tool_gateway.tools import Rate
+from services.tool_gateway.catalogue.tools import Rate
+from services.tool_gateway.wire.credentials import Secrets
 from shared.bus.kafka import Record
 from shared.ids import call_id
 from tests.integration.gateway.world import RUN, World, gateway_world, until, wants
@@ -140,13 +140,13 @@ async def test_a_single_effect_of_a_dead_executor_is_unknown_until_looked_up(wor
 
 @pytest.mark.rule(8)
 async def test_a_lease_that_ran_out_stops_the_first_byte(world: World) -> None:
-    from services.tool_gateway.intake import Ready
-    from services.tool_gateway.wire import NotSent
+    from services.tool_gateway.call.intake import Ready
+    from services.tool_gateway.wire.transport import NotSent
 
     gateway = await world.gateway("outcomes")
     tool = gateway.catalogue.tools["twilio_send_message"]
-    from services.tool_gateway.encode import prepare
-    from services.tool_gateway.intake import _understand
+    from services.tool_gateway.call.intake import _understand
+    from services.tool_gateway.wire.encode import prepare
 
     call = _understand(wants("twilio_send_message", SMS))
     prepared = prepare(tool, SMS, Secrets(world.secrets))

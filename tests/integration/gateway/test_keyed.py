@@ -18,9 +18,9 @@ from sandbox.postgres import Postgres
 from sandbox.vendors.common import Handler
 from sandbox.vendors.main import start
 from sandbox.vendors.stripe import API_KEY, Stripe
-from services.tool_gateway import outcome
-from services.tool_gateway.catalogue import Catalogue
-from services.tool_gateway.tools import Idempotency
+from services.tool_gateway.call import outcome
+from services.tool_gateway.catalogue.catalogue import Catalogue
+from services.tool_gateway.catalogue.tools import Idempotency
 from shared.ids import call_id
 from shared.store.pool import Pool
 from tests.integration.gateway.world import RUN, Gateway, World, opened, until, wants

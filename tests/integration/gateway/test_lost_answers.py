@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.tool_gateway import catalogue
+from services.tool_gateway.catalogue import catalogue
 from shared.ids import call_id
 from tests.integration.gateway.world import RUN, World, gateway_world, until, wants
 

@@ -12,10 +12,10 @@ from cryptography.fernet import Fernet
 from sandbox.postgres import Postgres
 from sandbox.vendors import hubspot
 from sandbox.vendors.quickbooks import REFRESH_TOKEN
-from services.tool_gateway.credentials import Secrets
-from services.tool_gateway.oauth import Tokens
-from services.tool_gateway.tools import Credential
-from services.tool_gateway.wire import NotSent
+from services.tool_gateway.catalogue.tools import Credential
+from services.tool_gateway.wire.credentials import Secrets
+from services.tool_gateway.wire.oauth import Tokens
+from services.tool_gateway.wire.transport import NotSent
 from shared.store.pool import Pool, open_pool
 from tests.integration.gateway.world import Gateway, World, gateway_world, wants
 

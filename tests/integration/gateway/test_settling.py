@@ -15,7 +15,7 @@ from sandbox.vendors.airtable import TOKEN, WORKSPACE, Airtable
 from sandbox.vendors.common import Emulator
 from sandbox.vendors.main import start
 from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN
-from services.tool_gateway import catalogue
+from services.tool_gateway.catalogue import catalogue
 from shared.store.pool import Pool
 from tests.integration.gateway.world import RUN, World, wants
 

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 
 from sandbox.net import free_ports
-from services.tool_gateway.guard import Guard
-from services.tool_gateway.wire import MaybeSent, NotSent, Wire
+from services.tool_gateway.wire.guard import Guard
+from services.tool_gateway.wire.transport import MaybeSent, NotSent, Wire
 
 pytestmark = pytest.mark.rule(9)
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

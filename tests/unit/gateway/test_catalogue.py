@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from services.tool_gateway import catalogue
-from services.tool_gateway.catalogue import Catalogue, read_document
-from services.tool_gateway.credentials import Secrets
-from services.tool_gateway.document import read_tools
-from services.tool_gateway.encode import prepare
-from services.tool_gateway.tools import Credential, Tool
+from services.tool_gateway.catalogue import catalogue
+from services.tool_gateway.catalogue.catalogue import Catalogue, read_document
+from services.tool_gateway.catalogue.document import read_tools
+from services.tool_gateway.catalogue.tools import Credential, Tool
+from services.tool_gateway.wire.credentials import Secrets
+from services.tool_gateway.wire.encode import prepare
 from shared.errors import BadInput
 
 DOCUMENT = """

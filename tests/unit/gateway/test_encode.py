@@ -5,12 +5,12 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from services.tool_gateway import catalogue
-from services.tool_gateway.credentials import Secrets, shown, sign
-from services.tool_gateway.document import read_tools
-from services.tool_gateway.encode import prepare
-from services.tool_gateway.paths import at, filled, project
-from services.tool_gateway.tools import Credential
+from services.tool_gateway.call.paths import at, filled, project
+from services.tool_gateway.catalogue import catalogue
+from services.tool_gateway.catalogue.document import read_tools
+from services.tool_gateway.catalogue.tools import Credential
+from services.tool_gateway.wire.credentials import Secrets, shown, sign
+from services.tool_gateway.wire.encode import prepare
 from shared.errors import BadInput
 
 TOOLS = catalogue.load().tools

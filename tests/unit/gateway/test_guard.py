@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from services.tool_gateway.guard import Guard, Refused
+from services.tool_gateway.wire.guard import Guard, Refused
 from shared.errors import BadInput
 
 INSIDE = [

@@ -18,22 +18,23 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from oauthlib.oauth2 import BackendApplicationClient
 
-from services.tool_gateway import catalogue, foreign, outcome
-from services.tool_gateway.credentials import Secrets, again, shown, sign
+from services.tool_gateway.call import outcome
+from services.tool_gateway.call.execute import Sender
+from services.tool_gateway.call.intake import Ready
+from services.tool_gateway.call.outcome import Answer
+from services.tool_gateway.call.settle import Settler
+from services.tool_gateway.call.store import CallRow, Requested
+from services.tool_gateway.catalogue import catalogue, foreign
+from services.tool_gateway.catalogue.importer import Wish, import_document
+from services.tool_gateway.catalogue.library import Library
+from services.tool_gateway.catalogue.tools import Credential, OAuth, Tool
 from services.tool_gateway.doctor import Doctor
-from services.tool_gateway.encode import prepare
-from services.tool_gateway.execute import Sender
-from services.tool_gateway.guard import Guard
-from services.tool_gateway.importer import Wish, import_document
-from services.tool_gateway.intake import Ready
-from services.tool_gateway.library import Library
-from services.tool_gateway.oauth import Tokens
-from services.tool_gateway.oauth import _answered as token_of
-from services.tool_gateway.outcome import Answer
-from services.tool_gateway.settle import Settler
-from services.tool_gateway.store import CallRow, Requested
-from services.tool_gateway.tools import Credential, OAuth, Tool
-from services.tool_gateway.wire import MaybeSent, Wire
+from services.tool_gateway.wire.credentials import Secrets, again, shown, sign
+from services.tool_gateway.wire.encode import prepare
+from services.tool_gateway.wire.guard import Guard
+from services.tool_gateway.wire.oauth import Tokens
+from services.tool_gateway.wire.oauth import _answered as token_of
+from services.tool_gateway.wire.transport import MaybeSent, Wire
 from shared.errors import BadInput, VioxError
 from shared.ids import CallId, call_id, run_id
 from tests.unit.gateway.test_importer import SOURCE, bring, document, one

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from services.tool_gateway import foreign
-from services.tool_gateway.importer import Import, Wish, import_document
+from services.tool_gateway.catalogue import foreign
+from services.tool_gateway.catalogue.importer import Import, Wish, import_document
 from shared.errors import BadInput
 from tests.unit.gateway.test_importer import SOURCE, document, one
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from services.tool_gateway import catalogue
-from services.tool_gateway.importer import Wish, import_document
-from services.tool_gateway.intake import rate_key
-from services.tool_gateway.tools import Rate
+from services.tool_gateway.call.intake import rate_key
+from services.tool_gateway.catalogue import catalogue
+from services.tool_gateway.catalogue.importer import Wish, import_document
+from services.tool_gateway.catalogue.tools import Rate
 from shared.errors import BadInput
 from tests.unit.gateway.test_importer import SOURCE, bring, document, one
 from viox.importing import fits

@@ -13,12 +13,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.tool_gateway import foreign
-from services.tool_gateway.credentials import Secrets, again, shown
-from services.tool_gateway.document import read_tools
-from services.tool_gateway.encode import prepare
-from services.tool_gateway.importer import Import, Wish, import_document
-from services.tool_gateway.tools import Tool
+from services.tool_gateway.catalogue import foreign
+from services.tool_gateway.catalogue.document import read_tools
+from services.tool_gateway.catalogue.importer import Import, Wish, import_document
+from services.tool_gateway.catalogue.tools import Tool
+from services.tool_gateway.wire.credentials import Secrets, again, shown
+from services.tool_gateway.wire.encode import prepare
 from shared.errors import BadInput
 
 SOURCE = "https://shop.example/api/openapi.json"

@@ -11,13 +11,13 @@ import orjson
 import pytest
 import yaml
 
-from services.tool_gateway import foreign
-from services.tool_gateway.credentials import Secrets
-from services.tool_gateway.document import read_tools
-from services.tool_gateway.encode import prepare
-from services.tool_gateway.importer import Import, Wish, import_document
-from services.tool_gateway.schema import MODEL_SCHEMA_BYTES
-from services.tool_gateway.tools import Tool
+from services.tool_gateway.catalogue import foreign
+from services.tool_gateway.catalogue.document import read_tools
+from services.tool_gateway.catalogue.importer import Import, Wish, import_document
+from services.tool_gateway.catalogue.schema import MODEL_SCHEMA_BYTES
+from services.tool_gateway.catalogue.tools import Tool
+from services.tool_gateway.wire.credentials import Secrets
+from services.tool_gateway.wire.encode import prepare
 
 OPERATIONS = 600
 SCHEMAS = 400

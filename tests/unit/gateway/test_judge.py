@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from services.tool_gateway import catalogue
-from services.tool_gateway.judge import judge
-from services.tool_gateway.store import Requested, Standing
+from services.tool_gateway.call.judge import judge
+from services.tool_gateway.call.store import Requested, Standing
+from services.tool_gateway.catalogue import catalogue
 from shared.ids import CallId, RunId, ThreadId
 
 RUN = RunId(UUID(int=1))

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from services.tool_gateway import catalogue
-from services.tool_gateway.catalogue import Document
-from services.tool_gateway.importer import Wish, import_document
-from services.tool_gateway.library import Library, fitting
+from services.tool_gateway.catalogue import catalogue
+from services.tool_gateway.catalogue.catalogue import Document
+from services.tool_gateway.catalogue.importer import Wish, import_document
+from services.tool_gateway.catalogue.library import Library, fitting
 from shared.errors import BadInput
 from tests.unit.gateway.test_importer import SOURCE, document, get
 from viox.importing import fits, joined

@@ -7,10 +7,10 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from services.tool_gateway import catalogue
-from services.tool_gateway.outcome import MAX_ATTEMPTS, Answer, after_doubt, of_answer, of_maybe_sent, of_not_sent
-from services.tool_gateway.tools import Idempotency, Success
-from services.tool_gateway.wire import MaybeSent, NotSent
+from services.tool_gateway.call.outcome import MAX_ATTEMPTS, Answer, after_doubt, of_answer, of_maybe_sent, of_not_sent
+from services.tool_gateway.catalogue import catalogue
+from services.tool_gateway.catalogue.tools import Idempotency, Success
+from services.tool_gateway.wire.transport import MaybeSent, NotSent
 
 TOOLS = catalogue.load().tools
 ONCE, READ, IDEMPOTENT = TOOLS["hubspot_create_deal"], TOOLS["hubspot_get_deal"], TOOLS["hubspot_update_deal"]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from services.tool_gateway.outcome import shown
-from services.tool_gateway.settle import as_answered, goes_on, matching
-from services.tool_gateway.tools import Settle
+from services.tool_gateway.call.outcome import shown
+from services.tool_gateway.call.settle import as_answered, goes_on, matching
+from services.tool_gateway.catalogue.tools import Settle
 from tests.unit.gateway.test_catalogue import documented
 
 INTENDED = datetime(2026, 11, 23, 12, 0, 0, 700_000, tzinfo=UTC)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tool_gateway import styles
-from services.tool_gateway.tools import Parameter
+from services.tool_gateway.catalogue.tools import Parameter
+from services.tool_gateway.wire import styles
 
 ARRAY = ["blue", "black", "brown"]
 OBJECT = {"R": 100, "G": 200, "B": 150}

@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from services.tool_gateway.tools import Rate
+from services.tool_gateway.catalogue.tools import Rate
 
 LONGEST_SECONDS = 600.0
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

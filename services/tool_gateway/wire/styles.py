@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus
 
 import orjson
 
-from services.tool_gateway.tools import Parameter, Style
+from services.tool_gateway.catalogue.tools import Parameter, Style
 
 DELIMITERS = {"form": ",", "spaceDelimited": " ", "pipeDelimited": "|"}
 COOKIE = "!#$&'()*+/:<>?@[]^`{|}"  # besides letters, digits and -._~ (RFC 6265), without the sign that ends a name

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from services.tool_gateway.document import METHODS
+from services.tool_gateway.catalogue.document import METHODS
 
 PREFIX = "x-viox"
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from services.tool_gateway import limits
-from services.tool_gateway.schema import deref
-from services.tool_gateway.tools import Credential, OAuth
+from services.tool_gateway.catalogue import limits
+from services.tool_gateway.catalogue.schema import deref
+from services.tool_gateway.catalogue.tools import Credential, OAuth
 
 Alternatives = tuple[tuple[Credential, ...], ...]
 

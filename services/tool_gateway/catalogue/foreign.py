@@ -14,7 +14,7 @@ import httpx2
 import orjson
 import yaml
 
-from services.tool_gateway.wire import MaybeSent, NotSent, Wire
+from services.tool_gateway.wire.transport import MaybeSent, NotSent, Wire
 from shared.errors import BadInput
 
 MAX_BYTES = 20_000_000

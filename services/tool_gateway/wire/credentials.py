@@ -13,8 +13,8 @@ from urllib.parse import quote_plus
 
 import orjson
 
-from services.tool_gateway.prepared import Prepared
-from services.tool_gateway.tools import Credential
+from services.tool_gateway.catalogue.tools import Credential
+from services.tool_gateway.wire.prepared import Prepared
 from shared.errors import BadInput
 
 MARKED = re.compile(r'\{"\$secret":"[^"]+"\}$')

@@ -15,12 +15,12 @@ from typing import Any
 
 import yaml
 
-from services.tool_gateway.document import read_tools
-from services.tool_gateway.tools import Tool
+from services.tool_gateway.catalogue.document import read_tools
+from services.tool_gateway.catalogue.tools import Tool
 from shared.bus.topics import AGENTS
 from shared.errors import BadInput
 
-HERE = Path(__file__).parent / "catalogue"
+HERE = Path(__file__).parent / "documents"
 Grants = Mapping[str, frozenset[str]]
 
 
@@ -95,7 +95,7 @@ def read_document(file: Path) -> list[Tool]:
 def read_grants(services: Path | None = None) -> dict[str, frozenset[str]]:
     """Each agent's tools.yaml, read as data. An agent without one is granted nothing."""
     found: dict[str, frozenset[str]] = {}
-    for file in sorted((services or Path(__file__).parent.parent).glob("*/tools.yaml")):
+    for file in sorted((services or Path(__file__).parents[2]).glob("*/tools.yaml")):
         listed = (yaml.safe_load(file.read_text()) or {}).get("grants") or []
         found[file.parent.name.replace("_", "-")] = frozenset(listed)
     return found

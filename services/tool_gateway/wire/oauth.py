@@ -19,9 +19,9 @@ import httpx2
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error, WebApplicationClient
 
-from services.tool_gateway.credentials import Secrets
-from services.tool_gateway.tools import Credential
-from services.tool_gateway.wire import NotSent, Wire
+from services.tool_gateway.catalogue.tools import Credential
+from services.tool_gateway.wire.credentials import Secrets
+from services.tool_gateway.wire.transport import NotSent, Wire
 from shared.errors import BadInput, VioxError
 from shared.store.pool import Pool
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
-from services.tool_gateway.catalogue import Catalogue
-from services.tool_gateway.store import Requested, Standing
-from services.tool_gateway.tools import Tool
+from services.tool_gateway.call.store import Requested, Standing
+from services.tool_gateway.catalogue.catalogue import Catalogue
+from services.tool_gateway.catalogue.tools import Tool
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,9 @@ from typing import Any
 
 import orjson
 
-from services.tool_gateway.paths import at, project
-from services.tool_gateway.tools import Tool
-from services.tool_gateway.wire import MAX_RESPONSE_BYTES, NotSent
+from services.tool_gateway.call.paths import at, project
+from services.tool_gateway.catalogue.tools import Tool
+from services.tool_gateway.wire.transport import MAX_RESPONSE_BYTES, NotSent
 from shared.bus.envelope import has_nul
 from shared.bus.topics import MAX_INLINE_BYTES
 from shared.errors import VioxError

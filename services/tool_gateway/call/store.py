@@ -1,4 +1,4 @@
-"""Typed access to the gateway's tables: calls, ledger, rates. One method per statement of gateway.sql."""
+"""Typed access to the gateway's tables: calls, ledger, rates. One method per statement of store.sql."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from services.tool_gateway.catalogue import Catalogue
-from services.tool_gateway.credentials import shown
-from services.tool_gateway.places import Places
-from services.tool_gateway.prepared import Prepared
-from services.tool_gateway.tools import Rate, Tool
+from services.tool_gateway.call.in_flight import Places
+from services.tool_gateway.catalogue.catalogue import Catalogue
+from services.tool_gateway.catalogue.tools import Rate, Tool
+from services.tool_gateway.wire.credentials import shown
+from services.tool_gateway.wire.prepared import Prepared
 from shared.bus.outbox import Outgoing, columns
 from shared.ids import CallId, RunId, ThreadId
 from shared.models.port import sha256_json
@@ -22,7 +22,7 @@ from shared.store.pool import Pool, json_column
 from shared.store.sql import Queries
 from shared.telemetry.digest import sha256_bytes
 
-SQL = Queries(Path(__file__).with_name("gateway.sql"))
+SQL = Queries(Path(__file__).with_name("store.sql"))
 TURN_IS_GOOD_SECONDS = 2.0  # after it came: calls that were held up longer must not all go at once
 
 

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from services.tool_gateway import styles
+from services.tool_gateway.catalogue.document import check_base_url
+from services.tool_gateway.catalogue.tools import Body, Parameter, Tool
 from services.tool_gateway.connectors import postgres, smtp
-from services.tool_gateway.credentials import Secrets
-from services.tool_gateway.document import check_base_url
-from services.tool_gateway.prepared import Prepared
-from services.tool_gateway.tools import Body, Parameter, Tool
+from services.tool_gateway.wire import styles
+from services.tool_gateway.wire.credentials import Secrets
+from services.tool_gateway.wire.prepared import Prepared
 from shared.errors import BadInput
 
 USER_AGENT = "viox-gateway/0.1"

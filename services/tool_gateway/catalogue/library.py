@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.tool_gateway import catalogue
-from services.tool_gateway.catalogue import Catalogue, Document
-from services.tool_gateway.document import reason
-from services.tool_gateway.store import GatewayStore
+from services.tool_gateway.call.store import GatewayStore
+from services.tool_gateway.catalogue import catalogue
+from services.tool_gateway.catalogue.catalogue import Catalogue, Document
+from services.tool_gateway.catalogue.document import reason
 from shared.errors import BadInput, VioxError
 
 log = logging.getLogger(__name__)

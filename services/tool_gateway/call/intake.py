@@ -16,14 +16,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from services.tool_gateway.catalogue import Catalogue
-from services.tool_gateway.credentials import Secrets
-from services.tool_gateway.encode import prepare
-from services.tool_gateway.judge import Verdict, judge
-from services.tool_gateway.places import Places
-from services.tool_gateway.prepared import Prepared
-from services.tool_gateway.store import Admitted, GatewayStore, Requested, Standing
-from services.tool_gateway.tools import Rate, Tool
+from services.tool_gateway.call.in_flight import Places
+from services.tool_gateway.call.judge import Verdict, judge
+from services.tool_gateway.call.store import Admitted, GatewayStore, Requested, Standing
+from services.tool_gateway.catalogue.catalogue import Catalogue
+from services.tool_gateway.catalogue.tools import Rate, Tool
+from services.tool_gateway.wire.credentials import Secrets
+from services.tool_gateway.wire.encode import prepare
+from services.tool_gateway.wire.prepared import Prepared
 from shared.bus import topics
 from shared.bus.dead_letters import write_dead_letter
 from shared.bus.envelope import Message, parse_record

@@ -19,17 +19,17 @@ from typing import Any
 
 import orjson
 
-from services.tool_gateway.catalogue import Catalogue
-from services.tool_gateway.close import closed_message
-from services.tool_gateway.credentials import Secrets
-from services.tool_gateway.encode import prepare
-from services.tool_gateway.execute import Sender
-from services.tool_gateway.intake import Ready
-from services.tool_gateway.outcome import Answer, shown
-from services.tool_gateway.paths import at, filled
-from services.tool_gateway.store import CallRow, GatewayStore
-from services.tool_gateway.tools import Settle, Tool
-from services.tool_gateway.wire import MaybeSent, NotSent
+from services.tool_gateway.call.close import closed_message
+from services.tool_gateway.call.execute import Sender
+from services.tool_gateway.call.intake import Ready
+from services.tool_gateway.call.outcome import Answer, shown
+from services.tool_gateway.call.paths import at, filled
+from services.tool_gateway.call.store import CallRow, GatewayStore
+from services.tool_gateway.catalogue.catalogue import Catalogue
+from services.tool_gateway.catalogue.tools import Settle, Tool
+from services.tool_gateway.wire.credentials import Secrets
+from services.tool_gateway.wire.encode import prepare
+from services.tool_gateway.wire.transport import MaybeSent, NotSent
 from shared.bus.outbox import Outbox, insert
 from shared.telemetry import metrics
 

@@ -14,10 +14,20 @@ from urllib.parse import urljoin, urlsplit
 
 import jsonschema_rs
 
-from services.tool_gateway import limits
-from services.tool_gateway.schema import Bundle, deref, for_models
-from services.tool_gateway.security import check_agreed, credentials_of
-from services.tool_gateway.tools import Address, Body, Effect, Idempotency, Parameter, Rate, Settle, Success, Tool
+from services.tool_gateway.catalogue import limits
+from services.tool_gateway.catalogue.schema import Bundle, deref, for_models
+from services.tool_gateway.catalogue.security import check_agreed, credentials_of
+from services.tool_gateway.catalogue.tools import (
+    Address,
+    Body,
+    Effect,
+    Idempotency,
+    Parameter,
+    Rate,
+    Settle,
+    Success,
+    Tool,
+)
 from shared.errors import BadInput
 
 NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")

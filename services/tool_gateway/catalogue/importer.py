@@ -15,12 +15,12 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import orjson
 
-from services.tool_gateway.claims import without_claims
-from services.tool_gateway.document import base_url, check_base_url, operations, read_tool, reason
-from services.tool_gateway.foreign import MAX_NODES
-from services.tool_gateway.overlay import apply_overlay
-from services.tool_gateway.schema import deref, lookup
-from services.tool_gateway.tools import Effect, Tool
+from services.tool_gateway.catalogue.claims import without_claims
+from services.tool_gateway.catalogue.document import base_url, check_base_url, operations, read_tool, reason
+from services.tool_gateway.catalogue.foreign import MAX_NODES
+from services.tool_gateway.catalogue.overlay import apply_overlay
+from services.tool_gateway.catalogue.schema import deref, lookup
+from services.tool_gateway.catalogue.tools import Effect, Tool
 from shared.bus.topics import AGENTS
 from shared.errors import BadInput
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from services.tool_gateway.store import GatewayStore
+from services.tool_gateway.call.store import GatewayStore
 from shared.bus import topics
 from shared.bus.messages import RUN_WAITING, run_changed
 from shared.bus.outbox import insert, outgoing

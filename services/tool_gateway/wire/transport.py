@@ -26,7 +26,7 @@ from aiohttp.helpers import set_exception
 from multidict import CIMultiDict
 from yarl import URL
 
-from services.tool_gateway.guard import Guard, Refused
+from services.tool_gateway.wire.guard import Guard, Refused
 from shared.errors import VioxError
 
 MAX_RESPONSE_BYTES = 10_000_000

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.tool_gateway.intake import Ready, rate_key
-from services.tool_gateway.outcome import Answer, Meaning
-from services.tool_gateway.store import GatewayStore, Outcome
-from services.tool_gateway.waiting import announce_waiting
+from services.tool_gateway.call.announce import announce_waiting
+from services.tool_gateway.call.intake import Ready, rate_key
+from services.tool_gateway.call.outcome import Answer, Meaning
+from services.tool_gateway.call.store import GatewayStore, Outcome
 from shared.bus import topics
 from shared.bus.messages import call_closed
 from shared.bus.outbox import Outbox, Outgoing, outgoing

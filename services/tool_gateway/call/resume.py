@@ -14,17 +14,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.tool_gateway.catalogue import Catalogue
-from services.tool_gateway.close import closed_message
-from services.tool_gateway.credentials import Secrets, again
-from services.tool_gateway.encode import prepare
-from services.tool_gateway.intake import Ready, lease_seconds, rate_key
-from services.tool_gateway.judge import judge
-from services.tool_gateway.outcome import MAX_ATTEMPTS
-from services.tool_gateway.places import Places
-from services.tool_gateway.prepared import Prepared
-from services.tool_gateway.store import TURN_IS_GOOD_SECONDS, CallRow, GatewayStore, Intent
-from services.tool_gateway.waiting import announce_waiting
+from services.tool_gateway.call.announce import announce_waiting
+from services.tool_gateway.call.close import closed_message
+from services.tool_gateway.call.in_flight import Places
+from services.tool_gateway.call.intake import Ready, lease_seconds, rate_key
+from services.tool_gateway.call.judge import judge
+from services.tool_gateway.call.outcome import MAX_ATTEMPTS
+from services.tool_gateway.call.store import TURN_IS_GOOD_SECONDS, CallRow, GatewayStore, Intent
+from services.tool_gateway.catalogue.catalogue import Catalogue
+from services.tool_gateway.wire.credentials import Secrets, again
+from services.tool_gateway.wire.encode import prepare
+from services.tool_gateway.wire.prepared import Prepared
 from shared.bus.outbox import Outbox, insert
 from shared.errors import VioxError
 from shared.telemetry import metrics

@@ -11,16 +11,16 @@ from typing import Protocol
 
 import httpx2
 
-from services.tool_gateway import outcome
-from services.tool_gateway.close import OutcomeWriter
-from services.tool_gateway.credentials import Secrets, sign, without_proofs
-from services.tool_gateway.intake import Ready
-from services.tool_gateway.oauth import Tokens
-from services.tool_gateway.outcome import Answer, Meaning
-from services.tool_gateway.places import Places
-from services.tool_gateway.prepared import Prepared
-from services.tool_gateway.tools import Credential, Tool
-from services.tool_gateway.wire import Gate, MaybeSent, NotSent, Wire
+from services.tool_gateway.call import outcome
+from services.tool_gateway.call.close import OutcomeWriter
+from services.tool_gateway.call.in_flight import Places
+from services.tool_gateway.call.intake import Ready
+from services.tool_gateway.call.outcome import Answer, Meaning
+from services.tool_gateway.catalogue.tools import Credential, Tool
+from services.tool_gateway.wire.credentials import Secrets, sign, without_proofs
+from services.tool_gateway.wire.oauth import Tokens
+from services.tool_gateway.wire.prepared import Prepared
+from services.tool_gateway.wire.transport import Gate, MaybeSent, NotSent, Wire
 from shared.errors import BadInput
 from shared.telemetry import metrics
 from shared.telemetry.hold import reached

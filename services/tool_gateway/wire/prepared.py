@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.tool_gateway.tools import Credential
+from services.tool_gateway.catalogue.tools import Credential
 
 
 @dataclass(frozen=True, slots=True)
