@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from services.tool_gateway.call.judge import judge
-from services.tool_gateway.call.store import Requested, Standing
+from services.tool_gateway.call.store import Preconditions, Requested
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.document import read_tools
 from services.tool_gateway.catalogue.foreign import parse
@@ -24,7 +24,7 @@ from shared.ids import CallId, RunId, call_id, run_id, thread_id
 OPERATIONS = 1000
 CALLS = 20_000
 RUN = RunId(run_id("builder", "/bench", "catalogue"))
-STANDING = Standing(twin_unknown=False, run_over=False, paused=False)
+STANDING = Preconditions(duplicate_in_doubt=False, run_over=False, paused=False)
 
 
 def large_document(operations: int = OPERATIONS) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=10.0, gt=0)
     max_attempts: int = Field(default=5, ge=1)
     concurrency: int = Field(default=64, ge=1)
-    hold_dir: Path | None = None
+    failpoint_dir: Path | None = None
 
     @classmethod
     def load(cls, **given: Any) -> Settings:

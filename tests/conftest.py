@@ -33,7 +33,7 @@ ROOT = Path(__file__).parent.parent
 BROKER = os.environ.get("VIOX_TEST_BROKER", "embedded")
 HANGS_SECONDS = 300
 TABLES = (
-    "threads, runs, steps, prompts, inbox, outbox, addresses, routes, catalogue, tool_calls, ledger_entries, "
+    "threads, runs, steps, prompts, inbox, outbox, contact_owners, routes, catalogue, tool_calls, ledger_entries, "
     "dead_letters, rate_limits, pauses, checkpoints, checkpoint_writes, documents, oauth_tokens, records, record_writes, notes"
 )
 

@@ -106,8 +106,18 @@ def down() -> bool:
 
 def public(found: dict[str, Any]) -> dict[str, Any]:
     """The part of the state that `status --json` shows."""
-    shown = ("services", "kafka", "postgres", "gateway_url", "console_url", "identity", "broker", "vendors", "ready")
-    return {name: found[name] for name in shown}
+    public_view = (
+        "services",
+        "kafka",
+        "postgres",
+        "gateway_url",
+        "console_url",
+        "identity",
+        "broker",
+        "vendors",
+        "ready",
+    )
+    return {name: found[name] for name in public_view}
 
 
 def _running(pid: int) -> bool:

@@ -21,13 +21,13 @@ from aiohttp import web
 from services.tool_gateway.call import outcome
 from services.tool_gateway.call.execute import Sender
 from services.tool_gateway.call.intake import Ready
-from services.tool_gateway.call.outcome import Answer, Meaning
+from services.tool_gateway.call.outcome import Answer, AttemptResult
 from services.tool_gateway.call.store import GatewayStore, Requested
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.library import LeftOut
 from services.tool_gateway.catalogue.tools import Tool
 from services.tool_gateway.connectors.smtp import Mailer
-from services.tool_gateway.wire.credentials import Secrets, shown
+from services.tool_gateway.wire.credentials import Secrets, redacted
 from services.tool_gateway.wire.encode import prepare
 from services.tool_gateway.wire.prepared import Prepared
 from services.tool_gateway.wire.transport import MaybeSent, NotSent
@@ -114,13 +114,13 @@ class Doctor:
             )
         if problem := tool.problem_with(arguments):
             raise BadInput(problem["code"], problem["message"], field=problem["field"], remedy=problem["remedy"])
-        meaning, prepared, answer = await self._try(tool.vendor, tool, arguments)
-        url, headers = shown(prepared)
+        result, prepared, answer = await self._try(tool.vendor, tool, arguments)
+        url, headers = redacted(prepared)
         return {
             "tool": name,
-            "state": meaning.state,
-            "result": meaning.result,
-            "error": meaning.error,
+            "state": result.state,
+            "result": result.result,
+            "error": result.error,
             "request": {"method": prepared.method, "url": url, "headers": headers, "body": _text(prepared.body)},
             "response": {"status": answer.status, "headers": answer.headers, "body": _text(answer.body)}
             if answer
@@ -162,13 +162,13 @@ class Doctor:
             if tool is None:
                 remedy = "Mark one of its tools with `probe` in x-viox (an imported document's in an overlay)."
                 return _finding(vendor, UNTRIED, message="it has no call without arguments.", remedy=remedy)
-            meaning, _, _ = await self._try(vendor, tool, dict(tool.probe or {}))
+            result, _, _ = await self._try(vendor, tool, dict(tool.probe or {}))
         except VioxError as error:
             remedy = error.remedy or _remedy(error.code, tools[0])
             return _finding(vendor, FAILED, message=error.message, field=error.field, remedy=remedy, started=started)
-        if meaning.state == "succeeded":
+        if result.state == "succeeded":
             return _finding(vendor, OK, tool=tool.name, message="answers.", started=started)
-        told = meaning.error or {}
+        told = result.error or {}
         remedy = told.get("remedy") or _remedy(str(told.get("code")), tool)
         return _finding(
             vendor,
@@ -195,7 +195,9 @@ class Doctor:
         base = [t.base_url_setting for t in tools if not t.base_url and t.base_url_setting]
         return [*dict.fromkeys([n for c in first for n in c.secrets] + base[:1])]
 
-    async def _try(self, vendor: str, tool: Tool, arguments: dict[str, Any]) -> tuple[Meaning, Prepared, Answer | None]:
+    async def _try(
+        self, vendor: str, tool: Tool, arguments: dict[str, Any]
+    ) -> tuple[AttemptResult, Prepared, Answer | None]:
         call = CallId(f"doctor:{vendor}:{uuid4()}")
         prepared = prepare(tool, arguments, self._secrets, key=call)
         nobody = uuid4()
@@ -205,14 +207,14 @@ class Doctor:
         answer: Answer | None = None
         try:
             answer = await self._sender.send(ready)
-            meaning = outcome.of_answer(tool, answer, outcome.MAX_ATTEMPTS)
+            result = outcome.of_answer(tool, answer, outcome.MAX_ATTEMPTS)
         except NotSent as error:
             error.final = True
-            meaning = outcome.of_not_sent(1, error)
+            result = outcome.of_not_sent(1, error)
         except MaybeSent as error:
-            meaning = outcome.of_maybe_sent(tool, outcome.MAX_ATTEMPTS, error)
+            result = outcome.of_maybe_sent(tool, outcome.MAX_ATTEMPTS, error)
         await self._record(call, prepared, answer)
-        return meaning, prepared, answer
+        return result, prepared, answer
 
     async def _record(self, call: CallId, prepared: Prepared, answer: Answer | None) -> None:
         async with self._store.transaction() as connection:

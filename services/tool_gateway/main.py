@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from services.tool_gateway.call.close import OutcomeWriter
 from services.tool_gateway.call.execute import Connector, Executor, Sender
-from services.tool_gateway.call.in_flight import Places
+from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.intake import Intake, Ready
 from services.tool_gateway.call.resume import Resumer
 from services.tool_gateway.call.settle import Settler
@@ -27,7 +27,7 @@ from shared.bus.kafka import Consumer, Producer
 from shared.bus.outbox import Outbox
 from shared.runtime.process import Process, run
 from shared.settings import Settings
-from shared.store.pool import Instance, open_pool, passing
+from shared.store.pool import Instance, is_transient, open_pool
 
 TOKEN_CONNECTIONS = 4
 
@@ -88,7 +88,7 @@ class _Gateway:
         mailer = Mailer(secrets, self._guard)
         others: dict[str, Connector] = {"smtp": mailer, "postgres": Records(self._pool, secrets)}
         sender = Sender(self._wire, secrets, Tokens(secrets, self._tokens_pool, self._wire), others)
-        places = Places(4 * settings.concurrency)
+        places = InFlightLimiter(4 * settings.concurrency)
         self._resumer = Resumer(tools, secrets, store, self.outbox, self._start_call, places)
         self.outcomes = OutcomeWriter(store, self.outbox, self._resumer.wait_until)
         self._executor = Executor(sender, self.outcomes, places)
@@ -98,7 +98,7 @@ class _Gateway:
         self.settler = Settler(tools, secrets, store, self.outbox, sender)
         self.doctor = Doctor(tools, secrets, store, sender, mailer)
         self.consumer = Consumer(
-            settings, "viox.gateway", topics.of_gateway(), self._intake.accept, self._intake.poison, passing
+            settings, "viox.gateway", topics.of_gateway(), self._intake.accept, self._intake.poison, is_transient
         )
         await self._instance.start()
         await store.publish(tools)

@@ -49,7 +49,7 @@ class Record:
 
 Handler = Callable[[Sequence[Record]], Awaitable[None]]
 Poison = Callable[[Record, Exception], Awaitable[None]]
-Passing = Callable[[Exception], bool]
+IsTransient = Callable[[Exception], bool]
 POISON_TRIES = 3
 
 
@@ -211,15 +211,21 @@ class Consumer:
     """One consumer over all topics of a service. `joined` is true while it has its place in the group."""
 
     def __init__(
-        self, settings: Settings, group: str, wanted: Sequence[str], handler: Handler, poison: Poison, passing: Passing
+        self,
+        settings: Settings,
+        group: str,
+        wanted: Sequence[str],
+        handler: Handler,
+        poison: Poison,
+        is_transient: IsTransient,
     ) -> None:
-        """`poison` sets a record aside that cannot be handled; `passing` tells an error that will go away by itself."""
+        """`poison` sets a record aside that cannot be handled; `is_transient` tells an error that will go away by itself."""
         self._settings = settings
         self._group = group
         self._topics = list(wanted)
         self._handler = handler
         self._poison = poison
-        self._passing = passing
+        self._is_transient = is_transient
         self._giving_up = False
         self._stop = asyncio.Event()
         self._left = asyncio.Event()
@@ -343,7 +349,7 @@ class Consumer:
                 return True
             except Exception as error:  # noqa: BLE001  # sorted out below
                 log.warning("kafka: %s could not store a batch of %d: %r", self._group, len(records), error)
-                if not self._passing(error):
+                if not self._is_transient(error):
                     tries += 1
                     if len(records) > 1:
                         return all([await self._handled([record]) for record in records])

@@ -81,13 +81,13 @@ class Messages:
 
     __slots__ = ("_digest", "_said")
 
-    def __init__(self, said: Iterable[ChatMessage] = ()) -> None:
+    def __init__(self, messages: Iterable[ChatMessage] = ()) -> None:
         self._said: list[ChatMessage] = []
         self._digest = hashlib.sha256()
-        self.extend(said)
+        self.extend(messages)
 
-    def extend(self, said: Iterable[ChatMessage]) -> None:
-        for message in said:
+    def extend(self, messages: Iterable[ChatMessage]) -> None:
+        for message in messages:
             self._said.append(message)
             self._digest.update(
                 type(message).__name__.encode() + orjson.dumps(message, option=orjson.OPT_SORT_KEYS) + b"\n"

@@ -29,16 +29,16 @@ from shared.models.port import ChatModel, ChatReply, Messages, ModelError, Toolb
 from shared.models.prices import cost_microusd
 from shared.runtime import announce
 from shared.runtime.agent import AgentSpec
+from shared.runtime.backoff import ThreadBackoff, backoff
 from shared.runtime.endings import End, ending, open_calls
 from shared.runtime.history import Step, conversation, seen_by, trigger_body, turns_of
+from shared.runtime.history_cache import HistoryCache
 from shared.runtime.nodes import AgentState, RunContext, record_results
-from shared.runtime.recall import Recall
 from shared.runtime.saver import ThreadSaver
-from shared.runtime.setbacks import Setbacks, backoff
 from shared.runtime.store import Claimed, Commit, Pending, RunRow, RuntimeStore
-from shared.store.pool import passing
+from shared.store.pool import is_transient
 from shared.telemetry import metrics
-from shared.telemetry.hold import reached
+from shared.telemetry.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +78,8 @@ class Activator:
         self.graph_version = graph_version(self._graph)
         self._tools = Toolbox()
         self._known_prompts: set[str] = set()
-        self._recall = Recall(store)
-        self._setbacks = Setbacks()
+        self._history = HistoryCache(store)
+        self._backoff = ThreadBackoff()
         self._active: set[ThreadId] = set()
         self._again: set[ThreadId] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -149,7 +149,7 @@ class Activator:
             return False
         if claimed is None:
             return False
-        reached("agent.after_claim")
+        failpoint("agent.after_claim")
         try:
             more = await self._advance(claimed)
         except Exception as error:  # noqa: BLE001  # judged by what it is
@@ -176,14 +176,14 @@ class Activator:
             except Exception as worse:  # noqa: BLE001  # it cannot even be put on record now
                 error = worse
         log.error("activation of thread %s failed", claimed.thread_id, exc_info=error)
-        await self._try_later(claimed, 0.5, error, refund=passing(error))
+        await self._try_later(claimed, 0.5, error, refund=is_transient(error))
 
     async def _advance(self, claimed: Claimed) -> bool | None:
         arrivals = self._arrivals(claimed)
         controls = [p for p in claimed.pending if p.kind == "control" and p.message.type == CANCEL]
         if not (claimed.awaiting or arrivals or controls):
             return await self._set_aside(claimed, [p for p in claimed.pending if p.counted])
-        owed = self._setbacks.owed(claimed.thread_id, claimed.version)
+        owed = self._backoff.owed(claimed.thread_id, claimed.version)
         poison = [p for p in claimed.pending if p.counted and p.attempts - owed > self._limits.max_attempts]
         if poison and not (claimed.run or arrivals):
             return await self._set_aside(claimed, poison)
@@ -204,19 +204,19 @@ class Activator:
         return await self._commit(work, context)
 
     async def _context(self, claimed: Claimed, run: RunRow) -> RunContext:
-        past = await self._recall.of(claimed)
+        past = await self._history.of(claimed)
         history = seen_by(past.steps, run.run_id, run.steps)
         return RunContext(
             run_id=run.run_id,
             history=history,
-            said=past.said.copy() if history is past.steps else Messages(conversation(history)),
+            messages=past.messages.copy() if history is past.steps else Messages(conversation(history)),
             first_step=run.steps,
             model=self._model,
             prompt=self._spec.prompt,
             tools=self._tools,
             max_turns=self._spec.max_turns,
             replies=claimed.replies,
-            reached=reached,
+            failpoint=failpoint,
         )
 
     async def _run_graph(
@@ -280,7 +280,7 @@ class Activator:
     async def _commit(self, work: Commit, context: RunContext | None) -> bool | None:
         if context is not None:
             await self._remember_prompts(context)
-        reached("agent.before_commit")
+        failpoint("agent.before_commit")
         more = await self._store.commit(work, self._owner)
         return await self._committed(work, more)
 
@@ -297,13 +297,13 @@ class Activator:
         thread = work.claimed.thread_id
         if more is None:
             log.warning("thread %s moved on without us: what was done here is discarded", thread)
-            self._recall.forget(thread)
+            self._history.forget(thread)
             await self._spend(work.claimed)
             return None
-        self._setbacks.over(thread)
-        reached("agent.after_commit_before_publish")
+        self._backoff.over(thread)
+        failpoint("agent.after_commit_before_publish")
         self._outbox.publish(work.outgoing)
-        self._recall.add(work)
+        self._history.add(work)
         if work.status != "running":
             metrics.RUNS.labels(self._spec.name, work.status).inc()
             log.info("run %s %s after %d steps", work.run_id, work.status, len(work.steps))
@@ -402,7 +402,7 @@ class Activator:
     ) -> None:
         """Leave the thread alone for a while: `first` seconds, longer with each failure in a row."""
         await self._spend(claimed)
-        failures = self._setbacks.failed(claimed.thread_id, claimed.version)
+        failures = self._backoff.failed(claimed.thread_id, claimed.version)
         delay = max(backoff(failures, first), at_least)
         log.warning("thread %s: again in %.1f s after: %s", claimed.thread_id, delay, error)
         counted = [p for p in claimed.pending if p.counted and refund]
@@ -411,7 +411,7 @@ class Activator:
         except Exception as failed:  # noqa: BLE001  # the lease runs out by itself
             log.warning("thread %s not released: %s", claimed.thread_id, failed)
             if refund:
-                self._setbacks.owe(claimed.thread_id, claimed.version)
+                self._backoff.owe(claimed.thread_id, claimed.version)
 
     # -- parts ------------------------------------------------------------------------------------------------------
 

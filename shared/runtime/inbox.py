@@ -21,7 +21,7 @@ from shared.ids import RunId, ThreadId, parse_call_id, run_id, thread_id
 from shared.runtime.agent import AgentSpec
 from shared.runtime.store import Accepted, RuntimeStore
 from shared.telemetry import metrics
-from shared.telemetry.hold import reached
+from shared.telemetry.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Inbox:
 
     async def accept(self, records: Sequence[Record]) -> None:
         """Store a batch. When this returns every record is an inbox row, a dead letter, or not ours."""
-        reached("agent.before_inbox")
+        failpoint("agent.before_inbox")
         understood: list[tuple[Record, Message]] = []
         for record in records:
             metrics.MESSAGES_CONSUMED.labels(self._spec.name, record.topic).inc()
@@ -48,7 +48,7 @@ class Inbox:
         if items:
             fresh = await self._store.accept(items)
             await self._check_repeats(items, set(fresh))
-            reached("agent.after_inbox_before_offset")
+            failpoint("agent.after_inbox_before_offset")
             for thread in dict.fromkeys(fresh.values()):
                 self._wake(thread)
 

@@ -52,19 +52,19 @@ class AgentState(TypedDict, total=False):
 class RunContext:
     """What an activation gives its nodes: who runs, what was said before, the model and the tools.
 
-    `said` is the conversation so far and grows with the activation; `first_step` numbers the run's next step.
+    `messages` is the conversation so far and grows with the activation; `first_step` numbers the run's next step.
     """
 
     run_id: RunId
     history: Sequence[Step]
-    said: Messages
+    messages: Messages
     first_step: int
     model: ChatModel
     prompt: str
     tools: Toolbox
     max_turns: int
     replies: list[ChatReply] = field(default_factory=list)
-    reached: Callable[[str], None] = lambda point: None
+    failpoint: Callable[[str], None] = lambda name: None
     heard: int = 0
 
     def step(self, state: AgentState, kind: str, body: dict[str, Any]) -> list[Step]:
@@ -74,10 +74,10 @@ class RunContext:
 
     def request(self, steps: Sequence[Step] = ()) -> ChatRequest:
         """What to ask the model next. `steps` are all of this activation so far; they only ever grow."""
-        self.said.extend(conversation(steps[self.heard :]))
+        self.messages.extend(conversation(steps[self.heard :]))
         self.heard = len(steps)
         return ChatRequest(
-            self.model.model, self.prompt, self.said.all(), self.tools, messages_sha256=self.said.sha256()
+            self.model.model, self.prompt, self.messages.all(), self.tools, messages_sha256=self.messages.sha256()
         )
 
 
@@ -92,7 +92,7 @@ async def think(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
     if turns > context.max_turns:
         raise TooManyTurns("run.too_many_turns", f"{turns - 1} model turns without an end.", remedy="Split the task.")
     request = context.request(state.get("steps", ()))
-    context.reached("agent.mid_model_call")
+    context.failpoint("agent.mid_model_call")
     reply = await context.model.complete(request)
     context.replies.append(reply)
     steps = context.step(state, "model", _model_body(request, reply))

@@ -13,7 +13,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared.settings import Settings
-from shared.telemetry import hold, logs, metrics
+from shared.telemetry import failpoints, logs, metrics
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def run(name: str, build: Callable[[Settings], Process], settings: Settings | No
     """Entry of every `main.py`: logs, fault points, enough open files for a connection a call, event loop."""
     settings = settings or Settings.load()
     logs.configure(name, settings.log_level)
-    hold.arm_from(settings.hold_dir)
+    failpoints.arm_from(settings.failpoint_dir)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, OPEN_FILES)), hard))
     import uvloop

@@ -20,7 +20,7 @@ from shared.runtime.process import Process
 from shared.runtime.saver import ThreadSaver
 from shared.runtime.store import RuntimeStore
 from shared.settings import Settings
-from shared.store.pool import Instance, Pool, open_pool, passing
+from shared.store.pool import Instance, Pool, is_transient, open_pool
 
 log = logging.getLogger(__name__)
 TOOLS_REFRESH_SECONDS = 5.0
@@ -57,7 +57,7 @@ class _Runner:
         self._model = model or model_for(spec.model_role, spec.offline, settings)
         self.producer = Producer(settings, spec.name)
         self.consumer = Consumer(
-            settings, f"viox.{spec.name}", topics.of(spec.name), self._accept, self._poison, passing
+            settings, f"viox.{spec.name}", topics.of(spec.name), self._accept, self._poison, is_transient
         )
         self._inbox: Inbox | None = None
         self._catalogue_changed = asyncio.Event()

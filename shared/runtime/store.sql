@@ -2,7 +2,7 @@
 insert into routes (source, message_id, agent, conversation_id)
 select u.source, u.message_id, coalesce(a.agent, u.fallback), a.conversation_id
 from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) as u(source, message_id, channel, address, fallback)
-left join addresses a on a.channel = u.channel and a.address = u.address
+left join contact_owners a on a.channel = u.channel and a.address = u.address
 on conflict do nothing
 
 -- name: read_routes

@@ -34,13 +34,13 @@ def dumps(value: Any) -> str:
 
 # Classes of SQLSTATE that say something of the statement and its data, and would again however often it is tried:
 # not supported, cardinality, data, integrity, routine, cursor name, syntax or access, check option, limits, PL/pgSQL.
-LASTING = frozenset({"0A", "21", "22", "23", "2F", "34", "42", "44", "54", "P0"})
+PERMANENT = frozenset({"0A", "21", "22", "23", "2F", "34", "42", "44", "54", "P0"})
 
 
-def passing(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Will this error go away by itself: server away, demoted, overloaded, out of disk, statement cancelled?"""
     if isinstance(error, asyncpg.PostgresError):
-        return (error.sqlstate or "")[:2] not in LASTING
+        return (error.sqlstate or "")[:2] not in PERMANENT
     return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError)
 
 

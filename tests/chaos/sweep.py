@@ -1,6 +1,6 @@
 """SIGKILL sweep: `python -m tests.chaos.sweep [--kills 40] [--runs 300] [--broker embedded|apache]`.
 
-At each named moment a process reports that it is there, is held, and gets SIGKILL from outside; between those come
+At each named moment a process reports that it is there, is stopped, and gets SIGKILL from outside; between those come
 kills at random moments, and a replica of each kind is stopped past its lease. Meanwhile runs keep coming. Afterwards
 everything is judged from the outside: effects at emulators that outlived the kills, the record, the ledger.
 """
@@ -30,7 +30,7 @@ import asyncpg
 
 from sandbox.children import alive
 from shared.bus.envelope import parse_json
-from shared.telemetry.hold import POINTS
+from shared.telemetry.failpoints import FAILPOINTS
 from tests.chaos import verdict
 
 HELD_WITHIN_SECONDS = 60.0
@@ -101,13 +101,13 @@ class Sweep:
     # -- set-up ------------------------------------------------------------------------------------------------------
 
     def _up(self) -> dict[str, Any]:
-        hold = self.home / "hold"
-        (hold / "arm").mkdir(parents=True)
-        (hold / "held").mkdir()
+        failpoints = self.home / "failpoints"
+        (failpoints / "arm").mkdir(parents=True)
+        (failpoints / "stopped").mkdir()
         os.environ.update(
             VIOX_HOME=str(self.home),
             VIOX_PORT_BASE="0",
-            VIOX_HOLD_DIR=str(hold),
+            VIOX_FAILPOINT_DIR=str(failpoints),
             VIOX_MODELS="offline",
             VIOX_LEASE_SECONDS=str(LEASE_SECONDS),
             VIOX_LOG_LEVEL="WARNING",
@@ -166,7 +166,7 @@ class Sweep:
 
     async def _kill_all(self) -> None:
         dice = random.Random(self.seed)
-        points = itertools.cycle(POINTS)
+        points = itertools.cycle(FAILPOINTS)
         stops = {self.kills // 3: "closer", 2 * self.kills // 3: "gateway"}
         for number in range(self.kills):
             self.rounds = number
@@ -188,18 +188,18 @@ class Sweep:
             await asyncio.sleep(0.05)
 
     async def _kill_at(self, point: str) -> None:
-        hold = self.home / "hold"
-        (hold / "arm" / point).touch()
+        failpoints = self.home / "failpoints"
+        (failpoints / "arm" / point).touch()
         deadline = time.monotonic() + HELD_WITHIN_SECONDS
         while time.monotonic() < deadline:
-            held = list((hold / "held").glob(f"{point}.*"))
-            if held:
-                pid = int(held[0].name.rsplit(".", 1)[1])
-                held[0].unlink()
+            stopped = list((failpoints / "stopped").glob(f"{point}.*"))
+            if stopped:
+                pid = int(stopped[0].name.rsplit(".", 1)[1])
+                stopped[0].unlink()
                 await self._kill(point, pid)
                 return
             await asyncio.sleep(0.01)
-        (hold / "arm" / point).unlink(missing_ok=True)
+        (failpoints / "arm" / point).unlink(missing_ok=True)
         self.not_reached.append(point)
         say(f"  {point:<38} NOT REACHED")
 

@@ -21,11 +21,11 @@ from aiohttp import StreamReader, web
 
 from sandbox.vendors.common import Emulator, Handler
 from services.tool_gateway.call import outcome, settle
-from services.tool_gateway.call.outcome import Answer, Meaning
+from services.tool_gateway.call.outcome import Answer, AttemptResult
 from services.tool_gateway.call.paths import filled
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.tools import Credential, Tool
-from services.tool_gateway.wire.credentials import Secrets, sign
+from services.tool_gateway.wire.credentials import Secrets, apply_credentials
 from services.tool_gateway.wire.encode import prepare
 from services.tool_gateway.wire.guard import Guard
 from services.tool_gateway.wire.transport import MaybeSent, Wire
@@ -71,7 +71,7 @@ class SideBySide(Served):
         assert meaning.state == "succeeded", (tool, meaning)
         return self.seen[-1]
 
-    def call(self, tool: str, /, key: str = "", **arguments: Any) -> Meaning:
+    def call(self, tool: str, /, key: str = "", **arguments: Any) -> AttemptResult:
         """Carry out a call as the gateway would, without its tables."""
         found = self.tools[tool]
         problem = found.problem_with(arguments)
@@ -91,7 +91,7 @@ class SideBySide(Served):
         answer = asyncio.run(self._send(found.tool, "", asked))
         assert answer.status == 200, answer
         items = settle.matching(found, json.loads(answer.plain()), arguments, intended_at)
-        return [outcome.shown(self.tools[tool], settle.as_answered(found, item)) for item in items]
+        return [outcome.projected(self.tools[tool], settle.as_answered(found, item)) for item in items]
 
     def effects(self, operation: str) -> list[dict[str, Any]]:
         """What really happened at the vendor."""
@@ -105,8 +105,8 @@ class SideBySide(Served):
         import httpx2
 
         prepared = prepare(self.tools[tool], arguments, self.secrets, key=CallId(key))
-        signed = await sign(prepared, self.secrets, self._token)
-        url, headers = signed.url, signed.headers
+        authorized = await apply_credentials(prepared, self.secrets, self._token)
+        url, headers = authorized.url, authorized.headers
         wire = Wire(Guard(loopback=True))
         try:
             request = httpx2.Request(prepared.method, url, headers=headers, stream=httpx2.ByteStream(prepared.body))

@@ -11,7 +11,7 @@ import pytest
 
 from sandbox.postgres import Postgres
 from shared.store import pool
-from shared.store.pool import Instance, passing
+from shared.store.pool import Instance, is_transient
 
 
 @pytest.fixture
@@ -87,4 +87,4 @@ async def test_after_a_restart_of_the_server_nobody_counts_as_dead_yet(admin: An
     ],
 )
 def test_what_passes_and_what_would_fail_again(error: Exception, passes: bool) -> None:
-    assert passing(error) is passes
+    assert is_transient(error) is passes

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.bus.topics import AGENTS
-from shared.telemetry.hold import POINTS
+from shared.telemetry.failpoints import FAILPOINTS
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = (
@@ -50,8 +50,8 @@ def test_domains_are_pure(agent: str) -> None:
 
 def test_every_named_moment_is_in_the_code() -> None:
     source = "\n".join(f.read_text() for folder in ("shared", "services") for f in (ROOT / folder).rglob("*.py"))
-    for point in POINTS:
-        assert f'reached("{point}")' in source, point
+    for point in FAILPOINTS:
+        assert f'failpoint("{point}")' in source, point
 
 
 def test_the_gateway_does_not_load_langgraph() -> None:

@@ -12,14 +12,14 @@ from typing import Any
 
 from services.tool_gateway.call.announce import announce_waiting
 from services.tool_gateway.call.intake import Ready, rate_key
-from services.tool_gateway.call.outcome import Answer, Meaning
+from services.tool_gateway.call.outcome import Answer, AttemptResult
 from services.tool_gateway.call.store import GatewayStore, Outcome
 from shared.bus import topics
 from shared.bus.messages import call_closed
 from shared.bus.outbox import Outbox, Outgoing, outgoing
-from shared.store.pool import passing
+from shared.store.pool import is_transient
 from shared.telemetry import metrics
-from shared.telemetry.hold import reached
+from shared.telemetry.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 BATCH = 200
@@ -30,7 +30,7 @@ HIDDEN_HEADERS = frozenset({"set-cookie", "authorization", "proxy-authenticate",
 class _Closing:
     ready: Ready
     outcome: Outcome
-    meaning: Meaning
+    result: AttemptResult
 
 
 class OutcomeWriter:
@@ -46,11 +46,11 @@ class OutcomeWriter:
         self._idle.set()
         self.problem: str | None = None
 
-    def submit(self, ready: Ready, answer: Answer | None, meaning: Meaning, latency_ms: float) -> None:
+    def submit(self, ready: Ready, answer: Answer | None, result: AttemptResult, latency_ms: float) -> None:
         """An attempt ended."""
         self._open += 1
         self._idle.clear()
-        self._queue.put_nowait(_Closing(ready, _outcome(ready, answer, meaning, latency_ms), meaning))
+        self._queue.put_nowait(_Closing(ready, _outcome(ready, answer, result, latency_ms), result))
 
     async def run(self) -> None:
         while True:
@@ -80,7 +80,7 @@ class OutcomeWriter:
                 break
             except Exception as error:  # noqa: BLE001  # sorted out below
                 metrics.LEDGER_WRITES.labels("failed").inc()
-                if not passing(error):
+                if not is_transient(error):
                     await self._write_apart(batch, error)
                     return
                 # Postgres away: hold on to the outcomes and try again.
@@ -88,14 +88,14 @@ class OutcomeWriter:
                 log.warning("%s; trying again", self.problem)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 2.0)
-        reached("gateway.after_outcome_before_publish")
+        failpoint("gateway.after_outcome_before_publish")
         answers = []
         for closing in batch:
             answer = await self._closed(closing, closing.outcome.call_id in closed)
             if answer:
                 answers.append(answer)
         self._outbox.publish(answers)
-        reached("gateway.after_publish_before_offset")
+        failpoint("gateway.after_publish_before_offset")
 
     async def _write_apart(self, batch: list[_Closing], error: Exception) -> None:
         """One outcome that no table takes must not hold up its neighbours: it ends as unknown, which says why."""
@@ -111,8 +111,8 @@ class OutcomeWriter:
             return
         log.error("call %s: its outcome cannot be written: %r", call.call_id, error)
         why = {"code": "gateway.unwritable", "message": f"the answer cannot be kept: {type(error).__name__}."}
-        meaning = Meaning("unknown", error=why, doubt=True)
-        await self._write([_Closing(closing.ready, _outcome(closing.ready, None, meaning, 0.0), meaning)])
+        result = AttemptResult("unknown", error=why, in_doubt=True)
+        await self._write([_Closing(closing.ready, _outcome(closing.ready, None, result, 0.0), result)])
 
     async def _store_outcomes(self, outcomes: list[Outcome]) -> set[str]:
         if all(o.state != "unknown" for o in outcomes):
@@ -141,9 +141,9 @@ class OutcomeWriter:
             ready.attempt,
             (end.error or {}).get("message"),
         )
-        if closing.meaning.throttled and ready.tool.rate:
+        if closing.result.throttled and ready.tool.rate:
             try:
-                await self._store.hold_rate(rate_key(ready.tool.rate, call.arguments), closing.meaning.wait_seconds)
+                await self._store.pause_rate(rate_key(ready.tool.rate, call.arguments), closing.result.wait_seconds)
             except Exception as error:  # noqa: BLE001  # the calls that come too early are told so by the vendor
                 log.warning("the pause of %s is not kept: %s", ready.tool.rate.key, error)
         if end.not_before:
@@ -159,27 +159,27 @@ def closed_message(call: Any, state: str, result: Any, error: dict[str, Any] | N
     return outgoing(topics.tool_results(call.agent), message, [call.agent])
 
 
-def _outcome(ready: Ready, answer: Answer | None, meaning: Meaning, latency_ms: float) -> Outcome:
+def _outcome(ready: Ready, answer: Answer | None, result: AttemptResult, latency_ms: float) -> Outcome:
     call = ready.call
-    final = meaning.state in ("succeeded", "failed")
-    wait = timedelta(seconds=meaning.wait_seconds)
+    final = result.state in ("succeeded", "failed")
+    wait = timedelta(seconds=result.wait_seconds)
     return Outcome(
         call.call_id,
         ready.attempt,
-        meaning.state,
+        result.state,
         answer.status if answer else None,
         latency_ms,
-        meaning.result,
-        meaning.error,
+        result.result,
+        result.error,
         None if final else datetime.now(UTC) + wait,
         [[k, v] for k, v in answer.headers if k.lower() not in HIDDEN_HEADERS] if answer else None,
         answer.body if answer else None,
-        _detail(meaning),
-        closed_message(call, meaning.state, meaning.result, meaning.error) if final else None,
+        _detail(result),
+        closed_message(call, result.state, result.result, result.error) if final else None,
     )
 
 
-def _detail(meaning: Meaning) -> dict[str, Any]:
-    """What the ledger keeps of a meaning."""
-    said = {"state": meaning.state} | ({"error": meaning.error} if meaning.error else {})
-    return said | {"doubt": True} if meaning.doubt else said
+def _detail(result: AttemptResult) -> dict[str, Any]:
+    """What the ledger keeps of a result."""
+    said = {"state": result.state} | ({"error": result.error} if result.error else {})
+    return said | {"in_doubt": True} if result.in_doubt else said

@@ -13,17 +13,17 @@ import httpx2
 
 from services.tool_gateway.call import outcome
 from services.tool_gateway.call.close import OutcomeWriter
-from services.tool_gateway.call.in_flight import Places
+from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.intake import Ready
-from services.tool_gateway.call.outcome import Answer, Meaning
+from services.tool_gateway.call.outcome import Answer, AttemptResult
 from services.tool_gateway.catalogue.tools import Credential, Tool
-from services.tool_gateway.wire.credentials import Secrets, sign, without_proofs
+from services.tool_gateway.wire.credentials import Secrets, apply_credentials, without_proofs
 from services.tool_gateway.wire.oauth import Tokens
 from services.tool_gateway.wire.prepared import Prepared
 from services.tool_gateway.wire.transport import Gate, MaybeSent, NotSent, Wire
 from shared.errors import BadInput
 from shared.telemetry import metrics
-from shared.telemetry.hold import reached
+from shared.telemetry.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 class Executor:
     """Runs calls side by side. Whoever starts one has taken a place at its vendor, which is given back at its end."""
 
-    def __init__(self, sender: Sender, outcomes: OutcomeWriter, places: Places) -> None:
+    def __init__(self, sender: Sender, outcomes: OutcomeWriter, places: InFlightLimiter) -> None:
         self._sender = sender
         self._outcomes = outcomes
         self._places = places
@@ -57,23 +57,23 @@ class Executor:
         answer: Answer | None = None
         try:
             answer = await self._sender.send(ready)
-            meaning = outcome.of_answer(ready.tool, answer, ready.attempt)
+            result = outcome.of_answer(ready.tool, answer, ready.attempt)
         except NotSent as error:
-            meaning = outcome.of_not_sent(ready.attempt, error)
+            result = outcome.of_not_sent(ready.attempt, error)
         except MaybeSent as error:
-            meaning = outcome.of_maybe_sent(ready.tool, ready.attempt, error)
+            result = outcome.of_maybe_sent(ready.tool, ready.attempt, error)
         except Exception as error:
             log.exception("call %s: unforeseen", ready.call.call_id)
             unforeseen = MaybeSent("gateway.error", type(error).__name__)
-            meaning = outcome.of_maybe_sent(ready.tool, ready.attempt, unforeseen)
-        if ready.doubtful:
-            meaning = outcome.after_doubt(ready.tool, meaning)
-        self._done(ready, answer, meaning, time.monotonic() - started)
+            result = outcome.of_maybe_sent(ready.tool, ready.attempt, unforeseen)
+        if ready.in_doubt:
+            result = outcome.after_attempt_in_doubt(ready.tool, result)
+        self._done(ready, answer, result, time.monotonic() - started)
 
-    def _done(self, ready: Ready, answer: Answer | None, meaning: Meaning, seconds: float) -> None:
-        reached("gateway.after_effect_before_outcome")
-        metrics.CALL_ATTEMPTS.labels(ready.tool.name, meaning.state).inc()
-        self._outcomes.submit(ready, answer, meaning, seconds * 1000)
+    def _done(self, ready: Ready, answer: Answer | None, result: AttemptResult, seconds: float) -> None:
+        failpoint("gateway.after_effect_before_outcome")
+        metrics.CALL_ATTEMPTS.labels(ready.tool.name, result.state).inc()
+        self._outcomes.submit(ready, answer, result, seconds * 1000)
 
 
 class Connector(Protocol):
@@ -113,11 +113,11 @@ class Sender:
 
         prepared = ready.prepared
         try:
-            signed = await sign(prepared, self._secrets, token_of)
+            authorized = await apply_credentials(prepared, self._secrets, token_of)
             request = httpx2.Request(
                 prepared.method,
-                signed.url,
-                headers=[(name.encode(), value.encode()) for name, value in signed.headers],
+                authorized.url,
+                headers=[(name.encode(), value.encode()) for name, value in authorized.headers],
                 stream=httpx2.ByteStream(prepared.body),
                 extensions={"timeout": {"connect": 5.0, "read": _seconds(ready)}, "viox.gate": _gate(ready)},
             )
@@ -129,7 +129,7 @@ class Sender:
             # Postgres away, a URL too long: whatever it is, nothing has been sent.
             raise NotSent("http.not_sent", f"no request could be made: {type(error).__name__}.") from error
         response = await self._wire.handle_async_request(request)
-        return _answer(ready.tool, response, signed.proofs), used
+        return _answer(ready.tool, response, authorized.proofs), used
 
 
 def _answer(tool: Tool, response: httpx2.Response, proofs: Mapping[str, str]) -> Answer:
@@ -160,6 +160,6 @@ def _gate(ready: Ready) -> Gate:
     async def gate() -> None:
         if time.monotonic() >= ready.lease_ends:
             raise NotSent("lease.lost", "the lease of this attempt ran out before it was sent.")
-        reached("gateway.mid_call")
+        failpoint("gateway.mid_call")
 
     return gate

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 
 
-class Places:
+class InFlightLimiter:
     """`most` calls to each vendor. A place is taken when a call is admitted or claimed, and given back after its exchange."""
 
     def __init__(self, most: int) -> None:
@@ -35,7 +35,7 @@ class Places:
         return max(self.most - self._taken[vendor], 0)
 
     def limited(self) -> dict[str, int]:
-        """Places left at the vendors that have calls on their way; any other has `most`."""
+        """InFlightLimiter left at the vendors that have calls on their way; any other has `most`."""
         return {vendor: self.free(vendor) for vendor in self._taken}
 
     def full(self) -> list[str]:

@@ -16,9 +16,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from services.tool_gateway.call.in_flight import Places
+from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.judge import Verdict, judge
-from services.tool_gateway.call.store import Admitted, GatewayStore, Requested, Standing
+from services.tool_gateway.call.store import Admitted, GatewayStore, Preconditions, Requested
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Rate, Tool
 from services.tool_gateway.wire.credentials import Secrets
@@ -33,7 +33,7 @@ from shared.bus.outbox import Outbox, outgoing
 from shared.errors import BadInput, Conflict, VioxError
 from shared.ids import CallId, RunId, parse_call_id, thread_id
 from shared.telemetry import metrics
-from shared.telemetry.hold import reached
+from shared.telemetry.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 LEASE_MARGIN_SECONDS = 5.0
@@ -44,7 +44,7 @@ LONGEST_RATE_KEY = 200
 class Ready:
     """A call whose intent is committed and whose lease is ours until `lease_ends` (monotonic clock).
 
-    `doubtful`: an earlier attempt may have taken effect.
+    `in_doubt`: an earlier attempt may have taken effect.
     """
 
     call: Requested
@@ -53,7 +53,7 @@ class Ready:
     attempt: int
     lease_ends: float
     requested_at: float
-    doubtful: bool = False
+    in_doubt: bool = False
 
 
 class Intake:
@@ -67,7 +67,7 @@ class Intake:
         outbox: Outbox,
         execute: Callable[[Ready], None],
         wait_until: Callable[[datetime], None],
-        places: Places,
+        places: InFlightLimiter,
         pool: Any,
     ) -> None:
         self._catalogue = catalogue
@@ -82,7 +82,7 @@ class Intake:
 
     async def accept(self, records: Sequence[Record]) -> None:
         """Store a batch. When this returns every record is a call row or a dead letter."""
-        reached("gateway.before_intent")
+        failpoint("gateway.before_intent")
         understood: list[tuple[Requested, Record]] = []
         for record in records:
             metrics.MESSAGES_CONSUMED.labels(topics.GATEWAY, record.topic).inc()
@@ -99,11 +99,11 @@ class Intake:
 
     async def _sort(self, understood: Sequence[tuple[Requested, Record]]) -> None:
         """New calls are admitted; repeats and conflicts are told apart; calls in the name of another's run are refused."""
-        standing = await self._store.standing([call for call, _ in understood])
+        preconditions = await self._store.preconditions([call for call, _ in understood])
         fresh: dict[CallId, tuple[Requested, Record]] = {}
         repeats: list[tuple[Requested, Record]] = []
         for call, record in understood:
-            if not standing[call.agent, call.call_id].own_run:
+            if not preconditions[call.agent, call.call_id].own_run:
                 error = BadInput(
                     "call.foreign_run",
                     f"run {call.run_id} is not {call.agent}'s.",
@@ -111,34 +111,34 @@ class Intake:
                     remedy="An agent calls tools for its own runs.",
                 )
                 await self._bury(record, error, None)
-            elif standing[call.agent, call.call_id].known or call.call_id in fresh:
+            elif preconditions[call.agent, call.call_id].known or call.call_id in fresh:
                 repeats.append((call, record))
             else:
                 fresh[call.call_id] = (call, record)
         if fresh:
-            repeats += await self._admit(fresh, standing)
+            repeats += await self._admit(fresh, preconditions)
         await self._check_repeats(repeats)
 
     async def _admit(
-        self, calls: dict[CallId, tuple[Requested, Record]], standing: dict[tuple[str, CallId], Standing]
+        self, calls: dict[CallId, tuple[Requested, Record]], preconditions: dict[tuple[str, CallId], Preconditions]
     ) -> list[tuple[Requested, Record]]:
         """Judge and store; returns those that a faster replica had stored already."""
         started = time.monotonic()
         self._unsure = {i: (item, at) for i, (item, at) in self._unsure.items() if at + item.lease_seconds > started}
         judged = [
-            (call, judge(call, standing[call.agent, call.call_id], self._catalogue)) for call, _ in calls.values()
+            (call, judge(call, preconditions[call.agent, call.call_id], self._catalogue)) for call, _ in calls.values()
         ]
         rated = [
             (call.call_id, tool.rate, rate_key(tool.rate, call.arguments))
             for call, verdict in judged
             if (tool := verdict.tool) and tool.rate and self._places.free(tool.vendor)
-            if not standing[call.agent, call.call_id].paused
+            if not preconditions[call.agent, call.call_id].paused
         ]
-        may_go = await self._store.take_turns(rated)
+        may_go = await self._store.reserve_rate_slots(rated)
         admitted: list[Admitted] = []
         try:
             for call, verdict in judged:
-                paused = standing[call.agent, call.call_id].paused
+                paused = preconditions[call.agent, call.call_id].paused
                 admitted.append(self._admitted(call, verdict, paused, may_go.get(call.call_id)))
             fresh = await self._store.intake(admitted)
         except BaseException:
@@ -150,7 +150,7 @@ class Intake:
         for call_id in fresh:
             self._unsure.pop(CallId(call_id), None)
         self._give_back(item for item in admitted if item.call.call_id not in fresh)
-        reached("gateway.after_intent")
+        failpoint("gateway.after_intent")
         for item in admitted:
             if item.call.call_id in fresh:
                 self._go_on(item, started)

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from services.tool_gateway.call.store import Requested, Standing
+from services.tool_gateway.call.store import Preconditions, Requested
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Tool
 
@@ -25,18 +25,18 @@ class Verdict:
     error: dict[str, Any] | None
 
 
-def judge(call: Requested, standing: Standing, catalogue: Catalogue) -> Verdict:
+def judge(call: Requested, preconditions: Preconditions, catalogue: Catalogue) -> Verdict:
     """Judge one call by catalogue, grants, schema and what the tables say."""
     checks: list[dict[str, Any]] = []
     tool = catalogue.tools.get(call.tool)
-    for name, error in _checks(call, standing, catalogue, tool):
+    for name, error in _checks(call, preconditions, catalogue, tool):
         checks.append({"check": name, "passed": error is None})
         if error is not None:
             return Verdict(checks, None, error)
     return Verdict(checks, tool, None)
 
 
-def _checks(call: Requested, standing: Standing, catalogue: Catalogue, tool: Tool | None) -> Any:
+def _checks(call: Requested, preconditions: Preconditions, catalogue: Catalogue, tool: Tool | None) -> Any:
     """(name, error or None), in order; later ones are not evaluated once one failed."""
     yield "tool.known", None if tool else _unknown_tool(call, catalogue)
     assert tool is not None  # noqa: S101  # the check above ended the judgement otherwise
@@ -46,7 +46,10 @@ def _checks(call: Requested, standing: Standing, catalogue: Catalogue, tool: Too
         if catalogue.granted(call.agent, call.tool)
         else _error("tool.not_granted", f"{call.tool} is not granted to {call.agent}.", "Do without it, and say so."),
     )
-    yield "run.open", _error("run.over", "the run was cancelled or blocked.", "Stop.") if standing.run_over else None
+    yield (
+        "run.open",
+        _error("run.over", "the run was cancelled or blocked.", "Stop.") if preconditions.run_over else None,
+    )
     yield (
         "deadline.open",
         _error(
@@ -60,11 +63,11 @@ def _checks(call: Requested, standing: Standing, catalogue: Catalogue, tool: Too
     yield (
         "twin.unknown",
         _error(
-            "tool.twin_unknown",
+            "tool.duplicate_in_doubt",
             "an identical call of this conversation has an unknown outcome; it may have taken effect.",
             "Wait until it is settled; do not repeat it.",
         )
-        if standing.twin_unknown
+        if preconditions.duplicate_in_doubt
         else None,
     )
 

@@ -71,10 +71,10 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class AttemptResult:
     """`state` succeeded, failed, unknown or requested (again in `wait_seconds`; `throttled` when the vendor asked).
 
-    `doubt`: this attempt may have taken effect.
+    `in_doubt`: this attempt may have taken effect.
     """
 
     state: str
@@ -82,13 +82,13 @@ class Meaning:
     error: dict[str, Any] | None = None
     wait_seconds: float = 0.0
     throttled: bool = False
-    doubt: bool = False
+    in_doubt: bool = False
 
 
-def of_answer(tool: Tool, answer: Answer, attempt: int) -> Meaning:
+def of_answer(tool: Tool, answer: Answer, attempt: int) -> AttemptResult:
     """What a complete response means for the call."""
     if answer.status in tool.empty_statuses:
-        return Meaning("succeeded", None)
+        return AttemptResult("succeeded", None)
     if 200 <= answer.status < 300:
         return _of_success(tool, answer, attempt)
     if _busy(tool, answer):
@@ -98,33 +98,33 @@ def of_answer(tool: Tool, answer: Answer, attempt: int) -> Meaning:
     if _done_elsewhere(tool, answer.status):
         return _uncertain(tool, attempt, _vendor_error(tool, answer))
     if answer.status in NOTHING_HAPPENED or answer.status in tool.harmless_statuses or 300 <= answer.status < 400:
-        return Meaning("failed", error=_vendor_error(tool, answer))
+        return AttemptResult("failed", error=_vendor_error(tool, answer))
     return _uncertain(tool, attempt, _vendor_error(tool, answer))
 
 
-def of_not_sent(attempt: int, error: NotSent) -> Meaning:
+def of_not_sent(attempt: int, error: NotSent) -> AttemptResult:
     """Nothing left: safe to try again whatever the effect, where that can help."""
     if error.final:
-        return Meaning("failed", error=error.as_dict() | {"message": storable(error.message)})
+        return AttemptResult("failed", error=error.as_dict() | {"message": storable(error.message)})
     return _again(attempt, 0.2 * 2**attempt, {"code": error.code, "message": storable(error.message)})
 
 
-def of_maybe_sent(tool: Tool, attempt: int, error: VioxError) -> Meaning:
+def of_maybe_sent(tool: Tool, attempt: int, error: VioxError) -> AttemptResult:
     """The request may have been carried out."""
     return _uncertain(tool, attempt, {"code": error.code, "message": storable(error.message)})
 
 
-def after_doubt(tool: Tool, meaning: Meaning) -> Meaning:
+def after_attempt_in_doubt(tool: Tool, result: AttemptResult) -> AttemptResult:
     """An earlier attempt of this call may have taken effect: a repeat that was not let in says nothing about that one.
 
     Nor does one that was refused for being a repeat, of a vendor whose document does not say how to tell.
     """
-    status = (meaning.error or {}).get("status")
-    if meaning.state != "failed":
-        return meaning
+    status = (result.error or {}).get("status")
+    if result.state != "failed":
+        return result
     told = tool.idempotency is not None and tool.idempotency.busy is not None
     silent = status is None or status in NOT_LET_IN or 300 <= status < 400 or (status in OF_REPEATS and not told)
-    return replace(meaning, state="unknown") if silent else meaning
+    return replace(result, state="unknown") if silent else result
 
 
 def _done_elsewhere(tool: Tool, status: int) -> bool:
@@ -132,7 +132,7 @@ def _done_elsewhere(tool: Tool, status: int) -> bool:
     return 300 <= status < 400 and status not in (304, 307, 308) and tool.effect != "read"
 
 
-def _of_success(tool: Tool, answer: Answer, attempt: int) -> Meaning:
+def _of_success(tool: Tool, answer: Answer, attempt: int) -> AttemptResult:
     try:
         body = read_body(tool, answer, answer.plain())
     except ValueError as unreadable:
@@ -142,8 +142,8 @@ def _of_success(tool: Tool, answer: Answer, attempt: int) -> Meaning:
         )
     if tool.success is not None and not tool.success.met(at(body, tool.success.path)):
         error = _vendor_error(tool, answer) | {"code": "tool.vendor_refused"}
-        return Meaning("failed", error=error)
-    return Meaning("succeeded", shown(tool, body))
+        return AttemptResult("failed", error=error)
+    return AttemptResult("succeeded", projected(tool, body))
 
 
 def read_body(tool: Tool, answer: Answer, raw: bytes) -> Any:
@@ -159,7 +159,7 @@ def read_body(tool: Tool, answer: Answer, raw: bytes) -> Any:
         return {"content_type": kind, "bytes": len(raw)}
 
 
-def shown(tool: Tool, body: Any) -> Any:
+def projected(tool: Tool, body: Any) -> Any:
     """The projection a model sees; what is too large for a message stays in the ledger and is named by its size."""
     result = project(body, tool.projection)
     raw = orjson.dumps(result)
@@ -195,19 +195,19 @@ def _busy(tool: Tool, answer: Answer) -> bool:
     return False
 
 
-def _uncertain(tool: Tool, attempt: int, error: dict[str, Any]) -> Meaning:
+def _uncertain(tool: Tool, attempt: int, error: dict[str, Any]) -> AttemptResult:
     if tool.effect == "once":
-        return Meaning("unknown", error=error, doubt=True)
-    meaning = replace(_again(attempt, 0.5 * 2**attempt, error), doubt=True)
-    if meaning.state == "failed" and tool.effect == "keyed":
-        return replace(meaning, state="unknown", error=error)
-    return meaning
+        return AttemptResult("unknown", error=error, in_doubt=True)
+    result = replace(_again(attempt, 0.5 * 2**attempt, error), in_doubt=True)
+    if result.state == "failed" and tool.effect == "keyed":
+        return replace(result, state="unknown", error=error)
+    return result
 
 
-def _again(attempt: int, wait: float, error: dict[str, Any], *, throttled: bool = False) -> Meaning:
+def _again(attempt: int, wait: float, error: dict[str, Any], *, throttled: bool = False) -> AttemptResult:
     if attempt >= MAX_ATTEMPTS:
-        return Meaning("failed", error=error | {"attempts": attempt})
-    return Meaning("requested", error=error, wait_seconds=wait, throttled=throttled)
+        return AttemptResult("failed", error=error | {"attempts": attempt})
+    return AttemptResult("requested", error=error, wait_seconds=wait, throttled=throttled)
 
 
 def _retry_after(tool: Tool, answer: Answer) -> float:

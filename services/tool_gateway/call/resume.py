@@ -16,11 +16,11 @@ from typing import Any
 
 from services.tool_gateway.call.announce import announce_waiting
 from services.tool_gateway.call.close import closed_message
-from services.tool_gateway.call.in_flight import Places
+from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.intake import Ready, lease_seconds, rate_key
 from services.tool_gateway.call.judge import judge
 from services.tool_gateway.call.outcome import MAX_ATTEMPTS
-from services.tool_gateway.call.store import TURN_IS_GOOD_SECONDS, CallRow, GatewayStore, Intent
+from services.tool_gateway.call.store import RATE_SLOT_VALID_SECONDS, CallRow, GatewayStore, Intent
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.wire.credentials import Secrets, again
 from services.tool_gateway.wire.encode import prepare
@@ -28,7 +28,7 @@ from services.tool_gateway.wire.prepared import Prepared
 from shared.bus.outbox import Outbox, insert
 from shared.errors import VioxError
 from shared.telemetry import metrics
-from shared.telemetry.hold import reached
+from shared.telemetry.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 SWEEP_SECONDS = 0.5
@@ -62,7 +62,7 @@ class Resumer:
         store: GatewayStore,
         outbox: Outbox,
         execute: Callable[[Ready], None],
-        places: Places,
+        places: InFlightLimiter,
     ) -> None:
         self._catalogue = catalogue
         self._secrets = secrets
@@ -113,14 +113,16 @@ class Resumer:
         ready: list[Ready] = []
         async with self._store.transaction() as connection, connection.transaction():
             claimed = await self._store.claim_due(connection, DEFAULT_LEASE, self._leases(), self._places, BATCH)
-            rows = await self._in_turn(connection, claimed)
-            standing = await self._store.standing([row.requested() for row in rows], connection) if rows else {}
+            rows = await self._with_rate_slot(connection, claimed)
+            preconditions = (
+                await self._store.preconditions([row.requested() for row in rows], connection) if rows else {}
+            )
             repeats = [row.call_id for row in rows if row.effect != "read" and row.attempt > 1]
             sent_before = await self._store.first_intents(connection, repeats)
             items = []
             for row in rows:
                 before = sent_before.get(row.call_id)
-                verdict = judge(row.requested(), standing[row.agent, row.call_id], self._catalogue)
+                verdict = judge(row.requested(), preconditions[row.agent, row.call_id], self._catalogue)
                 if verdict.error:
                     await self._end(connection, row, before, verdict.error["code"], verdict.error["message"])
                     continue
@@ -128,12 +130,12 @@ class Resumer:
                 if made is not None:
                     tool, prepared = made
                     items.append((row, prepared, [{"check": "resumed", "attempt": row.attempt, "passed": True}]))
-                    lease_ends, doubtful = started + lease_seconds(tool), row.effect == "keyed" and _doubtful(before)
-                    ready.append(Ready(row.requested(), tool, prepared, row.attempt, lease_ends, started, doubtful))
+                    lease_ends, in_doubt = started + lease_seconds(tool), row.effect == "keyed" and _in_doubt(before)
+                    ready.append(Ready(row.requested(), tool, prepared, row.attempt, lease_ends, started, in_doubt))
             if items:
                 await self._store.intents(connection, items)
         if rows:
-            reached("gateway.after_intent")
+            failpoint("gateway.after_intent")
         for one in ready:
             self._places.take(one.tool.vendor)
             self._execute(one)
@@ -144,19 +146,19 @@ class Resumer:
         leases = {name: lease_seconds(tool) for name, tool in self._catalogue.tools.items()}
         return {name: seconds for name, seconds in leases.items() if seconds != DEFAULT_LEASE}
 
-    async def _in_turn(self, connection: Any, rows: list[CallRow]) -> list[CallRow]:
+    async def _with_rate_slot(self, connection: Any, rows: list[CallRow]) -> list[CallRow]:
         """Those whose turn at their rate it is; the others go back and wait for theirs.
 
         A turn reserved earlier is good when it has just come: calls that were held up must not all go at once.
         """
-        now, some = datetime.now(UTC), timedelta(seconds=TURN_IS_GOOD_SECONDS)
+        now, some = datetime.now(UTC), timedelta(seconds=RATE_SLOT_VALID_SECONDS)
         rated = []
         for row in rows:
             tool = self._catalogue.tools.get(row.tool)
-            in_turn = row.turn_reserved and row.not_before is not None and abs(now - row.not_before) <= some
+            in_turn = row.rate_slot_reserved and row.not_before is not None and abs(now - row.not_before) <= some
             if tool and tool.rate and not in_turn:
                 rated.append((row.call_id, tool.rate, rate_key(tool.rate, row.arguments)))
-        turns = await self._store.take_turns(rated, connection)
+        turns = await self._store.reserve_rate_slots(rated, connection)
         later = {call: at for call, at in turns.items() if at > datetime.now(UTC)}
         if later:
             await self._store.put_back(connection, later)
@@ -187,7 +189,7 @@ class Resumer:
 
     async def _end(self, connection: Any, row: CallRow, before: Intent | None, code: str, message: str) -> None:
         """A call that cannot be sent again has failed, unless an attempt of it may have taken effect."""
-        if _doubtful(before):
+        if _in_doubt(before):
             await self._unknown(connection, row, {"code": code, "message": message})
         else:
             await self._fail(connection, row, code, message)
@@ -228,5 +230,5 @@ class Resumer:
             metrics.CALL_ATTEMPTS.labels(row.tool, "unknown").inc()
 
 
-def _doubtful(before: Intent | None) -> bool:
-    return before is not None and before.doubtful
+def _in_doubt(before: Intent | None) -> bool:
+    return before is not None and before.in_doubt

@@ -22,7 +22,7 @@ import orjson
 from services.tool_gateway.call.close import closed_message
 from services.tool_gateway.call.execute import Sender
 from services.tool_gateway.call.intake import Ready
-from services.tool_gateway.call.outcome import Answer, shown
+from services.tool_gateway.call.outcome import Answer, projected
 from services.tool_gateway.call.paths import at, filled
 from services.tool_gateway.call.store import CallRow, GatewayStore
 from services.tool_gateway.catalogue.catalogue import Catalogue
@@ -158,7 +158,7 @@ class Settler:
                 "code": "tool.vendor_refused",
                 "message": f"found at the vendor, where {tool.success.path} is {said}.",
             }
-        state, result = ("failed", None) if error else ("succeeded", shown(tool, answer))
+        state, result = ("failed", None) if error else ("succeeded", projected(tool, answer))
         settled = await self._store.settle(connection, row.call_id, state, result, error)
         if settled is None:
             return None

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from services.tool_gateway.call.in_flight import Places
+from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Rate, Tool
-from services.tool_gateway.wire.credentials import shown
+from services.tool_gateway.wire.credentials import redacted
 from services.tool_gateway.wire.prepared import Prepared
 from shared.bus.outbox import Outgoing, columns
 from shared.ids import CallId, RunId, ThreadId
@@ -23,7 +23,7 @@ from shared.store.sql import Queries
 from shared.telemetry.digest import sha256_bytes
 
 SQL = Queries(Path(__file__).with_name("store.sql"))
-TURN_IS_GOOD_SECONDS = 2.0  # after it came: calls that were held up longer must not all go at once
+RATE_SLOT_VALID_SECONDS = 2.0  # after it came: calls that were held up longer must not all go at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,10 @@ class Requested:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Preconditions:
     """What the tables say about a call before it begins."""
 
-    twin_unknown: bool
+    duplicate_in_doubt: bool
     run_over: bool
     paused: bool
     own_run: bool = True
@@ -97,7 +97,7 @@ class CallRow:
     traceparent: str | None
     deadline: datetime | None = None
     not_before: datetime | None = None
-    turn_reserved: bool = False
+    rate_slot_reserved: bool = False
     intended_at: datetime | None = None
 
     def requested(self) -> Requested:
@@ -151,7 +151,7 @@ class Outcome:
 class Intent:
     """A request as the ledger keeps it, names of secrets in the place of secrets.
 
-    `doubtful`: it, or a repeat of it, may have taken effect, and no look-up has shown that it did not.
+    `in_doubt`: it, or a repeat of it, may have taken effect, and no look-up has shown that it did not.
     """
 
     method: str
@@ -159,7 +159,7 @@ class Intent:
     headers: list[tuple[str, str]]
     body: bytes
     at: datetime
-    doubtful: bool
+    in_doubt: bool
 
 
 class GatewayStore:
@@ -172,10 +172,12 @@ class GatewayStore:
     def transaction(self) -> Any:
         return self._pool.acquire()
 
-    async def standing(self, calls: Sequence[Requested], connection: Any = None) -> dict[tuple[str, CallId], Standing]:
+    async def preconditions(
+        self, calls: Sequence[Requested], connection: Any = None
+    ) -> dict[tuple[str, CallId], Preconditions]:
         """What the tables say of each (agent, call)."""
         rows = await (connection or self._pool).fetch(
-            SQL["standing"],
+            SQL["preconditions"],
             [c.call_id for c in calls],
             [c.thread_id for c in calls],
             [c.tool for c in calls],
@@ -184,13 +186,13 @@ class GatewayStore:
             [c.agent for c in calls],
         )
         return {
-            (r["agent"], CallId(r["call_id"])): Standing(
-                r["twin_unknown"], r["run_over"], r["paused"], r["own_run"], r["known"]
+            (r["agent"], CallId(r["call_id"])): Preconditions(
+                r["duplicate_in_doubt"], r["run_over"], r["paused"], r["own_run"], r["known"]
             )
             for r in rows
         }
 
-    async def take_turns(
+    async def reserve_rate_slots(
         self, calls: Sequence[tuple[CallId, Rate, str]], connection: Any = None
     ) -> dict[CallId, datetime]:
         """Reserve a turn for each (call, rate, rate key); when it comes. Keys in order, as their rows are locked one by one."""
@@ -200,7 +202,7 @@ class GatewayStore:
         places = Counter(key for _, _, key in ordered)
         rates = {key: rate for _, rate, key in ordered}
         rows = await (connection or self._pool).fetch(
-            SQL["take_rates"],
+            SQL["reserve_rate_slots"],
             list(places),
             [rates[k].per_second for k in places],
             [int(rates[k].burst) for k in places],
@@ -211,8 +213,8 @@ class GatewayStore:
     async def put_back(self, connection: Any, turns: Mapping[CallId, datetime]) -> None:
         await connection.execute(SQL["put_back"], list(turns), list(turns.values()))
 
-    async def hold_rate(self, key: str, seconds: float) -> None:
-        await self._pool.execute(SQL["hold_rate"], key, seconds)
+    async def pause_rate(self, key: str, seconds: float) -> None:
+        await self._pool.execute(SQL["pause_rate"], key, seconds)
 
     async def intake(self, admitted: Sequence[Admitted]) -> set[str]:
         """Store calls; returns the ids of those that are new. One statement, one commit."""
@@ -281,7 +283,7 @@ class GatewayStore:
         return {row["call_id"] for row in rows}
 
     async def claim_due(
-        self, connection: Any, lease: float, leases: Mapping[str, float], places: Places, limit: int
+        self, connection: Any, lease: float, leases: Mapping[str, float], places: InFlightLimiter, limit: int
     ) -> list[CallRow]:
         """Calls that may go. `lease` in seconds; `leases` are those of tools that have others."""
         limited = places.limited()
@@ -296,7 +298,7 @@ class GatewayStore:
             list(leases),
             list(leases.values()),
             places.full(),
-            TURN_IS_GOOD_SECONDS,
+            RATE_SLOT_VALID_SECONDS,
         )
         return [_call_row(row) for row in rows]
 
@@ -333,7 +335,7 @@ class GatewayStore:
                 [(k, v) for k, v in r["request_headers"]],
                 r["request_body"] or b"",
                 r["at"],
-                r["doubtful"],
+                r["in_doubt"],
             )
             for r in rows
         }
@@ -377,7 +379,7 @@ class GatewayStore:
         detail: dict[str, Any] | None = None,
     ) -> None:
         """One ledger entry outside the hot path."""
-        url, sent = shown(prepared) if prepared else (None, [])
+        url, sent = redacted(prepared) if prepared else (None, [])
         await connection.execute(
             SQL["enter"],
             call,
@@ -434,7 +436,7 @@ class GatewayStore:
 
 
 def _requests(items: Sequence[tuple[CallId, Prepared]]) -> tuple[list[Any], ...]:
-    kept = [shown(p) for _, p in items]
+    kept = [redacted(p) for _, p in items]
     return (
         [call_id for call_id, _ in items],
         [p.method for _, p in items],
@@ -466,6 +468,6 @@ def _call_row(row: Any, intended_at: datetime | None = None) -> CallRow:
         row["traceparent"],
         row["deadline"],
         row["not_before"],
-        row["turn_reserved"],
+        row["rate_slot_reserved"],
         intended_at,
     )

@@ -1,7 +1,7 @@
--- name: standing    What forbids calls before they begin: a twin whose effect is unknown, a run that ended, a pause.
+-- name: preconditions    What forbids calls before they begin: a twin whose effect is unknown, a run that ended, a pause.
 select u.call_id, u.agent,
        exists (select from tool_calls c where c.state = 'unknown' and c.thread_id = u.thread_id and c.tool = u.tool
-               and c.arguments_sha256 = u.sha256 and c.call_id <> u.call_id) as twin_unknown,
+               and c.arguments_sha256 = u.sha256 and c.call_id <> u.call_id) as duplicate_in_doubt,
        exists (select from runs r where r.run_id = u.run_id and r.status in ('cancelled', 'blocked')) as run_over,
        exists (select from pauses p where p.scope in ('all', 'tool:' || u.tool, 'agent:' || u.agent)) as paused,
        exists (select from runs r where r.run_id = u.run_id and r.agent = u.agent) as own_run,
@@ -18,7 +18,7 @@ with given as (
              sha256, lease_owner, lease_seconds, not_before, error, traceparent, phase, checks, deadline)
 ), fresh as (
     insert into tool_calls (call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state,
-                            arguments, arguments_sha256, attempt, lease_owner, lease_until, not_before, turn_reserved, error,
+                            arguments, arguments_sha256, attempt, lease_owner, lease_until, not_before, rate_slot_reserved, error,
                             traceparent, deadline, closed_at)
     select call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state, arguments::json, sha256,
            case when state = 'executing' then 1 else 0 end, lease_owner,
@@ -33,7 +33,7 @@ with given as (
     left join unnest($21::text[], $22::text[], $23::text[], $24::text[], $25::bytea[], $26::text[])
         as r(call_id, method, url, headers, body, sha256) using (call_id)
 ), owned as (
-    insert into addresses (channel, address, agent, conversation_id)
+    insert into contact_owners (channel, address, agent, conversation_id)
     select distinct on (a.channel, a.address) a.channel, a.address, g.agent, g.conversation_id
     from unnest($27::text[], $28::text[], $29::text[]) as a(call_id, channel, address)
     join given g using (call_id) join fresh using (call_id)
@@ -51,10 +51,10 @@ select call_id from fresh
 -- name: known_calls
 select call_id, agent, tool, arguments_sha256, state, attempt, lease_owner from tool_calls where call_id = any($1::text[])
 
--- name: take_rates    Reserve n places under each key; returns when each may go. The row lock makes replicas agree.
-select * from take_rates($1::text[], $2::float8[], $3::int[], $4::int[])
+-- name: reserve_rate_slots    Reserve n places under each key; returns when each may go. The row lock makes replicas agree.
+select * from reserve_rate_slots($1::text[], $2::float8[], $3::int[], $4::int[])
 
--- name: hold_rate    The vendor said "not now": nobody goes before this.
+-- name: pause_rate    The vendor said "not now": nobody goes before this.
 insert into rate_limits (key, tat) values ($1, now() + $2 * interval '1 second')
 on conflict (key) do update set tat = greatest(rate_limits.tat, excluded.tat)
 
@@ -67,13 +67,13 @@ with given as (
 ), closed as (
     update tool_calls c
     set state = g.state, http_status = g.http_status, latency_ms = g.latency_ms, result = g.result::json, error = g.error::json,
-        not_before = g.not_before, turn_reserved = false, lease_owner = null,
+        not_before = g.not_before, rate_slot_reserved = false, lease_owner = null,
         lease_until = case when g.state = 'unknown' then c.lease_until end,
         unknown_since = case when g.state = 'unknown' then clock_timestamp() end,
         closed_at = case when g.state in ('succeeded', 'failed') then clock_timestamp() end
     from given g
     where c.call_id = g.call_id and c.attempt = g.attempt
-      and ((c.state = 'executing' and c.lease_owner = $9) or (c.state = 'unknown' and g.state <> 'unknown' and g.detail::json->>'doubt' is null))
+      and ((c.state = 'executing' and c.lease_owner = $9) or (c.state = 'unknown' and g.state <> 'unknown' and g.detail::json->>'in_doubt' is null))
     returning c.call_id
 ), answers as (
     insert into outbox (outbox_id, owner, topic, key, value, headers, source, message_id, receivers)
@@ -101,7 +101,7 @@ select call_id from closed
 --     $8 for the tools in $7. The vendors of $9 have no place at all.
 with due as (
     select d.call_id, d.state, d.attempt, d.vendor,
-           row_number() over (partition by d.vendor order by coalesce(d.not_before, d.created_at) < now() - $10 * interval '1 second' and d.turn_reserved,
+           row_number() over (partition by d.vendor order by coalesce(d.not_before, d.created_at) < now() - $10 * interval '1 second' and d.rate_slot_reserved,
                                                                  coalesce(d.not_before, d.created_at), d.step, d.idx) as place
     from tool_calls d
     where ((d.state = 'requested' and (d.not_before is null or d.not_before <= now()))
@@ -124,7 +124,7 @@ returning c.*
 
 -- name: put_back    Claimed calls whose turn at their rate is later: as if they had not been claimed.
 update tool_calls c
-set state = 'requested', attempt = c.attempt - 1, lease_owner = null, lease_until = null, not_before = u.at, turn_reserved = true
+set state = 'requested', attempt = c.attempt - 1, lease_owner = null, lease_until = null, not_before = u.at, rate_slot_reserved = true
 from unnest($1::text[], $2::timestamptz[]) as u(call_id, at) where c.call_id = u.call_id
 
 -- name: deny_over    Calls that certainly had no effect when their run was ended from outside never will have one.
@@ -132,7 +132,7 @@ update tool_calls c
 set state = 'denied', closed_at = clock_timestamp(), lease_owner = null,
     error = '{"code": "run.over", "message": "the run was cancelled or blocked."}'
 from runs r where r.run_id = c.run_id and r.status in ('cancelled', 'blocked')
-  and ((c.state = 'requested' and (c.attempt = 0 or c.effect = 'read' or not call_doubtful(c.call_id)))
+  and ((c.state = 'requested' and (c.attempt = 0 or c.effect = 'read' or not call_in_doubt(c.call_id)))
        or (c.state = 'executing' and c.effect = 'read' and (c.lease_until < now() or not owner_alive(c.lease_owner))))
 returning c.call_id, c.attempt
 
@@ -147,7 +147,7 @@ where d.state in ('executing', 'requested') and d.effect <> 'read'
            else exists (select from runs r where r.run_id = d.run_id and r.status in ('cancelled', 'blocked')) end
   and case when d.state = 'executing' then d.lease_until < now() or not owner_alive(d.lease_owner)
            when d.attempt > 0 and exists (select from runs r where r.run_id = d.run_id and r.status in ('cancelled', 'blocked'))
-                then call_doubtful(d.call_id) end
+                then call_in_doubt(d.call_id) end
 limit $1 for update skip locked
 
 -- name: mark_unknown
@@ -167,7 +167,7 @@ on conflict (call_id, attempt, phase) do nothing
 -- name: first_intents    What was sent the first time, for calls that must be repeated byte for byte, and whether any attempt
 --     since may have taken effect: its outcome is missing or says so, and no look-up found it absent.
 select distinct on (i.call_id) i.call_id, i.method, i.url, i.request_headers, i.request_body, i.at,
-    call_doubtful(i.call_id) as doubtful
+    call_in_doubt(i.call_id) as in_doubt
 from ledger_entries i where i.call_id = any($1::text[]) and i.phase = 'intent' order by i.call_id, i.attempt
 
 -- name: claim_unknown    Unknown calls due for a look-up, but of vendors that are being asked; each is looked at by one
@@ -194,7 +194,7 @@ update tool_calls set state = $2, result = $3, error = $4, closed_at = clock_tim
 where call_id = $1 and state = 'unknown' returning *
 
 -- name: try_again    Proven that attempt $2 did nothing: the call goes back to be sent, as if it had never left.
-update tool_calls set state = 'requested', error = null, unknown_since = null, not_before = now(), turn_reserved = false
+update tool_calls set state = 'requested', error = null, unknown_since = null, not_before = now(), rate_slot_reserved = false
 where call_id = $1 and state = 'unknown' and attempt = $2 returning call_id
 
 -- name: enter

@@ -24,7 +24,7 @@ from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.prepared import Prepared
 from services.tool_gateway.wire.transport import MAX_RESPONSE_BYTES, Gate, MaybeSent, NotSent
 from shared.errors import BadInput
-from shared.store.pool import Pool, passing
+from shared.store.pool import Pool, is_transient
 from shared.store.sql import Queries
 
 SQL = Queries(Path(__file__).with_name("records.sql"))
@@ -69,7 +69,7 @@ class Records:
                 return _refused("57014", f"it takes longer than {QUERY_SECONDS:g} s", "Ask for less.")
             if isinstance(error, asyncpg.ReadOnlySQLTransactionError) and name == QUERY:
                 return _refused(error.sqlstate or "", str(error), "Ask with one SELECT.")
-            if isinstance(error, asyncpg.PostgresError) and not passing(error):
+            if isinstance(error, asyncpg.PostgresError) and not is_transient(error):
                 return _refused(error.sqlstate or "", str(error), getattr(error, "hint", None))
             raise MaybeSent("postgres.no_answer", f"{type(error).__name__}: {error}.") from error
         if found == NO_QUESTION:

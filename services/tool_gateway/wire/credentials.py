@@ -77,7 +77,7 @@ def _read(path: Path, field: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class AuthorizedRequest:
     """A request as it goes out, credentials included; `proofs` are those credentials: marker → what it stands for."""
 
     url: str
@@ -85,7 +85,7 @@ class Signed:
     proofs: dict[str, str]
 
 
-async def sign(prepared: Prepared, secrets: Secrets, token_of: TokenOf) -> Signed:
+async def apply_credentials(prepared: Prepared, secrets: Secrets, token_of: TokenOf) -> AuthorizedRequest:
     """Put the credentials into a request."""
     url, headers, proofs = prepared.url, list(prepared.headers), {}
     for credential in prepared.auth:
@@ -94,7 +94,7 @@ async def sign(prepared: Prepared, secrets: Secrets, token_of: TokenOf) -> Signe
         proofs["+".join(credential.secrets)] = value
         if credential.scheme == "basic":
             proofs[credential.secrets[-1]] = secrets.get(credential.secrets[-1])
-    return Signed(url, headers, proofs)
+    return AuthorizedRequest(url, headers, proofs)
 
 
 def without_proofs(text: bytes, proofs: Mapping[str, str]) -> bytes:
@@ -105,7 +105,7 @@ def without_proofs(text: bytes, proofs: Mapping[str, str]) -> bytes:
     return text
 
 
-def shown(prepared: Prepared) -> tuple[str, Headers]:
+def redacted(prepared: Prepared) -> tuple[str, Headers]:
     """URL and headers as the ledger keeps them: names of secrets in the place of secrets."""
     url, headers = prepared.url, list(prepared.headers)
     for credential in prepared.auth:
@@ -115,7 +115,7 @@ def shown(prepared: Prepared) -> tuple[str, Headers]:
 
 def again(prepared: Prepared, url: str, headers: Headers, body: bytes) -> Prepared:
     """The request that the ledger kept, to be sent byte for byte once more with today's credentials."""
-    marked, _ = shown(prepared)
+    marked, _ = redacted(prepared)
     tail = marked[len(prepared.url) :]
     plain = [(name, value) for name, value in headers if not MARKED.search(value)]
     for credential in prepared.auth:

@@ -28,7 +28,7 @@ from shared.store.pool import Pool
 log = logging.getLogger(__name__)
 KEY_NAME = "VIOX_SECRET_KEY"
 EARLY = timedelta(seconds=90)
-LASTING = ("credential.refused", "credential.missing", "credential.unreadable", "settings.invalid")
+PERMANENT = ("credential.refused", "credential.missing", "credential.unreadable", "settings.invalid")
 LOCK = "insert into oauth_tokens (name) values ($1) on conflict (name) do update set name = excluded.name returning *"
 WRITE = """update oauth_tokens set sealed = $2, expires_at = $3, seed_sha256 = $4, refreshed_at = now(), problem = null
            where name = $1"""
@@ -65,7 +65,7 @@ class Tokens:
             raise
         except VioxError as error:
             unsent = NotSent(error.code, error.message, field=error.field, remedy=error.remedy)
-            unsent.final = error.code in LASTING
+            unsent.final = error.code in PERMANENT
             raise unsent from error
 
     def refused(self, credential: Credential, token: str) -> bool:

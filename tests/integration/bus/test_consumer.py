@@ -14,7 +14,7 @@ from sandbox.broker import Broker
 from shared.bus import topics
 from shared.bus.kafka import Consumer, Producer, Record, ensure_topics
 from shared.settings import Settings
-from shared.store.pool import passing
+from shared.store.pool import is_transient
 
 TOPIC = topics.tasks("voice")
 
@@ -43,7 +43,7 @@ class Desk:
         self.buried.append((record.value or b"", str(error)))
 
     def consumer(self) -> Consumer:
-        return Consumer(self._settings, self.group, [TOPIC], self.store, self.bury, passing)
+        return Consumer(self._settings, self.group, [TOPIC], self.store, self.bury, is_transient)
 
     @asynccontextmanager
     async def consuming(self) -> AsyncIterator[Consumer]:

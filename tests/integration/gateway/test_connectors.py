@@ -14,11 +14,11 @@ from sandbox.vendors.common import Fault
 from sandbox.vendors.mail import PASSWORD, USER, Mail
 from sandbox.vendors.main import start
 from services.tool_gateway.call import outcome
-from services.tool_gateway.call.outcome import Meaning
+from services.tool_gateway.call.outcome import AttemptResult
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import Mailer
-from services.tool_gateway.wire.credentials import Secrets, shown
+from services.tool_gateway.wire.credentials import Secrets, redacted
 from services.tool_gateway.wire.encode import prepare
 from services.tool_gateway.wire.guard import Guard
 from services.tool_gateway.wire.transport import MaybeSent, NotSent
@@ -58,7 +58,7 @@ def settings(mail: Mail, **more: str) -> Secrets:
 
 async def send(
     mail: Mail, arguments: Any = None, *, key: str = "run.1.0", guard: Guard | None = None, **more: str
-) -> Meaning:
+) -> AttemptResult:
     tool, secrets = TOOLS["email_send"], settings(mail, **more)
     given = arguments or LETTER | {"to": ["ana@example.com"]}
     assert tool.problem_with(given) is None
@@ -201,7 +201,7 @@ def test_no_header_can_be_smuggled_in(wrong: dict[str, Any]) -> None:
 def test_the_ledger_sees_the_message_and_no_password() -> None:
     secrets = Secrets({"SMTP_HOST": "h", "SMTP_FROM": "a@b.co", "SMTP_USERNAME": "u", "SMTP_PASSWORD": "secret-word"})
     prepared = prepare(TOOLS["email_send"], LETTER | {"to": ["ana@example.com"]}, secrets, key="k")
-    url, headers = shown(prepared)
+    url, headers = redacted(prepared)
     assert url == "smtp://h:587"
     assert ("RCPT TO", "ana@example.com") in headers
     assert "secret-word" not in repr((url, headers, prepared.body))
@@ -216,7 +216,7 @@ class Desk:
     def __init__(self, pool: Pool, secrets: Secrets) -> None:
         self._records, self._secrets = Records(pool, secrets), secrets
 
-    async def __call__(self, name: str, key: str = "r.1.0", **arguments: Any) -> Meaning:
+    async def __call__(self, name: str, key: str = "r.1.0", **arguments: Any) -> AttemptResult:
         tool = TOOLS[name]
         assert tool.problem_with(arguments) is None
         prepared = prepare(tool, arguments, self._secrets, key=key)

@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.vendors import hubspot_schema
 from services.tool_gateway.call import close
-from services.tool_gateway.call.outcome import Meaning
+from services.tool_gateway.call.outcome import AttemptResult
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Idempotency, Rate, Tool
 from shared.bus.envelope import parse_record
@@ -209,7 +209,7 @@ async def test_calls_that_were_held_up_keep_to_their_rate(world: World) -> None:
             await asyncio.sleep(0.02)
     waiting = await world.admin.fetch("select * from tool_calls where state = 'requested' order by not_before")
     assert [row["attempt"] for row in waiting] == [0] * 4
-    assert all(row["turn_reserved"] for row in waiting)
+    assert all(row["rate_slot_reserved"] for row in waiting)
     assert len(world.seen) == 2
 
 
@@ -251,7 +251,7 @@ async def test_an_outcome_that_cannot_be_written_holds_up_no_other(
     gateway = await world.gateway()
     made = close._outcome
 
-    def odd(ready: Any, answer: Any, meaning: Meaning, latency_ms: float) -> Any:
+    def odd(ready: Any, answer: Any, meaning: AttemptResult, latency_ms: float) -> Any:
         spoiled = ready.call.call_id == CALL and answer is not None
         return made(ready, answer, replace(meaning, result="half \ud800") if spoiled else meaning, latency_ms)
 

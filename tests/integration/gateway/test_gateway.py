@@ -38,7 +38,7 @@ async def test_a_call_leaves_intent_outcome_and_answer(world: World) -> None:
     assert await world.admin.fetchval("select receivers from outbox where topic = 'viox.tool-results.closer'") == [
         "closer"
     ]
-    assert await world.admin.fetchval("select agent from addresses where address = $1", SMS["To"]) == "closer"
+    assert await world.admin.fetchval("select agent from contact_owners where address = $1", SMS["To"]) == "closer"
 
 
 @pytest.mark.rule(8)
@@ -224,7 +224,7 @@ async def test_a_twin_of_an_unknown_call_is_denied_under_any_identity(world: Wor
     await world.state("unknown")
     await gateway.intake.accept([wants("twilio_send_message", SMS, step=5)])
     row = await world.state("denied", step=5)
-    assert "twin_unknown" in row["error"]
+    assert "duplicate_in_doubt" in row["error"]
     assert len(world.twilio.effects) == 1
     assert await world.admin.fetchval("select status from run_overview where run_id = $1", RUN) == "waiting"
     announced = await world.admin.fetchval("select count(*) from outbox where topic = 'viox.runs'")
@@ -371,7 +371,9 @@ async def test_agents_cannot_act_as_each_other_or_as_the_gateway(postgres: Postg
         await connection.close()
 
 
-@pytest.mark.parametrize("table", ["tool_calls", "ledger_entries", "addresses", "catalogue", "rate_limits", "pauses"])
+@pytest.mark.parametrize(
+    "table", ["tool_calls", "ledger_entries", "contact_owners", "catalogue", "rate_limits", "pauses"]
+)
 async def test_agents_cannot_write_what_the_gateway_answers_for(postgres: Postgres, admin: Any, table: str) -> None:
     connection = await asyncpg.connect(postgres.dsn("viox_closer"))
     try:

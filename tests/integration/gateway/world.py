@@ -22,7 +22,7 @@ from sandbox.vendors.quickbooks import QuickBooks
 from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN, NUMBER, Twilio
 from services.tool_gateway.call.close import OutcomeWriter
 from services.tool_gateway.call.execute import Connector, Executor, Sender
-from services.tool_gateway.call.in_flight import Places
+from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.intake import Intake
 from services.tool_gateway.call.resume import Resumer
 from services.tool_gateway.call.settle import Settler
@@ -92,7 +92,7 @@ class Gateway:
         self.tokens = Tokens(values, pool, self.wire)
         others: dict[str, Connector] = {"smtp": Mailer(values, Guard(loopback=True)), "postgres": Records(pool, values)}
         self.sender = Sender(self.wire, values, self.tokens, others)
-        places = Places(per_vendor)
+        places = InFlightLimiter(per_vendor)
         self.resumer = Resumer(
             self.catalogue, values, self.store, outbox, lambda ready: self.executor.start(ready), places
         )

@@ -272,7 +272,7 @@ async def test_a_paused_agent_takes_nothing_up(agents: Any, admin: Any) -> None:
 
 async def test_an_addressed_event_goes_to_the_owner_of_the_conversation(agents: Any, admin: Any) -> None:
     agent = await agents(DONE)
-    await admin.execute("insert into addresses values ('sms', '+1415', 'closer', 'lead:x')")
+    await admin.execute("insert into contact_owners values ('sms', '+1415', 'closer', 'lead:x')")
     mine, other = (
         Message(n, "/twilio", "com.twilio.message.received", {"From": phone, "Body": "hi"}, datetime.now(UTC))
         for n, phone in (("1", "+1415"), ("2", "+1999"))

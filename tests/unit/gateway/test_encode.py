@@ -9,7 +9,7 @@ from services.tool_gateway.call.paths import at, filled, project
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.document import read_tools
 from services.tool_gateway.catalogue.tools import Credential
-from services.tool_gateway.wire.credentials import Secrets, shown, sign
+from services.tool_gateway.wire.credentials import Secrets, apply_credentials, redacted
 from services.tool_gateway.wire.encode import prepare
 from shared.errors import BadInput
 
@@ -43,11 +43,11 @@ async def test_no_secret_is_shown() -> None:
         ("hubspot_create_deal", {"properties": {"dealname": "x", "dealstage": "s"}}),
     ):
         made = prepare(TOOLS[name], arguments, SECRETS)
-        assert "secret" not in repr(shown(made)).replace("$secret", "")
+        assert "secret" not in repr(redacted(made)).replace("$secret", "")
         assert "secret" not in made.url + made.body.decode()
-        real = (await sign(made, SECRETS, no_token)).headers
+        real = (await apply_credentials(made, SECRETS, no_token)).headers
         assert "secret" in repr(real) or "Basic" in repr(real), "the real headers do"
-        assert real != shown(made)[1]
+        assert real != redacted(made)[1]
 
 
 def test_path_values_cannot_leave_their_segment() -> None:

@@ -29,7 +29,7 @@ from services.tool_gateway.catalogue.importer import Wish, import_document
 from services.tool_gateway.catalogue.library import Library
 from services.tool_gateway.catalogue.tools import Credential, OAuth, Tool
 from services.tool_gateway.doctor import Doctor
-from services.tool_gateway.wire.credentials import Secrets, again, shown, sign
+from services.tool_gateway.wire.credentials import Secrets, again, apply_credentials, redacted
 from services.tool_gateway.wire.encode import prepare
 from services.tool_gateway.wire.guard import Guard
 from services.tool_gateway.wire.oauth import Tokens
@@ -168,10 +168,10 @@ async def test_a_repeat_has_its_cookies_and_headers_again() -> None:
     tool = keyed("cookie", parameters=parameters)
     secrets = Secrets({"SHOP_KEY": "s3cret"})
     first = prepare(tool, {"lang": "de", "X-Note": 'a {"$secret": 1}'}, secrets)
-    url, headers = shown(first)
+    url, headers = redacted(first)
     assert "s3cret" not in str(headers)
     for made in (first, again(first, url, headers, b"")):
-        real = (await sign(made, secrets, cast(Any, None))).headers
+        real = (await apply_credentials(made, secrets, cast(Any, None))).headers
         assert dict(real)["Cookie"] == "lang=de; X-Key=s3cret"
         assert dict(real)["X-Note"] == 'a {"$secret": 1}'
 

@@ -17,7 +17,7 @@ from services.tool_gateway.catalogue import foreign
 from services.tool_gateway.catalogue.document import read_tools
 from services.tool_gateway.catalogue.importer import Import, Wish, import_document
 from services.tool_gateway.catalogue.tools import Tool
-from services.tool_gateway.wire.credentials import Secrets, again, shown
+from services.tool_gateway.wire.credentials import Secrets, again, redacted
 from services.tool_gateway.wire.encode import prepare
 from shared.errors import BadInput
 
@@ -490,7 +490,7 @@ def test_cookies_cannot_carry_a_second_one_and_survive_a_repeat() -> None:
         "Cookie",
         "lang=de%3B%20admin=1",
     ) in prepared.headers
-    url, kept = shown(prepared)
+    url, kept = redacted(prepared)
     repeat = again(prepared, url, kept, b"")
     assert sorted(repeat.headers) == sorted(prepared.headers), "the secret one is added while sending"
     assert repeat.url == prepared.url

@@ -8,12 +8,12 @@ from uuid import UUID
 import pytest
 
 from services.tool_gateway.call.judge import judge
-from services.tool_gateway.call.store import Requested, Standing
+from services.tool_gateway.call.store import Preconditions, Requested
 from services.tool_gateway.catalogue import catalogue
 from shared.ids import CallId, RunId, ThreadId
 
 RUN = RunId(UUID(int=1))
-FINE = Standing(twin_unknown=False, run_over=False, paused=False)
+FINE = Preconditions(duplicate_in_doubt=False, run_over=False, paused=False)
 CATALOGUE = catalogue.load()
 CONTACT = {
     "associations": [{"to": {"id": "5"}, "types": [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 3}]}]
@@ -74,14 +74,14 @@ def test_wrong_arguments_say_where_and_what(arguments: dict[str, Any], where: st
 
 @pytest.mark.rule(11)
 def test_a_twin_of_an_unknown_call_is_refused() -> None:
-    standing = Standing(twin_unknown=True, run_over=False, paused=False)
-    verdict = judge(call("hubspot_create_deal", DEAL), standing, CATALOGUE)
+    preconditions = Preconditions(duplicate_in_doubt=True, run_over=False, paused=False)
+    verdict = judge(call("hubspot_create_deal", DEAL), preconditions, CATALOGUE)
     assert verdict.error is not None
-    assert verdict.error["code"] == "tool.twin_unknown"
+    assert verdict.error["code"] == "tool.duplicate_in_doubt"
 
 
 def test_calls_of_ended_runs_and_huge_arguments_are_refused() -> None:
-    over = judge(call("hubspot_create_deal", DEAL), Standing(False, True, False), CATALOGUE)
+    over = judge(call("hubspot_create_deal", DEAL), Preconditions(False, True, False), CATALOGUE)
     assert over.error is not None
     assert over.error["code"] == "run.over"
     huge = judge(call("hubspot_create_note", {"properties": {"hs_note_body": "x" * 300_000}}), FINE, CATALOGUE)

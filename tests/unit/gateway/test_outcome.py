@@ -7,7 +7,14 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from services.tool_gateway.call.outcome import MAX_ATTEMPTS, Answer, after_doubt, of_answer, of_maybe_sent, of_not_sent
+from services.tool_gateway.call.outcome import (
+    MAX_ATTEMPTS,
+    Answer,
+    after_attempt_in_doubt,
+    of_answer,
+    of_maybe_sent,
+    of_not_sent,
+)
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.tools import Idempotency, Success
 from services.tool_gateway.wire.transport import MaybeSent, NotSent
@@ -24,9 +31,9 @@ def answer(status: int, body: object = None, **headers: str) -> Answer:
 @pytest.mark.rule(9)
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
 def test_statuses_that_prove_nothing_happened_are_final(status: int) -> None:
-    meaning = of_answer(ONCE, answer(status, {"message": "no such stage"}), 1)
-    assert meaning.state == "failed"
-    assert meaning.error == {"code": f"http.{status}", "message": "no such stage", "status": status}
+    result = of_answer(ONCE, answer(status, {"message": "no such stage"}), 1)
+    assert result.state == "failed"
+    assert result.error == {"code": f"http.{status}", "message": "no such stage", "status": status}
 
 
 @pytest.mark.rule(9)
@@ -53,8 +60,8 @@ def test_what_never_left_is_tried_again_whatever_the_effect() -> None:
 
 
 def test_429_waits_as_long_as_the_vendor_says() -> None:
-    meaning = of_answer(ONCE, answer(429, {"message": "slow down"}, **{"Retry-After": "7"}), 1)
-    assert (meaning.state, meaning.wait_seconds, meaning.throttled) == ("requested", 7.0, True)
+    result = of_answer(ONCE, answer(429, {"message": "slow down"}, **{"Retry-After": "7"}), 1)
+    assert (result.state, result.wait_seconds, result.throttled) == ("requested", 7.0, True)
     without = of_answer(TOOLS["airtable_create_table"], answer(429), 1)
     assert without.wait_seconds == 30, "Airtable locks a base out for 30 s and says no Retry-After"
 
@@ -88,10 +95,10 @@ def test_a_200_with_what_a_success_never_has_is_a_failure(body: object, state: s
     tool = replace(
         KEYED, success=Success("Fault", absent=True), error_paths=("Fault.Error.0.Message", "Fault.Error.0.code")
     )
-    meaning = of_answer(tool, answer(200, body), 1)
-    assert meaning.state == state
+    result = of_answer(tool, answer(200, body), 1)
+    assert result.state == state
     if "Error" in str(body):
-        assert meaning.error == {"code": "tool.vendor_refused", "message": "Stale Object Error · 5010", "status": 200}
+        assert result.error == {"code": "tool.vendor_refused", "message": "Stale Object Error · 5010", "status": 200}
 
 
 def test_models_see_the_projection_only() -> None:
@@ -106,10 +113,10 @@ def test_a_missing_record_is_an_empty_answer_where_the_tool_says_so() -> None:
 
 
 def test_huge_results_stay_in_the_ledger() -> None:
-    meaning = of_answer(replace(READ, projection=()), answer(200, {"x": "y" * 300_000}), 1)
-    assert meaning.result["truncated"]
-    assert meaning.result["bytes"] > 300_000
-    assert len(meaning.result["preview"]) == 2000
+    result = of_answer(replace(READ, projection=()), answer(200, {"x": "y" * 300_000}), 1)
+    assert result.result["truncated"]
+    assert result.result["bytes"] > 300_000
+    assert len(result.result["preview"]) == 2000
 
 
 @pytest.mark.rule(9)
@@ -129,8 +136,8 @@ def test_odd_bodies_never_break_the_reading(body: bytes) -> None:
 def test_a_key_in_use_is_no_refusal() -> None:
     refund = TOOLS["stripe_create_refund"]
     for status in (400, 409, 429):  # the vendor does not document which
-        meaning = of_answer(refund, answer(status, {"error": {"code": "idempotency_key_in_use"}}), 2)
-        assert (meaning.state, meaning.doubt, meaning.throttled) == ("requested", True, False)
+        result = of_answer(refund, answer(status, {"error": {"code": "idempotency_key_in_use"}}), 2)
+        assert (result.state, result.in_doubt, result.throttled) == ("requested", True, False)
         last = of_answer(refund, answer(status, {"error": {"code": "idempotency_key_in_use"}}), MAX_ATTEMPTS)
         assert last.state == "unknown"
     assert of_answer(refund, answer(409, {"error": {"code": "lock_timeout"}}), 2).state == "failed"
@@ -151,16 +158,16 @@ def test_a_key_in_use_is_no_refusal() -> None:
     ],
 )
 def test_a_repeat_that_is_not_let_in_leaves_the_doubt(status: int, state: str) -> None:
-    assert after_doubt(KEYED, of_answer(KEYED, answer(status), MAX_ATTEMPTS)).state == state
+    assert after_attempt_in_doubt(KEYED, of_answer(KEYED, answer(status), MAX_ATTEMPTS)).state == state
 
 
 @pytest.mark.rule(9)
 @pytest.mark.parametrize("status", [409, 422])
 def test_a_refusal_for_being_a_repeat_leaves_the_doubt_unless_the_document_says_how_to_tell(status: int) -> None:
     foreign = replace(KEYED, idempotency=Idempotency("header", "Idempotency-Key"))
-    assert after_doubt(foreign, of_answer(foreign, answer(status), 2)).state == "unknown"
+    assert after_attempt_in_doubt(foreign, of_answer(foreign, answer(status), 2)).state == "unknown"
     stripe = TOOLS["stripe_create_refund"]
-    assert after_doubt(stripe, of_answer(stripe, answer(status), 2)).state == "failed"
+    assert after_attempt_in_doubt(stripe, of_answer(stripe, answer(status), 2)).state == "failed"
 
 
 @pytest.mark.rule(9)
@@ -192,4 +199,6 @@ def test_what_no_table_takes_is_not_in_a_meaning() -> None:
 
 @pytest.mark.rule(9)
 def test_a_repeat_that_never_left_leaves_the_doubt() -> None:
-    assert after_doubt(KEYED, of_not_sent(MAX_ATTEMPTS, NotSent("http.not_sent", "refused"))).state == "unknown"
+    assert (
+        after_attempt_in_doubt(KEYED, of_not_sent(MAX_ATTEMPTS, NotSent("http.not_sent", "refused"))).state == "unknown"
+    )

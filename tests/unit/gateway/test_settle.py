@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.tool_gateway.call.outcome import shown
+from services.tool_gateway.call.outcome import projected
 from services.tool_gateway.call.settle import as_answered, goes_on, matching
 from services.tool_gateway.catalogue.tools import Settle
 from tests.unit.gateway.test_catalogue import documented
@@ -55,7 +55,7 @@ def test_an_item_is_shown_as_the_call_would_have_answered() -> None:
     (tool,) = documented("{tool: t, effect: read, projection: [thing.id]}")
     found = as_answered(settle(within="answer.thing"), {"id": 7, "secret": 1})
     assert found == {"answer": {"thing": {"id": 7, "secret": 1}}}
-    assert shown(tool, as_answered(settle(within="thing"), {"id": 7, "secret": 1})) == {"thing": {"id": 7}}
+    assert projected(tool, as_answered(settle(within="thing"), {"id": 7, "secret": 1})) == {"thing": {"id": 7}}
     assert as_answered(settle(), {"id": 7}) == {"id": 7}
 
 

@@ -1,7 +1,7 @@
-"""Named moments at which a fault test may hold a process to kill it there. Does nothing unless `arm_from` is called.
+"""Failpoints: named moments at which a fault test may stop a process to kill it there. Inert unless `arm_from` is called.
 
-A test arms a moment by creating `<dir>/arm/<point>`. The first process to reach it renames that file to
-`<dir>/held/<point>.<pid>` and stands still, all of it, until it is killed from outside.
+A test arms a failpoint by creating `<dir>/arm/<name>`. The first process to reach it renames that file to
+`<dir>/stopped/<name>.<pid>` and blocks, all of it, until it is killed from outside.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 # Every moment between two durable facts on the path of a call, in the order of the path.
-POINTS: Final = (
+FAILPOINTS: Final = (
     "agent.before_inbox",
     "agent.after_inbox_before_offset",
     "agent.after_claim",
@@ -31,21 +31,21 @@ _directory: Path | None = None
 
 
 def arm_from(directory: Path | None) -> None:
-    """Called once at start with the setting VIOX_HOLD_DIR."""
+    """Look for armed failpoints in this directory. Called once at start with the setting VIOX_FAILPOINT_DIR."""
     global _directory
     _directory = directory
 
 
-def reached(point: str) -> None:
-    """Say that this moment is reached; stand still when it is armed."""
+def failpoint(name: str) -> None:
+    """Block here if this failpoint is armed."""
     if _directory is not None:
-        _hold(_directory, point)
+        _stop(_directory, name)
 
 
-def _hold(directory: Path, point: str) -> None:
-    assert point in POINTS, point  # noqa: S101  # a moment nobody can arm would never be tested
+def _stop(directory: Path, name: str) -> None:
+    assert name in FAILPOINTS, name  # noqa: S101  # a name that nobody can arm would never be tested
     try:
-        os.rename(directory / "arm" / point, directory / "held" / f"{point}.{os.getpid()}")
+        os.rename(directory / "arm" / name, directory / "stopped" / f"{name}.{os.getpid()}")
     except FileNotFoundError:
         return
     while True:

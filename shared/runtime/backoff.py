@@ -22,7 +22,7 @@ class _Row:
     owed: int = 0
 
 
-class Setbacks:
+class ThreadBackoff:
     """Per thread, since it last moved on: failures, and attempts that were nobody's fault and could not be given back."""
 
     def __init__(self) -> None:

@@ -19,10 +19,10 @@ class Past:
 
     version: int
     steps: list[Step]
-    said: Messages
+    messages: Messages
 
 
-class Recall:
+class HistoryCache:
     """A cache in front of the steps table; a thread's version says whether it is current."""
 
     def __init__(self, store: RuntimeStore) -> None:
@@ -47,7 +47,7 @@ class Recall:
             return
         known.version += 1
         known.steps.extend(work.steps)
-        known.said.extend(conversation(work.steps))
+        known.messages.extend(conversation(work.steps))
         self._keep(thread, known)
 
     def forget(self, thread: ThreadId) -> None:
