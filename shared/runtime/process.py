@@ -121,7 +121,7 @@ async def _metrics(request: web.Request) -> web.Response:
 def run(name: str, build: Callable[[Settings], Process], settings: Settings | None = None) -> None:
     """Entry of every `main.py`: logs, fault points, enough open files for a connection a call, event loop."""
     settings = settings or Settings.load()
-    logs.configure(name, settings.log_level)
+    logs.configure(name, settings.log_level, settings.log_format)
     failpoints.arm_from(settings.failpoint_dir)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, OPEN_FILES)), hard))
