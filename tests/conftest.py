@@ -24,17 +24,20 @@ from sandbox.net import free_ports
 from sandbox.postgres import Postgres
 from shared.settings import Settings
 from shared.store.pool import Pool, open_pool
+from shared.telemetry import logs
 
 # A slow machine is no failure: speed is measured in benchmarks.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
+
+logs.configure("test")
 
 ROOT = Path(__file__).parent.parent
 BROKER = os.environ.get("VIOX_TEST_BROKER", "embedded")
 HANGS_SECONDS = 300
 TABLES = (
     "threads, runs, steps, prompts, inbox, outbox, contact_owners, routes, catalogue, tool_calls, ledger_entries, "
-    "dead_letters, rate_limits, pauses, checkpoints, checkpoint_writes, documents, oauth_tokens, records, record_writes, notes"
+    "dead_letters, rate_limits, pauses, announcers, documents, oauth_tokens, records, record_writes, notes"
 )
 
 

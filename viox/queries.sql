@@ -74,7 +74,7 @@ values ($1, 'gateway', $2, $3, $4, $5, $6, $7, $8, now()) on conflict do nothing
 -- name: accept_control    Asked for again it is done again: a run may have gone on since, by a redrive.
 insert into inbox (agent, source, message_id, kind, thread_id, run_id, topic, value, headers)
 values ($1, $2, $3, 'control', $4, $5, 'control', $6, $7)
-on conflict (agent, source, message_id) do update set state = 'pending', attempts = 0 where inbox.state <> 'pending'
+on conflict (agent, source, message_id) do update set state = 'pending' where inbox.state <> 'pending'
 
 -- name: pause
 insert into pauses (scope, paused_by) values ($1, $2) on conflict do nothing

@@ -25,6 +25,7 @@ from services.tool_gateway.wire.transport import Wire
 from shared.bus import topics
 from shared.bus.kafka import Consumer, Producer
 from shared.bus.outbox import Outbox
+from shared.bus.publisher import Publisher
 from shared.runtime.process import Process, run
 from shared.settings import Settings
 from shared.store.pool import Instance, is_transient, open_pool
@@ -39,7 +40,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process.on_start(gateway.start)
     process.app.router.add_post("/doctor", lambda request: gateway.doctor.serve(request, gateway.library.left_out))
     process.loop("producer", lambda: gateway.producer.run())
-    process.loop("publisher", lambda: gateway.outbox.run_publisher())
+    process.loop("publisher", lambda: gateway.publisher.run())
     process.loop("outbox sweep", lambda: gateway.outbox.run_sweeper())
     process.loop("outcomes", lambda: gateway.outcomes.run())
     process.loop("resumer", gateway.keep_resuming)
@@ -68,6 +69,7 @@ class _Gateway:
         self._secrets = Secrets(values)
         self._guard = Guard.of(values)
         self.producer = Producer(settings, topics.GATEWAY)
+        self.publisher = Publisher(topics.GATEWAY, self.producer)
         self.outcomes = None  # type: ignore[assignment]  # set by start; readiness asks earlier
         self.consumer = None  # type: ignore[assignment]
 
@@ -82,7 +84,7 @@ class _Gateway:
         self.library = Library(store, catalogue.extra_documents(settings.catalogue), self._values)
         tools = await self.library.read()
         self._instance.on_notify("viox_documents", self.library.wake)
-        self.outbox = Outbox(topics.GATEWAY, self._pool, self.producer)
+        self.outbox = Outbox(topics.GATEWAY, self._pool, self.publisher)
         self._instance.on_notify("viox_outbox", self.outbox.wake)
         self._wire = Wire(self._guard)
         mailer = Mailer(secrets, self._guard)
@@ -116,7 +118,7 @@ class _Gateway:
         self._resumer.stop()
         await self._executor.drain(20)
         await self.outcomes.drain(10)
-        await self.outbox.flush()
+        await self.publisher.flush()
         await self.producer.stop()
         await self._wire.aclose()
         await self._instance.stop()

@@ -1,4 +1,5 @@
-"""Outgoing messages: rows in the sender's transaction, sent right after it, and again until the receiver's mark exists.
+"""Outgoing messages that nothing else stands for: rows in the sender's transaction, sent right after it, and again until the
+receiver's mark exists. (Tool calls are told from the steps that want them, results from the calls' rows.)
 
 A message is done when its receiver stored it (inbox row, call row, dead letter), not when it was sent: a broker that
 loses everything it holds loses nothing of ours. Each service sweeps only its own rows.
@@ -7,7 +8,6 @@ loses everything it holds loses nothing of ours. Each service sweeps only its ow
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,17 +16,17 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from shared.bus.envelope import Headers, Message, headers_from_json, headers_to_json
-from shared.bus.kafka import Producer
+from shared.bus.publisher import Publisher
 from shared.store.pool import Pool, json_column
 from shared.store.sql import Queries
 from shared.telemetry import metrics
+from shared.telemetry.logs import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 SQL = Queries(Path(__file__).with_suffix(".sql"))
 SWEEP_SECONDS = 1.0
 BATCH = 500
 BATCHES = 10  # a sweep, at most
-MOST_TOLD = 200
 
 ADDRESSEE = "addressee"  # the receiver of an addressed event is whoever `routes` says
 
@@ -71,34 +71,24 @@ async def insert(connection: Any, owner: str, rows: Sequence[Outgoing], *, delay
 
 
 class Outbox:
-    """Publisher and sweeper of one service's rows."""
+    """Publishes and sweeps one service's rows."""
 
-    def __init__(self, owner: str, pool: Pool, producer: Producer) -> None:
+    def __init__(self, owner: str, pool: Pool, publisher: Publisher) -> None:
         self.owner = owner
         self._pool = pool
-        self._producer = producer
-        self._queue: asyncio.Queue[Outgoing] = asyncio.Queue(maxsize=20_000)
+        self._publisher = publisher
         self._acknowledged: list[UUID] = []
         self._wake = asyncio.Event()
         self._connected = True  # what waits from before our start has its own time
-        self._told: set[str] = set()
 
     def publish(self, rows: Iterable[Outgoing]) -> None:
-        """Send rows that were just committed. When the queue is full the sweep sends them instead."""
+        """Send rows that were just committed. What cannot be sent now is sent by the sweep."""
         for row in rows:
-            try:
-                self._queue.put_nowait(row)
-            except asyncio.QueueFull:
-                return
+            self._publisher.publish_record(row.topic, row.key, row.value, row.headers, partial(self._ended, row))
 
     def wake(self) -> None:
         """Sweep now: somebody stored rows for us."""
         self._wake.set()
-
-    async def run_publisher(self) -> None:
-        while True:
-            row = await self._queue.get()
-            await self._send(row)
 
     async def run_sweeper(self) -> None:
         while True:
@@ -110,7 +100,7 @@ class Outbox:
             try:
                 await self.sweep()
             except Exception as error:  # noqa: BLE001  # a sweep that fails is tried again a second later
-                log.warning("outbox: sweep of %s failed: %s", self.owner, error)
+                log.warning("outbox.sweep_failed", owner=self.owner, error=error)
 
     async def sweep(self) -> int:
         """One pass: forget what was received, send the rest again. Returns how many were sent.
@@ -122,7 +112,7 @@ class Outbox:
             if acknowledged:
                 await connection.execute(SQL["forget_acknowledged"], acknowledged)
             await connection.execute(SQL["forget_received"], self.owner)
-            before, self._connected = self._connected, self._producer.connected
+            before, self._connected = self._connected, self._publisher.connected
             if not self._connected:
                 return 0
             if not before:
@@ -137,47 +127,26 @@ class Outbox:
     async def _send_batch(self) -> int:
         due = await self._pool.fetch(SQL["claim_due"], self.owner, BATCH)
         for record in due:
-            headers = headers_from_json(record["headers"])
-            await self._send(
-                Outgoing(
-                    record["outbox_id"],
-                    record["topic"],
-                    record["key"],
-                    record["value"],
-                    headers,
-                    "",
-                    "",
-                    tuple(record["receivers"]),
-                )
-            )
+            row = _row(record)
+            await self._publisher.send(row.topic, row.key, row.value, row.headers, partial(self._ended, row))
         if due:
             metrics.OUTBOX_RESENT.labels(self.owner).inc(len(due))
         return len(due)
 
-    async def flush(self) -> None:
-        """At stop: hand what is queued to the producer."""
-        while not self._queue.empty():
-            await self._send(self._queue.get_nowait())
-
-    async def _send(self, row: Outgoing) -> None:
-        try:
-            future = await self._producer.send(row.topic, row.key, row.value, row.headers)
-        except Exception as error:  # noqa: BLE001  # whatever it was, the row stays and the sweep tries again
-            log.info("outbox: %s not sent yet: %s", row.topic, error)
-            return
-        future.add_done_callback(partial(self._ended, row))
-
-    def _ended(self, row: Outgoing, done: asyncio.Future[Any]) -> None:
-        """A send that failed loses nothing, since the row is still there, but whoever runs this wants to know why."""
-        if done.cancelled():
-            return
-        if error := done.exception():
-            metrics.MESSAGES_NOT_SENT.labels(self.owner, row.topic, type(error).__name__).inc()
-            said = f"{row.topic}: {type(error).__name__}: {error}"
-            if said not in self._told and len(self._told) < MOST_TOLD:
-                self._told.add(said)
-                log.warning("outbox: a message was not taken by the broker and will be sent again: %s", said)
-            return
-        metrics.MESSAGES_SENT.labels(self.owner, row.topic).inc()
-        if not row.receivers:
+    def _ended(self, row: Outgoing, error: BaseException | None) -> None:
+        if error is None and not row.receivers:
             self._acknowledged.append(row.outbox_id)
+
+
+def _row(record: Any) -> Outgoing:
+    headers = headers_from_json(record["headers"])
+    return Outgoing(
+        record["outbox_id"],
+        record["topic"],
+        record["key"],
+        record["value"],
+        headers,
+        "",
+        "",
+        tuple(record["receivers"]),
+    )

@@ -8,112 +8,77 @@ next holder starts from the last commit.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from langgraph.types import Command
 
+from shared.bus import topics
 from shared.bus.envelope import headers_from_json
 from shared.bus.kafka import Record
-from shared.bus.messages import CANCEL
-from shared.bus.outbox import Outbox
+from shared.bus.publisher import Publisher
 from shared.errors import VioxError
-from shared.ids import ThreadId
-from shared.models.port import ChatModel, ChatReply, Messages, ModelError, Toolbox, sha256_json
-from shared.models.prices import cost_microusd
+from shared.ids import ThreadId, parse_call_id
+from shared.models.port import ChatModel, Messages, ModelError, Toolbox, sha256_json
 from shared.runtime import announce
 from shared.runtime.agent import AgentSpec
-from shared.runtime.backoff import ThreadBackoff, backoff
+from shared.runtime.announce import Announcer, call_message
+from shared.runtime.backoff import CallResends, ThreadBackoff, backoff
 from shared.runtime.endings import End, ending, open_calls
-from shared.runtime.history import Step, conversation, seen_by, trigger_body, turns_of
+from shared.runtime.history import Call, conversation, seen_by, trigger_body, turns_of
 from shared.runtime.history_cache import HistoryCache
-from shared.runtime.nodes import AgentState, RunContext, record_results
-from shared.runtime.saver import ThreadSaver
+from shared.runtime.meter import NOTHING_SPENT, Meter
+from shared.runtime.nodes import AgentState, RunContext, entered, identified_call
+from shared.runtime.schedule import Limits, Scheduler
 from shared.runtime.store import Claimed, Commit, Pending, RunRow, RuntimeStore
 from shared.store.pool import is_transient
 from shared.telemetry import metrics
 from shared.telemetry.failpoints import failpoint
+from shared.telemetry.logs import bound, get_logger
 
-log = logging.getLogger(__name__)
-
-SWEEP_SECONDS = 0.5
+log = get_logger(__name__)
+RESEND_AFTER_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """How long a lease lasts, how often a message may fail, how many threads are worked on at once."""
+class Activation:
+    """One claim on its way to a commit: the run it is for, and what its model work costs."""
 
-    lease_seconds: float
-    max_attempts: int
-    concurrency: int
+    claimed: Claimed
+    run: RunRow
+    meter: Meter
 
 
 class Activator:
-    """Works on the threads of one agent, several at once, never one twice at a time."""
+    """Does activations of one agent's threads."""
 
     def __init__(
         self,
         spec: AgentSpec,
         store: RuntimeStore,
-        saver: ThreadSaver,
         model: ChatModel,
-        outbox: Outbox,
+        publisher: Publisher,
+        announcer: Announcer,
         owner: str,
         limits: Limits,
     ) -> None:
         self._spec = spec
         self._store = store
-        self._saver = saver
         self._model = model
-        self._outbox = outbox
+        self._publisher = publisher
+        self._announcer = announcer
         self._owner = owner
         self._limits = limits
-        self._graph = spec.graph().compile(checkpointer=saver)
+        self._graph = spec.graph().compile()
         self.graph_version = graph_version(self._graph)
         self._tools = Toolbox()
         self._known_prompts: set[str] = set()
         self._history = HistoryCache(store)
         self._backoff = ThreadBackoff()
-        self._active: set[ThreadId] = set()
-        self._again: set[ThreadId] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._slots = asyncio.Semaphore(limits.concurrency)
-        self._draining = False
-
-    # -- scheduling -------------------------------------------------------------------------------------------------
-
-    def wake(self, thread: ThreadId) -> None:
-        """There is something for this thread. If it is being worked on, look once more afterwards."""
-        if self._draining:
-            return
-        if thread in self._active:
-            self._again.add(thread)
-            return
-        self._active.add(thread)
-        task = asyncio.create_task(self._work(thread))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def run_sweeper(self) -> None:
-        """Find threads nobody works on, and keep the leases of those we do."""
-        renewed = time.monotonic()
-        while True:
-            try:
-                if self._active and time.monotonic() - renewed > self._limits.lease_seconds / 4:
-                    renewed = time.monotonic()
-                    await self._store.renew(list(self._active), self._owner, self._limits.lease_seconds)
-                for thread in await self._store.due():
-                    if thread not in self._active:
-                        self.wake(thread)
-            except Exception as error:  # noqa: BLE001  # Postgres away: try again, nothing is lost meanwhile
-                log.warning("sweep failed: %s", error)
-            await asyncio.sleep(SWEEP_SECONDS)
+        self._resends = CallResends()
+        self.threads = Scheduler(self._activate, store, owner, limits)
 
     async def refresh_tools(self) -> None:
         """Read what this agent is granted, as the gateway published it."""
@@ -121,297 +86,271 @@ class Activator:
         if found != self._tools:
             self._tools = found
 
-    async def drain(self, seconds: float) -> None:
-        """Finish what is under way; what does not finish in time is taken up by whoever comes next."""
-        self._draining = True
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
-
-    async def _work(self, thread: ThreadId) -> None:
-        try:
-            async with self._slots:
-                more = True
-                while more and not self._draining:
-                    self._again.discard(thread)
-                    more = await self._activate(thread) or thread in self._again
-        finally:
-            self._active.discard(thread)
+    async def send_unheard_calls(self) -> None:
+        """Send again what the gateway does not have: calls that threads wait for, later and later."""
+        for found in await self._store.unheard_calls(RESEND_AFTER_SECONDS):
+            if self._resends.is_due(found.call_id):
+                metrics.OUTBOX_RESENT.labels(self._spec.name).inc()
+                run, step, index = parse_call_id(found.call_id)
+                call = identified_call(run, step, index, found.turn["calls"][index])
+                self._send_call(found.conversation_id, found.traceparent, call, datetime.now(UTC))
 
     # -- one activation -----------------------------------------------------------------------------------------------
 
-    async def _activate(self, thread: ThreadId) -> bool:
+    async def _activate(self, thread: ThreadId, claimed: Claimed | None) -> bool:
         """One claim to commit. Returns whether there is more to do at once."""
         started = time.monotonic()
         try:
-            claimed = await self._store.claim(thread, self._owner, self._limits.lease_seconds)
+            claimed = claimed or await self._store.claim(thread, self._owner, self._limits.lease_seconds)
         except Exception as error:  # noqa: BLE001  # the sweep comes back to it
-            log.warning("cannot claim thread %s: %s", thread, error)
+            log.warning("thread.not_claimed", thread_id=thread, error=error)
             return False
         if claimed is None:
             return False
         failpoint("agent.after_claim")
-        try:
-            more = await self._advance(claimed)
-        except Exception as error:  # noqa: BLE001  # judged by what it is
-            await self._failed(claimed, error)
-            return False
-        finally:
-            self._count(claimed.replies)
-        metrics.ACTIVATIONS.labels(self._spec.name, "lost" if more is None else "committed").inc()
+        if claimed.run is None:
+            return await self._end_queued_safely(claimed)
+        with bound(run_id=claimed.run.run_id, thread_id=thread):
+            more = await self._attempt(Activation(claimed, claimed.run, Meter(self._spec.name, self._model)))
         metrics.ACTIVATION_SECONDS.labels(self._spec.name).observe(time.monotonic() - started)
+        return more
+
+    async def _attempt(self, one: Activation) -> bool:
+        """Advance the thread; judge what goes wrong by what it is."""
+        try:
+            more = await self._advance(one)
+        except Exception as error:  # noqa: BLE001  # judged by what it is
+            metrics.ACTIVATIONS.labels(self._spec.name, "failed").inc()
+            await self._failed(one, error)
+            return False
+        metrics.ACTIVATIONS.labels(self._spec.name, "lost" if more is None else "committed").inc()
         return bool(more)
 
-    async def _failed(self, claimed: Claimed, error: Exception) -> None:
-        """Nothing was committed: end the run if trying again cannot help, else try later."""
-        metrics.ACTIVATIONS.labels(self._spec.name, "failed").inc()
-        if isinstance(error, ModelError):
-            metrics.MODEL_CALLS.labels(self._spec.name, self._model.model, error.code).inc(error.attempts)
-            if error.retryable:
-                await self._try_later(claimed, 1.0, error, refund=True, at_least=error.retry_after or 0.0)
-                return
-        if isinstance(error, VioxError):
-            try:
-                await self._fail(claimed, error)
-                return
-            except Exception as worse:  # noqa: BLE001  # it cannot even be put on record now
-                error = worse
-        log.error("activation of thread %s failed", claimed.thread_id, exc_info=error)
-        await self._try_later(claimed, 0.5, error, refund=is_transient(error))
+    async def _advance(self, one: Activation) -> bool | None:
+        """Commit what is to be done. None when another process moved the thread."""
+        claimed = one.claimed
+        attempts = claimed.attempts - self._backoff.owed(claimed.thread_id, claimed.version)
+        if claimed.controls:
+            return await self._control(one, attempts)
+        if attempts > self._limits.max_attempts:
+            return await self._block(one)
+        context = await self._context(one)
+        work = self._commit_of(one, await self._run_graph(one, context))
+        await self._remember_prompts(context)
+        return await self._commit(one, work)
 
-    async def _advance(self, claimed: Claimed) -> bool | None:
-        arrivals = self._arrivals(claimed)
-        controls = [p for p in claimed.pending if p.kind == "control" and p.message.type == CANCEL]
-        if not (claimed.awaiting or arrivals or controls):
-            return await self._set_aside(claimed, [p for p in claimed.pending if p.counted])
-        owed = self._backoff.owed(claimed.thread_id, claimed.version)
-        poison = [p for p in claimed.pending if p.counted and p.attempts - owed > self._limits.max_attempts]
-        if poison and not (claimed.run or arrivals):
-            return await self._set_aside(claimed, poison)
-        if poison:
-            return await self._block(claimed, poison)
-        if controls:
-            return await self._cancel(claimed, controls)
-        results = {p.message.id: p.message.data for p in claimed.pending if p.kind == "result"}
-        run = claimed.run or await self._store.run_row(arrivals[0].run_id)
-        context = await self._context(claimed, run)
-        try:
-            state = await self._run_graph(claimed, context, results, arrivals)
-        finally:
-            saved = self._saver.take(str(claimed.thread_id))
-        work = self._commit_of(claimed, run, context, state, arrivals)
-        if work.awaiting:
-            work.saved = saved
-        return await self._commit(work, context)
+    async def _run_graph(self, one: Activation, context: RunContext) -> AgentState:
+        """Enter the graph with what happened. What waited and what was redriven goes on from where its record ends."""
+        claimed = one.claimed
+        turns = turns_of(context.history, context.run_id)
+        triggers = [trigger_body(p.message) for p in claimed.triggers] if claimed.awaiting or not turns else []
+        steps = entered(context, triggers, open_calls(context.history, claimed.awaiting), claimed.results)
+        state: AgentState = {"steps": steps, "turns": turns, "outgoing": [], "text": ""}
+        output: AgentState = await self._graph.ainvoke(state, {"recursion_limit": 1000}, context=context)
+        return output
 
-    async def _context(self, claimed: Claimed, run: RunRow) -> RunContext:
-        past = await self._history.of(claimed)
-        history = seen_by(past.steps, run.run_id, run.steps)
+    async def _context(self, one: Activation) -> RunContext:
+        past = await self._history.of(one.claimed)
+        history = seen_by(past.steps, one.run.run_id, one.run.steps)
         return RunContext(
-            run_id=run.run_id,
+            run_id=one.run.run_id,
             history=history,
-            messages=past.messages.copy() if history is past.steps else Messages(conversation(history)),
-            first_step=run.steps,
-            model=self._model,
+            messages=past.messages if history is past.steps else Messages(conversation(history)),
+            first_step=one.run.steps,
+            model=one.meter,
             prompt=self._spec.prompt,
             tools=self._tools,
             max_turns=self._spec.max_turns,
-            replies=claimed.replies,
             failpoint=failpoint,
         )
 
-    async def _run_graph(
-        self, claimed: Claimed, context: RunContext, results: dict[str, Any], arrivals: Sequence[Pending]
-    ) -> AgentState:
-        """Resume a graph that waits for calls, else start it. After an upgrade of the graph it is rebuilt from steps."""
-        thread = str(claimed.thread_id)
-        config: dict[str, Any] = {"configurable": {"thread_id": thread}, "recursion_limit": 1000}
-        bodies = [trigger_body(p.message) for p in arrivals]
-        resumes = bool(claimed.awaiting) and claimed.graph_version == self.graph_version
-        self._saver.begin(thread, fresh=not resumes)
-        if resumes:
-            given: Any = Command(resume={"results": results, "joined": bodies})
-        elif not claimed.awaiting:
-            given = self._fresh(context, bodies)
-        else:
-            log.info("thread %s: graph changed since it waits; rebuilt from its steps", thread)
-            calls = open_calls(context.history, set(claimed.awaiting))
-            steps = record_results(context, {}, calls, {"results": results, "joined": bodies})
-            given = {"steps": steps, "turns": turns_of(context.history, context.run_id)}
-        output: AgentState = await self._graph.ainvoke(given, config, context=context, durability="exit")
-        return output
-
-    def _fresh(self, context: RunContext, bodies: Sequence[dict[str, Any]]) -> AgentState:
-        """What a run starts with: its trigger. One that was blocked and redriven goes on from where its record ends."""
-        if turns := turns_of(context.history, context.run_id):
-            return {"steps": [], "turns": turns, "calls": [], "text": ""}
-        steps: list[Step] = []
-        for body in bodies:
-            steps = context.step({"steps": steps}, "trigger", body)
-        return {"steps": steps, "turns": 0, "calls": [], "text": ""}
-
-    def _commit_of(
-        self, claimed: Claimed, run: RunRow, context: RunContext, state: AgentState, arrivals: Sequence[Pending]
-    ) -> Commit:
-        steps = list(state.get("steps", ()))
-        calls = list(state.get("outgoing", ()))
-        waits = "__interrupt__" in state
-        work = Commit(
-            claimed=claimed,
-            run_id=run.run_id,
-            status="running" if waits else "finished",
-            awaiting=[call["call_id"] for call in calls] if waits else [],
+    def _commit_of(self, one: Activation, state: AgentState) -> Commit:
+        calls = state["outgoing"]
+        return Commit(
+            claimed=one.claimed,
+            run=one.run,
+            status="running" if calls else "finished",
             graph_version=self.graph_version,
-            steps=steps,
-            taken=[p for p in claimed.pending if p.kind == "result" or p in arrivals],
-            joined=[p.run_id for p in arrivals if p.run_id != run.run_id],
-            tool_calls=len(calls) if waits else 0,
-            model=context.replies[-1].answering_model if context.replies else None,
-            text=None if waits else state.get("text", ""),
+            steps=state["steps"],
+            joined=[p.run_id for p in one.claimed.triggers if p.run_id != one.run.run_id],
+            spent=one.meter.spent,
+            model=one.meter.answered_by,
+            text=None if calls else state["text"],
+            calls=calls,
         )
-        now = datetime.now(UTC)
-        if waits:
-            work.outgoing.extend(announce.call(self._spec.name, claimed, run, one, now) for one in calls)
-        if claimed.run is None:
-            work.outgoing.append(announce.run_started(self._spec.name, run, work, now))
-        if not waits:
-            work.outgoing.append(announce.run_finished(self._spec.name, run, work, now))
-        return work
 
-    async def _commit(self, work: Commit, context: RunContext | None) -> bool | None:
-        if context is not None:
-            await self._remember_prompts(context)
+    async def _commit(self, one: Activation, work: Commit) -> bool | None:
         failpoint("agent.before_commit")
-        more = await self._store.commit(work, self._owner)
-        return await self._committed(work, more)
+        return await self._committed(one, work, await self._store.commit(work, self._owner))
 
-    def _count(self, replies: Sequence[ChatReply]) -> None:
-        agent = self._spec.name
-        for reply in replies:
-            model = reply.answering_model
-            metrics.MODEL_CALLS.labels(agent, model, "answered").inc()
-            metrics.MODEL_TOKENS.labels(agent, model, "input").inc(reply.usage.input)
-            metrics.MODEL_TOKENS.labels(agent, model, "output").inc(reply.usage.output)
-            metrics.MODEL_COST.labels(agent, model).inc((cost_microusd(model, reply.usage) or 0) / 1_000_000)
-
-    async def _committed(self, work: Commit, more: bool | None) -> bool | None:
-        thread = work.claimed.thread_id
+    async def _committed(self, one: Activation, work: Commit, more: bool | None) -> bool | None:
+        thread = one.claimed.thread_id
         if more is None:
-            log.warning("thread %s moved on without us: what was done here is discarded", thread)
+            log.warning("activation.discarded", reason="another process moved the thread")
             self._history.forget(thread)
-            await self._spend(work.claimed)
+            await self._spend(one)
             return None
         self._backoff.over(thread)
         failpoint("agent.after_commit_before_publish")
-        self._outbox.publish(work.outgoing)
+        self._publish(one, work)
         self._history.add(work)
         if work.status != "running":
+            log.info("run.ended", status=work.status, steps=one.run.steps + len(work.steps))
             metrics.RUNS.labels(self._spec.name, work.status).inc()
-            log.info("run %s %s after %d steps", work.run_id, work.status, len(work.steps))
+            await self._announce_merged(one, work)
         return more
 
-    async def _spend(self, claimed: Claimed) -> None:
-        """The model's answers lead nowhere, and are on the run's account all the same."""
-        if not claimed.replies:
+    def _publish(self, one: Activation, work: Commit) -> None:
+        """Send what the commit says: the calls, and how the run stands."""
+        now = datetime.now(UTC)
+        if work.calls:
+            self.threads.awaits(one.claimed.thread_id, work.awaiting)
+        for call in work.calls:
+            self._send_call(one.claimed.conversation_id, one.run.traceparent, call, now)
+        if not one.claimed.active:
+            self._announcer.tell(announce.run_started(self._spec.name, work, now))
+        if work.status != "running":
+            self._announcer.tell(announce.run_finished(self._spec.name, work, now))
+
+    async def _announce_merged(self, one: Activation, work: Commit) -> None:
+        """Runs that joined this one have ended with it."""
+        thread, run = one.claimed.thread_id, one.run.run_id
+        if sum(s.kind == "trigger" and s.run_id == run for s in self._history.steps(thread)) < 2:
             return
-        run = claimed.run.run_id if claimed.run else self._arrivals(claimed)[0].run_id
         try:
-            await self._store.spend(run, claimed.spent)
-        except Exception as failed:  # noqa: BLE001  # Postgres is away: the log has what the run's row lacks
-            log.warning("run %s: %s not put on its account: %s", run, claimed.spent, failed)
+            merged = await self._store.merged(thread, run)
+            self._announcer.tell_documents(await self._store.overview(merged))
+        except Exception as error:  # noqa: BLE001  # their rows have it; who asks is told
+            log.warning("run.merged_not_announced", error=error)
+
+    def _send_call(self, conversation_id: str, traceparent: str | None, call: Call, now: datetime) -> None:
+        agent = self._spec.name
+        self._publisher.publish(topics.tool_calls(agent), call_message(agent, conversation_id, traceparent, call, now))
 
     # -- ends that are not the graph's own -----------------------------------------------------------------------------
 
-    async def _cancel(self, claimed: Claimed, controls: Sequence[Pending]) -> bool | None:
+    async def _control(self, one: Activation, attempts: int) -> bool | None:
         """End exactly the runs that were named: the active one from outside its graph, queued ones before they begin."""
-        named = {p.run_id for p in controls}
-        if claimed.run and claimed.run.run_id in named:
-            mine = [p for p in controls if claimed.run and p.run_id == claimed.run.run_id]
-            taken = [*mine, *(p for p in claimed.pending if p.kind == "result")]
+        claimed = one.claimed
+        if attempts > self._limits.max_attempts + 1:  # one more than its run may have used up
+            return await self._give_up_controls(claimed)
+        if claimed.active and one.run.run_id in {p.run_id for p in claimed.controls}:
             error = VioxError("run.cancelled", "cancelled by an operator.")
-            return await self._end_run(claimed, End("cancelled", error, [], taken))
-        queued = [p for p in claimed.pending if p.kind in ("event", "task") and p.run_id in named]
-        await self._store.cancel_queued([p.run_id for p in queued], [*controls, *queued])
-        await self._store.release(claimed.thread_id, self._owner, retry_in=None)
+            return await self._end(
+                one, End("cancelled", error, joined=[], put_back=claimed.triggers, ends_controls=True)
+            )
+        return await self._end_queued(claimed)
+
+    async def _give_up_controls(self, claimed: Claimed) -> bool:
+        log.error("control.given_up", thread_id=claimed.thread_id, attempts=claimed.attempts)
+        await self._store.set_aside(claimed.controls)
+        await self._store.release(claimed.thread_id, self._owner, retry_in=None, refund=claimed.attempts)
         return True
 
-    async def _block(self, claimed: Claimed, poison: Sequence[Pending]) -> bool | None:
-        """Messages that failed (or killed us) too often: the run is blocked and the thread free for others.
+    async def _end_queued_safely(self, claimed: Claimed) -> bool:
+        """As below, for a thread on which no run is active: what fails here belongs to no run."""
+        try:
+            if claimed.attempts > self._limits.max_attempts + 1:
+                return await self._give_up_controls(claimed)
+            return await self._end_queued(claimed)
+        except Exception as error:  # noqa: BLE001  # the lease runs out, and the sweep comes back to it
+            log.warning("control.failed", thread_id=claimed.thread_id, error=error)
+            return False
+
+    async def _end_queued(self, claimed: Claimed) -> bool:
+        """End the named runs that have not begun; controls that name none have nothing left to end."""
+        named = {p.run_id for p in claimed.controls}
+        queued = [p for p in claimed.pending if p.kind != "control" and p.run_id in named]
+        ended = await self._store.cancel_queued(
+            claimed.thread_id, [p.run_id for p in queued], [*claimed.controls, *queued]
+        )
+        await self._store.release(claimed.thread_id, self._owner, retry_in=None, refund=1)
+        self._announcer.tell_documents(await self._store.overview(ended))
+        return True
+
+    async def _block(self, one: Activation) -> bool | None:
+        """The work failed (or killed us) too often: the run is blocked and the thread free for others.
 
         Set aside is the run's trigger, whichever message it was that failed: a redrive sends it again, and the run goes on
-        from its record with the results it has.
+        from its record with the results it has. What merely joined is tried by itself.
         """
-        error = VioxError(
-            "message.poison", f"given up after {self._limits.max_attempts} attempts.", remedy="See `viox dead-letters`."
-        )
-        culprit = next((p for p in poison if p.kind == "result"), poison[0])  # what merely joined is tried by itself
-        found = await self._store.trigger(claimed.run) if claimed.run else None
-        buried = replace(found or culprit, attempts=culprit.attempts)
-        arrivals = [culprit] if not claimed.run and culprit.kind in ("event", "task") else []
-        taken = [p for p in claimed.pending if p.kind == "result" or p is culprit]
-        work = await self._ending(claimed, End("blocked", error, arrivals, taken))
+        claimed, most = one.claimed, self._limits.max_attempts
+        error = VioxError("message.poison", f"given up after {most} attempts.", remedy="See `viox dead-letters`.")
+        buried = await self._store.trigger(one.run)
+        joined = [p for p in claimed.triggers if p.run_id != one.run.run_id]
+        work = await self._ending(one, End("blocked", error, joined=[], put_back=joined))
         try:
             async with self._store.transaction() as connection, connection.transaction():
-                await self._store.dead_letter(
-                    _as_record(buried),
-                    error,
-                    attempts=buried.attempts - 1,
-                    message=buried.message,
-                    run_id=buried.run_id,
-                    connection=connection,
-                )
+                if buried:
+                    await self._store.dead_letter(
+                        _as_record(buried),
+                        error,
+                        attempts=claimed.attempts - 1,
+                        message=buried.message,
+                        run_id=one.run.run_id,
+                        connection=connection,
+                    )
                 more = await self._store.commit(work, self._owner, connection)
                 if more is None:
                     raise _MovedOn
-                await self._store.bury(connection, buried.message)
+                if buried:
+                    await self._store.bury(connection, buried.message)
         except _MovedOn:
-            return await self._committed(work, None)
+            return await self._committed(one, work, None)
         metrics.DEAD_LETTERS.labels(self._spec.name, error.code).inc()
-        return await self._committed(work, more)
+        return await self._committed(one, work, more)
 
-    async def _end_run(self, claimed: Claimed, end: End) -> bool | None:
-        log.warning("run of thread %s %s: %s", claimed.thread_id, end.status, end.error)
-        return await self._commit(await self._ending(claimed, end), None)
+    async def _end(self, one: Activation, end: End) -> bool | None:
+        log.warning("run.ended_from_outside", status=end.status, error=end.error)
+        return await self._commit(one, await self._ending(one, end))
 
-    async def _fail(self, claimed: Claimed, error: VioxError) -> bool | None:
-        """The activation cannot succeed: its run fails, together with what joined it; what is queued stays queued."""
-        arrivals = self._arrivals(claimed)
-        results = [p for p in claimed.pending if p.kind == "result"]
-        return await self._end_run(claimed, End("failed", error, arrivals, [*results, *arrivals]))
+    async def _ending(self, one: Activation, end: End) -> Commit:
+        context = await self._context(one)
+        work = ending(self.graph_version, one.claimed, one.run, context, end)
+        work.spent, work.model = one.meter.spent, one.meter.answered_by
+        return work
 
-    async def _ending(self, claimed: Claimed, end: End) -> Commit:
-        first = end.arrivals[0].run_id if end.arrivals else claimed.pending[0].run_id
-        run = claimed.run or await self._store.run_row(first)
-        context = await self._context(claimed, run)
-        return ending(self._spec.name, self.graph_version, claimed, run, context, end)
-
-    @staticmethod
-    def _arrivals(claimed: Claimed) -> list[Pending]:
-        """Triggers that this activation takes, as the claim says: what came while a run waits; else one run per trigger."""
-        return [p for p in claimed.pending if p.counted and p.kind in ("event", "task")]
-
-    async def _set_aside(self, claimed: Claimed, idle: Sequence[Pending]) -> bool | None:
-        """Messages without a run to work on, above all results of one that was cancelled or never was: they end here."""
-        await self._store.set_aside(idle)
-        runs = sorted({str(p.run_id) for p in idle})
-        log.info("set aside without effect: %d messages for %s", len(idle), ", ".join(runs))
-        await self._store.release(claimed.thread_id, self._owner, retry_in=None)
-        return False
+    async def _failed(self, one: Activation, error: Exception) -> None:
+        """Nothing was committed: end the run if trying again cannot help, else try later."""
+        if isinstance(error, ModelError):
+            metrics.MODEL_CALLS.labels(self._spec.name, self._model.model, error.code).inc(error.attempts)
+            if error.retryable:
+                await self._try_later(one, 1.0, error, refund=True, at_least=error.retry_after or 0.0)
+                return
+        if isinstance(error, VioxError):
+            try:
+                joined = [p for p in one.claimed.triggers if p.run_id != one.run.run_id]
+                await self._end(one, End("failed", error, joined=joined, put_back=[]))
+                return
+            except Exception as worse:  # noqa: BLE001  # it cannot even be put on record now
+                error = worse
+        log.error("activation.failed", exc_info=error)
+        await self._try_later(one, 0.5, error, refund=is_transient(error))
 
     async def _try_later(
-        self, claimed: Claimed, first: float, error: BaseException, *, refund: bool, at_least: float = 0.0
+        self, one: Activation, first: float, error: BaseException, *, refund: bool, at_least: float = 0.0
     ) -> None:
         """Leave the thread alone for a while: `first` seconds, longer with each failure in a row."""
-        await self._spend(claimed)
-        failures = self._backoff.failed(claimed.thread_id, claimed.version)
-        delay = max(backoff(failures, first), at_least)
-        log.warning("thread %s: again in %.1f s after: %s", claimed.thread_id, delay, error)
-        counted = [p for p in claimed.pending if p.counted and refund]
+        await self._spend(one)
+        thread, version = one.claimed.thread_id, one.claimed.version
+        delay = max(backoff(self._backoff.failed(thread, version), first), at_least)
+        log.warning("thread.retried_later", seconds=round(delay, 1), error=error)
         try:
-            await self._store.release(claimed.thread_id, self._owner, retry_in=delay, refund=counted)
+            await self._store.release(thread, self._owner, retry_in=delay, refund=int(refund))
         except Exception as failed:  # noqa: BLE001  # the lease runs out by itself
-            log.warning("thread %s not released: %s", claimed.thread_id, failed)
+            log.warning("thread.not_released", error=failed)
             if refund:
-                self._backoff.owe(claimed.thread_id, claimed.version)
+                self._backoff.owe(thread, version)
+
+    async def _spend(self, one: Activation) -> None:
+        """The model's answers lead nowhere, and are on the run's account all the same."""
+        spent = one.meter.spent
+        if spent == NOTHING_SPENT:
+            return
+        try:
+            await self._store.spend(one.claimed.thread_id, one.run.run_id, spent)
+        except Exception as failed:  # noqa: BLE001  # Postgres is away: the log has what the run's row lacks
+            log.warning("run.spending_not_recorded", spent=spent, error=failed)
 
     # -- parts ------------------------------------------------------------------------------------------------------
 
@@ -430,18 +369,13 @@ class _MovedOn(Exception):
 
 def _as_record(buried: Pending) -> Record:
     """No place in a log: the moment stands in for the offset, so that the same message can die again after a redrive."""
-    return Record(
-        buried.topic,
-        -1,
-        time.time_ns() // 1_000_000,
-        buried.message.key.encode(),
-        buried.value,
-        tuple(headers_from_json(buried.headers)),
-    )
+    headers = tuple(headers_from_json(buried.headers))
+    offset = time.time_ns() // 1_000_000
+    return Record(buried.topic, -1, offset, buried.message.key.encode(), buried.value, headers)
 
 
 def graph_version(graph: Any) -> str:
-    """A digest of the graph's shape: nodes and edges. A thread that waits in another shape is rebuilt from its steps."""
+    """A digest of the graph's shape: nodes and edges. It says which graph a thread was last moved by."""
     drawn = graph.get_graph()
     shape = [sorted(drawn.nodes), sorted([e.source, e.target, str(e.data), e.conditional] for e in drawn.edges)]
     return sha256_json(shape)[:12]

@@ -6,6 +6,7 @@ an hour is to be asked less and less often all the same.
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -54,6 +55,25 @@ class ThreadBackoff:
         while len(self._threads) > THREADS:
             self._threads.popitem(last=False)
         return row
+
+
+class CallResends:
+    """When to send a call again that the gateway does not have: at once, then after 2, 4, 8 … 60 seconds."""
+
+    def __init__(self) -> None:
+        self._calls: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def is_due(self, call_id: str) -> bool:
+        """Whether to send it now; counts it as sent."""
+        sent, until = self._calls.get(call_id, (0, 0.0))
+        now = time.monotonic()
+        if now < until:
+            return False
+        self._calls[call_id] = (sent + 1, now + backoff(sent + 1, 2.0))
+        self._calls.move_to_end(call_id)
+        while len(self._calls) > THREADS:
+            self._calls.popitem(last=False)
+        return True
 
 
 def backoff(failures: int, first: float) -> float:

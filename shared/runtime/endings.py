@@ -2,57 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from shared.errors import VioxError
-from shared.runtime import announce
-from shared.runtime.history import Step, trigger_body, turns_of
-from shared.runtime.nodes import Call, RunContext, identified_call, record_results
+from shared.runtime.history import Call, Step, trigger_body, turns_of
+from shared.runtime.nodes import RunContext, identified_call, record_results
 from shared.runtime.store import Claimed, Commit, Pending, RunRow
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a run ends and why. `arrivals` are the triggers that end with it, `taken` the messages that are done with."""
+    """How a run ends and why. `joined` are the triggers that end with it, `put_back` those that are tried by themselves."""
 
     status: str
     error: VioxError
-    arrivals: Sequence[Pending]
-    taken: Sequence[Pending]
+    joined: Sequence[Pending]
+    put_back: Sequence[Pending]
+    ends_controls: bool = False
 
 
-def ending(agent: str, graph_version: str, claimed: Claimed, run: RunRow, context: RunContext, end: End) -> Commit:
+def ending(graph_version: str, claimed: Claimed, run: RunRow, context: RunContext, end: End) -> Commit:
     """The commit that ends a run: open calls get a result that says so, so that the history stays well-formed."""
     error = end.error
-    calls = open_calls(context.history, set(claimed.awaiting))
     steps: list[Step] = []
-    if calls:
+    if calls := open_calls(context.history, claimed.awaiting):
         closed = {"state": "failed", "result": None, "error": {"code": error.code, "message": error.message}}
-        arrived = {p.message.id: p.message.data for p in claimed.pending if p.kind == "result"}
-        results = {call["call_id"]: arrived.get(call["call_id"], closed) for call in calls}
-        steps = record_results(context, {}, calls, {"results": results, "joined": []})
-    if claimed.run is None and not turns_of(context.history, run.run_id):
-        for pending in end.arrivals:
-            steps = context.step({"steps": steps}, "trigger", trigger_body(pending.message))
-    steps = context.step({"steps": steps}, "outcome", {"status": end.status, "text": error.message})
-    work = Commit(
+        results = {call["call_id"]: claimed.results.get(call["call_id"], closed) for call in calls}
+        steps = record_results(context, steps, calls, results)
+    if not claimed.active and not turns_of(context.history, run.run_id):
+        for pending in claimed.triggers:
+            if pending not in end.put_back:
+                steps = context.step(steps, "trigger", trigger_body(pending.message))
+    steps = context.step(steps, "outcome", {"status": end.status, "text": error.message})
+    return Commit(
         claimed,
-        run.run_id,
+        run,
         end.status,
-        [],
         graph_version,
         steps,
-        list(end.taken),
-        joined=[p.run_id for p in end.arrivals if p.run_id != run.run_id],
+        joined=[p.run_id for p in end.joined],
+        put_back=list(end.put_back),
+        ends_controls=end.ends_controls,
         error=error.as_dict(),
     )
-    work.outgoing.append(announce.run_finished(agent, run, work, datetime.now(UTC)))
-    return work
 
 
-def open_calls(history: Sequence[Step], awaiting: set[str]) -> list[Call]:
+def open_calls(history: Sequence[Step], awaiting: Collection[str]) -> list[Call]:
     """The calls of the turn that a thread waits for, rebuilt from the record."""
     if not awaiting:
         return []

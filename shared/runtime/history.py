@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
 import orjson
@@ -32,6 +32,17 @@ class Step:
     step: int
     kind: str
     body: dict[str, Any]
+
+
+class Call(TypedDict):
+    """A tool call of the last model turn. `error` is set when it cannot be sent (arguments no message can carry)."""
+
+    index: int
+    call_id: str
+    tool: str
+    provider_id: str
+    arguments: dict[str, Any] | None
+    error: dict[str, Any] | None
 
 
 def trigger_body(message: Message) -> dict[str, Any]:

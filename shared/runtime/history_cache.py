@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.ids import ThreadId
@@ -49,6 +50,11 @@ class HistoryCache:
         known.steps.extend(work.steps)
         known.messages.extend(conversation(work.steps))
         self._keep(thread, known)
+
+    def steps(self, thread: ThreadId) -> Sequence[Step]:
+        """What is known of the thread; empty when it was forgotten."""
+        known = self._threads.get(thread)
+        return known.steps if known else ()
 
     def forget(self, thread: ThreadId) -> None:
         """Somebody else moved it on."""

@@ -5,8 +5,7 @@ A record that cannot be understood becomes a dead letter with its original bytes
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -17,22 +16,26 @@ from shared.bus.events import TASK_TYPE, EventType, check_data, event_type
 from shared.bus.kafka import Record
 from shared.bus.messages import CALL_CLOSED, ToolCallClosed
 from shared.errors import BadInput, VioxError
-from shared.ids import RunId, ThreadId, parse_call_id, run_id, thread_id
+from shared.ids import parse_call_id, run_id, thread_id
 from shared.runtime.agent import AgentSpec
+from shared.runtime.schedule import Limits, Scheduler
 from shared.runtime.store import Accepted, RuntimeStore
 from shared.telemetry import metrics
 from shared.telemetry.failpoints import failpoint
+from shared.telemetry.logs import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 class Inbox:
     """Accepts what an agent consumes and tells which threads have something new."""
 
-    def __init__(self, spec: AgentSpec, store: RuntimeStore, wake: Callable[[ThreadId], None]) -> None:
+    def __init__(self, spec: AgentSpec, store: RuntimeStore, threads: Scheduler, owner: str, limits: Limits) -> None:
         self._spec = spec
         self._store = store
-        self._wake = wake
+        self._threads = threads
+        self._owner = owner
+        self._limits = limits
 
     async def accept(self, records: Sequence[Record]) -> None:
         """Store a batch. When this returns every record is an inbox row, a dead letter, or not ours."""
@@ -44,13 +47,26 @@ class Inbox:
                 understood.append((record, _understand(record)))
             except VioxError as error:
                 await self.bury(record, error)
-        items = await self._addressed_to_us(understood)
+        self._hear_closed_calls([message for _, message in understood if message.type == CALL_CLOSED])
+        items = await self._addressed_to_us([(r, m) for r, m in understood if m.type != CALL_CLOSED])
         if items:
-            fresh = await self._store.accept(items)
-            await self._check_repeats(items, set(fresh))
-            failpoint("agent.after_inbox_before_offset")
-            for thread in dict.fromkeys(fresh.values()):
-                self._wake(thread)
+            await self._store_items(items)
+
+    def _hear_closed_calls(self, messages: Sequence[Message]) -> None:
+        """Wake the threads that wait for these calls. What became of a call its row says, whoever sent the message."""
+        for message in messages:
+            thread = thread_id(self._spec.name, message.conversation_id or "")
+            self._threads.closed(thread, message.id)
+
+    async def _store_items(self, items: Sequence[Accepted]) -> None:
+        take = self._threads.has_room
+        fresh, taken = await self._store.accept(items, self._owner, self._limits.lease_seconds, take=take)
+        for claimed in taken:
+            self._threads.work_on(claimed)
+        await self._check_repeats(items, set(fresh))
+        failpoint("agent.after_inbox_before_offset")
+        for thread in dict.fromkeys(fresh.values()):
+            self._threads.wake(thread)
 
     async def _check_repeats(self, items: Sequence[Accepted], fresh: set[tuple[str, str]]) -> None:
         """A repeat says what the first one said and is dropped. The same identity with other content is nobody's repeat."""
@@ -73,7 +89,9 @@ class Inbox:
 
     async def bury(self, record: Record, error: VioxError) -> None:
         """Set a record aside with its original bytes."""
-        log.warning("dead letter from %s[%d]@%d: %s", record.topic, record.partition, record.offset, error)
+        log.warning(
+            "message.dead_lettered", topic=record.topic, partition=record.partition, offset=record.offset, error=error
+        )
         metrics.DEAD_LETTERS.labels(self._spec.name, error.code).inc()
         message = _message_or_none(record)
         await self._store.dead_letter(record, error, attempts=1, message=message, run_id=None)
@@ -82,9 +100,7 @@ class Inbox:
         items: list[Accepted] = []
         addressed: list[tuple[Record, Message, EventType]] = []
         for record, message in understood:
-            if message.type == CALL_CLOSED:
-                items.append(self._result(record, message))
-            elif message.type == TASK_TYPE:
+            if message.type == TASK_TYPE:
                 items.append(self._accepted(record, message, "task", message.conversation_id or message.id))
             elif (entry := event_type(message.type)).addressed:
                 addressed.append((record, message, entry))
@@ -122,11 +138,6 @@ class Inbox:
             run_id(agent, message.source, message.id),
             UUID(parent) if parent else None,
         )
-
-    def _result(self, record: Record, message: Message) -> Accepted:
-        run, _, _ = parse_call_id(message.id)
-        conversation = message.conversation_id or ""
-        return Accepted(record, message, "result", thread_id(self._spec.name, conversation), conversation, RunId(run))
 
 
 def _understand(record: Record) -> Message:

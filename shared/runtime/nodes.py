@@ -1,58 +1,44 @@
-"""The nodes every agent's graph is built around: think, act, wait, conclude.
+"""The nodes every agent's graph is built around: think, act, conclude.
 
-Nodes are pure apart from the model: what they want done is state, which the runtime commits and sends. `wait` does
-nothing but interrupt, because LangGraph runs an interrupted node again from its start when it resumes. All are async,
-because LangGraph hands plain functions to a thread.
+Nodes are pure apart from the model: what they want done is state, which the runtime commits and sends. A graph is invoked
+once per activation: it is entered with what happened (a trigger, or the results of its calls) already on record, and ends
+at the calls it wants made or at the run's end. What a thread waits for lies in the runtime's own tables, so nothing of
+LangGraph's is stored. All nodes and edges are async, because LangGraph hands plain functions to a thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
 from uuid import UUID
 
 import orjson
-from langgraph.channels import UntrackedValue
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
-from langgraph.types import interrupt
 
 from shared.bus.envelope import has_nul
 from shared.errors import VioxError
 from shared.ids import RunId, call_id
 from shared.models.port import ChatModel, ChatReply, ChatRequest, Messages, Toolbox, sha256_json
 from shared.models.prices import cost_microusd
-from shared.runtime.history import Step, conversation
-
-
-class Call(TypedDict):
-    """A tool call of the last model turn. `error` is set when it cannot be sent (arguments no message can carry)."""
-
-    index: int
-    call_id: str
-    tool: str
-    provider_id: str
-    arguments: dict[str, Any] | None
-    error: dict[str, Any] | None
+from shared.runtime.history import Call, Step, conversation
 
 
 class AgentState(TypedDict, total=False):
-    """State of a graph. `steps` and `outgoing` live for one activation; the rest is kept while the thread waits."""
+    """State of one activation. `steps` are all it adds to the record, `outgoing` the calls it wants made."""
 
-    steps: Annotated[list[Step], UntrackedValue]
-    outgoing: Annotated[list[Call], UntrackedValue]
+    steps: list[Step]
     turns: int
-    calls: list[Call]
+    outgoing: list[Call]
     text: str
-    facts: dict[str, Any]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class RunContext:
-    """What an activation gives its nodes: who runs, what was said before, the model and the tools.
+    """What an activation gives its nodes: who runs, what happened before, the model and the tools.
 
-    `messages` is the conversation so far and grows with the activation; `first_step` numbers the run's next step.
+    `messages` is the conversation made of `history`; `first_step` numbers the run's next step.
     """
 
     run_id: RunId
@@ -63,98 +49,99 @@ class RunContext:
     prompt: str
     tools: Toolbox
     max_turns: int
-    replies: list[ChatReply] = field(default_factory=list)
     failpoint: Callable[[str], None] = lambda name: None
-    heard: int = 0
 
-    def step(self, state: AgentState, kind: str, body: dict[str, Any]) -> list[Step]:
+    def step(self, steps: Sequence[Step], kind: str, body: dict[str, Any]) -> list[Step]:
         """The activation's steps with one more."""
-        steps = state.get("steps", [])
         return [*steps, Step(self.run_id, self.first_step + len(steps), kind, body)]
 
-    def request(self, steps: Sequence[Step] = ()) -> ChatRequest:
-        """What to ask the model next. `steps` are all of this activation so far; they only ever grow."""
-        self.messages.extend(conversation(steps[self.heard :]))
-        self.heard = len(steps)
-        return ChatRequest(
-            self.model.model, self.prompt, self.messages.all(), self.tools, messages_sha256=self.messages.sha256()
-        )
+    def request(self, steps: Sequence[Step]) -> ChatRequest:
+        """What to ask the model next. `steps` are all of this activation so far."""
+        messages = self.messages.copy()
+        messages.extend(conversation(steps))
+        return ChatRequest(self.model.model, self.prompt, messages.all(), self.tools, messages_sha256=messages.sha256())
 
 
 class TooManyTurns(VioxError):
     """A run that does not come to an end is stopped rather than paid for without limit."""
 
 
+def entered(
+    context: RunContext,
+    triggers: Sequence[dict[str, Any]],
+    calls: Sequence[Call] = (),
+    results: Mapping[str, dict[str, Any]] | None = None,
+) -> list[Step]:
+    """The steps an activation begins with: the results of the calls that were awaited, then what triggered or joined it."""
+    steps = record_results(context, [], calls, results or {}) if calls else []
+    for body in triggers:
+        steps = context.step(steps, "trigger", body)
+    return steps
+
+
 async def think(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
     """Ask the model what to do next."""
-    context = runtime.context
-    turns = state.get("turns", 0) + 1
+    context, steps = runtime.context, state["steps"]
+    turns = state["turns"] + 1
     if turns > context.max_turns:
         raise TooManyTurns("run.too_many_turns", f"{turns - 1} model turns without an end.", remedy="Split the task.")
-    request = context.request(state.get("steps", ()))
+    request = context.request(steps)
     context.failpoint("agent.mid_model_call")
     reply = await context.model.complete(request)
-    context.replies.append(reply)
-    steps = context.step(state, "model", _model_body(request, reply))
-    return {"steps": steps, "turns": turns, "text": reply.message.text.replace("\x00", ""), "calls": []}
+    steps = context.step(steps, "model", _model_body(request, reply))
+    return {"steps": steps, "turns": turns, "text": reply.message.text.replace("\x00", "")}
 
 
 async def act(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
-    """Give each call of the turn its identity. The runtime sends them after the commit."""
+    """Give each call of the turn its identity. The runtime sends them after the commit; without any, the graph goes on."""
     turn = state["steps"][-1]
     calls = [identified_call(runtime.context.run_id, turn.step, index, c) for index, c in enumerate(turn.body["calls"])]
-    return {"calls": calls, "outgoing": [call for call in calls if call["error"] is None]}
-
-
-async def wait(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
-    """Stand still until every call of the turn has its result, then put results and what else arrived on record."""
-    sent = [call["call_id"] for call in state["calls"] if call["error"] is None]
-    resumed: dict[str, Any] = interrupt({"calls": sent}) if sent else {"results": {}, "joined": []}
-    return {"steps": record_results(runtime.context, state, state["calls"], resumed), "outgoing": []}
+    outgoing = [call for call in calls if call["error"] is None]
+    if outgoing:
+        return {"outgoing": outgoing}
+    return {"steps": record_results(runtime.context, state["steps"], calls, {}), "outgoing": []}
 
 
 def record_results(
-    context: RunContext, state: AgentState, calls: Sequence[Call], resumed: dict[str, Any]
+    context: RunContext, steps: Sequence[Step], calls: Sequence[Call], results: Mapping[str, dict[str, Any]]
 ) -> list[Step]:
-    """Steps for the results of a turn and for the events that joined meanwhile."""
-    results = [_result(call, resumed["results"]) for call in calls]
-    steps = context.step(state, "results", {"results": results})
-    for body in resumed["joined"]:
-        steps = context.step({"steps": steps}, "trigger", body)
-    return steps
+    """The activation's steps with the results of a turn's calls. `results` are {state, result, error} by call id."""
+    return context.step(steps, "results", {"results": [_result(call, results) for call in calls]})
 
 
 async def conclude(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
     """Put the run's end on record."""
-    body = {"status": "finished", "text": state.get("text", "")}
-    return {"steps": runtime.context.step(state, "outcome", body)}
+    body = {"status": "finished", "text": state["text"]}
+    return {"steps": runtime.context.step(state["steps"], "outcome", body)}
 
 
-def wants_tools(state: AgentState) -> Literal["act", "conclude"]:
-    return "act" if state["steps"][-1].kind == "model" and state["steps"][-1].body["calls"] else "conclude"
+async def after_thinking(state: AgentState) -> Literal["act", "conclude"]:
+    return "act" if state["steps"][-1].body["calls"] else "conclude"
 
 
 def add_loop(graph: StateGraph[Any, Any, Any, Any], *, entry: str) -> StateGraph[Any, Any, Any, Any]:
-    """Close a role's graph with the loop they all share: entry → think → (act → wait → entry → think)* → conclude.
+    """Close a role's graph with the loop they all share: entry → think → act, and again once the results are there; or conclude.
 
-    `entry` is the role's deterministic node; after a wait it sees the events that joined meanwhile, if any.
+    `entry` is the role's deterministic node; when results came it sees the events that joined meanwhile, if any.
     """
+
+    async def after_acting(state: AgentState) -> str:
+        return END if state["outgoing"] else entry
+
     graph.add_node("think", think)
     graph.add_node("act", act)
-    graph.add_node("wait", wait)
     graph.add_node("conclude", conclude)
     graph.add_edge(START, entry)
     graph.add_edge(entry, "think")
-    graph.add_conditional_edges("think", wants_tools, ["act", "conclude"])
-    graph.add_edge("act", "wait")
-    graph.add_edge("wait", entry)
+    graph.add_conditional_edges("think", after_thinking, ["act", "conclude"])
+    graph.add_conditional_edges("act", after_acting, [entry, END])
     graph.add_edge("conclude", END)
     return graph
 
 
 def last_trigger(state: AgentState) -> dict[str, Any] | None:
     """The newest event or task the model has not seen yet, for a role's deterministic node."""
-    for step in reversed(state.get("steps", [])):
+    for step in reversed(state["steps"]):
         if step.kind in ("model", "note"):
             return None
         if step.kind == "trigger":
@@ -169,8 +156,8 @@ def rules(facts: Callable[[dict[str, Any]], str | None]) -> Any:
         trigger = last_trigger(state)
         found = facts(trigger) if trigger else None
         if found is None:
-            return {"steps": state.get("steps", [])}
-        return {"steps": runtime.context.step(state, "note", {"text": found})}
+            return {}
+        return {"steps": runtime.context.step(state["steps"], "note", {"text": found})}
 
     return node
 
@@ -203,7 +190,7 @@ def _unsendable(given: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _result(call: Call, results: dict[str, Any]) -> dict[str, Any]:
+def _result(call: Call, results: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     closed = {"state": "failed", "result": None, "error": call["error"]} if call["error"] else results[call["call_id"]]
     return {key: call[key] for key in ("index", "call_id", "tool", "provider_id")} | {
         "state": closed["state"],

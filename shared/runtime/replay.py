@@ -7,14 +7,13 @@ digest and the calls the graph emits are the recorded ones, identity and argumen
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 import orjson
-from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Command
 
 from shared.ids import RunId
 from shared.models.port import ChatReply, ChatRequest, Messages, Toolbox, ToolSpec, Usage, sha256_json
@@ -128,15 +127,15 @@ async def replay_run(spec: AgentSpec, run_id: UUID, thread: Sequence[Step], stor
     A run that was blocked and went on is replayed stretch by stretch: what blocked it came from outside the graph.
     """
     report = Report(run_id, steps=sum(s.run_id == run_id for s in thread))
-    graph = spec.graph().compile(checkpointer=InMemorySaver())
-    for number, (before, mine) in enumerate(_stretches(thread, run_id)):
+    graph = spec.graph().compile()
+    for before, mine in _stretches(thread, run_id):
         turns = [s for s in mine if s.kind == "model"]
         if not turns:
             continue
         if mine[-1].kind == "outcome" and mine[-1].body["status"] != "finished":
             mine = mine[: mine.index(turns[-1]) + 1]
         try:
-            await _replay_stretch(spec, graph, str(number), run_id, before, mine, stored, report)
+            await _replay_stretch(spec, graph, run_id, before, mine, stored, report)
         except _Diverged:
             break
     return report
@@ -161,7 +160,6 @@ def _stretches(thread: Sequence[Step], run_id: UUID) -> Iterator[tuple[list[Step
 async def _replay_stretch(
     spec: AgentSpec,
     graph: Any,
-    name: str,
     run_id: UUID,
     before: list[Step],
     mine: list[Step],
@@ -170,13 +168,9 @@ async def _replay_stretch(
 ) -> None:
     turns = [s for s in mine if s.kind == "model"]
     model = _Recorded(turns, stored, report)
-    config: dict[str, Any] = {"configurable": {"thread_id": name}, "recursion_limit": 1000}
-    own = sum(s.run_id == run_id for s in before)
-    history = list(seen_by(before, run_id, own))
-    at = _leading_triggers(mine)
-    given: Any = {"steps": mine[:at], "turns": turns_of(before, run_id), "calls": [], "text": ""}
-    while given is not None:
-        tools = _tools(stored, turns, mine, at)
+    history = list(seen_by(before, run_id, sum(s.run_id == run_id for s in before)))
+    at = 0
+    while at < len(mine):
         context = RunContext(
             RunId(run_id),
             history,
@@ -184,26 +178,28 @@ async def _replay_stretch(
             _next_step(history, run_id),
             model,
             spec.prompt,
-            tools,
+            _tools(stored, turns, mine, at),
             spec.max_turns,
         )
-        state = await graph.ainvoke(given, config, context=context)
-        made = list(state.get("steps", ()))
-        offset = at if isinstance(given, dict) else 0
-        _compare(report, mine[at - offset :][: len(made)], made)
-        if "__interrupt__" not in state:
+        state = {"steps": _entered(mine, at), "turns": turns_of(history, run_id), "outgoing": [], "text": ""}
+        output = await graph.ainvoke(state, {"recursion_limit": 1000}, context=context)
+        made = output["steps"]
+        _compare(report, mine[at : at + len(made)], made)
+        if not output["outgoing"]:
             break
         history.extend(made)
-        at += len(made) - offset
-        given = _resume(mine, at)
+        at += len(made)
 
 
 def _next_step(history: Sequence[Step], run_id: UUID) -> int:
     return max((s.step for s in history if s.run_id == run_id), default=-1) + 1
 
 
-def _leading_triggers(mine: Sequence[Step]) -> int:
-    return next((i for i, s in enumerate(mine) if s.kind != "trigger"), len(mine))
+def _entered(mine: Sequence[Step], at: int) -> list[Step]:
+    """What the activation that began here was entered with: the results of its calls, and what triggered or joined it."""
+    following = mine[at:]
+    results = [s for s in following[:1] if s.kind == "results"]
+    return results + list(itertools.takewhile(lambda s: s.kind == "trigger", following[len(results) :]))
 
 
 def _tools(stored: Mapping[str, str | None], turns: Sequence[Step], mine: Sequence[Step], at: int) -> Toolbox:
@@ -211,18 +207,6 @@ def _tools(stored: Mapping[str, str | None], turns: Sequence[Step], mine: Sequen
     following = next((s for s in mine[at:] if s.kind == "model"), turns[-1])
     text = stored.get(following.body["tools_sha256"])
     return Toolbox(ToolSpec(**tool) for tool in orjson.loads(text)) if text else Toolbox()
-
-
-def _resume(mine: Sequence[Step], at: int) -> Any:
-    if at >= len(mine) or mine[at].kind != "results":
-        return None
-    results = {r["call_id"]: r for r in mine[at].body["results"]}
-    joined = []
-    for step in mine[at + 1 :]:
-        if step.kind != "trigger":
-            break
-        joined.append(step.body)
-    return Command(resume={"results": results, "joined": joined})
 
 
 def _compare(report: Report, recorded: Sequence[Step], made: Sequence[Step]) -> None:

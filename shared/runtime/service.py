@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 
 from shared.bus import topics
 from shared.bus.kafka import Consumer, Producer, Record
 from shared.bus.outbox import Outbox
+from shared.bus.publisher import Publisher
 from shared.errors import VioxError
-from shared.ids import ThreadId
 from shared.models.port import ChatModel
 from shared.models.registry import model_for
-from shared.runtime.activation import Activator, Limits
+from shared.runtime.activation import Activator
 from shared.runtime.agent import AgentSpec
+from shared.runtime.announce import Announcer
 from shared.runtime.inbox import Inbox
 from shared.runtime.process import Process
-from shared.runtime.saver import ThreadSaver
+from shared.runtime.schedule import Limits
 from shared.runtime.store import RuntimeStore
 from shared.settings import Settings
 from shared.store.pool import Instance, Pool, is_transient, open_pool
+from shared.telemetry.logs import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 TOOLS_REFRESH_SECONDS = 5.0
+RESEND_EVERY_SECONDS = 1.0
 
 
 def agent_service(spec: AgentSpec, settings: Settings, *, model: ChatModel | None = None) -> Process:
@@ -32,9 +34,11 @@ def agent_service(spec: AgentSpec, settings: Settings, *, model: ChatModel | Non
     runner = _Runner(spec, settings, model)
     process.on_start(runner.start)
     process.loop("producer", lambda: runner.producer.run())
-    process.loop("publisher", lambda: runner.outbox.run_publisher())
+    process.loop("publisher", lambda: runner.publisher.run())
     process.loop("outbox sweep", lambda: runner.outbox.run_sweeper())
-    process.loop("thread sweep", lambda: runner.activator.run_sweeper())
+    process.loop("thread sweep", lambda: runner.activator.threads.run_sweeper())
+    process.loop("unheard calls", runner.resend_unheard_calls)
+    process.loop("announcer", lambda: runner.announcer.run())
     process.loop("consumer", lambda: runner.consumer.run())
     process.loop("tools", runner.keep_tools)
     process.on_stop(runner.stop)
@@ -49,6 +53,7 @@ class _Runner:
     pool: Pool
     outbox: Outbox
     activator: Activator
+    announcer: Announcer
     consumer: Consumer
 
     def __init__(self, spec: AgentSpec, settings: Settings, model: ChatModel | None) -> None:
@@ -56,6 +61,7 @@ class _Runner:
         self._settings = settings
         self._model = model or model_for(spec.model_role, spec.offline, settings)
         self.producer = Producer(settings, spec.name)
+        self.publisher = Publisher(spec.name, self.producer)
         self.consumer = Consumer(
             settings, f"viox.{spec.name}", topics.of(spec.name), self._accept, self._poison, is_transient
         )
@@ -68,23 +74,26 @@ class _Runner:
         dsn = settings.postgres_dsn.get_secret_value()
         self.pool = await open_pool(dsn, application=spec.name, size=settings.postgres_pool_size)
         self._instance = Instance(dsn, spec.name)
-        self.outbox = Outbox(spec.name, self.pool, self.producer)
+        owner = self._instance.owner
+        self.outbox = Outbox(spec.name, self.pool, self.publisher)
         store = RuntimeStore(self.pool, spec.name)
         limits = Limits(settings.lease_seconds, settings.max_attempts, settings.concurrency)
-        saver = ThreadSaver(self.pool)
-        self.activator = Activator(spec, store, saver, self._model, self.outbox, self._instance.owner, limits)
-        self._inbox = Inbox(spec, store, self._wake)
+        self.announcer = Announcer(spec.name, store, self.publisher, owner)
+        self.activator = Activator(spec, store, self._model, self.publisher, self.announcer, owner, limits)
+        self._inbox = Inbox(spec, store, self.activator.threads, owner, limits)
         self._instance.on_notify("viox_catalogue", self._catalogue_changed.set)
         await self._instance.start()
+        await self.announcer.start()
         await self.activator.refresh_tools()
         self.tools_problem = None
 
     async def stop(self) -> None:
         """Take nothing new, finish what is under way, send what is committed, let go."""
         await self.consumer.stop()
-        await self.activator.drain(10)
-        await self.outbox.flush()
+        await self.activator.threads.drain(10)
+        await self.publisher.flush()
         await self.producer.stop()
+        await self.announcer.stop()
         await self._instance.stop()
         await self._model.aclose()
         await asyncio.wait_for(self.pool.close(), 5)
@@ -101,6 +110,15 @@ class _Runner:
             except Exception as error:  # noqa: BLE001  # reported by readiness, tried again
                 self.tools_problem = f"Postgres does not answer: {error}"
 
+    async def resend_unheard_calls(self) -> None:
+        while True:
+            await asyncio.sleep(RESEND_EVERY_SECONDS)
+            try:
+                if self.publisher.connected:
+                    await self.activator.send_unheard_calls()
+            except Exception as error:  # noqa: BLE001  # Postgres away: tried again
+                log.warning("calls.not_resent", error=error)
+
     async def _accept(self, records: object) -> None:
         assert self._inbox is not None  # noqa: S101  # the consumer starts after `start`
         await self._inbox.accept(records)  # type: ignore[arg-type]
@@ -108,6 +126,3 @@ class _Runner:
     async def _poison(self, record: Record, error: Exception) -> None:
         assert self._inbox is not None  # noqa: S101  # the consumer starts after `start`
         await self._inbox.bury(record, VioxError("message.unstorable", f"{type(error).__name__}: {error}"))
-
-    def _wake(self, thread: ThreadId) -> None:
-        self.activator.wake(thread)

@@ -12,14 +12,12 @@ from uuid import UUID
 from shared.bus.dead_letters import write_dead_letter
 from shared.bus.envelope import Message, headers_from_json, headers_to_json, parse_record
 from shared.bus.kafka import Record
-from shared.bus.messages import GATEWAY_SOURCE
-from shared.bus.outbox import Outgoing, columns
 from shared.errors import NotFound, VioxError
 from shared.ids import RunId, ThreadId
-from shared.models.port import ChatReply, Toolbox, ToolSpec
-from shared.models.prices import cost_microusd
-from shared.runtime.history import Step
-from shared.runtime.saver import Buffer
+from shared.models.port import Toolbox, ToolSpec
+from shared.runs import run_document
+from shared.runtime.history import Call, Step
+from shared.runtime.meter import NOTHING_SPENT, Spent
 from shared.store.pool import Pool, json_column
 from shared.store.sql import Queries
 
@@ -28,7 +26,7 @@ SQL = Queries(Path(__file__).with_suffix(".sql"))
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A message that is about to become an inbox row."""
+    """An event or task that is about to become an inbox row."""
 
     record: Record
     message: Message
@@ -41,7 +39,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An inbox row that waits to be worked on. When it is `counted` this activation takes it, and `attempts` includes it."""
+    """A message of the inbox. `taken`: this activation works on it; else it is only looked at."""
 
     message: Message
     kind: str
@@ -49,14 +47,12 @@ class Pending:
     topic: str
     value: bytes
     headers: list[list[str]]
-    attempts: int
-    received_at: datetime
-    counted: bool
+    taken: bool
 
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """The counters of a run so far."""
+    """The totals of a run so far."""
 
     run_id: RunId
     trigger_source: str
@@ -65,66 +61,76 @@ class RunRow:
     parent_run_id: UUID | None
     started_at: datetime
     traceparent: str | None
-    steps: int
-    tool_calls: int
-    input_tokens: int
-    output_tokens: int
-    cost_microusd: int
+    steps: int = 0
+    tool_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_microusd: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A thread that this process holds the lease of, with what waits in its inbox.
+    """A thread that this process holds the lease of, with what there is to do.
 
-    `replies` are the model's answers in this activation: they cost the same whether it commits, fails or is discarded.
+    `run` is the run that goes on or, where none is active, the one that begins. `results` are {state, result, error} of
+    the awaited calls by call id: all of them, unless a control came first. `attempts` counts this activation.
     """
 
     thread_id: ThreadId
     conversation_id: str
     version: int
     graph_version: str | None
+    active: bool
     awaiting: list[str]
     next_seq: int
+    attempts: int
     run: RunRow | None
     pending: list[Pending]
-    replies: list[ChatReply] = field(default_factory=list)
+    results: dict[str, dict[str, Any]]
 
     @property
-    def spent(self) -> Spent:
-        return Spent(
-            sum(r.usage.input for r in self.replies),
-            sum(r.usage.output for r in self.replies),
-            sum(cost_microusd(r.answering_model, r.usage) or 0 for r in self.replies),
-        )
+    def triggers(self) -> list[Pending]:
+        """Events and tasks that this activation works on."""
+        return [p for p in self.pending if p.taken]
 
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What model work cost, in tokens and in millionths of a dollar."""
-
-    input_tokens: int
-    output_tokens: int
-    cost_microusd: int
+    @property
+    def controls(self) -> list[Pending]:
+        return [p for p in self.pending if p.kind == "control"]
 
 
 @dataclass(slots=True)
 class Commit:
-    """Everything one activation did."""
+    """Everything one activation did. `put_back` was taken from the inbox and is to be tried by itself."""
 
     claimed: Claimed
-    run_id: RunId
+    run: RunRow
     status: str
-    awaiting: list[str]
     graph_version: str
     steps: list[Step] = field(default_factory=list)
-    taken: list[Pending] = field(default_factory=list)
     joined: list[RunId] = field(default_factory=list)
-    outgoing: list[Outgoing] = field(default_factory=list)
-    saved: Buffer = field(default_factory=Buffer)
-    tool_calls: int = 0
+    put_back: list[Pending] = field(default_factory=list)
+    ends_controls: bool = False
+    calls: list[Call] = field(default_factory=list)
+    spent: Spent = NOTHING_SPENT
     model: str | None = None
     text: str | None = None
     error: dict[str, Any] | None = None
+
+    @property
+    def awaiting(self) -> list[str]:
+        return [call["call_id"] for call in self.calls]
+
+
+@dataclass(frozen=True, slots=True)
+class UnheardCall:
+    """A call that a thread waits for and the gateway does not have: what is needed to send it again."""
+
+    thread_id: ThreadId
+    conversation_id: str
+    run_id: RunId
+    traceparent: str | None
+    call_id: str
+    turn: dict[str, Any]
 
 
 class RuntimeStore:
@@ -143,8 +149,10 @@ class RuntimeStore:
         rows = await self._pool.fetch(SQL["read_routes"], arrays[0], arrays[1])
         return {(r["source"], r["message_id"]): (r["agent"], r["conversation_id"]) for r in rows}
 
-    async def accept(self, items: Sequence[Accepted]) -> dict[tuple[str, str], ThreadId]:
-        """Store messages; returns (source, id) and thread of those that are new."""
+    async def accept(
+        self, items: Sequence[Accepted], owner: str, lease_seconds: float, *, take: bool
+    ) -> tuple[dict[tuple[str, str], ThreadId], list[Claimed]]:
+        """Store messages. Returns (source, id) and thread of those that are new, and the new threads that were taken at once."""
         rows = await self._pool.fetch(
             SQL["accept"],
             self._agent,
@@ -160,8 +168,14 @@ class RuntimeStore:
             [i.message.type for i in items],
             [i.message.traceparent for i in items],
             [i.parent_run_id for i in items],
+            take,
+            owner,
+            lease_seconds,
         )
-        return {(row["source"], row["message_id"]): row["thread_id"] for row in rows}
+        fresh = {(row["source"], row["message_id"]): row["thread_id"] for row in rows}
+        at = {(row["source"], row["message_id"]): row["at"] for row in rows if row["taken"]}
+        taken = {(i.message.source, i.message.id): i for i in reversed(items)}
+        return fresh, [_claimed_new(taken[identity], moment) for identity, moment in at.items()]
 
     async def held(self, messages: Sequence[Message]) -> dict[tuple[str, str], Message]:
         """What the inbox has under the identities of these messages."""
@@ -184,23 +198,22 @@ class RuntimeStore:
 
     async def claim(self, thread: ThreadId, owner: str, lease_seconds: float) -> Claimed | None:
         """Take the thread's lease, or None when it is not free, not ready or has nothing to do."""
-        rows = await self._pool.fetch(SQL["claim"], thread, owner, lease_seconds, GATEWAY_SOURCE)
+        rows = await self._pool.fetch(SQL["claim"], thread, owner, lease_seconds)
         if not rows:
             return None
         first = rows[0]
-        if first["source"] is None:
-            await self.release(thread, owner, retry_in=None)
-            return None
-        run = _run_row(first["active_run"], first) if first["active_run"] else None
         return Claimed(
             ThreadId(first["thread_id"]),
             first["conversation_id"],
             first["version"],
             first["graph_version"],
+            first["active_run"] is not None,
             list(first["awaiting"]),
             first["next_seq"],
-            run,
-            [_pending(row) for row in rows],
+            first["attempts"],
+            _run_row(first) if first["run_id"] else None,
+            [_pending(row) for row in rows if row["source"] is not None],
+            first["results"] or {},
         )
 
     async def run_row(self, run_id: RunId) -> RunRow:
@@ -208,7 +221,7 @@ class RuntimeStore:
         row = await self._pool.fetchrow(SQL["run_row"], run_id)
         if row is None:
             raise NotFound("run.not_found", f"there is no run {run_id}.", field="run")
-        return _run_row(run_id, row)
+        return _run_row(row)
 
     async def trigger(self, run: RunRow) -> Pending | None:
         """The message this run began with, or None when the inbox does not have it any more."""
@@ -222,20 +235,24 @@ class RuntimeStore:
     async def renew(self, threads: Sequence[ThreadId], owner: str, lease_seconds: float) -> None:
         await self._pool.execute(SQL["renew"], list(threads), owner, lease_seconds)
 
-    async def release(
-        self, thread: ThreadId, owner: str, *, retry_in: float | None, refund: Sequence[Pending] = ()
-    ) -> None:
-        """Give the lease back. The thread is left alone for `retry_in` seconds; None leaves that as it was."""
-        sources, ids = [p.message.source for p in refund], [p.message.id for p in refund]
-        await self._pool.execute(SQL["release"], thread, owner, retry_in, sources, ids)
+    async def release(self, thread: ThreadId, owner: str, *, retry_in: float | None, refund: int = 0) -> None:
+        """Give the lease and `refund` attempts back. The thread is left alone for `retry_in` seconds; None leaves that as it was."""
+        await self._pool.execute(SQL["release"], thread, owner, retry_in, refund)
 
-    async def spend(self, run_id: RunId, spent: Spent) -> None:
+    async def spend(self, thread: ThreadId, run_id: RunId, spent: Spent) -> None:
         """Put model work on a run that no commit of its own speaks of."""
-        await self._pool.execute(SQL["spend"], run_id, spent.input_tokens, spent.output_tokens, spent.cost_microusd)
+        await self._pool.execute(
+            SQL["spend"], run_id, spent.input_tokens, spent.output_tokens, spent.cost_microusd, thread
+        )
 
     async def due(self, limit: int = 200) -> list[ThreadId]:
-        rows = await self._pool.fetch(SQL["due"], self._agent, GATEWAY_SOURCE, limit)
+        rows = await self._pool.fetch(SQL["due"], self._agent, limit)
         return [row["thread_id"] for row in rows]
+
+    async def unheard_calls(self, after_seconds: float, limit: int = 200) -> list[UnheardCall]:
+        """Calls that threads wait for and that the gateway does not have this long after they were sent."""
+        rows = await self._pool.fetch(SQL["unheard_calls"], self._agent, after_seconds, limit)
+        return [UnheardCall(*row) for row in rows]
 
     async def remember_prompt(self, sha256: str, body: str) -> None:
         await self._pool.execute(SQL["remember_prompt"], sha256, body)
@@ -247,17 +264,44 @@ class RuntimeStore:
     async def bury(self, connection: Any, message: Message) -> None:
         await connection.execute(SQL["bury"], self._agent, message.source, message.id)
 
-    async def cancel_queued(self, run_ids: Sequence[RunId], messages: Sequence[Pending]) -> None:
-        """End runs that wait for their turn, together with their messages."""
+    async def cancel_queued(
+        self, thread: ThreadId, run_ids: Sequence[RunId], messages: Sequence[Pending]
+    ) -> list[RunId]:
+        """End runs that wait for their turn, together with their messages. Returns those that were ended."""
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(SQL["cancel_queued"], list(run_ids))
+            rows = await connection.fetch(SQL["cancel_queued"], list(run_ids), thread)
             sources, ids = [p.message.source for p in messages], [p.message.id for p in messages]
             await connection.execute(SQL["set_aside"], self._agent, sources, ids)
+        return [RunId(row["run_id"]) for row in rows]
 
     async def set_aside(self, pending: Sequence[Pending]) -> None:
-        """Mark messages as taken that have nothing left to do."""
+        """Mark messages as done that have nothing left to do."""
         sources, ids = [p.message.source for p in pending], [p.message.id for p in pending]
         await self._pool.execute(SQL["set_aside"], self._agent, sources, ids)
+
+    async def overview(self, run_ids: Sequence[UUID]) -> list[dict[str, Any]]:
+        """Runs as the contract shows them."""
+        return [run_document(row) for row in await self._pool.fetch(SQL["overview"], list(run_ids))]
+
+    async def merged(self, thread: ThreadId, run_id: RunId) -> list[RunId]:
+        """The runs that joined this one."""
+        return [row["run_id"] for row in await self._pool.fetch(SQL["merged"], thread, run_id)]
+
+    async def announcing(self, owner: str, settled_until: datetime) -> None:
+        """Everything this process did until then was told to the bus."""
+        await self._pool.execute(SQL["announcing"], owner, self._agent, settled_until)
+
+    async def stop_announcing(self, owner: str) -> None:
+        await self._pool.execute(SQL["stop_announcing"], owner)
+
+    async def take_over_announcing(self, owner: str) -> datetime | None:
+        """From when on runs must be told again, because a process died that had told until then; None when none did."""
+        since: datetime | None = await self._pool.fetchval(SQL["take_over_announcing"], self._agent, owner)
+        return since
+
+    async def changed_since(self, since: datetime) -> list[dict[str, Any]]:
+        """Runs that began or ended since then, as the contract shows them."""
+        return [run_document(row) for row in await self._pool.fetch(SQL["changed_since"], self._agent, since)]
 
     def transaction(self) -> Any:
         """A connection to use in `async with`, for what belongs together."""
@@ -265,71 +309,49 @@ class RuntimeStore:
 
     async def commit(self, work: Commit, owner: str, connection: Any = None) -> bool | None:
         """Commit an activation. None: another process moved the thread, nothing was written. Else: is there more to do?"""
-        claimed, spent = work.claimed, work.claimed.spent
-        saved = work.saved
+        claimed, spent = work.claimed, work.spent
         row = await (connection or self._pool).fetchrow(
             SQL["commit"],
             claimed.thread_id,
             claimed.version,
             owner,
             work.graph_version,
-            work.run_id if work.status == "running" else None,
+            work.run.run_id if work.status == "running" else None,
             work.awaiting,
             len(work.steps),
-            [s.run_id for s in work.steps],
+            work.run.run_id,
             [s.step for s in work.steps],
             [s.kind for s in work.steps],
             json_column(s.body for s in work.steps),
-            [p.message.source for p in work.taken],
-            [p.message.id for p in work.taken],
-            work.run_id,
+            work.ends_controls,
+            [p.message.source for p in work.put_back],
+            [p.message.id for p in work.put_back],
             work.status,
-            work.tool_calls,
+            work.joined,
+            len(work.calls),
             spent.input_tokens,
             spent.output_tokens,
             spent.cost_microusd,
             work.model,
             work.text,
             work.error,
-            work.joined,
-            *columns(work.outgoing),
-            *_columns(saved.checkpoints, 5),
-            *_columns(saved.writes, 7),
         )
         return None if row is None else bool(row["more"])
 
 
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    return [[row[i] for row in rows] for i in range(width)]
+def _claimed_new(item: Accepted, at: datetime) -> Claimed:
+    """A new thread that was taken when its first message was stored."""
+    message, record = item.message, item.record
+    run = RunRow(item.run_id, message.source, message.id, message.type, item.parent_run_id, at, message.traceparent)
+    headers = headers_to_json(record.headers)
+    pending = Pending(message, item.kind, item.run_id, record.topic, record.value or b"", headers, True)
+    return Claimed(item.thread_id, item.conversation_id, 0, None, False, [], 0, 1, run, [pending], {})
 
 
 def _pending(row: Any) -> Pending:
-    headers = headers_from_json(row["headers"])
-    return Pending(
-        parse_record(row["value"], headers),
-        row["kind"],
-        row["run_id"],
-        row["topic"],
-        row["value"],
-        row["headers"],
-        row["attempts"],
-        row["received_at"],
-        row["counted"],
-    )
+    message = parse_record(row["value"], headers_from_json(row["headers"]))
+    return Pending(message, row["kind"], row["message_run"], row["topic"], row["value"], row["headers"], row["taken"])
 
 
-def _run_row(run_id: UUID, row: Any) -> RunRow:
-    return RunRow(
-        RunId(run_id),
-        row["trigger_source"],
-        row["trigger_id"],
-        row["trigger_type"],
-        row["parent_run_id"],
-        row["started_at"],
-        row["traceparent"],
-        row["run_steps"],
-        row["run_tool_calls"],
-        row["input_tokens"],
-        row["output_tokens"],
-        row["cost_microusd"],
-    )
+def _run_row(row: Any) -> RunRow:
+    return RunRow(**{name: row[name] for name in RunRow.__slots__})

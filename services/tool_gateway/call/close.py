@@ -156,7 +156,7 @@ def closed_message(call: Any, state: str, result: Any, error: dict[str, Any] | N
     message = call_closed(
         call.call_id, call.run_id, state, result, error, call.conversation_id, datetime.now(UTC), call.traceparent
     )
-    return outgoing(topics.tool_results(call.agent), message, [call.agent])
+    return outgoing(topics.tool_results(call.agent), message)
 
 
 def _outcome(ready: Ready, answer: Answer | None, result: AttemptResult, latency_ms: float) -> Outcome:

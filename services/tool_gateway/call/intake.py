@@ -204,7 +204,7 @@ class Intake:
         message = call_closed(
             call.call_id, call.run_id, "denied", None, error, call.conversation_id, datetime.now(UTC), call.traceparent
         )
-        answer = outgoing(topics.tool_results(call.agent), message, [call.agent])
+        answer = outgoing(topics.tool_results(call.agent), message)
         return Admitted(call, "denied", checks, tool, error=error, answer=answer)
 
     async def _check_repeats(self, repeats: Sequence[tuple[Requested, Record]]) -> None:

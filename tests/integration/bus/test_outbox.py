@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from shared.bus import topics
 from shared.bus.dead_letters import write_dead_letter
@@ -14,6 +15,7 @@ from shared.bus.envelope import Headers, Message
 from shared.bus.kafka import Record
 from shared.bus.messages import task
 from shared.bus.outbox import Outbox, insert, outgoing
+from shared.bus.publisher import Publisher
 from shared.errors import VioxError
 from shared.store.pool import Pool
 
@@ -43,7 +45,7 @@ def broker() -> FakeBroker:
 
 @pytest.fixture
 async def outbox(closer_pool: Pool, broker: FakeBroker) -> Outbox:
-    return Outbox("closer", closer_pool, broker)  # type: ignore[arg-type]
+    return Outbox("closer", closer_pool, Publisher("closer", broker))
 
 
 def message(number: int) -> Message:
@@ -87,17 +89,15 @@ async def test_more_than_a_batch_goes_in_one_sweep(outbox: Outbox, broker: FakeB
     assert len(broker.taken) == 1200
 
 
-async def test_a_refusal_by_the_broker_is_told_once(
-    outbox: Outbox, broker: FakeBroker, closer_pool: Pool, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_refusal_by_the_broker_is_told_once(outbox: Outbox, broker: FakeBroker, closer_pool: Pool) -> None:
     broker.connected, broker.error = True, PermissionError("not allowed to write here")
     for number in range(3):
         await stored(closer_pool, number)
-    await outbox.sweep()
-    await asyncio.sleep(0)
-    told = [record.getMessage() for record in caplog.records if "not allowed to write here" in record.getMessage()]
-    assert len(told) == 1
-    assert topics.tasks("voice") in told[0]
+    with capture_logs() as lines:
+        await outbox.sweep()
+        await asyncio.sleep(0)
+    told = [line for line in lines if "not allowed to write here" in str(line.get("error"))]
+    assert [line["topic"] for line in told] == [topics.tasks("voice")]
 
 
 @pytest.mark.parametrize("structured", [False, True])

@@ -38,6 +38,7 @@ from shared.bus import topics
 from shared.bus.kafka import Record
 from shared.bus.messages import ToolCallRequested, call_requested
 from shared.bus.outbox import Outbox
+from shared.bus.publisher import Publisher
 from shared.errors import VioxError
 from shared.ids import call_id, run_id, thread_id
 from shared.store.pool import Instance, Pool
@@ -87,7 +88,7 @@ class Gateway:
         values = Secrets(secrets)
         self.instance = Instance(dsn, "gateway")
         self.store = GatewayStore(pool, self.instance.owner)
-        outbox = Outbox("gateway", pool, NoProducer())  # type: ignore[arg-type]
+        outbox = Outbox("gateway", pool, Publisher("gateway", NoProducer()))
         self.wire = Wire(Guard(loopback=True))
         self.tokens = Tokens(values, pool, self.wire)
         others: dict[str, Connector] = {"smtp": Mailer(values, Guard(loopback=True)), "postgres": Records(pool, values)}

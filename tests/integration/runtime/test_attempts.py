@@ -12,7 +12,7 @@ import pytest
 from shared.ids import run_id, thread_id
 from shared.models.port import ModelError
 from shared.store.pool import Pool
-from tests.integration.runtime.world import DONE, LIMITS, RUN, ask, calls, keep_trying, result, statuses
+from tests.integration.runtime.world import DONE, LIMITS, RUN, ask, calls, close_call, closed, keep_trying, statuses
 from viox import store
 
 
@@ -39,7 +39,7 @@ async def test_tasks_that_wait_for_their_turn_lose_no_attempts(agents: Any, admi
     await agent.accept(*[ask(f"task {n}", number=str(n)) for n in range(9)])
     await agent.work()
     assert await statuses(admin) == {str(n): "finished" for n in range(9)}
-    assert await admin.fetchval("select max(attempts) from inbox") == 1
+    assert len(agent.model.requests) == 9
 
 
 @pytest.mark.rule(4)
@@ -56,7 +56,8 @@ async def test_what_joined_a_run_that_always_fails_is_tried_by_itself(agents: An
     agent = await agents(calls("a"), *[RuntimeError("boom")] * LIMITS.max_attempts, DONE, DONE)
     await agent.accept(ask("first"))
     await agent.work()
-    await agent.accept(ask("second", number="2"), result(f"{RUN}.1.0", 1), ask("third", number="3"))
+    await close_call(admin, f"{RUN}.1.0", 1)
+    await agent.accept(ask("second", number="2"), closed(f"{RUN}.1.0"), ask("third", number="3"))
     await keep_trying(agent, admin, LIMITS.max_attempts + 1)
     assert await statuses(admin) == {"1": "blocked", "2": "finished", "3": "finished"}
 
@@ -68,8 +69,9 @@ async def test_a_provider_that_is_down_gives_back_only_what_it_took(agents: Any,
     await keep_trying(agent, admin, 1)
     await agent.accept(ask("second", number="2"))
     await keep_trying(agent, admin, 1)
-    rows = await admin.fetch("select message_id, attempts from inbox order by message_id")
-    assert [tuple(row) for row in rows] == [("1", 1), ("2", 0)]
+    rows = await admin.fetch("select message_id, state from inbox order by message_id")
+    assert [tuple(row) for row in rows] == [("1", "done"), ("2", "pending")]
+    assert await admin.fetchval("select attempts from threads") == 1
 
 
 @pytest.mark.rule(4)
@@ -120,7 +122,7 @@ async def test_a_provider_that_stays_down_is_asked_less_and_less_often(
     await agent.accept(ask("x"))
     await keep_trying(agent, admin, 9)
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
-    await agent.accept(result(f"{RUN}.1.0", 1))
+    await agent.hear(admin, f"{RUN}.1.0", 1)
     await keep_trying(agent, admin, 2)
     assert waits[8:] == [1], "it moved on meanwhile"
     assert await statuses(admin) == {"1": "finished"}
@@ -152,13 +154,12 @@ async def test_a_run_that_is_left_alone_for_a_while_can_be_cancelled_at_once(
     assert await statuses(admin) == {"1": "cancelled"}
 
 
-async def test_a_result_of_a_run_that_never_was_is_set_aside_and_holds_nobody_up(agents: Any, admin: Any) -> None:
+async def test_a_result_of_a_run_that_never_was_changes_nothing(agents: Any, admin: Any) -> None:
     agent = await agents(DONE, DONE)
     await agent.accept(ask("first"))
     await agent.work()
-    await agent.accept(result(f"{run_id('closer', '/t', 'never')}.1.0", 1))
+    await agent.hear(admin, f"{run_id('closer', '/t', 'never')}.1.0", 1)
     await agent.work()
-    assert await admin.fetchval("select state from inbox where kind = 'result'") == "done"
     await agent.accept(ask("second", number="2"))
     await agent.work()
     assert await statuses(admin) == {"1": "finished", "2": "finished"}

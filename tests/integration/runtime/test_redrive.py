@@ -15,7 +15,7 @@ from shared.models.port import AssistantMessage, UserMessage
 from shared.runtime.history import Step
 from shared.runtime.replay import replay_run
 from shared.store.pool import Pool
-from tests.integration.runtime.world import CLOSER, DONE, LIMITS, RUN, Agent, ask, calls, keep_trying, result, statuses
+from tests.integration.runtime.world import CLOSER, DONE, LIMITS, RUN, Agent, ask, calls, keep_trying, statuses
 from viox import store
 
 FAILS = [RuntimeError("boom")] * LIMITS.max_attempts
@@ -30,11 +30,8 @@ async def redrive(agent: Agent, admin: Any, operator: Pool) -> None:
     await agent.inbox.accept([Record(row["topic"], 0, 99, row["key"], row["value"], headers)])
 
 
-async def calls_sent(admin: Any) -> list[str]:
-    rows = await admin.fetch(
-        "select message_id from outbox where topic = $1 order by message_id", topics.tool_calls("closer")
-    )
-    return [row["message_id"] for row in rows]
+def calls_sent(agent: Agent) -> list[str]:
+    return agent.sent(topics.tool_calls("closer"))
 
 
 @pytest.mark.rule(4)
@@ -44,7 +41,7 @@ async def test_a_run_that_was_blocked_after_its_calls_goes_on_with_their_results
     agent = await agents(calls("a"), *FAILS)
     await agent.accept(ask("x"))
     await agent.work()
-    await agent.accept(result(f"{RUN}.1.0", {"found": 42}))
+    await agent.hear(admin, f"{RUN}.1.0", {"found": 42})
     await keep_trying(agent, admin, LIMITS.max_attempts + 1)
     assert await statuses(admin) == {"1": "blocked"}
     letter = await admin.fetchrow("select topic, value, run_id, attempts from dead_letters")
@@ -57,8 +54,8 @@ async def test_a_run_that_was_blocked_after_its_calls_goes_on_with_their_results
     await agent.work()
     assert await statuses(admin) == {"1": "finished"}
     assert agent.model.requests[-1] == agent.model.requests[1], "the question that found no answer is asked again"
-    assert await calls_sent(admin) == [f"{RUN}.1.0"], "no call is made again"
-    told = [row["message_id"] for row in await admin.fetch("select message_id from outbox where topic = 'viox.runs'")]
+    assert calls_sent(agent) == [f"{RUN}.1.0"], "no call is made again"
+    told = agent.sent(topics.RUNS)
     assert len(set(told)) == len(told) == 4, "started, blocked, started again, finished"
     kinds = [row["kind"] for row in await admin.fetch("select kind from steps order by seq")]
     assert kinds == ["trigger", "model", "results", "outcome", "model", "outcome"]
@@ -77,8 +74,8 @@ async def test_a_run_that_was_blocked_at_its_start_starts_again(agents: Any, adm
     agent.model.turns = [calls("a"), DONE]
     await redrive(agent, admin, operator)
     await agent.work()
-    made = await calls_sent(admin)
-    await agent.accept(result(made[0], 1))
+    made = calls_sent(agent)
+    await agent.hear(admin, made[0], 1)
     await agent.work()
     assert await statuses(admin) == {"1": "finished"}
     assert len(made) == 1
@@ -91,14 +88,14 @@ async def test_a_run_goes_on_where_it_stood_though_others_came_in_between(
     agent = await agents(calls("a"), *FAILS, AssistantMessage("two"))
     await agent.accept(ask("first"))
     await agent.work()
-    await agent.accept(result(f"{RUN}.1.0", {"found": 42}))
+    await agent.hear(admin, f"{RUN}.1.0", {"found": 42})
     await keep_trying(agent, admin, LIMITS.max_attempts + 1)
     await agent.accept(ask("second", number="2"))
     await agent.work()
     agent.model.turns = [calls("b"), DONE]
     await redrive(agent, admin, operator)
     await agent.work()
-    await agent.accept(result((await calls_sent(admin))[-1], {"found": 43}))
+    await agent.hear(admin, calls_sent(agent)[-1], {"found": 43})
     await agent.work()
     assert await statuses(admin) == {"1": "finished", "2": "finished"}
     shown = [m.text if isinstance(m, UserMessage) else type(m).__name__ for m in agent.model.requests[-1].messages]
@@ -113,17 +110,17 @@ async def test_a_run_that_goes_on_joins_no_other(agents: Any, admin: Any, operat
     agent = await agents(calls("a"), *FAILS, calls("b"))
     await agent.accept(ask("first"))
     await agent.work()
-    await agent.accept(result(f"{RUN}.1.0", 1))
+    await agent.hear(admin, f"{RUN}.1.0", 1)
     await keep_trying(agent, admin, LIMITS.max_attempts + 1)
     await agent.accept(ask("second", number="2"))
     await agent.work()
     await redrive(agent, admin, operator)
     agent.model.turns = [AssistantMessage("two"), AssistantMessage("one")]
-    await agent.accept(result(f"{run_id('closer', '/t', '2')}.1.0", 1))
+    await agent.hear(admin, f"{run_id('closer', '/t', '2')}.1.0", 1)
     await agent.work()
     rows = await admin.fetch("select text, merged_into from runs order by trigger_id")
     assert [tuple(row) for row in rows] == [("one", None), ("two", None)]
-    assert await calls_sent(admin) == sorted([f"{RUN}.1.0", f"{run_id('closer', '/t', '2')}.1.0"])
+    assert calls_sent(agent) == sorted([f"{RUN}.1.0", f"{run_id('closer', '/t', '2')}.1.0"])
 
 
 async def test_a_run_that_was_redriven_can_be_cancelled_though_a_cancel_came_too_late_before(
@@ -148,7 +145,7 @@ async def test_a_redriven_message_that_had_joined_a_blocked_run_shows_its_own_en
     agent = await agents(calls("a"), *FAILS, AssistantMessage("two"))
     await agent.accept(ask("first"))
     await agent.work()
-    await agent.accept(result(f"{RUN}.1.0", 1))
+    await agent.hear(admin, f"{RUN}.1.0", 1)
     await keep_trying(agent, admin, LIMITS.max_attempts + 1)
     await agent.accept(ask("second", number="2"))
     await admin.execute("update runs set merged_into = $1 where trigger_id = '2'", RUN)  # as such letters left it once

@@ -11,7 +11,7 @@ import pytest
 from shared.ids import thread_id
 from shared.models.port import ModelError
 from shared.telemetry import metrics
-from tests.integration.runtime.world import CLOSER, DONE, LIMITS, RUN, ask, calls, keep_trying, result, statuses
+from tests.integration.runtime.world import CLOSER, DONE, LIMITS, RUN, ask, calls, keep_trying, statuses
 
 BROKEN = replace(calls("a"), calls=(replace(calls("a").calls[0], arguments=None, raw_arguments="{"),))
 
@@ -51,7 +51,7 @@ async def test_turns_that_are_paid_again_are_on_the_runs_account_again(agents: A
     agent = await agents(calls("a"), *[BROKEN, RuntimeError("boom")] * LIMITS.max_attempts)
     await agent.accept(ask("x"))
     await agent.work()
-    await agent.accept(result(f"{RUN}.1.0", 1))
+    await agent.hear(admin, f"{RUN}.1.0", 1)
     await keep_trying(agent, admin, LIMITS.max_attempts + 1)
     assert await statuses(admin) == {"1": "blocked"}
     assert await account(admin) == (100 * (1 + LIMITS.max_attempts), 7 * (1 + LIMITS.max_attempts))

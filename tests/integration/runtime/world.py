@@ -7,19 +7,23 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from services.voice.agent import VOICE
 from shared.bus import topics
-from shared.bus.envelope import Message
+from shared.bus.envelope import Headers, Message, parse_record
 from shared.bus.kafka import Record
 from shared.bus.messages import call_closed, task
 from shared.bus.outbox import Outbox
+from shared.bus.publisher import Ended, Publisher
 from shared.errors import VioxError
-from shared.ids import CallId, RunId, ThreadId, run_id, thread_id
+from shared.ids import CallId, RunId, ThreadId, parse_call_id, run_id, thread_id
 from shared.models.port import AssistantMessage, ChatReply, ChatRequest, ModelToolCall, Usage
-from shared.runtime.activation import Activator, Limits
+from shared.runtime.activation import Activator
+from shared.runtime.announce import Announcer
 from shared.runtime.inbox import Inbox
-from shared.runtime.saver import ThreadSaver
-from shared.runtime.store import RuntimeStore
+from shared.runtime.schedule import Limits, Scheduler
+from shared.runtime.store import Claimed, RuntimeStore
 from shared.store.pool import Instance, Pool
 
 CLOSER = replace(VOICE, name="closer")  # Voice's plain graph under the role this pool belongs to
@@ -53,12 +57,47 @@ class Model:
 
 
 class NoProducer:
-    """A broker that takes nothing: what is not sent stays in the outbox."""
+    """A broker that takes nothing."""
 
     connected = True
 
     async def send(self, *_: Any) -> Any:
         raise VioxError("kafka.unavailable", "none in this test")
+
+
+class Recorder(Publisher):
+    """Keeps what is published; the broker has it at once."""
+
+    def __init__(self) -> None:
+        super().__init__("closer", NoProducer())
+        self.messages: list[tuple[str, Message]] = []
+
+    def publish_record(
+        self, topic: str, key: bytes, value: bytes, headers: Headers, ended: Ended | None = None
+    ) -> None:
+        self.messages.append((topic, parse_record(value, headers)))
+        if ended:
+            ended(None)
+
+
+class Woken(Scheduler):
+    """Notes which threads have something new; `Agent.work` works on them. Takes no thread when it is stored if `full`."""
+
+    def __init__(self, activator: Activator) -> None:
+        super().__init__(activator._activate, activator._store, activator._owner, LIMITS)
+        self.woken: list[ThreadId] = []
+        self.taken: list[Claimed] = []
+        self.full = False
+
+    @property
+    def has_room(self) -> bool:
+        return not self.full
+
+    def wake(self, thread: ThreadId) -> None:
+        self.woken.append(thread)
+
+    def work_on(self, claimed: Claimed) -> None:
+        self.taken.append(claimed)
 
 
 class Agent:
@@ -67,24 +106,42 @@ class Agent:
     def __init__(self, pool: Pool, dsn: str, model: Model) -> None:
         self.instance = Instance(dsn, "closer")
         self.store = RuntimeStore(pool, "closer")
-        self.outbox = Outbox("closer", pool, NoProducer())  # type: ignore[arg-type]
-        self.woken: list[ThreadId] = []
-        self.inbox = Inbox(CLOSER, self.store, self.woken.append)
+        self.publisher = Recorder()
+        self.outbox = Outbox("closer", pool, self.publisher)
         self.model = model
-        self.activator = Activator(
-            CLOSER, self.store, ThreadSaver(pool), model, self.outbox, self.instance.owner, LIMITS
-        )
+        owner = self.instance.owner
+        self.announcer = Announcer("closer", self.store, self.publisher, owner)
+        self.activator = Activator(CLOSER, self.store, model, self.publisher, self.announcer, owner, LIMITS)
+        self.threads = Woken(self.activator)
+        self.inbox = Inbox(CLOSER, self.store, self.threads, owner, LIMITS)
+
+    async def hear(self, admin: Any, call: str, value: Any) -> None:
+        """A call was closed, and the message that says so arrives."""
+        await close_call(admin, call, value)
+        await self.accept(closed(call, value))
 
     async def accept(self, *messages: tuple[str, Message]) -> None:
         await self.inbox.accept([record(topic, message, n) for n, (topic, message) in enumerate(messages)])
 
     async def work(self) -> None:
         """Work on everything that was woken, to the end."""
+        scheduler = self.activator.threads
+        for claimed in self.threads.taken:
+            scheduler.work_on(claimed)
         for thread in dict.fromkeys(self.woken):
-            self.activator.wake(thread)
+            scheduler.wake(thread)
         self.woken.clear()
-        while self.activator._tasks:
-            await asyncio.wait(self.activator._tasks)
+        self.threads.taken.clear()
+        while scheduler._tasks:
+            await asyncio.wait(scheduler._tasks)
+
+    @property
+    def woken(self) -> list[ThreadId]:
+        return self.threads.woken
+
+    def sent(self, topic: str) -> list[str]:
+        """Ids of the messages that were published to a topic, in order."""
+        return [m.id for to, m in self.publisher.messages if to == topic]
 
 
 async def keep_trying(agent: Agent, admin: Any, times: int) -> None:
@@ -110,7 +167,23 @@ def ask(text: str, conversation: str = "c", number: str = "1") -> tuple[str, Mes
     return topics.tasks("closer"), task("closer", number, "/t", text, {}, datetime.now(UTC), conversation)
 
 
-def result(call: str, value: Any, conversation: str = "c") -> tuple[str, Message]:
+async def close_call(admin: Any, call: str, value: Any) -> None:
+    """The gateway closed a call: its row says what became of it."""
+    run, step, index = parse_call_id(call)
+    await admin.execute(
+        "insert into tool_calls (call_id, run_id, step, idx, agent, conversation_id, tool, state, arguments, arguments_sha256,"
+        " result, closed_at) values ($1, $2, $3, $4, 'closer', 'c', 'a', 'succeeded', '{}', '', $5, now())"
+        " on conflict do nothing",
+        call,
+        run,
+        step,
+        index,
+        orjson.dumps(value).decode(),
+    )
+
+
+def closed(call: str, value: Any = None, conversation: str = "c") -> tuple[str, Message]:
+    """The message that a call was closed."""
     run = RunId(run_id("closer", "/t", "1"))
     message = call_closed(CallId(call), run, "succeeded", value, None, conversation, datetime.now(UTC), None)
     return topics.tool_results("closer"), message

@@ -7,16 +7,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Command
 
 from shared.bus.topics import AGENTS
 from shared.ids import RunId
 from shared.models.offline import OfflineModel
 from shared.models.port import AssistantMessage, ChatReply, ChatRequest, Messages, ModelToolCall, Toolbox, ToolMessage
 from shared.runtime.agent import AgentSpec
-from shared.runtime.history import conversation
-from shared.runtime.nodes import RunContext
+from shared.runtime.history import Call, conversation
+from shared.runtime.nodes import RunContext, entered, identified_call
 
 RUN = RunId(UUID(int=7))
 
@@ -33,34 +31,40 @@ def trigger(kind: str, data: dict[str, Any]) -> dict[str, Any]:
 
 
 class Graph:
-    """A compiled graph with a memory saver, driven as the runtime drives it."""
+    """A compiled graph, driven as the runtime drives it: one activation a call."""
 
     def __init__(self, spec: AgentSpec, model: Any = None) -> None:
-        self._graph = spec.graph().compile(checkpointer=InMemorySaver())
+        self._graph = spec.graph().compile()
         self._model = model or OfflineModel(spec.offline)
         self._spec = spec
+        self._calls: list[Call] = []
         self.history: list[Any] = []
 
-    async def go(self, given: Any) -> Any:
-        said = Messages(conversation(self.history))
+    async def go(self, *triggers: dict[str, Any], results: dict[str, Any] | None = None) -> Any:
+        """Enter with triggers or, where calls are out, with their results and the triggers that joined."""
+        turns = sum(step.kind == "model" for step in self.history)
         context = RunContext(
             RUN,
             list(self.history),
-            said,
+            Messages(conversation(self.history)),
             len(self.history),
             self._model,
             self._spec.prompt,
             Toolbox(),
             self._spec.max_turns,
         )
-        if isinstance(given, dict):
-            steps = context.step({}, "trigger", given)
-            given = {"steps": steps, "turns": 0, "calls": [], "text": ""}
-        state = await self._graph.ainvoke(
-            given, {"configurable": {"thread_id": "t"}}, context=context, durability="exit"
-        )
+        steps = entered(context, triggers, self._calls, results)
+        given = {"steps": steps, "turns": turns, "outgoing": [], "text": ""}
+        state = await self._graph.ainvoke(given, context=context)
+        self._calls = state["outgoing"] and [*state["outgoing"], *self._unsendable(state)]
+        self._calls.sort(key=lambda call: call["index"])
         self.history += state["steps"]
         return state
+
+    def _unsendable(self, state: Any) -> list[Call]:
+        turn = state["steps"][-1]
+        made = [identified_call(RUN, turn.step, index, given) for index, given in enumerate(turn.body["calls"])]
+        return [call for call in made if call["error"]]
 
 
 class Scripted:
@@ -104,7 +108,7 @@ async def test_parallel_calls_go_out_once_and_come_back_together() -> None:
     graph = Graph(spec_of("voice"), model)
     state = await graph.go(trigger("viox.task.requested", {"instruction": "x", "context": {}}))
     assert [c["call_id"] for c in state["outgoing"]] == [f"{RUN}.1.{n}" for n in range(3)]
-    state = await graph.go(Command(resume={"results": closed(state, "r"), "joined": []}))
+    state = await graph.go(results=closed(state, "r"))
     assert state["text"] == "done"
     shown = [m for m in model.requests[1].messages if isinstance(m, ToolMessage)]
     assert [m.tool for m in shown] == ["a", "b", "c"]
@@ -117,7 +121,7 @@ async def test_what_arrives_while_calls_are_out_enters_at_the_next_turn() -> Non
     graph = Graph(spec_of("voice"), model)
     state = await graph.go(trigger("viox.task.requested", {"instruction": "first", "context": {}}))
     joined = [trigger("com.twilio.message.received", {"From": "+1", "Body": "my invoice"})]
-    await graph.go(Command(resume={"results": closed(state), "joined": joined}))
+    await graph.go(*joined, results=closed(state))
     roles = [type(m).__name__ for m in model.requests[1].messages]
     assert roles == ["UserMessage", "AssistantMessage", "ToolMessage", "UserMessage", "UserMessage"]
     assert '"take_over": "controller"' in str(model.requests[1].messages[-1]), "the role's rules see it too"
@@ -129,7 +133,7 @@ async def test_malformed_arguments_come_back_to_the_model_and_are_never_sent() -
     graph = Graph(spec_of("voice"), model)
     state = await graph.go(trigger("viox.task.requested", {"instruction": "x", "context": {}}))
     assert [c["tool"] for c in state["outgoing"]] == ["b"]
-    await graph.go(Command(resume={"results": closed(state), "joined": []}))
+    await graph.go(results=closed(state))
     first = next(m for m in model.requests[1].messages if isinstance(m, ToolMessage))
     assert first.is_error
     assert "{oops" in first.content
@@ -183,7 +187,7 @@ async def test_a_client_with_more_packages_than_a_request_takes_gets_them_all() 
             call["call_id"]: {"state": "succeeded", "result": airtable(call), "error": None}
             for call in state["outgoing"]
         }
-        state = await graph.go(Command(resume={"results": results, "joined": []}))
+        state = await graph.go(results=results)
     written = [
         r["fields"]
         for call, _ in made

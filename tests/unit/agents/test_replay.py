@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 import pytest
-from langgraph.types import Command
 
 from shared.models.port import AssistantMessage, ModelToolCall, sha256_json
 from shared.runtime.agent import AgentSpec
@@ -23,8 +22,8 @@ async def recorded() -> list[Step]:
     graph = Graph(VOICE, Scripted(calls("a", "b"), calls("c"), AssistantMessage("done")))
     state = await graph.go(trigger("viox.task.requested", {"instruction": "x", "context": {}}))
     joined = [trigger("com.twilio.message.received", {"From": "+1", "Body": "my invoice"})]
-    state = await graph.go(Command(resume={"results": closed(state, {"n": 1}), "joined": joined}))
-    await graph.go(Command(resume={"results": closed(state, {"n": 2}), "joined": []}))
+    state = await graph.go(*joined, results=closed(state, {"n": 1}))
+    await graph.go(results=closed(state, {"n": 2}))
     return [orjson_round_trip(step) for step in graph.history]
 
 
@@ -75,5 +74,5 @@ async def test_repeated_provider_ids_do_not_confuse_it() -> None:
     same = AssistantMessage("", (ModelToolCall("id", "a", {}), ModelToolCall("id", "b", {})))
     graph = Graph(VOICE, Scripted(same, AssistantMessage("done")))
     state = await graph.go(trigger("viox.task.requested", {"instruction": "x", "context": {}}))
-    await graph.go(Command(resume={"results": closed(state), "joined": []}))
+    await graph.go(results=closed(state))
     assert (await replayed(VOICE, graph.history)).same

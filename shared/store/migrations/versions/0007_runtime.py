@@ -1,0 +1,10 @@
+"""Runs stand on their threads, results on their calls; checkpoints go."""
+
+from shared.store.migrations import run_sql_file
+
+revision = "0007"
+down_revision = "0005"  # 0006 once it has landed
+
+
+def upgrade() -> None:
+    run_sql_file("0007_runtime.sql")
