@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from shared.errors import VioxError
 from shared.runtime.history import Call, Step, trigger_body, turns_of
-from shared.runtime.nodes import RunContext, identified_call, record_results
+from shared.runtime.nodes import RunContext, record_results, turn_calls
 from shared.runtime.store import Claimed, Commit, Pending, RunRow
 
 
@@ -54,4 +54,4 @@ def open_calls(history: Sequence[Step], awaiting: Collection[str]) -> list[Call]
         return []
     run, step, _ = next(iter(awaiting)).rsplit(".", 2)
     turn = next(s for s in reversed(history) if s.kind == "model" and str(s.run_id) == run and s.step == int(step))
-    return [identified_call(turn.run_id, turn.step, index, given) for index, given in enumerate(turn.body["calls"])]
+    return turn_calls(turn)

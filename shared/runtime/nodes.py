@@ -1,4 +1,4 @@
-"""The nodes every agent's graph is built around: think, act, conclude.
+"""The nodes every agent's graph is built around: think, conclude.
 
 Nodes are pure apart from the model: what they want done is state, which the runtime commits and sends. A graph is invoked
 once per activation: it is entered with what happened (a trigger, or the results of its calls) already on record, and ends
@@ -26,11 +26,10 @@ from shared.runtime.history import Call, Step, conversation
 
 
 class AgentState(TypedDict, total=False):
-    """State of one activation. `steps` are all it adds to the record, `outgoing` the calls it wants made."""
+    """State of one activation. `steps` are all it adds to the record; a model turn as the last one wants its calls made."""
 
     steps: list[Step]
     turns: int
-    outgoing: list[Call]
     text: str
 
 
@@ -66,6 +65,11 @@ class TooManyTurns(VioxError):
     """A run that does not come to an end is stopped rather than paid for without limit."""
 
 
+def wanted_calls(steps: Sequence[Step]) -> list[Call]:
+    """The calls that an activation with these steps ended at."""
+    return sendable(turn_calls(steps[-1])) if steps[-1].kind == "model" else []
+
+
 def entered(
     context: RunContext,
     triggers: Sequence[dict[str, Any]],
@@ -92,14 +96,9 @@ async def think(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
     return {"steps": steps, "turns": turns, "text": reply.message.text.replace("\x00", "")}
 
 
-async def act(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
-    """Give each call of the turn its identity. The runtime sends them after the commit; without any, the graph goes on."""
-    turn = state["steps"][-1]
-    calls = [identified_call(runtime.context.run_id, turn.step, index, c) for index, c in enumerate(turn.body["calls"])]
-    outgoing = [call for call in calls if call["error"] is None]
-    if outgoing:
-        return {"outgoing": outgoing}
-    return {"steps": record_results(runtime.context, state["steps"], calls, {}), "outgoing": []}
+async def refuse_calls(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
+    """Answer a turn of which no call can be sent: the model is told why, and goes on."""
+    return {"steps": record_results(runtime.context, state["steps"], turn_calls(state["steps"][-1]), {})}
 
 
 def record_results(
@@ -115,26 +114,26 @@ async def conclude(state: AgentState, runtime: Runtime[RunContext]) -> AgentStat
     return {"steps": runtime.context.step(state["steps"], "outcome", body)}
 
 
-async def after_thinking(state: AgentState) -> Literal["act", "conclude"]:
-    return "act" if state["steps"][-1].body["calls"] else "conclude"
+async def after_thinking(state: AgentState) -> Literal["refuse_calls", "conclude", "__end__"]:
+    """A turn with calls ends the activation: they are sent after the commit, and the graph is entered with their results."""
+    calls = turn_calls(state["steps"][-1])
+    if not calls:
+        return "conclude"
+    return "__end__" if sendable(calls) else "refuse_calls"
 
 
 def add_loop(graph: StateGraph[Any, Any, Any, Any], *, entry: str) -> StateGraph[Any, Any, Any, Any]:
-    """Close a role's graph with the loop they all share: entry → think → act, and again once the results are there; or conclude.
+    """Close a role's graph with the loop they all share: entry → think, again with the results of each turn's calls; conclude.
 
     `entry` is the role's deterministic node; when results came it sees the events that joined meanwhile, if any.
     """
-
-    async def after_acting(state: AgentState) -> str:
-        return END if state["outgoing"] else entry
-
     graph.add_node("think", think)
-    graph.add_node("act", act)
+    graph.add_node("refuse_calls", refuse_calls)
     graph.add_node("conclude", conclude)
     graph.add_edge(START, entry)
     graph.add_edge(entry, "think")
-    graph.add_conditional_edges("think", after_thinking, ["act", "conclude"])
-    graph.add_conditional_edges("act", after_acting, [entry, END])
+    graph.add_conditional_edges("think", after_thinking, ["refuse_calls", "conclude", END])
+    graph.add_edge("refuse_calls", entry)
     graph.add_edge("conclude", END)
     return graph
 
@@ -160,6 +159,16 @@ def rules(facts: Callable[[dict[str, Any]], str | None]) -> Any:
         return {"steps": runtime.context.step(state["steps"], "note", {"text": found})}
 
     return node
+
+
+def turn_calls(turn: Step) -> list[Call]:
+    """The calls of a model turn, each with its identity."""
+    return [identified_call(turn.run_id, turn.step, index, given) for index, given in enumerate(turn.body["calls"])]
+
+
+def sendable(calls: Sequence[Call]) -> list[Call]:
+    """Those that a message can carry."""
+    return [call for call in calls if call["error"] is None]
 
 
 def identified_call(run: UUID, step: int, index: int, given: dict[str, Any]) -> Call:

@@ -19,7 +19,7 @@ from shared.ids import RunId
 from shared.models.port import ChatReply, ChatRequest, Messages, Toolbox, ToolSpec, Usage, sha256_json
 from shared.runtime.agent import AgentSpec
 from shared.runtime.history import Step, assistant_message, conversation, seen_by, turns_of
-from shared.runtime.nodes import RunContext
+from shared.runtime.nodes import RunContext, wanted_calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +181,11 @@ async def _replay_stretch(
             _tools(stored, turns, mine, at),
             spec.max_turns,
         )
-        state = {"steps": _entered(mine, at), "turns": turns_of(history, run_id), "outgoing": [], "text": ""}
+        state = {"steps": _entered(mine, at), "turns": turns_of(history, run_id), "text": ""}
         output = await graph.ainvoke(state, {"recursion_limit": 1000}, context=context)
         made = output["steps"]
         _compare(report, mine[at : at + len(made)], made)
-        if not output["outgoing"]:
+        if not wanted_calls(made):
             break
         history.extend(made)
         at += len(made)

@@ -14,7 +14,7 @@ from shared.models.offline import OfflineModel
 from shared.models.port import AssistantMessage, ChatReply, ChatRequest, Messages, ModelToolCall, Toolbox, ToolMessage
 from shared.runtime.agent import AgentSpec
 from shared.runtime.history import Call, conversation
-from shared.runtime.nodes import RunContext, entered, identified_call
+from shared.runtime.nodes import RunContext, entered, turn_calls, wanted_calls
 
 RUN = RunId(UUID(int=7))
 
@@ -54,17 +54,10 @@ class Graph:
             self._spec.max_turns,
         )
         steps = entered(context, triggers, self._calls, results)
-        given = {"steps": steps, "turns": turns, "outgoing": [], "text": ""}
-        state = await self._graph.ainvoke(given, context=context)
-        self._calls = state["outgoing"] and [*state["outgoing"], *self._unsendable(state)]
-        self._calls.sort(key=lambda call: call["index"])
+        state = await self._graph.ainvoke({"steps": steps, "turns": turns, "text": ""}, context=context)
+        self._calls = turn_calls(state["steps"][-1]) if wanted_calls(state["steps"]) else []
         self.history += state["steps"]
-        return state
-
-    def _unsendable(self, state: Any) -> list[Call]:
-        turn = state["steps"][-1]
-        made = [identified_call(RUN, turn.step, index, given) for index, given in enumerate(turn.body["calls"])]
-        return [call for call in made if call["error"]]
+        return state | {"outgoing": wanted_calls(state["steps"])}
 
 
 class Scripted:
