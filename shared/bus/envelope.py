@@ -1,23 +1,23 @@
 """The envelope every message travels in: a CloudEvent 1.0, read and written in Kafka's binary or structured mode.
 
-The `cloudevents` package does the wire format; this module adds what it leaves open: a missing id is an error (the
-package would invent one, and the message could then never be recognised as a repeat), sizes are bounded, and the
+Reading and writing are ours because they are on the hot path of every message; tests hold them against the `cloudevents`
+package. A missing id is an error (a message without one could never be recognised as a repeat), sizes are bounded, and the
 Kafka header `traceparent` wins over the extension of the same name.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import contextlib
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka, to_binary, to_structured
-from cloudevents.core.formats.json import JSONFormat
-from cloudevents.core.v1.event import CloudEvent
 
 from shared.bus import topics
 from shared.errors import BadInput, Conflict
@@ -25,17 +25,11 @@ from shared.errors import BadInput, Conflict
 Headers = list[tuple[str, bytes]]
 MAX_ATTRIBUTE = 512  # characters of an id, source, type, subject or conversation: they are keys of tables
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_LONG_NUMBER = re.compile(rb"\d{19,}")
 _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
-
-
-class _Json(JSONFormat):  # type: ignore[misc]  # the package carries no types
-    """Data as UTF-8, not \\u-escaped: what was measured when it was accepted is what is sent."""
-
-    def write_data(self, data: Any, datacontenttype: str | None) -> bytes:
-        return orjson.dumps(data)
-
-
-_FORMAT = _Json()
+_TIME = re.compile(r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$")  # RFC 3339
+_JSON_CONTENT = b"application/json"
+_CE_PREFIX = topics.CE_PREFIX
 
 
 def headers_to_json(headers: Iterable[tuple[str, bytes]]) -> list[list[str]]:
@@ -72,36 +66,35 @@ class Message:
 
     def to_kafka(self, *, structured: bool = False) -> tuple[bytes, bytes, Headers]:
         """(key, value, headers) of a Kafka record."""
-        write = to_structured if structured else to_binary
-        record = write(self._cloud_event(), _FORMAT)
-        headers = [(name, value) for name, value in record.headers.items()]
+        if structured:
+            headers = [(topics.CONTENT_TYPE, topics.STRUCTURED_CONTENT_TYPE.encode())]
+            value = orjson.dumps(self.to_json())
+        else:
+            headers = [(_CE_PREFIX + name, text.encode()) for name, text in self._attributes()]
+            headers.append((topics.CONTENT_TYPE, _JSON_CONTENT))
+            value = orjson.dumps(self.data)
         if self.traceparent:
             headers.append((topics.HEADER_TRACEPARENT, self.traceparent.encode()))
-        return self.key.encode(), bytes(record.value), headers
+        return self.key.encode(), value, headers
 
     def to_json(self) -> dict[str, Any]:
         """The structured-mode JSON object, as `viox publish` reads it."""
-        loaded = orjson.loads(_FORMAT.write(self._cloud_event()))
-        assert isinstance(loaded, dict)  # noqa: S101  # the format writes an object
-        return loaded
+        return {**dict(self._attributes()), "datacontenttype": "application/json", "data": self.data}
 
-    def _cloud_event(self) -> CloudEvent:
-        attributes: dict[str, Any] = {
-            "specversion": "1.0",
-            "id": self.id,
-            "source": self.source,
-            "type": self.type,
-            "time": self.time,
-            "datacontenttype": "application/json",
-            **self.extensions,
-        }
+    def _attributes(self) -> Iterable[tuple[str, str]]:
+        """Names and values of all attributes but datacontenttype, in the text form that both modes share."""
+        yield "specversion", "1.0"
+        yield "id", self.id
+        yield "source", self.source
+        yield "type", self.type
+        yield "time", self.time.isoformat().replace("+00:00", "Z")
+        yield from self.extensions.items()
         if self.subject:
-            attributes["subject"] = self.subject
+            yield "subject", self.subject
         if self.conversation_id:
-            attributes["conversationid"] = self.conversation_id
+            yield "conversationid", self.conversation_id
         if self.traceparent:
-            attributes["traceparent"] = self.traceparent
-        return CloudEvent(attributes, self.data)
+            yield "traceparent", self.traceparent
 
 
 def conflict(message: Message) -> Conflict:
@@ -115,23 +108,45 @@ def conflict(message: Message) -> Conflict:
 
 
 def parse_record(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Message:
-    """Read a Kafka record, binary or structured. Raises BadInput that names the attribute at fault."""
-    given = {name.lower(): raw or b"" for name, raw in headers}
+    """Read a Kafka record, binary or structured. Raises BadInput that names the attribute at fault.
+
+    In binary mode only `ce_*`, `content-type` and `traceparent` are read: other headers are nobody's business, whatever
+    bytes they hold. An attribute that is null is as good as absent.
+    """
     if value is not None and len(value) > topics.MAX_RECORD_BYTES:
         raise _too_large(len(value))
-    binary = any(name.startswith(topics.CE_PREFIX) for name in given)
-    if binary:
-        _require({name.removeprefix(topics.CE_PREFIX): _text(name, raw) for name, raw in given.items()})
-    else:
-        _require(_json_object(value or b""))
-    try:
-        event = from_kafka(KafkaMessage(headers=given, key=None, value=value or b""), _FORMAT)
-    except Exception as error:  # the package raises several unrelated types for bad input
+    given = {name.lower(): raw for name, raw in headers if raw is not None}
+    content_type = given.get(topics.CONTENT_TYPE, b"").lower()
+    if content_type.startswith(b"application/cloudevents-batch"):
         raise BadInput(
-            "event.malformed", f"not a CloudEvent 1.0: {error}.", remedy="Send specversion, id, source, type and data."
-        ) from error
+            "event.malformed", "a batch of CloudEvents is not taken.", field="content-type", remedy="Send one a record."
+        )
+    binary = not content_type.startswith(b"application/cloudevents") and any(n.startswith(_CE_PREFIX) for n in given)
+    attributes, data = _binary(given, value) if binary else _structured(value)
     trace = given.get(topics.HEADER_TRACEPARENT)
-    return _message(event, _text(topics.HEADER_TRACEPARENT, trace) if trace else None)
+    return _message(attributes, data, trace.decode("latin-1") if trace else None)
+
+
+def _binary(given: Mapping[str, bytes], value: bytes | None) -> tuple[dict[str, Any], Any]:
+    attributes = {n.removeprefix(_CE_PREFIX): _text(n, raw) for n, raw in given.items() if n.startswith(_CE_PREFIX)}
+    _require(attributes)
+    return attributes, value
+
+
+def _structured(value: bytes | None) -> tuple[dict[str, Any], Any]:
+    document = _json_object(value or b"")
+    attributes = {name: found for name, found in document.items() if found is not None}
+    data = attributes.pop("data", None)
+    encoded = attributes.pop("data_base64", None)
+    _require(attributes)
+    return attributes, _decoded(encoded) if data is None and encoded is not None else data
+
+
+def _decoded(encoded: Any) -> bytes:
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (binascii.Error, TypeError, ValueError) as error:
+        raise BadInput("event.invalid_data", f"data_base64 is not base64: {error}.", field="data_base64") from error
 
 
 def identity(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> tuple[str | None, str | None]:
@@ -220,24 +235,22 @@ def has_nul(raw: bytes) -> bool:
     return _NUL.search(raw) is not None
 
 
-def _clean(data: dict[str, Any]) -> dict[str, Any]:
-    """Data as every later reader and writer can take it."""
+def _loads(raw: bytes) -> Any:
+    """JSON with every number exact. Raises BadInput where 64 bits do not hold one, ValueError when it is no JSON at all."""
+    if not _LONG_NUMBER.search(raw):
+        return orjson.loads(raw)
+    found = json.loads(raw)  # exact, where orjson would round
     try:
-        raw = orjson.dumps(data)
+        orjson.dumps(found)
     except TypeError as error:
         raise _unwritable(error) from error
-    if len(raw) > topics.MAX_RECORD_BYTES:
-        raise _too_large(len(raw))
-    if has_nul(raw):
-        raise BadInput("event.invalid_data", "data contains a NUL character.", field="data", remedy="Leave it out.")
-    cleaned: dict[str, Any] = orjson.loads(raw)
-    return cleaned
+    return found
 
 
 def _json_object(value: bytes) -> dict[str, Any]:
     try:
-        document = orjson.loads(value)
-    except orjson.JSONDecodeError as error:
+        document = _loads(value)
+    except ValueError as error:
         raise BadInput(
             "event.malformed", f"the value is not JSON: {error}.", field="value", remedy="Send a CloudEvent as JSON."
         ) from error
@@ -251,28 +264,59 @@ _KEYS = ("id", "source", "type", "subject", "conversationid")
 _OURS = {"conversationid", "traceparent", "partitionkey"}
 
 
-def _message(event: Any, header_trace: str | None) -> Message:
-    attributes = event.get_attributes()
-    data = event.get_data()
-    if isinstance(data, str | bytes) or data is None:
-        try:
-            data = orjson.loads(data or b"{}")
-        except orjson.JSONDecodeError as error:
-            raise BadInput(
-                "event.invalid_data", f"data is not JSON: {error}.", field="data", remedy="Send JSON data."
-            ) from error
-    if not isinstance(data, dict):
-        raise BadInput("event.invalid_data", "data must be a JSON object.", field="data", remedy="Send an object.")
-    kept = {name: _attribute(name, attributes[name]) for name in _KEYS if attributes.get(name) is not None}
+def _message(attributes: Mapping[str, Any], data: Any, header_trace: str | None) -> Message:
+    kept = {name: _attribute(name, attributes[name]) for name in _KEYS if name in attributes}
     trace = header_trace or attributes.get("traceparent")
     return Message(
         id=kept["id"],
         source=kept["source"],
         type=kept["type"],
-        data=_clean(data),
-        time=attributes.get("time") or datetime.now(UTC),
+        data=_data(data),
+        time=_time(attributes.get("time")),
         subject=kept.get("subject"),
         conversation_id=kept.get("conversationid"),
         traceparent=trace if isinstance(trace, str) and _TRACEPARENT.match(trace) else None,
-        extensions={k: _attribute(k, str(v)) for k, v in attributes.items() if k not in _KNOWN and k not in _OURS},
+        extensions=dict(_extensions(attributes)),
     )
+
+
+def _extensions(attributes: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Extension attributes in their text form (booleans as `true`), whatever their names' length."""
+    for name, value in attributes.items():
+        if name in _KNOWN or name in _OURS:
+            continue
+        text = str(value).lower() if isinstance(value, bool) else value if isinstance(value, str) else str(value)
+        yield _attribute("extension", name), _attribute(name, text)
+
+
+def _time(given: Any) -> datetime:
+    """The time of the event, or of its arrival when it has none. Raises BadInput unless it is RFC 3339."""
+    if given is None:
+        return datetime.now(UTC)
+    if isinstance(given, str) and _TIME.match(given):
+        with contextlib.suppress(ValueError):
+            return datetime.fromisoformat(given.upper())
+    raise BadInput(
+        "event.malformed",
+        f"time {str(given)[:64]!r} is not an RFC 3339 timestamp with an offset.",
+        field="time",
+        remedy="For instance 2026-11-22T08:00:00Z.",
+    )
+
+
+def _data(data: Any) -> dict[str, Any]:
+    """The data as an object: given as one, or as JSON in text or bytes; nothing at all is an empty one."""
+    raw: bytes | None = None
+    if data is None or isinstance(data, str | bytes):
+        raw = (data.encode() if isinstance(data, str) else data) or b"{}"
+        try:
+            data = _loads(raw)
+        except ValueError as error:
+            raise BadInput(
+                "event.invalid_data", f"data is not JSON: {error}.", field="data", remedy="Send JSON data."
+            ) from error
+    if not isinstance(data, dict):
+        raise BadInput("event.invalid_data", "data must be a JSON object.", field="data", remedy="Send an object.")
+    if has_nul(raw if raw is not None else orjson.dumps(data)):
+        raise BadInput("event.invalid_data", "data contains a NUL character.", field="data", remedy="Leave it out.")
+    return data

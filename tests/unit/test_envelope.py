@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 import pytest
+from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka, to_binary, to_structured
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
 
 from shared.bus import topics
 from shared.bus.envelope import Message, parse_json, parse_record
@@ -122,3 +127,93 @@ def test_sizes_are_bounded_by_what_a_broker_takes() -> None:
     _, value, headers = MESSAGE.to_kafka()
     assert len(value) + sum(len(k) + len(v) for k, v in headers) < topics.MAX_RECORD_BYTES
     assert orjson.loads(value) == MESSAGE.data
+
+
+@pytest.mark.parametrize("structured", [True, False])
+def test_what_we_write_the_cloudevents_package_reads_the_same(structured: bool) -> None:
+    key, value, headers = MESSAGE.to_kafka(structured=structured)
+    event = from_kafka(KafkaMessage(headers=dict(headers), key=None, value=value), JSONFormat())
+    attributes = event.get_attributes()
+    assert event.get_data() == MESSAGE.data
+    assert attributes["time"] == MESSAGE.time
+    assert {name: attributes[name] for name in ("id", "source", "type", "subject", "conversationid", "tenant")} == {
+        "id": "e-1",
+        "source": "/shop",
+        "type": "viox.lead.created",
+        "subject": "a@b.co",
+        "conversationid": "lead:a@b.co",
+        "tenant": "x",
+    }
+
+
+@pytest.mark.parametrize("write", [to_binary, to_structured])
+def test_what_the_cloudevents_package_writes_we_read_the_same(write: Any) -> None:
+    attributes = {"id": "1", "source": "/café", "type": "t", "time": datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=UTC)}
+    record = write(CloudEvent(attributes | {"subject": "ü", "retry": True}, {"a": [1, "é"]}), JSONFormat())
+    read = parse_record(record.value, list(record.headers.items()))
+    assert (read.id, read.source, read.subject, read.time) == ("1", "/café", "ü", attributes["time"])
+    assert read.data == {"a": [1, "é"]}
+    assert read.extensions["retry"].lower() == "true"
+
+
+def test_headers_of_others_are_not_read_whatever_bytes_they_hold() -> None:
+    _, value, headers = MESSAGE.to_kafka()
+    headers += [("dd-pathway-ctx", b"\xff\xfe\x00"), ("uuid", bytes(range(16))), ("empty", None)]  # type: ignore[list-item]
+    assert parse_record(value, headers) == MESSAGE
+
+
+def test_a_ce_header_that_is_no_text_is_refused_by_name() -> None:
+    _, value, headers = MESSAGE.to_kafka()
+    with pytest.raises(BadInput) as error:
+        parse_record(value, [*headers, ("ce_tenant2", b"\xff")])
+    assert error.value.field == "ce_tenant2"
+
+
+@pytest.mark.parametrize(
+    "name", ["subject", "time", "dataschema", "datacontenttype", "data", "conversationid", "other"]
+)
+def test_an_attribute_that_is_null_is_absent(name: str) -> None:
+    read = parse_json(MESSAGE.to_json() | {name: None})
+    assert "None" not in (read.subject, read.conversation_id, *read.extensions.values())
+    assert name not in read.extensions
+
+
+def test_long_and_typed_extensions_are_kept_in_their_text_form() -> None:
+    name = "averylongextensionnameofsomebroker"
+    assert parse_json(MESSAGE.to_json() | {name: True, "n": 7}).extensions[name] == "true"
+    assert parse_record(*MESSAGE.to_kafka()[1:]).extensions == {"tenant": "x"}
+
+
+@pytest.mark.parametrize("time", ["yesterday", "2026-01-02", "2026-01-02T03:04:05", "2026-W01-1T00:00:00Z", 7])
+def test_a_time_that_is_none_is_refused_by_name(time: object) -> None:
+    with pytest.raises(BadInput) as error:
+        parse_json(MESSAGE.to_json() | {"time": time})
+    assert error.value.field == "time"
+
+
+def test_a_time_may_have_nanoseconds_and_any_offset() -> None:
+    read = parse_json(MESSAGE.to_json() | {"time": "2026-01-02t03:04:05.123456789+02:00"})
+    assert read.time == datetime(2026, 1, 2, 1, 4, 5, 123456, tzinfo=UTC)
+
+
+def test_data_may_come_as_base64() -> None:
+    document = MESSAGE.to_json() | {"data_base64": base64.b64encode(orjson.dumps({"a": 1})).decode()}
+    del document["data"]
+    assert parse_json(document).data == {"a": 1}
+    with pytest.raises(BadInput) as error:
+        parse_json(document | {"data_base64": "%"})
+    assert error.value.field == "data_base64"
+
+
+def test_a_batch_is_refused_with_a_remedy() -> None:
+    with pytest.raises(BadInput, match="batch"):
+        parse_record(b"[]", [("content-type", b"application/cloudevents-batch+json")])
+
+
+def test_numbers_are_exact_or_refused() -> None:
+    document = MESSAGE.to_json() | {"data": {"n": 9223372036854775807, "x": 1.5}}
+    assert parse_json(document).data == {"n": 9223372036854775807, "x": 1.5}
+    raw = orjson.dumps(document).replace(b"9223372036854775807", b"99999999999999999999")
+    with pytest.raises(BadInput) as error:
+        parse_record(raw, [])
+    assert error.value.field == "data"
