@@ -19,18 +19,18 @@ from typing import Any
 
 import orjson
 
-from services.tool_gateway.call.close import closed_message
+from services.tool_gateway.call import close
+from services.tool_gateway.call.call import CallRow, Ready
 from services.tool_gateway.call.execute import Sender
-from services.tool_gateway.call.intake import Ready
 from services.tool_gateway.call.outcome import Answer, projected
 from services.tool_gateway.call.paths import at, filled
-from services.tool_gateway.call.store import CallRow, GatewayStore
+from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Settle, Tool
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.encode import prepare
 from services.tool_gateway.wire.transport import MaybeSent, NotSent
-from shared.bus.outbox import Outbox, insert
+from shared.bus.outbox import Outbox
 from shared.telemetry import metrics
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class Settler:
             return None
         prepared = prepare(tool, arguments, self._secrets)
         now = time.monotonic()
-        ready = Ready(row.requested(), tool, prepared, row.attempt, now + tool.timeout_seconds, now)
+        ready = Ready(row, tool, prepared, row.attempt, now + tool.timeout_seconds, now)
         answer: Answer | None = None
         with contextlib.suppress(NotSent, MaybeSent):
             answer = await self._sender.send(ready)
@@ -159,13 +159,9 @@ class Settler:
                 "message": f"found at the vendor, where {tool.success.path} is {said}.",
             }
         state, result = ("failed", None) if error else ("succeeded", projected(tool, answer))
-        settled = await self._store.settle(connection, row.call_id, state, result, error)
-        if settled is None:
-            return None
         detail = {"by": "look-up", "found": item.get(tool.settle.unique), "state": state}
-        await self._store.enter(connection, row.call_id, row.attempt, "settled", detail=detail)
-        await insert(connection, self._outbox.owner, [closed_message(settled, state, result, error)], delay=0)
-        return state
+        ended = await close.settle(self._store, connection, row, state, result, error, detail)
+        return state if ended else None
 
     async def _absent(self, row: CallRow) -> None:
         async with self._store.transaction() as connection, connection.transaction():

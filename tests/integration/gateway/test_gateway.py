@@ -140,7 +140,7 @@ async def test_a_single_effect_of_a_dead_executor_is_unknown_until_looked_up(wor
 
 @pytest.mark.rule(8)
 async def test_a_lease_that_ran_out_stops_the_first_byte(world: World) -> None:
-    from services.tool_gateway.call.intake import Ready
+    from services.tool_gateway.call.call import Ready
     from services.tool_gateway.wire.transport import NotSent
 
     gateway = await world.gateway("outcomes")

@@ -20,6 +20,7 @@ from sandbox.vendors.hubspot import TOKEN, HubSpot
 from sandbox.vendors.main import start
 from sandbox.vendors.quickbooks import QuickBooks
 from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN, NUMBER, Twilio
+from services.tool_gateway.call.admit import Admission
 from services.tool_gateway.call.close import OutcomeWriter
 from services.tool_gateway.call.execute import Connector, Executor, Sender
 from services.tool_gateway.call.in_flight import InFlightLimiter
@@ -93,14 +94,11 @@ class Gateway:
         others: dict[str, Connector] = {"smtp": Mailer(values, Guard(loopback=True)), "postgres": Records(pool, values)}
         self.sender = Sender(self.wire, values, self.tokens, others)
         places = InFlightLimiter(per_vendor)
-        self.resumer = Resumer(
-            self.catalogue, values, self.store, outbox, lambda ready: self.executor.start(ready), places
-        )
+        admission = Admission(self.catalogue, values, self.store, places)
+        self.resumer = Resumer(admission, self.store, outbox, lambda ready: self.executor.start(ready))
         self.outcomes = OutcomeWriter(self.store, outbox, self.resumer.wait_until)
-        self.executor = Executor(self.sender, self.outcomes, places)
-        self.intake = Intake(
-            self.catalogue, values, self.store, outbox, self.executor.start, self.resumer.wait_until, places, pool
-        )
+        self.executor = Executor(self.sender, self.outcomes.submit, places)
+        self.intake = Intake(admission, self.store, outbox, self.executor.start, self.resumer.wait_until, pool)
         self.settler = Settler(self.catalogue, values, self.store, outbox, self.sender)
         self._loops: list[asyncio.Task[None]] = []
 
