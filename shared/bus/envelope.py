@@ -1,8 +1,8 @@
 """The envelope every message travels in: a CloudEvent 1.0, read and written in Kafka's binary or structured mode.
 
-The `cloudevents` package does the wire format; this module adds what it leaves open: a missing id is an error (the
-package would invent one, and the message could then never be recognised as a repeat), sizes are bounded, and the
-Kafka header `traceparent` wins over the extension of the same name.
+The `cloudevents` package does the wire format; `binary_mode` does it for records as plain as our own. This module adds
+what the package leaves open: a missing id is an error (the package would invent one, and the message could then never be
+recognised as a repeat), sizes are bounded, and the Kafka header `traceparent` wins over the extension of the same name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka, to_binary,
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
-from shared.bus import topics
+from shared.bus import binary_mode, topics
 from shared.errors import BadInput, Conflict
 
 Headers = list[tuple[str, bytes]]
@@ -72,20 +72,28 @@ class Message:
 
     def to_kafka(self, *, structured: bool = False) -> tuple[bytes, bytes, Headers]:
         """(key, value, headers) of a Kafka record."""
-        write = to_structured if structured else to_binary
-        record = write(self._cloud_event(), _FORMAT)
-        headers = [(name, value) for name, value in record.headers.items()]
+        if not structured and self._plain:
+            value, headers = binary_mode.write(self._attributes(), self.data)
+        else:
+            write = to_structured if structured else to_binary
+            record = write(CloudEvent(self._attributes(), self.data), _FORMAT)
+            value, headers = bytes(record.value), list(record.headers.items())
         if self.traceparent:
             headers.append((topics.HEADER_TRACEPARENT, self.traceparent.encode()))
-        return self.key.encode(), bytes(record.value), headers
+        return self.key.encode(), value, headers
 
     def to_json(self) -> dict[str, Any]:
         """The structured-mode JSON object, as `viox publish` reads it."""
-        loaded = orjson.loads(_FORMAT.write(self._cloud_event()))
+        loaded = orjson.loads(_FORMAT.write(CloudEvent(self._attributes(), self.data)))
         assert isinstance(loaded, dict)  # noqa: S101  # the format writes an object
         return loaded
 
-    def _cloud_event(self) -> CloudEvent:
+    @property
+    def _plain(self) -> bool:
+        """Nothing in here needs the package's checks."""
+        return bool(self.id and self.source and self.type and self.time.tzinfo and not self.extensions)
+
+    def _attributes(self) -> dict[str, Any]:
         attributes: dict[str, Any] = {
             "specversion": "1.0",
             "id": self.id,
@@ -101,7 +109,7 @@ class Message:
             attributes["conversationid"] = self.conversation_id
         if self.traceparent:
             attributes["traceparent"] = self.traceparent
-        return CloudEvent(attributes, self.data)
+        return attributes
 
 
 def conflict(message: Message) -> Conflict:
@@ -125,7 +133,8 @@ def parse_record(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> M
     else:
         _require(_json_object(value or b""))
     try:
-        event = from_kafka(KafkaMessage(headers=given, key=None, value=value or b""), _FORMAT)
+        plain = binary_mode.read(given, value or b"") if binary else None
+        event = plain or from_kafka(KafkaMessage(headers=given, key=None, value=value or b""), _FORMAT)
     except Exception as error:  # the package raises several unrelated types for bad input
         raise BadInput(
             "event.malformed", f"not a CloudEvent 1.0: {error}.", remedy="Send specversion, id, source, type and data."
@@ -217,7 +226,7 @@ def _attribute(name: str, value: Any) -> str:
 
 def has_nul(raw: bytes) -> bool:
     """Whether JSON holds a NUL character, which Postgres takes in no text."""
-    return _NUL.search(raw) is not None
+    return b"\\u0000" in raw and _NUL.search(raw) is not None
 
 
 def _clean(data: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 -- Tool calls, their ledger, rates. Rows of calls come as one JSON parameter; fragments speak of the call `c`.
 
 -- fragment: run_over    The run of the call was ended from outside.
-exists (select from runs r where r.run_id = c.run_id and r.status in ('cancelled', 'blocked'))
+exists (select from runs r where r.run_id = c.run_id and r.agent = c.agent and r.status in ('cancelled', 'blocked'))
 
 -- fragment: paused    An operator stopped the call's tool, its agent, or everything.
 exists (select from pauses p where p.scope in ('all', 'tool:' || c.tool, 'agent:' || c.agent))
