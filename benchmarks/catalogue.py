@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
+from services.tool_gateway.call.call import Preconditions, Requested
 from services.tool_gateway.call.judge import judge
-from services.tool_gateway.call.store import Preconditions, Requested
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.document import read_tools
 from services.tool_gateway.catalogue.foreign import parse

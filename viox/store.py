@@ -14,10 +14,10 @@ import orjson
 
 from shared.bus import topics
 from shared.bus.envelope import Message, conflict, headers_from_json, headers_to_json, parse_record
-from shared.bus.messages import CANCEL, call_closed
+from shared.bus.messages import CANCEL
 from shared.bus.outbox import Outgoing, outgoing
 from shared.errors import BadInput, Conflict, NotFound
-from shared.ids import CallId, RunId, parse_call_id
+from shared.ids import parse_call_id
 from shared.runs import run_document, timestamp
 from shared.store.sql import Queries
 
@@ -296,18 +296,6 @@ async def settle(pool: Any, call_id: str, state: str, result: Any, by: str) -> d
                 )
             raise Conflict("call.not_unknown", f"the call is {found['state']}, not unknown.", field="call")
         await connection.execute(SQL["record_settled"], call_id, row["attempt"], {"by": by, "state": state})
-        run_id, _, _ = parse_call_id(call_id)
-        message = call_closed(
-            CallId(call_id),
-            RunId(run_id),
-            state,
-            result,
-            error,
-            row["conversation_id"],
-            datetime.now(UTC),
-            row["traceparent"],
-        )
-        await accept(connection, topics.tool_results(row["agent"]), message, [row["agent"]])
         return call_document(row)
 
 

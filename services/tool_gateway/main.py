@@ -6,15 +6,17 @@ import asyncio
 import os
 from collections.abc import Mapping
 
+from services.tool_gateway.call.admit import Admission
 from services.tool_gateway.call.close import OutcomeWriter
 from services.tool_gateway.call.execute import Connector, Executor, Sender
 from services.tool_gateway.call.in_flight import InFlightLimiter
-from services.tool_gateway.call.intake import Intake, Ready
+from services.tool_gateway.call.intake import Intake
 from services.tool_gateway.call.resume import Resumer
 from services.tool_gateway.call.settle import Settler
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.library import Library
+from services.tool_gateway.catalogue.store import CatalogueStore
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import Mailer
 from services.tool_gateway.doctor import Doctor
@@ -80,8 +82,8 @@ class _Gateway:
         # A connection is held while a token endpoint is asked: one that hangs must not take the others'.
         self._tokens_pool = await open_pool(dsn, application=f"{topics.GATEWAY} tokens", size=TOKEN_CONNECTIONS)
         self._instance = Instance(dsn, topics.GATEWAY)
-        store = GatewayStore(self._pool, self._instance.owner)
-        self.library = Library(store, catalogue.extra_documents(settings.catalogue), self._values)
+        store, published = GatewayStore(self._pool, self._instance.owner), CatalogueStore(self._pool)
+        self.library = Library(published, catalogue.extra_documents(settings.catalogue), self._values)
         tools = await self.library.read()
         self._instance.on_notify("viox_documents", self.library.wake)
         self.outbox = Outbox(topics.GATEWAY, self._pool, self.publisher)
@@ -91,22 +93,20 @@ class _Gateway:
         others: dict[str, Connector] = {"smtp": mailer, "postgres": Records(self._pool, secrets)}
         sender = Sender(self._wire, secrets, Tokens(secrets, self._tokens_pool, self._wire), others)
         places = InFlightLimiter(4 * settings.concurrency)
-        self._resumer = Resumer(tools, secrets, store, self.outbox, self._start_call, places)
-        self.outcomes = OutcomeWriter(store, self.outbox, self._resumer.wait_until)
-        self._executor = Executor(sender, self.outcomes, places)
+        admission = Admission(tools, secrets, store, places)
+        self._resumer = Resumer(admission, store, self.publisher, lambda ready: self._executor.start(ready))
+        self.outcomes = OutcomeWriter(store, self.publisher, self._resumer.wait_until)
+        self._executor = Executor(sender, self.outcomes.submit, places)
         self._intake = Intake(
-            tools, secrets, store, self.outbox, self._executor.start, self._resumer.wait_until, places, self._pool
+            admission, store, self.publisher, self._executor.start, self._resumer.wait_until, self._pool
         )
-        self.settler = Settler(tools, secrets, store, self.outbox, sender)
+        self.settler = Settler(tools, secrets, store, self.publisher, sender)
         self.doctor = Doctor(tools, secrets, store, sender, mailer)
         self.consumer = Consumer(
             settings, "viox.gateway", topics.of_gateway(), self._intake.accept, self._intake.poison, is_transient
         )
         await self._instance.start()
-        await store.publish(tools)
-
-    def _start_call(self, ready: Ready) -> None:
-        self._executor.start(ready)
+        await published.publish(tools)
 
     async def keep_resuming(self) -> None:
         await self._resumer.run()

@@ -1,4 +1,4 @@
-"""Tell the world that a run waits: written in the transaction in which its call became unknown."""
+"""Publish viox.run.waiting for runs of unknown calls, in the transaction in which the call became unknown."""
 
 from __future__ import annotations
 

@@ -1,27 +1,30 @@
-"""Write outcomes down, many in one commit, then announce them. An outcome whose attempt was taken over is an incident."""
+"""Where calls end: outcomes are written with their result messages in one commit, then published.
+
+`OutcomeWriter` does so for attempts that were made, many at a time; an outcome whose attempt was taken over meanwhile is
+recorded as an incident. `write_outcomes` is that commit, which ends calls that cannot be sent again, too; `settle` ends
+an unknown one.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.tool_gateway.call.announce import announce_waiting
-from services.tool_gateway.call.intake import Ready, rate_key
+from services.tool_gateway.call.call import CallRow, Decision, Error, Outcome, Ready, rate_key, tell_closed
 from services.tool_gateway.call.outcome import Answer, AttemptResult
-from services.tool_gateway.call.store import GatewayStore, Outcome
-from shared.bus import topics
-from shared.bus.messages import call_closed
-from shared.bus.outbox import Outbox, Outgoing, outgoing
+from services.tool_gateway.call.store import GatewayStore
+from shared.bus.publisher import Publisher
 from shared.store.pool import is_transient
 from shared.telemetry import metrics
 from shared.telemetry.failpoints import failpoint
+from shared.telemetry.logs import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 BATCH = 200
 HIDDEN_HEADERS = frozenset({"set-cookie", "authorization", "proxy-authenticate", "www-authenticate"})
 
@@ -36,9 +39,9 @@ class _Closing:
 class OutcomeWriter:
     """Collects outcomes of attempts and writes them in batches."""
 
-    def __init__(self, store: GatewayStore, outbox: Outbox, wait_until: Callable[[datetime], None]) -> None:
+    def __init__(self, store: GatewayStore, publisher: Publisher, wait_until: Callable[[datetime], None]) -> None:
         self._store = store
-        self._outbox = outbox
+        self._publisher = publisher
         self._wait_until = wait_until
         self._queue: asyncio.Queue[_Closing] = asyncio.Queue()
         self._open = 0
@@ -67,14 +70,15 @@ class OutcomeWriter:
         try:
             await asyncio.wait_for(self._idle.wait(), seconds)
         except TimeoutError:
-            log.warning("%d outcomes not written at stop; their calls are settled by the next start", self._open)
+            # Their calls are settled by the next start.
+            log.warning("outcomes.not_written_at_stop", count=self._open)
 
     async def _write(self, batch: list[_Closing]) -> None:
         """Until it is written: not audited means not answered."""
         delay = 0.1
         while True:
             try:
-                closed = await self._store_outcomes([c.outcome for c in batch])
+                closed = await write_outcomes(self._store, [c.outcome for c in batch])
                 metrics.LEDGER_WRITES.labels("ok").inc()
                 self.problem = None
                 break
@@ -85,16 +89,12 @@ class OutcomeWriter:
                     return
                 # Postgres away: hold on to the outcomes and try again.
                 self.problem = f"the ledger cannot be written: {error}"
-                log.warning("%s; trying again", self.problem)
+                log.warning("outcomes.write_failed", error=error)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 2.0)
         failpoint("gateway.after_outcome_before_publish")
-        answers = []
         for closing in batch:
-            answer = await self._closed(closing, closing.outcome.call_id in closed)
-            if answer:
-                answers.append(answer)
-        self._outbox.publish(answers)
+            await self._closed(closing, closing.outcome.call_id in closed)
         failpoint("gateway.after_publish_before_offset")
 
     async def _write_apart(self, batch: list[_Closing], error: Exception) -> None:
@@ -106,76 +106,103 @@ class OutcomeWriter:
         (closing,) = batch
         call = closing.ready.call
         if closing.outcome.state == "unknown":
-            log.error("call %s: its outcome cannot be written at all: %r", call.call_id, error)
+            log.error("outcome.unwritable", call_id=call.call_id, error=repr(error))
             metrics.INCIDENTS.labels("call.unwritable_outcome").inc()
             return
-        log.error("call %s: its outcome cannot be written: %r", call.call_id, error)
+        log.error("outcome.refused_by_table", call_id=call.call_id, error=repr(error))
         why = {"code": "gateway.unwritable", "message": f"the answer cannot be kept: {type(error).__name__}."}
         result = AttemptResult("unknown", error=why, in_doubt=True)
         await self._write([_Closing(closing.ready, _outcome(closing.ready, None, result, 0.0), result)])
 
-    async def _store_outcomes(self, outcomes: list[Outcome]) -> set[str]:
-        if all(o.state != "unknown" for o in outcomes):
-            return await self._store.close(outcomes)
-        async with self._store.transaction() as connection, connection.transaction():
-            closed = await self._store.close(outcomes, connection)
-            await announce_waiting(self._store, connection, [o.call_id for o in outcomes if o.state == "unknown"])
-            return closed
-
-    async def _closed(self, closing: _Closing, ours: bool) -> Outgoing | None:
+    async def _closed(self, closing: _Closing, ours: bool) -> None:
         ready, end = closing.ready, closing.outcome
         call = ready.call
         if not ours:
-            log.error("call %s attempt %d: outcome came after the attempt was taken over", call.call_id, ready.attempt)
+            log.error("outcome.late", call_id=call.call_id, attempt=ready.attempt)
             metrics.INCIDENTS.labels("call.late_outcome").inc()
-            return None
+            return
         if end.state in ("succeeded", "failed"):
             metrics.CALLS.labels(call.agent, call.tool, end.state).inc()
             metrics.CALL_SECONDS.labels(call.tool).observe(time.monotonic() - ready.requested_at)
-            return end.answer
+            tell_closed(self._publisher, call, end.state, end.result, end.error)
+            return
         log.warning(
-            "call %s %s: %s after attempt %d: %s",
-            call.call_id,
-            call.tool,
-            end.state,
-            ready.attempt,
-            (end.error or {}).get("message"),
+            "call.not_closed",
+            call_id=call.call_id,
+            tool=call.tool,
+            state=end.state,
+            attempt=ready.attempt,
+            error=(end.error or {}).get("message"),
         )
         if closing.result.throttled and ready.tool.rate:
             try:
                 await self._store.pause_rate(rate_key(ready.tool.rate, call.arguments), closing.result.wait_seconds)
             except Exception as error:  # noqa: BLE001  # the calls that come too early are told so by the vendor
-                log.warning("the pause of %s is not kept: %s", ready.tool.rate.key, error)
+                log.warning("rate.pause_not_kept", key=ready.tool.rate.key, error=error)
         if end.not_before:
             self._wait_until(end.not_before)
-        return None
 
 
-def closed_message(call: Any, state: str, result: Any, error: dict[str, Any] | None) -> Outgoing:
-    """The result message of a call, for its agent. `call` is a Requested or a CallRow."""
-    message = call_closed(
-        call.call_id, call.run_id, state, result, error, call.conversation_id, datetime.now(UTC), call.traceparent
+async def write_outcomes(store: GatewayStore, outcomes: Sequence[Outcome], connection: Any = None) -> set[str]:
+    """Commit outcomes and results, and say which runs wait for an unknown one. Returns the ids of calls whose attempt it
+    still was. With a connection, in its transaction."""
+    unknown = [one.call_id for one in outcomes if one.state == "unknown"]
+    if not unknown:
+        return await store.close(outcomes, connection)
+    if connection is None:
+        async with store.transaction() as own, own.transaction():
+            return await write_outcomes(store, outcomes, own)
+    closed = await store.close(outcomes, connection)
+    await announce_waiting(store, connection, unknown)
+    return closed
+
+
+async def settle(
+    store: GatewayStore,
+    connection: Any,
+    row: CallRow,
+    state: str,
+    result: Any,
+    error: Error | None,
+    detail: dict[str, Any],
+) -> bool:
+    """End an unknown call; its agent is to be told after the commit. False when somebody else has settled it."""
+    if not await store.settle(connection, row.call_id, state, result, error):
+        return False
+    await store.enter(connection, row.call_id, row.attempt, "settled", detail=detail)
+    return True
+
+
+def refused(decision: Decision) -> Outcome:
+    """The end of a call that waited and cannot be sent. It failed, unless an attempt of it may have taken effect."""
+    candidate, error = decision.candidate, decision.error or {}
+    error = {"code": error.get("code"), "message": error.get("message")}
+    state = "unknown" if candidate.in_doubt else "failed"
+    return Outcome(
+        candidate.call.call_id,
+        candidate.attempt,
+        state,
+        error=error,
+        not_before=datetime.now(UTC) if state == "unknown" else None,
+        detail={"state": state, "error": error},
     )
-    return outgoing(topics.tool_results(call.agent), message)
 
 
 def _outcome(ready: Ready, answer: Answer | None, result: AttemptResult, latency_ms: float) -> Outcome:
-    call = ready.call
+    """How an attempt ended that was made."""
     final = result.state in ("succeeded", "failed")
-    wait = timedelta(seconds=result.wait_seconds)
     return Outcome(
-        call.call_id,
+        ready.call.call_id,
         ready.attempt,
         result.state,
-        answer.status if answer else None,
-        latency_ms,
-        result.result,
-        result.error,
-        None if final else datetime.now(UTC) + wait,
-        [[k, v] for k, v in answer.headers if k.lower() not in HIDDEN_HEADERS] if answer else None,
-        answer.body if answer else None,
-        _detail(result),
-        closed_message(call, result.state, result.result, result.error) if final else None,
+        http_status=answer.status if answer else None,
+        latency_ms=latency_ms,
+        result=result.result,
+        error=result.error,
+        not_before=None if final else datetime.now(UTC) + timedelta(seconds=result.wait_seconds),
+        headers=[[k, v] for k, v in answer.headers if k.lower() not in HIDDEN_HEADERS] if answer else None,
+        body=answer.body if answer else None,
+        detail=_detail(result),
     )
 
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import httpx2
 
 from services.tool_gateway.call import outcome
-from services.tool_gateway.call.close import OutcomeWriter
+from services.tool_gateway.call.call import Ready
 from services.tool_gateway.call.in_flight import InFlightLimiter
-from services.tool_gateway.call.intake import Ready
 from services.tool_gateway.call.outcome import Answer, AttemptResult
 from services.tool_gateway.catalogue.tools import Credential, Tool
 from services.tool_gateway.wire.credentials import Secrets, apply_credentials, without_proofs
@@ -24,21 +22,24 @@ from services.tool_gateway.wire.transport import Gate, MaybeSent, NotSent, Wire
 from shared.errors import BadInput
 from shared.telemetry import metrics
 from shared.telemetry.failpoints import failpoint
+from shared.telemetry.logs import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
+Submit = Callable[[Ready, Answer | None, AttemptResult, float], None]  # milliseconds at the end
 
 
 class Executor:
-    """Runs calls side by side. Whoever starts one has taken a place at its vendor, which is given back at its end."""
+    """Runs calls side by side; the end of each goes to `submit`. Whoever starts one has taken a place at its vendor, which
+    is given back at its end."""
 
-    def __init__(self, sender: Sender, outcomes: OutcomeWriter, places: InFlightLimiter) -> None:
+    def __init__(self, sender: Sender, submit: Submit, places: InFlightLimiter) -> None:
         self._sender = sender
-        self._outcomes = outcomes
+        self._submit = submit
         self._places = places
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, ready: Ready) -> None:
-        """Begin one call; its outcome goes to the writer of outcomes."""
+        """Begin one call."""
         task = asyncio.create_task(self._run(ready))
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._ended(done, ready.tool.vendor))
@@ -63,7 +64,7 @@ class Executor:
         except MaybeSent as error:
             result = outcome.of_maybe_sent(ready.tool, ready.attempt, error)
         except Exception as error:
-            log.exception("call %s: unforeseen", ready.call.call_id)
+            log.exception("call.failed_unforeseen", call_id=ready.call.call_id)
             unforeseen = MaybeSent("gateway.error", type(error).__name__)
             result = outcome.of_maybe_sent(ready.tool, ready.attempt, unforeseen)
         if ready.in_doubt:
@@ -73,7 +74,7 @@ class Executor:
     def _done(self, ready: Ready, answer: Answer | None, result: AttemptResult, seconds: float) -> None:
         failpoint("gateway.after_effect_before_outcome")
         metrics.CALL_ATTEMPTS.labels(ready.tool.name, result.state).inc()
-        self._outcomes.submit(ready, answer, result, seconds * 1000)
+        self._submit(ready, answer, result, seconds * 1000)
 
 
 class Connector(Protocol):
@@ -143,7 +144,7 @@ def _answer(tool: Tool, response: httpx2.Response, proofs: Mapping[str, str]) ->
         plain = answer.plain()
         if (hidden := without_proofs(plain, proofs)) != plain:
             metrics.INCIDENTS.labels("secret.echoed").inc()
-            log.warning("%s answers with the credential it was sent; it is not kept", tool.vendor)
+            log.warning("answer.credential_removed", vendor=tool.vendor, tool=tool.name)
             kept = [(name, value) for name, value in raw if name.lower() != "content-encoding"]
             return Answer(response.status_code, kept, hidden)
     return answer

@@ -1,42 +1,44 @@
-"""May this call be made? Checks in order, each on record with its result: a check that did not run is a refusal.
+"""May this call be made? Checks in order, each recorded with its result. The first that fails ends the judgement, and
+the call is denied with an error that a model can act on.
 
-Pure but for the clock: what it needs to know is passed in. A denial is an error the model can act on.
+Pure but for the clock: what it needs to know is passed in.
 """
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-import orjson
-
-from services.tool_gateway.call.store import Preconditions, Requested
+from services.tool_gateway.call.call import Checks, Error, Preconditions, Requested
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Tool
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The checks that ran, the tool when all passed, the error when one did not."""
+    """The checks that ran, the tool where it exists, the error when a check failed."""
 
-    checks: list[dict[str, Any]]
+    checks: Checks
     tool: Tool | None
-    error: dict[str, Any] | None
+    error: Error | None
 
 
 def judge(call: Requested, preconditions: Preconditions, catalogue: Catalogue) -> Verdict:
     """Judge one call by catalogue, grants, schema and what the tables say."""
-    checks: list[dict[str, Any]] = []
+    checks: Checks = []
     tool = catalogue.tools.get(call.tool)
     for name, error in _checks(call, preconditions, catalogue, tool):
         checks.append({"check": name, "passed": error is None})
         if error is not None:
-            return Verdict(checks, None, error)
+            return Verdict(checks, tool, error)
     return Verdict(checks, tool, None)
 
 
-def _checks(call: Requested, preconditions: Preconditions, catalogue: Catalogue, tool: Tool | None) -> Any:
+def _checks(
+    call: Requested, preconditions: Preconditions, catalogue: Catalogue, tool: Tool | None
+) -> Iterator[tuple[str, Error | None]]:
     """(name, error or None), in order; later ones are not evaluated once one failed."""
     yield "tool.known", None if tool else _unknown_tool(call, catalogue)
     assert tool is not None  # noqa: S101  # the check above ended the judgement otherwise
@@ -72,17 +74,15 @@ def _checks(call: Requested, preconditions: Preconditions, catalogue: Catalogue,
     )
 
 
-def _unknown_tool(call: Requested, catalogue: Catalogue) -> dict[str, Any]:
-    import difflib
-
+def _unknown_tool(call: Requested, catalogue: Catalogue) -> Error:
     usable = [name for name in catalogue.tools if catalogue.granted(call.agent, name)]
     near = difflib.get_close_matches(call.tool, usable, n=3)
     remedy = f"Did you mean {', '.join(near)}?" if near else "Use only the tools you were given."
     return _error("tool.not_found", f"there is no tool {call.tool!r}.", remedy)
 
 
-def _too_large(call: Requested, tool: Tool) -> dict[str, Any] | None:
-    size = len(orjson.dumps(call.arguments))
+def _too_large(call: Requested, tool: Tool) -> Error | None:
+    size = len(call.arguments_json)
     if size <= tool.max_argument_bytes:
         return None
     return _error(
@@ -92,5 +92,5 @@ def _too_large(call: Requested, tool: Tool) -> dict[str, Any] | None:
     )
 
 
-def _error(code: str, message: str, remedy: str) -> dict[str, Any]:
+def _error(code: str, message: str, remedy: str) -> Error:
     return {"code": code, "message": message, "remedy": remedy}

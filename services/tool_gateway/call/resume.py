@@ -1,36 +1,31 @@
 """Calls that wait or were left behind: due ones are sent, repeatable ones of a dead executor are sent again with a new
 attempt, single-effect ones of a dead executor become unknown.
 
-Postgres is the queue: rows are claimed with SKIP LOCKED by whichever replica looks first.
+Postgres is the queue: rows are claimed with SKIP LOCKED by whichever replica looks first. What then becomes of a claimed
+call is decided in `admit`, as for a new one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+from services.tool_gateway.call.admit import Admission
 from services.tool_gateway.call.announce import announce_waiting
-from services.tool_gateway.call.close import closed_message
-from services.tool_gateway.call.in_flight import InFlightLimiter
-from services.tool_gateway.call.intake import Ready, lease_seconds, rate_key
-from services.tool_gateway.call.judge import judge
-from services.tool_gateway.call.outcome import MAX_ATTEMPTS
-from services.tool_gateway.call.store import RATE_SLOT_VALID_SECONDS, CallRow, GatewayStore, Intent
-from services.tool_gateway.catalogue.catalogue import Catalogue
-from services.tool_gateway.wire.credentials import Secrets, again
-from services.tool_gateway.wire.encode import prepare
-from services.tool_gateway.wire.prepared import Prepared
-from shared.bus.outbox import Outbox, insert
-from shared.errors import VioxError
+from services.tool_gateway.call.call import Candidate, Decision, Outcome, Ready, Requested, lease_seconds, tell_closed
+from services.tool_gateway.call.close import refused, write_outcomes
+from services.tool_gateway.call.store import GatewayStore
+from shared.bus.publisher import Publisher
+from shared.ids import CallId
 from shared.telemetry import metrics
 from shared.telemetry.failpoints import failpoint
+from shared.telemetry.logs import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 SWEEP_SECONDS = 0.5
 BATCH = 100
 DEFAULT_LEASE = 25.0  # of a tool that says nothing of its time
@@ -46,34 +41,21 @@ ENDED = {
     "message": "the run was cancelled or blocked before the call could be repeated; an earlier attempt may have happened.",
 }
 
-FORGOTTEN = {
-    "code": "tool.unknown_outcome",
-    "message": "no answer came, and the vendor may have forgotten the idempotency key by now.",
-}
-
 
 class Resumer:
     """Claims calls whose time has come and hands them to the executor."""
 
     def __init__(
-        self,
-        catalogue: Catalogue,
-        secrets: Secrets,
-        store: GatewayStore,
-        outbox: Outbox,
-        execute: Callable[[Ready], None],
-        places: InFlightLimiter,
+        self, admission: Admission, store: GatewayStore, publisher: Publisher, execute: Callable[[Ready], None]
     ) -> None:
-        self._catalogue = catalogue
-        self._secrets = secrets
+        self._admission = admission
         self._store = store
-        self._outbox = outbox
+        self._publisher = publisher
         self._execute = execute
-        self._places = places
         self._next: datetime | None = None
         self._wake = asyncio.Event()
         self._stopping = False
-        places.on_free(self._wake.set)
+        admission.places.on_free(self._wake.set)
 
     def wait_until(self, moment: datetime) -> None:
         """Somebody's turn comes at this moment; do not sleep past it."""
@@ -93,9 +75,9 @@ class Resumer:
                     await self._give_up_lost()
                 while not self._stopping and await self._send_due():
                     pass
-                self._next = await self._store.next_due(self._places.full())
+                self._next = await self._store.next_due(self._admission.places.full())
             except Exception as error:  # noqa: BLE001  # Postgres away: nothing is lost, look again
-                log.warning("sweep of calls failed: %s", error)
+                log.warning("calls.sweep_failed", error=error)
             await self._sleep()
 
     async def _sleep(self) -> None:
@@ -110,125 +92,67 @@ class Resumer:
     async def _send_due(self) -> bool:
         """Send a batch. Whether there may be more: it was a full one, or what was put back made room for others."""
         started = time.monotonic()
-        ready: list[Ready] = []
-        async with self._store.transaction() as connection, connection.transaction():
-            claimed = await self._store.claim_due(connection, DEFAULT_LEASE, self._leases(), self._places, BATCH)
-            rows = await self._with_rate_slot(connection, claimed)
-            preconditions = (
-                await self._store.preconditions([row.requested() for row in rows], connection) if rows else {}
-            )
-            repeats = [row.call_id for row in rows if row.effect != "read" and row.attempt > 1]
-            sent_before = await self._store.first_intents(connection, repeats)
-            items = []
-            for row in rows:
-                before = sent_before.get(row.call_id)
-                verdict = judge(row.requested(), preconditions[row.agent, row.call_id], self._catalogue)
-                if verdict.error:
-                    await self._end(connection, row, before, verdict.error["code"], verdict.error["message"])
-                    continue
-                made = await self._prepared(connection, row, before if row.effect == "keyed" else None)
-                if made is not None:
-                    tool, prepared = made
-                    items.append((row, prepared, [{"check": "resumed", "attempt": row.attempt, "passed": True}]))
-                    lease_ends, in_doubt = started + lease_seconds(tool), row.effect == "keyed" and _in_doubt(before)
-                    ready.append(Ready(row.requested(), tool, prepared, row.attempt, lease_ends, started, in_doubt))
-            if items:
-                await self._store.intents(connection, items)
-        if rows:
+        decisions: Sequence[Decision] = ()
+        try:
+            async with self._store.transaction() as connection, connection.transaction():
+                claimed = await self._store.claim_due(
+                    connection, DEFAULT_LEASE, self._leases(), self._admission.places, BATCH
+                )
+                decisions = await self._decide(claimed, connection)
+                later = await self._put_back(decisions, connection)
+                ended = await self._end(decisions, connection)
+                await self._store.intents(decisions, connection)
+        except BaseException:
+            self._admission.give_back(decisions)
+            raise
+        if len(later) < len(claimed):
             failpoint("gateway.after_intent")
-        for one in ready:
-            self._places.take(one.tool.vendor)
-            self._execute(one)
-        return len(claimed) == BATCH or len(rows) < len(claimed)
+        for call, end in ended:
+            if end.state == "failed":
+                tell_closed(self._publisher, call, "failed", None, end.error)
+        for decision in decisions:
+            if decision.prepared:
+                self._execute(decision.ready(started))
+        return len(claimed) == BATCH or bool(later)
+
+    async def _decide(self, claimed: Sequence[Candidate], connection: Any) -> Sequence[Decision]:
+        if not claimed:
+            return ()
+        standing = await self._store.preconditions([one.call for one in claimed], connection)
+        return await self._admission.decide(claimed, standing, connection)
+
+    async def _put_back(self, decisions: Sequence[Decision], connection: Any) -> dict[CallId, datetime | None]:
+        """Those that have to wait some more: for their rate, or because they were paused just now."""
+        later = {one.call.call_id: one.not_before for one in decisions if one.state == "requested"}
+        if later:
+            await self._store.put_back(connection, later)
+        for moment in later.values():
+            if moment:
+                self.wait_until(moment)
+        return later
+
+    async def _end(self, decisions: Sequence[Decision], connection: Any) -> list[tuple[Requested, Outcome]]:
+        """Calls that cannot be sent again have failed, or are unknown where an attempt may have taken effect."""
+        ended = [(one.call, refused(one)) for one in decisions if one.error]
+        if ended:
+            await write_outcomes(self._store, [end for _, end in ended], connection)
+        for _, one in ended:
+            log.warning(
+                "call.not_resumed", call_id=one.call_id, state=one.state, error=(one.error or {}).get("message")
+            )
+        return ended
 
     def _leases(self) -> dict[str, float]:
         """Tools whose leases are not the default one."""
-        leases = {name: lease_seconds(tool) for name, tool in self._catalogue.tools.items()}
+        leases = {name: lease_seconds(tool) for name, tool in self._admission.catalogue.tools.items()}
         return {name: seconds for name, seconds in leases.items() if seconds != DEFAULT_LEASE}
-
-    async def _with_rate_slot(self, connection: Any, rows: list[CallRow]) -> list[CallRow]:
-        """Those whose turn at their rate it is; the others go back and wait for theirs.
-
-        A turn reserved earlier is good when it has just come: calls that were held up must not all go at once.
-        """
-        now, some = datetime.now(UTC), timedelta(seconds=RATE_SLOT_VALID_SECONDS)
-        rated = []
-        for row in rows:
-            tool = self._catalogue.tools.get(row.tool)
-            in_turn = row.rate_slot_reserved and row.not_before is not None and abs(now - row.not_before) <= some
-            if tool and tool.rate and not in_turn:
-                rated.append((row.call_id, tool.rate, rate_key(tool.rate, row.arguments)))
-        turns = await self._store.reserve_rate_slots(rated, connection)
-        later = {call: at for call, at in turns.items() if at > datetime.now(UTC)}
-        if later:
-            await self._store.put_back(connection, later)
-            self.wait_until(min(later.values()))
-        return [row for row in rows if row.call_id not in later]
-
-    async def _prepared(self, connection: Any, row: CallRow, before: Intent | None) -> tuple[Any, Prepared] | None:
-        """Tool and request of a claimed call; None when it ended here instead (too many attempts).
-
-        A call whose key makes repeats harmless is sent again as the ledger has it, while the vendor remembers the key.
-        """
-        tool = self._catalogue.tools[row.tool]
-        if row.attempt > 2 * MAX_ATTEMPTS:
-            await self._end(connection, row, before, "tool.attempts_exhausted", "given up after too many attempts.")
-            return None
-        try:
-            prepared = prepare(tool, row.arguments, self._secrets, key=row.call_id)
-            if before is None:
-                return tool, prepared
-            if tool.idempotency and datetime.now(UTC) - before.at > timedelta(hours=tool.idempotency.hours):
-                # A repeat could act a second time.
-                await self._unknown(connection, row, FORGOTTEN)
-                return None
-            return tool, again(prepared, before.url, before.headers, before.body)
-        except VioxError as error:
-            await self._end(connection, row, before, error.code, error.message)
-            return None
-
-    async def _end(self, connection: Any, row: CallRow, before: Intent | None, code: str, message: str) -> None:
-        """A call that cannot be sent again has failed, unless an attempt of it may have taken effect."""
-        if _in_doubt(before):
-            await self._unknown(connection, row, {"code": code, "message": message})
-        else:
-            await self._fail(connection, row, code, message)
-
-    async def _unknown(self, connection: Any, row: CallRow, error: dict[str, Any]) -> None:
-        detail = {"state": "unknown", "error": error}
-        await self._store.mark_unknown(connection, [row.call_id], error)
-        await self._store.enter(connection, row.call_id, row.attempt, "outcome", detail=detail)
-        await announce_waiting(self._store, connection, [row.call_id])
-        log.warning("call %s %s: unknown: %s", row.call_id, row.tool, error["message"])
-
-    async def _fail(self, connection: Any, row: CallRow, code: str, message: str) -> None:
-        error = {"code": code, "message": message}
-        await self._store.fail(connection, row.call_id, error)
-        await self._store.enter(
-            connection, row.call_id, row.attempt, "outcome", detail={"state": "failed", "error": error}
-        )
-        await insert(connection, self._outbox.owner, [closed_message(row, "failed", None, error)], delay=0)
 
     async def _give_up_lost(self) -> None:
         async with self._store.transaction() as connection, connection.transaction():
-            for call, attempt in await self._store.deny_over(connection):
-                phase = "settled" if attempt else "outcome"
-                await self._store.enter(
-                    connection, call, attempt, phase, detail={"state": "denied", "code": "run.over"}
-                )
-            rows = await self._store.claim_lost(connection, BATCH)
-            if not rows:
-                return
-            for row in rows:
-                error = LOST if row.state == "executing" else ENDED
-                await self._store.mark_unknown(connection, [row.call_id], error)
-                detail = {"state": "unknown", "error": error}
-                await self._store.enter(connection, row.call_id, row.attempt, "outcome", detail=detail)
-            await announce_waiting(self._store, connection, [row.call_id for row in rows])
-        for row in rows:
-            log.warning("call %s %s: unknown, its executor or its run is gone", row.call_id, row.tool)
-            metrics.CALL_ATTEMPTS.labels(row.tool, "unknown").inc()
-
-
-def _in_doubt(before: Intent | None) -> bool:
-    return before is not None and before.in_doubt
+            await self._store.deny_over(connection)
+            lost = await self._store.give_up_lost(connection, LOST, ENDED, BATCH)
+            if lost:
+                await announce_waiting(self._store, connection, [call for call, _ in lost])
+        for call, tool in lost:
+            log.warning("call.lost", call_id=call, tool=tool, state="unknown")
+            metrics.CALL_ATTEMPTS.labels(tool, "unknown").inc()

@@ -19,18 +19,18 @@ from typing import Any
 
 import orjson
 
-from services.tool_gateway.call.close import closed_message
+from services.tool_gateway.call import close
+from services.tool_gateway.call.call import CallRow, Ready, tell_closed
 from services.tool_gateway.call.execute import Sender
-from services.tool_gateway.call.intake import Ready
 from services.tool_gateway.call.outcome import Answer, projected
 from services.tool_gateway.call.paths import at, filled
-from services.tool_gateway.call.store import CallRow, GatewayStore
+from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Settle, Tool
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.encode import prepare
 from services.tool_gateway.wire.transport import MaybeSent, NotSent
-from shared.bus.outbox import Outbox, insert
+from shared.bus.publisher import Publisher
 from shared.telemetry import metrics
 
 log = logging.getLogger(__name__)
@@ -42,12 +42,12 @@ class Settler:
     """Looks up unknown calls, those of one vendor one after another."""
 
     def __init__(
-        self, catalogue: Catalogue, secrets: Secrets, store: GatewayStore, outbox: Outbox, sender: Sender
+        self, catalogue: Catalogue, secrets: Secrets, store: GatewayStore, publisher: Publisher, sender: Sender
     ) -> None:
         self._catalogue = catalogue
         self._secrets = secrets
         self._store = store
-        self._outbox = outbox
+        self._publisher = publisher
         self._sender = sender
         self._asking: dict[str, asyncio.Task[None]] = {}
 
@@ -103,7 +103,7 @@ class Settler:
             return None
         prepared = prepare(tool, arguments, self._secrets)
         now = time.monotonic()
-        ready = Ready(row.requested(), tool, prepared, row.attempt, now + tool.timeout_seconds, now)
+        ready = Ready(row, tool, prepared, row.attempt, now + tool.timeout_seconds, now)
         answer: Answer | None = None
         with contextlib.suppress(NotSent, MaybeSent):
             answer = await self._sender.send(ready)
@@ -141,14 +141,17 @@ class Settler:
                 connection, row.tool, [*within, key], ids, _not_before(row, tool.settle)
             )
             ours = next((item for item in items if str(item.get(key)) not in taken), None)
-            state = await self._end(connection, row, tool, ours) if ours else None
-        if state:
-            self._outbox.wake()
+            ended = await self._end(connection, row, tool, ours) if ours else None
+        if ended:
+            state, result, error = ended
+            tell_closed(self._publisher, row, state, result, error)
             metrics.CALLS.labels(row.agent, row.tool, state).inc()
             log.warning("call %s %s: settled as %s by look-up", row.call_id, row.tool, state)
 
-    async def _end(self, connection: Any, row: CallRow, tool: Tool, item: dict[str, Any]) -> str | None:
-        """How the call ended by what was found; None when it has been settled by somebody else."""
+    async def _end(
+        self, connection: Any, row: CallRow, tool: Tool, item: dict[str, Any]
+    ) -> tuple[str, Any, dict[str, Any] | None] | None:
+        """State, result and error by what was found; None when it has been settled by somebody else."""
         assert tool.settle is not None  # noqa: S101  # see above
         answer = as_answered(tool.settle, at(item, tool.settle.found) or {})
         said = at(answer, tool.success.path) if tool.success else None
@@ -159,13 +162,9 @@ class Settler:
                 "message": f"found at the vendor, where {tool.success.path} is {said}.",
             }
         state, result = ("failed", None) if error else ("succeeded", projected(tool, answer))
-        settled = await self._store.settle(connection, row.call_id, state, result, error)
-        if settled is None:
-            return None
         detail = {"by": "look-up", "found": item.get(tool.settle.unique), "state": state}
-        await self._store.enter(connection, row.call_id, row.attempt, "settled", detail=detail)
-        await insert(connection, self._outbox.owner, [closed_message(settled, state, result, error)], delay=0)
-        return state
+        ended = await close.settle(self._store, connection, row, state, result, error, detail)
+        return (state, result, error) if ended else None
 
     async def _absent(self, row: CallRow) -> None:
         async with self._store.transaction() as connection, connection.transaction():

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.catalogue import Catalogue, Document
 from services.tool_gateway.catalogue.document import reason
+from services.tool_gateway.catalogue.store import CatalogueStore
 from shared.errors import BadInput, VioxError
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class LeftOut:
 class Library:
     """Keeps one Catalogue up to date with the documents it is made of, and publishes it to the agents."""
 
-    def __init__(self, store: GatewayStore, files: Sequence[Path], settings: Mapping[str, str]) -> None:
+    def __init__(self, store: CatalogueStore, files: Sequence[Path], settings: Mapping[str, str]) -> None:
         self._store = store
         self._files = files
         self._settings = settings

@@ -15,10 +15,9 @@ from services.tool_gateway.call import close
 from services.tool_gateway.call.outcome import AttemptResult
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Idempotency, Rate, Tool
-from shared.bus.envelope import parse_record
 from shared.bus.kafka import Record
 from shared.ids import call_id
-from tests.integration.gateway.world import RUN, Gateway, World, gateway_world, wants
+from tests.integration.gateway.world import RESULTS, RUN, Gateway, World, gateway_world, until, wants
 
 __all__ = ["gateway_world"]
 SMS = {"To": "+14155550123", "Body": "Hi Ana"}
@@ -30,7 +29,7 @@ def change(gateway: Gateway, tool: str, **more: Any) -> None:
     gateway.catalogue.tools[tool] = replace(gateway.catalogue.tools[tool], **more)
 
 
-def until(record: Record, deadline: datetime) -> Record:
+def with_deadline(record: Record, deadline: datetime) -> Record:
     return replace(record, value=orjson.dumps(orjson.loads(record.value or b"") | {"deadline": deadline.isoformat()}))
 
 
@@ -105,7 +104,7 @@ async def test_an_answer_that_comes_after_its_attempt_was_given_up_settles_it(wo
     assert await world.phases() == ["intent", "outcome", "settled"]
     body = await world.admin.fetchval("select response_body from ledger_entries where phase = 'settled'")
     assert b"Hi Ana" in body
-    assert await world.admin.fetchval("select count(*) from outbox where message_id = $1", CALL) == 1
+    await until(lambda: [m.id for m in gateway.publisher.sent(RESULTS)] == [CALL])
 
 
 @pytest.mark.rule(9)
@@ -227,10 +226,10 @@ async def test_a_call_that_waited_is_judged_again(world: World) -> None:
 
 async def test_a_call_is_not_made_after_its_deadline(world: World) -> None:
     gateway = await world.gateway()
-    await gateway.intake.accept([until(wants(SEND, SMS), datetime(2020, 1, 1, tzinfo=UTC))])
+    await gateway.intake.accept([with_deadline(wants(SEND, SMS), datetime(2020, 1, 1, tzinfo=UTC))])
     assert "call.deadline" in (await world.state("denied"))["error"]
     soon = datetime.now(UTC) + timedelta(hours=1)
-    await gateway.intake.accept([until(wants(SEND, SMS, step=2), soon)])
+    await gateway.intake.accept([with_deadline(wants(SEND, SMS, step=2), soon)])
     assert (await world.state("succeeded", step=2))["deadline"] == soon
 
 
@@ -240,9 +239,7 @@ async def test_an_answer_with_a_nul_reaches_its_run(world: World, monkeypatch: p
     await gateway.intake.accept([wants("hubspot_list_owners", {})])
     row = await world.state("succeeded")
     assert "Ana" in row["result"]
-    sent = await world.admin.fetchrow("select value, headers from outbox where message_id = $1", CALL)
-    headers = [(name, value.encode("latin-1")) for name, value in orjson.loads(sent["headers"])]
-    assert parse_record(sent["value"], headers).id == CALL
+    await until(lambda: [m.id for m in gateway.publisher.sent(RESULTS)] == [CALL])
 
 
 async def test_an_outcome_that_cannot_be_written_holds_up_no_other(
@@ -256,7 +253,7 @@ async def test_an_outcome_that_cannot_be_written_holds_up_no_other(
         return made(ready, answer, replace(meaning, result="half \ud800") if spoiled else meaning, latency_ms)
 
     monkeypatch.setattr(close, "_outcome", odd)
-    monkeypatch.setattr(close, "closed_message", lambda *_: None)
+    monkeypatch.setattr(close, "tell_closed", lambda *_: None)
     await gateway.intake.accept([wants(SEND, SMS), wants("hubspot_list_owners", {}, step=2)])
     await world.state("succeeded", step=2)
     assert "cannot be kept" in (await world.state("unknown"))["error"]

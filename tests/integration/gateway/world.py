@@ -20,6 +20,7 @@ from sandbox.vendors.hubspot import TOKEN, HubSpot
 from sandbox.vendors.main import start
 from sandbox.vendors.quickbooks import QuickBooks
 from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN, NUMBER, Twilio
+from services.tool_gateway.call.admit import Admission
 from services.tool_gateway.call.close import OutcomeWriter
 from services.tool_gateway.call.execute import Connector, Executor, Sender
 from services.tool_gateway.call.in_flight import InFlightLimiter
@@ -37,13 +38,12 @@ from services.tool_gateway.wire.transport import Wire
 from shared.bus import topics
 from shared.bus.kafka import Record
 from shared.bus.messages import ToolCallRequested, call_requested
-from shared.bus.outbox import Outbox
-from shared.bus.publisher import Publisher
-from shared.errors import VioxError
 from shared.ids import call_id, run_id, thread_id
 from shared.store.pool import Instance, Pool
+from tests.integration.publisher import RecordingPublisher
 
 RUN = run_id("closer", "/t", "1")
+RESULTS = topics.tool_results("closer")
 W = TypeVar("W", bound="World")
 
 
@@ -52,13 +52,6 @@ async def until(holds: Callable[[], Any], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not holds():
             await asyncio.sleep(0.01)
-
-
-class NoProducer:
-    connected = False
-
-    async def send(self, *_: Any) -> Any:
-        raise VioxError("kafka.unavailable", "none in this test")
 
 
 class Gateway:
@@ -88,21 +81,18 @@ class Gateway:
         values = Secrets(secrets)
         self.instance = Instance(dsn, "gateway")
         self.store = GatewayStore(pool, self.instance.owner)
-        outbox = Outbox("gateway", pool, Publisher("gateway", NoProducer()))
+        self.publisher = publisher = RecordingPublisher("gateway")
         self.wire = Wire(Guard(loopback=True))
         self.tokens = Tokens(values, pool, self.wire)
         others: dict[str, Connector] = {"smtp": Mailer(values, Guard(loopback=True)), "postgres": Records(pool, values)}
         self.sender = Sender(self.wire, values, self.tokens, others)
         places = InFlightLimiter(per_vendor)
-        self.resumer = Resumer(
-            self.catalogue, values, self.store, outbox, lambda ready: self.executor.start(ready), places
-        )
-        self.outcomes = OutcomeWriter(self.store, outbox, self.resumer.wait_until)
-        self.executor = Executor(self.sender, self.outcomes, places)
-        self.intake = Intake(
-            self.catalogue, values, self.store, outbox, self.executor.start, self.resumer.wait_until, places, pool
-        )
-        self.settler = Settler(self.catalogue, values, self.store, outbox, self.sender)
+        admission = Admission(self.catalogue, values, self.store, places)
+        self.resumer = Resumer(admission, self.store, publisher, lambda ready: self.executor.start(ready))
+        self.outcomes = OutcomeWriter(self.store, publisher, self.resumer.wait_until)
+        self.executor = Executor(self.sender, self.outcomes.submit, places)
+        self.intake = Intake(admission, self.store, publisher, self.executor.start, self.resumer.wait_until, pool)
+        self.settler = Settler(self.catalogue, values, self.store, publisher, self.sender)
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self, *loops: str) -> None:

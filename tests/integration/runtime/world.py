@@ -11,12 +11,10 @@ import orjson
 
 from services.voice.agent import VOICE
 from shared.bus import topics
-from shared.bus.envelope import Headers, Message, parse_record
+from shared.bus.envelope import Message
 from shared.bus.kafka import Record
 from shared.bus.messages import call_closed, task
 from shared.bus.outbox import Outbox
-from shared.bus.publisher import Ended, Publisher
-from shared.errors import VioxError
 from shared.ids import CallId, RunId, ThreadId, parse_call_id, run_id, thread_id
 from shared.models.port import AssistantMessage, ChatReply, ChatRequest, ModelToolCall, Usage
 from shared.runtime.activation import Activator
@@ -25,10 +23,10 @@ from shared.runtime.inbox import Inbox
 from shared.runtime.schedule import Limits, Scheduler
 from shared.runtime.store import Claimed, RuntimeStore
 from shared.store.pool import Instance, Pool
+from tests.integration.publisher import RecordingPublisher
 
 CLOSER = replace(VOICE, name="closer")  # Voice's plain graph under the role this pool belongs to
 LIMITS = Limits(lease_seconds=5, max_attempts=2, concurrency=8)
-
 
 USAGE = Usage(input=100, output=7)
 
@@ -54,30 +52,6 @@ class Model:
         if isinstance(turn, Exception):
             raise turn
         return ChatReply(turn, "tool_calls" if turn.calls else "end", "scripted", "scripted", USAGE)
-
-
-class NoProducer:
-    """A broker that takes nothing."""
-
-    connected = True
-
-    async def send(self, *_: Any) -> Any:
-        raise VioxError("kafka.unavailable", "none in this test")
-
-
-class Recorder(Publisher):
-    """Keeps what is published; the broker has it at once."""
-
-    def __init__(self) -> None:
-        super().__init__("closer", NoProducer())
-        self.messages: list[tuple[str, Message]] = []
-
-    def publish_record(
-        self, topic: str, key: bytes, value: bytes, headers: Headers, ended: Ended | None = None
-    ) -> None:
-        self.messages.append((topic, parse_record(value, headers)))
-        if ended:
-            ended(None)
 
 
 class Woken(Scheduler):
@@ -106,7 +80,7 @@ class Agent:
     def __init__(self, pool: Pool, dsn: str, model: Model) -> None:
         self.instance = Instance(dsn, "closer")
         self.store = RuntimeStore(pool, "closer")
-        self.publisher = Recorder()
+        self.publisher = RecordingPublisher("closer")
         self.outbox = Outbox("closer", pool, self.publisher)
         self.model = model
         owner = self.instance.owner

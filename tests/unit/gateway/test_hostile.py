@@ -19,11 +19,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from oauthlib.oauth2 import BackendApplicationClient
 
 from services.tool_gateway.call import outcome
+from services.tool_gateway.call.call import CallRow, Ready, Requested
 from services.tool_gateway.call.execute import Sender
-from services.tool_gateway.call.intake import Ready
 from services.tool_gateway.call.outcome import Answer
 from services.tool_gateway.call.settle import Settler
-from services.tool_gateway.call.store import CallRow, Requested
 from services.tool_gateway.catalogue import catalogue, foreign
 from services.tool_gateway.catalogue.importer import Wish, import_document
 from services.tool_gateway.catalogue.library import Library
@@ -261,15 +260,15 @@ async def looked(body: Any, arguments: dict[str, Any], **settle: Any) -> list[st
         cast(Any, run),
         "",
         "shop_make",
-        "shop",
-        "once",
-        "unknown",
         arguments,
-        1,
-        1,
-        long_ago,
-        long_ago,
         None,
+        vendor="shop",
+        effect="once",
+        state="unknown",
+        attempt=1,
+        look_ups=1,
+        lease_until=long_ago,
+        unknown_since=long_ago,
     )
     settler._found = store.found  # type: ignore[method-assign]
     settler._absent = store.absent  # type: ignore[method-assign]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.tool_gateway.call.intake import rate_key
+from services.tool_gateway.call.call import rate_key
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.importer import Wish, import_document
 from services.tool_gateway.catalogue.tools import Rate

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
+from services.tool_gateway.call.call import Preconditions, Requested
 from services.tool_gateway.call.judge import judge
-from services.tool_gateway.call.store import Preconditions, Requested
 from services.tool_gateway.catalogue import catalogue
 from shared.ids import CallId, RunId, ThreadId
 

@@ -1,0 +1,143 @@
+"""Which calls are sent now: judged, at their rate's turn, with a place at their vendor and a request that can be made.
+
+New calls (`intake`) and calls that waited (`resume`) come through here alike. `decide` is the rule, without effects;
+`Admission.decide` is where rate slots are reserved and places are taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from services.tool_gateway.call.call import Candidate, Decision, Preconditions, rate_key
+from services.tool_gateway.call.in_flight import InFlightLimiter
+from services.tool_gateway.call.judge import Verdict, judge
+from services.tool_gateway.call.outcome import MAX_ATTEMPTS
+from services.tool_gateway.call.store import RATE_SLOT_VALID_SECONDS, GatewayStore
+from services.tool_gateway.catalogue.catalogue import Catalogue
+from services.tool_gateway.catalogue.tools import Tool
+from services.tool_gateway.wire.credentials import Secrets, again
+from services.tool_gateway.wire.encode import prepare
+from services.tool_gateway.wire.prepared import Prepared
+from shared.errors import VioxError
+from shared.ids import CallId
+
+Standing = Mapping[tuple[str, CallId], Preconditions]
+
+FORGOTTEN = {
+    "code": "tool.unknown_outcome",
+    "message": "no answer came, and the vendor may have forgotten the idempotency key by now.",
+}
+EXHAUSTED = {"code": "tool.attempts_exhausted", "message": "given up after too many attempts."}
+
+
+class Admission:
+    """Decides on calls, and takes a place at the vendor for each that is sent."""
+
+    def __init__(self, catalogue: Catalogue, secrets: Secrets, store: GatewayStore, places: InFlightLimiter) -> None:
+        self.catalogue = catalogue
+        self.places = places
+        self._secrets = secrets
+        self._store = store
+
+    async def decide(
+        self, candidates: Sequence[Candidate], standing: Standing, connection: Any = None
+    ) -> list[Decision]:
+        """One decision for each candidate. Places of those that are not sent after all are the caller's to give back."""
+        judged = [(one, judge(one.call, _of(one, standing), self.catalogue)) for one in candidates]
+        slots = await self._reserve_rate_slots(judged, standing, connection)
+        now = datetime.now(UTC)
+        decisions: list[Decision] = []
+        try:
+            for candidate, verdict in judged:
+                paused, slot = _of(candidate, standing).paused, slots.get(candidate.call.call_id)
+                decision = decide(candidate, verdict, paused, slot, now, self._free(candidate, verdict), self._secrets)
+                if decision.prepared and decision.tool:
+                    self.places.take(decision.tool.vendor)
+                decisions.append(decision)
+        except BaseException:
+            self.give_back(decisions)
+            raise
+        return decisions
+
+    def give_back(self, decisions: Iterable[Decision]) -> None:
+        """Places of calls that were not started."""
+        for one in decisions:
+            if one.prepared and one.tool:
+                self.places.give_back(one.tool.vendor)
+
+    def take_back(self, decision: Decision) -> None:
+        """The place of a call that is started after all."""
+        if decision.tool:
+            self.places.take(decision.tool.vendor)
+
+    async def _reserve_rate_slots(
+        self, judged: Sequence[tuple[Candidate, Verdict]], standing: Standing, connection: Any
+    ) -> dict[CallId, datetime]:
+        """The slots of calls that could go but for their rate; a slot reserved for what is held up would be lost."""
+        now = datetime.now(UTC)
+        rated = [
+            (one.call.call_id, tool.rate, rate_key(tool.rate, one.call.arguments))
+            for one, verdict in judged
+            if (tool := verdict.tool) and tool.rate and not verdict.error
+            if not _in_turn(one, now) and self._free(one, verdict) and not _of(one, standing).paused
+        ]
+        return await self._store.reserve_rate_slots(rated, connection)
+
+    def _free(self, candidate: Candidate, verdict: Verdict) -> bool:
+        return candidate.claimed or (verdict.tool is not None and self.places.free(verdict.tool.vendor) > 0)
+
+
+def decide(
+    candidate: Candidate,
+    verdict: Verdict,
+    paused: bool,
+    slot: datetime | None,
+    now: datetime,
+    has_place: bool,
+    secrets: Secrets,
+) -> Decision:
+    """Refuse, wait or send. `slot` is when the call may go at its rate, where one was reserved now."""
+    tool, checks = verdict.tool, verdict.checks
+    if verdict.error or tool is None:
+        return Decision(candidate, checks, tool, error=verdict.error)
+    if paused:
+        return Decision(candidate, checks, tool)
+    if slot is not None and slot > now:
+        return Decision(candidate, checks, tool, not_before=slot)
+    if not has_place:
+        return Decision(candidate, checks, tool)
+    if candidate.attempt > 2 * MAX_ATTEMPTS:
+        return Decision(candidate, checks, tool, error=EXHAUSTED)
+    if candidate.keyed and candidate.in_doubt and _forgotten(tool, candidate, now):
+        return Decision(candidate, checks, tool, error=FORGOTTEN)
+    try:
+        return Decision(candidate, checks, tool, prepared=_request(tool, candidate, secrets))
+    except VioxError as error:
+        return Decision(candidate, checks, tool, error=error.as_dict())
+
+
+def _request(tool: Tool, candidate: Candidate, secrets: Secrets) -> Prepared:
+    """The call as a request; a repeat under the same key as the ledger has it, byte for byte. Raises VioxError."""
+    prepared = prepare(tool, candidate.call.arguments, secrets, key=candidate.call.call_id)
+    if candidate.keyed and (first := candidate.first):
+        return again(prepared, first.url, first.headers, first.body)
+    return prepared
+
+
+def _forgotten(tool: Tool, candidate: Candidate, now: datetime) -> bool:
+    """The vendor need not know the idempotency key any more: a repeat could act a second time."""
+    if tool.idempotency is None or candidate.first is None:
+        return False
+    return now - candidate.first.at > timedelta(hours=tool.idempotency.hours)
+
+
+def _in_turn(candidate: Candidate, now: datetime) -> bool:
+    """A slot reserved earlier is good when it has just come: calls that were held up must not all go at once."""
+    some = timedelta(seconds=RATE_SLOT_VALID_SECONDS)
+    return candidate.rate_slot is not None and abs(now - candidate.rate_slot) <= some
+
+
+def _of(candidate: Candidate, standing: Standing) -> Preconditions:
+    return standing[candidate.call.agent, candidate.call.call_id]

@@ -1,0 +1,229 @@
+"""A tool call and what is known of it at each place of its path. Data and small pure rules; every module of this room
+imports from here, this one from none of them.
+
+    Requested → Candidate → Decision → Ready → Outcome
+    asked for   may it go?   it may      being sent   ended
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from services.tool_gateway.catalogue.tools import Rate, Tool
+from services.tool_gateway.wire.prepared import Prepared
+from shared.bus import topics
+from shared.bus.messages import call_closed
+from shared.bus.publisher import Publisher
+from shared.ids import CallId, RunId, ThreadId
+from shared.models.port import sha256_json
+
+Error = dict[str, Any]
+Checks = list[dict[str, Any]]
+LEASE_MARGIN_SECONDS = 5.0
+LONGEST_RATE_KEY = 200
+
+
+@dataclass(frozen=True)
+class Requested:
+    """A tool call as an agent asked for it. `agent` is who may write the topic, not what the message says."""
+
+    call_id: CallId
+    run_id: RunId
+    step: int
+    index: int
+    agent: str
+    thread_id: ThreadId
+    conversation_id: str
+    tool: str
+    arguments: dict[str, Any]
+    traceparent: str | None
+    deadline: datetime | None = None
+
+    @cached_property
+    def arguments_json(self) -> bytes:
+        """The arguments as JSON, in the order in which they were given."""
+        return orjson.dumps(self.arguments)
+
+    @cached_property
+    def digest(self) -> str:
+        """The same for equal arguments in any order."""
+        return sha256_json(self.arguments)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallRow(Requested):
+    """A call as the table has it."""
+
+    vendor: str
+    effect: str
+    state: str
+    attempt: int
+    look_ups: int
+    lease_until: datetime | None
+    unknown_since: datetime | None
+    not_before: datetime | None = None
+    rate_slot_reserved: bool = False
+    intended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preconditions:
+    """What the tables say about a call before it begins. `known`: the call exists already."""
+
+    duplicate_in_doubt: bool
+    run_over: bool
+    paused: bool
+    own_run: bool = True
+    known: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Whose call an identity stands for, and who is executing it."""
+
+    agent: str
+    tool: str
+    digest: str
+    state: str
+    attempt: int
+    owner: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A request as the ledger keeps it, with names of secrets in the place of secrets.
+
+    `in_doubt`: it, or a repeat of it, may have taken effect, and no look-up has shown that it did not.
+    """
+
+    method: str
+    url: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    at: datetime
+    in_doubt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A call to decide on. `attempt` is the number that its next attempt has.
+
+    `claimed`: it waited, and has a lease and a place at its vendor now. `rate_slot`: when it may go at its rate, where that
+    was reserved before. `first`: what was sent for it the first time. `keyed`: a repeat has to be sent with the same bytes.
+    """
+
+    call: Requested
+    attempt: int = 1
+    claimed: bool = False
+    rate_slot: datetime | None = None
+    first: Intent | None = None
+    keyed: bool = False
+
+    @property
+    def in_doubt(self) -> bool:
+        """An earlier attempt may have taken effect."""
+        return self.first is not None and self.first.in_doubt
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of a candidate: sent now (`prepared`), refused (`error`), or it waits: until `not_before`, or until its
+    vendor has a place and no pause holds it up. `tool` is None for a tool that does not exist."""
+
+    candidate: Candidate
+    checks: Checks
+    tool: Tool | None
+    prepared: Prepared | None = None
+    error: Error | None = None
+    not_before: datetime | None = None
+
+    @property
+    def call(self) -> Requested:
+        return self.candidate.call
+
+    @property
+    def state(self) -> str:
+        return "executing" if self.prepared else "denied" if self.error else "requested"
+
+    @property
+    def lease_seconds(self) -> float:
+        assert self.tool  # noqa: S101  # only what is sent has a lease
+        return lease_seconds(self.tool)
+
+    @property
+    def contact(self) -> tuple[str, str] | None:
+        """(channel, address) with which the call opens a conversation."""
+        if self.error or not self.tool or not self.tool.address:
+            return None
+        address = self.call.arguments.get(self.tool.address.argument)
+        return (self.tool.address.channel, str(address)) if address else None
+
+    def ready(self, started: float) -> Ready:
+        """The call to be sent, with the lease that began at `started`."""
+        assert self.tool is not None  # noqa: S101  # only what is sent is asked for this
+        assert self.prepared is not None  # noqa: S101  # as above
+        candidate, ends = self.candidate, started + self.lease_seconds
+        in_doubt = candidate.keyed and candidate.in_doubt
+        return Ready(candidate.call, self.tool, self.prepared, candidate.attempt, ends, started, in_doubt)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A call whose intent is committed and whose lease is ours until `lease_ends` (monotonic clock).
+
+    `in_doubt`: an earlier attempt may have taken effect.
+    """
+
+    call: Requested
+    tool: Tool
+    prepared: Prepared
+    attempt: int
+    lease_ends: float
+    requested_at: float
+    in_doubt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one attempt ended. `state` is succeeded, failed, unknown, or requested when it will be tried again.
+
+    `headers` and `body` are the vendor's answer, `detail` is what the ledger keeps besides.
+    """
+
+    call_id: CallId
+    attempt: int
+    state: str
+    http_status: int | None = None
+    latency_ms: float | None = None
+    result: Any = None
+    error: Error | None = None
+    not_before: datetime | None = None
+    headers: list[list[str]] | None = None
+    body: bytes | None = None
+    detail: dict[str, Any] | None = None
+
+
+def lease_seconds(tool: Tool) -> float:
+    """Longer than the request may take, so that a live executor never overruns it."""
+    return tool.timeout_seconds + LEASE_MARGIN_SECONDS
+
+
+def rate_key(rate: Rate, arguments: dict[str, Any]) -> str:
+    """`airtable:{baseId}` filled from the arguments."""
+    key = rate.key
+    for name, value in arguments.items() if "{" in key else ():
+        key = key.replace("{" + name + "}", str(value)[:LONGEST_RATE_KEY])
+    return key[:LONGEST_RATE_KEY]
+
+
+def tell_closed(publisher: Publisher, call: Requested, state: str, result: Any, error: Error | None) -> None:
+    """Wake the call's agent once its end is committed. What counts is the call's row: if this gets lost, the agent looks."""
+    message = call_closed(
+        call.call_id, call.run_id, state, result, error, call.conversation_id, datetime.now(UTC), call.traceparent
+    )
+    publisher.publish(topics.tool_results(call.agent), message)
