@@ -232,7 +232,7 @@ def _attribute(name: str, value: Any) -> str:
 
 def has_nul(raw: bytes) -> bool:
     """Whether JSON holds a NUL character, which Postgres takes in no text."""
-    return _NUL.search(raw) is not None
+    return b"\\u0000" in raw and _NUL.search(raw) is not None
 
 
 def _loads(raw: bytes) -> Any:

@@ -26,14 +26,21 @@ from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 BATCH = 200
+BATCH_BYTES = 32_000_000  # of answers: a batch is one parameter of one statement, and Postgres takes 1 GB
 HIDDEN_HEADERS = frozenset({"set-cookie", "authorization", "proxy-authenticate", "www-authenticate"})
 
 
 @dataclass(slots=True)
 class _Closing:
+    """An attempt that ended, until it is written."""
+
     ready: Ready
     outcome: Outcome
     result: AttemptResult
+
+    @property
+    def size(self) -> int:
+        return len(self.outcome.body or b"")
 
 
 class OutcomeWriter:
@@ -57,13 +64,19 @@ class OutcomeWriter:
 
     async def run(self) -> None:
         while True:
-            batch = [await self._queue.get()]
-            while not self._queue.empty() and len(batch) < BATCH:
-                batch.append(self._queue.get_nowait())
+            batch = await self._next_batch()
             await self._write(batch)
             self._open -= len(batch)
             if self._open == 0:
                 self._idle.set()
+
+    async def _next_batch(self) -> list[_Closing]:
+        batch = [await self._queue.get()]
+        size = batch[0].size
+        while not self._queue.empty() and len(batch) < BATCH and size < BATCH_BYTES:
+            batch.append(self._queue.get_nowait())
+            size += batch[-1].size
+        return batch
 
     async def drain(self, seconds: float) -> None:
         """Wait until everything submitted is written."""
@@ -74,7 +87,7 @@ class OutcomeWriter:
             log.warning("outcomes.not_written_at_stop", count=self._open)
 
     async def _write(self, batch: list[_Closing]) -> None:
-        """Until it is written: not audited means not answered."""
+        """Try until it is written: what is not in the ledger is not answered."""
         delay = 0.1
         while True:
             try:
@@ -98,7 +111,7 @@ class OutcomeWriter:
         failpoint("gateway.after_publish_before_offset")
 
     async def _write_apart(self, batch: list[_Closing], error: Exception) -> None:
-        """One outcome that no table takes must not hold up its neighbours: it ends as unknown, which says why."""
+        """Write each outcome of a refused batch alone. The one that the tables refuse ends as unknown, with the reason."""
         if len(batch) > 1:
             for closing in batch:
                 await self._write([closing])
@@ -115,6 +128,7 @@ class OutcomeWriter:
         await self._write([_Closing(closing.ready, _outcome(closing.ready, None, result, 0.0), result)])
 
     async def _closed(self, closing: _Closing, ours: bool) -> None:
+        """What follows from a written outcome: the agent is told, or the next attempt waits."""
         ready, end = closing.ready, closing.outcome
         call = ready.call
         if not ours:

@@ -1,4 +1,5 @@
-"""Send what has been judged and written down. Checks the lease right before the first byte; never sends twice blindly."""
+"""Sends calls that are admitted and whose intent is in the ledger. The lease is checked right before the first byte; a
+request that may have left is not sent again here."""
 
 from __future__ import annotations
 
@@ -101,7 +102,7 @@ class Sender:
                 raise NotSent(error.code, error.message, field=error.field, remedy=error.remedy) from error
         answer, used = await self._exchange(ready)
         if answer.status == 401 and any(self._tokens.refused(c, token) for c, token in used.items()):
-            # Refused at the door: nothing happened. What was refused may have been taken back early; once more, anew.
+            # 401 means that nothing happened. The access token may have been revoked early: once more with a new one.
             answer, _ = await self._exchange(ready)
         return answer
 
@@ -134,7 +135,7 @@ class Sender:
 
 
 def _answer(tool: Tool, response: httpx2.Response, proofs: Mapping[str, str]) -> Answer:
-    """The response byte for byte, but for our credentials, where a vendor says them back."""
+    """The response byte for byte, without our credentials where a vendor repeats them."""
     raw = [
         (name.decode("latin-1"), without_proofs(value, proofs).decode("latin-1"))
         for name, value in response.headers.raw

@@ -1,6 +1,6 @@
-"""How many calls may be on their way to each vendor at once, so that one that hangs holds up nobody else.
+"""Limits how many calls are on their way to each vendor at once, so that a vendor that hangs does not hold up the others.
 
-A call that finds no place stays in the table, without a lease, until one is free: what has a lease is being sent.
+A call that finds no place stays in the table, without a lease, until one is free. A call with a lease is being sent.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 
 class InFlightLimiter:
-    """`most` calls to each vendor. A place is taken when a call is admitted or claimed, and given back after its exchange."""
+    """`most` calls to each vendor. A place is taken when a call is admitted, and given back after its exchange."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -35,7 +35,7 @@ class InFlightLimiter:
         return max(self.most - self._taken[vendor], 0)
 
     def limited(self) -> dict[str, int]:
-        """InFlightLimiter left at the vendors that have calls on their way; any other has `most`."""
+        """Free places at the vendors that have calls on their way; any other vendor has `most`."""
         return {vendor: self.free(vendor) for vendor in self._taken}
 
     def full(self) -> list[str]:

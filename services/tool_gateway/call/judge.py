@@ -63,7 +63,7 @@ def _checks(
     yield "arguments.size", _too_large(call, tool)
     yield "arguments.schema", tool.problem_with(call.arguments)
     yield (
-        "twin.unknown",
+        "duplicate.in_doubt",
         _error(
             "tool.duplicate_in_doubt",
             "an identical call of this conversation has an unknown outcome; it may have taken effect.",

@@ -215,7 +215,7 @@ async def test_an_outcome_that_comes_after_its_attempt_was_taken_over_is_an_inci
 
 
 @pytest.mark.rule(11)
-async def test_a_twin_of_an_unknown_call_is_denied_under_any_identity(world: World) -> None:
+async def test_a_duplicate_of_an_unknown_call_is_denied_under_any_identity(world: World) -> None:
     gateway = await world.gateway("outcomes")
     world.fault(world.twilio, "cut_after", method="POST")
     await gateway.intake.accept([wants("twilio_send_message", SMS)])

@@ -35,7 +35,7 @@ def test_a_granted_call_that_fits_passes_every_check_on_record() -> None:
         "deadline.open",
         "arguments.size",
         "arguments.schema",
-        "twin.unknown",
+        "duplicate.in_doubt",
     ]
     assert all(c["passed"] for c in verdict.checks)
 
@@ -73,7 +73,7 @@ def test_wrong_arguments_say_where_and_what(arguments: dict[str, Any], where: st
 
 
 @pytest.mark.rule(11)
-def test_a_twin_of_an_unknown_call_is_refused() -> None:
+def test_a_duplicate_of_an_unknown_call_is_refused() -> None:
     preconditions = Preconditions(duplicate_in_doubt=True, run_over=False, paused=False)
     verdict = judge(call("hubspot_create_deal", DEAL), preconditions, CATALOGUE)
     assert verdict.error is not None
