@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from langgraph.graph import StateGraph
-from langgraph.runtime import Runtime
 
 from shared.bus.envelope import Message
 from shared.models.offline import call, say
@@ -27,14 +26,8 @@ def policy(request: ChatRequest) -> AssistantMessage:
     return call(request, ("bench_echo", {"n": done, "text": "x" * 100}))
 
 
-async def begin(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
-    return {"steps": state.get("steps", [])}
-
-
 def graph() -> StateGraph[Any, Any, Any, Any]:
-    flow = StateGraph(AgentState, context_schema=RunContext)
-    flow.add_node("begin", begin)
-    return add_loop(flow, entry="begin")
+    return add_loop(StateGraph(AgentState, context_schema=RunContext))
 
 
 def conversation(event: Message) -> str:

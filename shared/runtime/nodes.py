@@ -122,18 +122,25 @@ async def after_thinking(state: AgentState) -> Literal["refuse_calls", "conclude
     return "__end__" if sendable(calls) else "refuse_calls"
 
 
-def add_loop(graph: StateGraph[Any, Any, Any, Any], *, entry: str) -> StateGraph[Any, Any, Any, Any]:
+def add_loop(graph: StateGraph[Any, Any, Any, Any], *, entry: str | None = None) -> StateGraph[Any, Any, Any, Any]:
     """Close a role's graph with the loop they all share: entry → think, again with the results of each turn's calls; conclude.
 
-    `entry` is the role's deterministic node; when results came it sees the events that joined meanwhile, if any.
+    `entry` is the role's deterministic node, for events and tasks that are new; results alone go straight to the model.
     """
+
+    async def where_to_begin(state: AgentState) -> str:
+        return entry if entry and last_trigger(state) else "think"
+
     graph.add_node("think", think)
     graph.add_node("refuse_calls", refuse_calls)
     graph.add_node("conclude", conclude)
-    graph.add_edge(START, entry)
-    graph.add_edge(entry, "think")
+    if entry:
+        graph.add_conditional_edges(START, where_to_begin, [entry, "think"])
+        graph.add_edge(entry, "think")
+    else:
+        graph.add_edge(START, "think")
     graph.add_conditional_edges("think", after_thinking, ["refuse_calls", "conclude", END])
-    graph.add_edge("refuse_calls", entry)
+    graph.add_edge("refuse_calls", "think")
     graph.add_edge("conclude", END)
     return graph
 
