@@ -7,8 +7,8 @@ Body of each kind of step (JSON):
                                                              with the model's turn before
     model       {text, calls, provider, provider_extra, model, requested_model, usage, cost_microusd, latency_ms,
                  attempts, stop, request_sha256, prompt_sha256, tools_sha256, refusal?, request_id?,
-                 shortened?: {budget_bytes, messages_left_out, messages_shortened, sha256}, has_fallback?,
-                 problem?: {code, message, remedy}}          a turn with a problem is shown to no model again
+                 shortened?: {budget_bytes, messages_left_out, messages_shortened, sha256},
+                 problem?: {code, message, remedy}, has_fallback?}      a turn with a problem is shown to no model again
     results     {results: [{index, call_id, tool, provider_id, state, result, error}]}
     outcome     {status, text, error?}
 """
