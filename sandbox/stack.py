@@ -30,6 +30,7 @@ from sandbox.ports import SERVICES
 from sandbox.postgres import Postgres
 from shared.bus.topics import GATEWAY
 from shared.errors import BadInput, VioxError
+from shared.models import registry
 from shared.settings import Settings
 
 VENDORS = "vendors"
@@ -86,6 +87,7 @@ class Stack:
         self._mends_failed = 0
         self._mend_at = 0.0
         self._lock: Any = None
+        self._models: list[dict[str, Any]] = []
         self._tails: dict[str, int] = {}
 
     def run(self) -> None:
@@ -118,13 +120,29 @@ class Stack:
     def _end(self, *_: object) -> None:
         self._ending = True
 
+    @property
+    def _agents(self) -> list[str]:
+        return [name for name in self.plan.only if name in registry.ROLES]
+
+    @property
+    def _models_setting(self) -> str | None:
+        given = self.plan.environment
+        return credentials.for_agents(given).get("VIOX_MODELS", given.get("VIOX_MODELS"))
+
     def _start(self) -> None:
+        chosen = registry.check(self._models_setting, self.plan.environment, self._agents)
+        self._models = [choice.document() for choice in chosen]
+        for choice in chosen:
+            if choice.replaced:
+                self._say(f"model of {choice.agent}: {choice.sentence()}")
         self._ports = ports.choose(self.plan.port_base, self.plan.only)
         self._write_state(ready=False)
         self._start_postgres()
         self._start_broker()
         importing = time.monotonic()
         modules = {name: importlib.import_module(_module(name)) for name in self.plan.only}
+        for adapter in registry.preload(self._models_setting, self.plan.environment, self._agents):
+            importlib.import_module(adapter)
         vendors = importlib.import_module("sandbox.vendors.main")
         self._say(f"code loaded in {time.monotonic() - importing:.1f} s")
         gc.collect()
@@ -388,6 +406,7 @@ class Stack:
             "gateway_url": f"http://127.0.0.1:{self._ports[GATEWAY]}",
             "console_url": None,
             "vendors": {name: f"http://127.0.0.1:{self._ports[name]}" for name in credentials.EMULATED},
+            "models": self._models,
             "identity": self._broker.identity if self._broker else "not checked",
         }
         file = self.home / "state.json"

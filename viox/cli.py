@@ -141,6 +141,8 @@ def status(as_json: Json = False) -> None:
 
 
 def _print_status(found: dict[str, Any]) -> None:
+    from viox import lifecycle
+
     rows = [(s["name"], s["pid"], s["url"] or "", "ready" if s["ready"] else "not ready") for s in found["services"]]
     output.table(["service", "pid", "url", "state"], rows, empty="no services")
     output.say()
@@ -148,6 +150,8 @@ def _print_status(found: dict[str, Any]) -> None:
     output.say(f"postgres  {found['postgres']}")
     output.say(f"gateway   {found['gateway_url']}")
     output.say(f"identity: {found['identity']}")
+    for model in found.get("models", []):
+        output.say(f"model     {lifecycle.model_line(model)}")
 
 
 @app.command()

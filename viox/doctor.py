@@ -9,8 +9,9 @@ import urllib.request
 from datetime import date
 from typing import Any
 
+from sandbox import credentials
 from shared.errors import BadInput, Unavailable, VioxError
-from shared.models.registry import ends
+from shared.models import registry
 from viox import deployment, output
 
 SOON_DAYS = 120
@@ -50,14 +51,35 @@ async def _postgres() -> dict[str, Any]:
 
 
 def _models() -> list[dict[str, Any]]:
+    """Which model answers for each agent, and what is wrong with that."""
+    setting = credentials.for_agents(os.environ).get("VIOX_MODELS", os.environ.get("VIOX_MODELS"))
+    try:
+        return [_model(choice) for choice in registry.choices(setting, os.environ)] + _ends(setting)
+    except BadInput as error:
+        return [_finding("models", "failed", error.message, field=error.field, remedy=error.remedy)]
+
+
+def _model(choice: registry.Choice) -> dict[str, Any]:
+    what = f"model of {choice.agent}"
+    if choice.model is None:
+        remedy = f"Set one of {', '.join(choice.missing)}, or VIOX_MODELS=offline to run without a model."
+        return _finding(what, "failed", choice.sentence(), field=choice.missing[0], remedy=remedy)
+    if choice.replaced:
+        remedy = f"Set {choice.missing[0]} to use the configured model."
+        return _finding(what, "warning", choice.sentence(), field=choice.missing[0], remedy=remedy)
+    return _finding(what, "ok", choice.sentence())
+
+
+def _ends(setting: str | None) -> list[dict[str, Any]]:
     """Models that will be withdrawn soon, or have been."""
     findings = []
-    for role, model, end in ends(os.environ.get("VIOX_MODELS")):
+    for role, model, end in registry.ends(setting):
         days = (end - date.today()).days
         if days <= SOON_DAYS:
+            agent = next((agent for agent, known in registry.ROLES.items() if known == role), role)
             told = f"{model} ends {end.isoformat()}" if days >= 0 else f"{model} ended {end.isoformat()}"
             remedy = "Name another model for the role in the file of VIOX_MODELS."
-            findings.append(_finding(f"model of {role}", "warning", told, field="VIOX_MODELS", remedy=remedy))
+            findings.append(_finding(f"model of {agent}", "warning", told, field="VIOX_MODELS", remedy=remedy))
     return findings
 
 

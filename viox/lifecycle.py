@@ -31,14 +31,25 @@ def plan(only: str | None, replicas: str | None, broker: str, *, foreground: boo
         raise BadInput(
             "settings.invalid", f"{given!r} is not a port.", field="VIOX_PORT_BASE", remedy="For instance 8080."
         )
+    services = _services(only, "--only") if only else list(SERVICES)
+    _check_models(services)
     return {
         "home": str(deployment.home().absolute()),
-        "only": _services(only, "--only") if only else list(SERVICES),
+        "only": services,
         "replicas": _replicas(replicas),
         "broker": broker,
         "port_base": int(given),
         "foreground": foreground,
     }
+
+
+def _check_models(services: list[str]) -> None:
+    """An agent without any usable model would crash at every start. Raises BadInput with the key to set."""
+    from sandbox import credentials
+    from shared.models import registry
+
+    setting = credentials.for_agents(os.environ).get("VIOX_MODELS", os.environ.get("VIOX_MODELS"))
+    registry.check(setting, os.environ, [name for name in services if name in registry.ROLES])
 
 
 def up(wanted: dict[str, Any]) -> dict[str, Any]:
@@ -115,9 +126,17 @@ def public(found: dict[str, Any]) -> dict[str, Any]:
         "identity",
         "broker",
         "vendors",
+        "models",
         "ready",
     )
-    return {name: found[name] for name in public_view}
+    return {name: found[name] for name in public_view if name in found}
+
+
+def model_line(model: dict[str, Any]) -> str:
+    """One agent's model, for people."""
+    instead = f" instead of {model['configured']}: no {', '.join(model['missing'])}"
+    replaced = instead if model["model"] != model["configured"] else ""
+    return f"{model['agent']:<15} {model['model']}{replaced}"
 
 
 def _running(pid: int) -> bool:
@@ -131,7 +150,11 @@ def _start_error(problem: Path, home: Path) -> VioxError:
         told = json.loads(problem.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return VioxError("stack.start_failed", "the stack ended while starting.", remedy=f"See {home}/logs/stack.log.")
-    kind = BadInput if told["code"] in ("port.taken", "stack.running", "settings.invalid") else VioxError
+    kind = (
+        BadInput
+        if told["code"] in ("port.taken", "stack.running", "settings.invalid", "credential.missing")
+        else VioxError
+    )
     return kind(told["code"], told["message"], field=told["field"], remedy=told["remedy"])
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 from typing import Any
 
 from aiohttp import web
 
 KEY = "test-key"
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+ANTHROPIC_ID = re.compile(r"[a-zA-Z0-9_-]+")
+MISTRAL_ID = re.compile(r"[a-zA-Z0-9]{9}")
+CHAT_ID = re.compile(r".{1,40}")
 
 
 class ModelServer:
@@ -19,6 +24,7 @@ class ModelServer:
         self.script: list[Any] = []
         self.requests: list[dict[str, Any]] = []
         self.problems: list[str] = []
+        self.refusal = "scripted"  # what a bare status says
         self.app = web.Application()
         self.app.add_routes([web.post("/v1/messages", self.anthropic), web.post("/v1/chat/completions", self.chat)])
 
@@ -57,7 +63,7 @@ class ModelServer:
             await asyncio.sleep(2)
             return web.Response(status=500)
         if isinstance(step, int):
-            return error(step, {429: "rate_limit_error", 529: "overloaded_error"}.get(step, "api_error"), "scripted")  # type: ignore[no-any-return]
+            return error(step, {429: "rate_limit_error", 529: "overloaded_error"}.get(step, "api_error"), self.refusal)  # type: ignore[no-any-return]
         if isinstance(step, tuple):
             answer: web.Response = error(step[0], "rate_limit_error", "scripted")
             answer.headers.update(step[1])
@@ -86,7 +92,26 @@ def anthropic_problems(body: dict[str, Any]) -> list[str]:
             problems.append("tool_result blocks must come first")
         if message["role"] == "assistant" and any(b["type"] == "thinking" and not b.get("signature") for b in blocks):
             problems.append("thinking without its signature")
-        asked = {b["id"] for b in blocks if b["type"] == "tool_use"}
+        calls = [b for b in blocks if b["type"] == "tool_use"]
+        asked = {b["id"] for b in calls}
+        problems += _blank(blocks) + _call_problems([(b["id"], b["name"], b["input"]) for b in calls], ANTHROPIC_ID)
+    if not body.get("tools") and "tool_use" in str(body["messages"]):
+        problems.append("tools must be defined when messages hold tool_use blocks")
+    return problems
+
+
+def _blank(blocks: list[dict[str, Any]]) -> list[str]:
+    blank = any(b["type"] == "text" and not b["text"].strip() for b in blocks)
+    return ["text content blocks must contain non-whitespace text"] if blank or not blocks else []
+
+
+def _call_problems(calls: list[tuple[str, str, Any]], ids: re.Pattern[str]) -> list[str]:
+    """What is wrong with (id, name, arguments) of the calls of one turn."""
+    problems = [f"call id {i!r} should match {ids.pattern}" for i, _, _ in calls if not ids.fullmatch(i)]
+    problems += [f"tool name {n!r} is not valid" for _, n, _ in calls if not NAME.fullmatch(n)]
+    problems += [f"arguments {a!r} are not an object" for _, _, a in calls if not isinstance(a, dict)]
+    if len({i for i, _, _ in calls}) < len(calls):
+        problems.append("call ids must be unique")
     return problems
 
 
@@ -107,8 +132,13 @@ def chat_problems(body: dict[str, Any]) -> list[str]:
         signed = calls and calls[0].get("extra_content", {}).get("google", {}).get("thought_signature")
         if calls and "gemini" in body["model"] and not signed:
             problems.append("Function call is missing a thought_signature")
-        for call in calls:
-            json.loads(call["function"]["arguments"])
+        ids = MISTRAL_ID if "mistral" in body["model"] else CHAT_ID
+        functions = [(c["id"], c["function"]["name"], json.loads(c["function"]["arguments"])) for c in calls]
+        problems += _call_problems(functions, ids)
+        if not calls and not isinstance(message["content"], str):
+            problems.append("Invalid value for 'content': expected a string, got null.")
+        if strange := message.keys() - {"role", "content", "tool_calls", "name", "refusal", "extra_content"}:
+            problems.append(f"property {sorted(strange)[0]!r} is unsupported")
     return problems
 
 

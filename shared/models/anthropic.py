@@ -1,18 +1,18 @@
 """Anthropic's Messages API. Facts as of SDK 2.12: Bearer key, `anthropic-version` sent by the SDK, no temperature.
 
 All results of a turn go back in one user message, before any text. Thinking blocks and whatever else is opaque return
-unchanged. Provider-run tools are never enabled: they would escape the gateway.
+unchanged, apart from what the API refuses to see again: blank texts, ids and names that break its rules. Provider-run tools
+are never enabled: they would escape the gateway.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import anthropic
-import orjson
 
 from shared.models.port import (
     AssistantMessage,
@@ -26,7 +26,23 @@ from shared.models.port import (
     Usage,
     UserMessage,
 )
-from shared.models.retry import Sleep, error_of_status, retry_after, with_retries
+from shared.models.retry import Sleep, error_in_body, error_of_status, wait_of, with_retries
+from shared.models.schemas import WireTools
+from shared.models.window import ask_within, window_of
+from shared.models.wire import (
+    NOTHING,
+    a_count,
+    a_text,
+    an_object,
+    arguments_of,
+    document,
+    not_sent,
+    objects,
+    own_ids,
+    prepared,
+    raise_bad_answer,
+    starts_with_user,
+)
 
 PROVIDER = "anthropic"
 STOPS: dict[str, StopReason] = {
@@ -34,65 +50,115 @@ STOPS: dict[str, StopReason] = {
     "stop_sequence": "end",
     "tool_use": "tool_calls",
     "max_tokens": "max_tokens",
+    "model_context_window_exceeded": "context_exceeded",
     "refusal": "refusal",
 }
 PLAIN = {"text", "tool_use"}
 
 
 class AnthropicModel:
-    """One Claude model."""
+    """One Claude model. `window` is how many tokens it takes in, when that is not known here."""
 
     provider = PROVIDER
 
     def __init__(
-        self, model: str, *, api_key: str, base_url: str, timeout_seconds: float = 120.0, sleep: Sleep = asyncio.sleep
+        self,
+        model: str,
+        *,
+        api_key: str,
+        base_url: str,
+        timeout_seconds: float = 120.0,
+        sleep: Sleep = asyncio.sleep,
+        window: int | None = None,
     ) -> None:
         self.model = model
         self._sleep = sleep
+        self._window = window or window_of(model)
+        self._tools = WireTools(PROVIDER)
         self._client = anthropic.AsyncAnthropic(
             api_key=api_key, base_url=base_url, timeout=timeout_seconds, max_retries=0
         )
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        return await with_retries(lambda: self._once(request), sleep=self._sleep)
+        self._tools.take(request)
+        return await ask_within(
+            request,
+            self._window,
+            self._tools.size,
+            lambda sent: with_retries(lambda: self._once(sent), sleep=self._sleep),
+        )
 
     async def aclose(self) -> None:
         await self._client.close()
 
     async def _once(self, request: ChatRequest) -> ChatReply:
         started = time.perf_counter()
-        given: dict[str, Any] = {
-            "model": self.model,
-            "max_tokens": request.max_output_tokens,
-            "system": request.system,
-            "messages": messages(request.messages),
-        }
-        if request.tools:
-            given["tools"] = [
-                {"name": t.name, "description": t.description, "input_schema": t.input_schema} for t in request.tools
-            ]
+        answer = document(PROVIDER, await self._ask(self._body(request)))
+        if error := answer.get("error"):
+            raise error_in_body(PROVIDER, error)
+        return self._reply(request, answer, (time.perf_counter() - started) * 1000)
+
+    async def _ask(self, body: dict[str, Any]) -> Any:
         try:
-            answer = await self._client.messages.create(**given)
+            return await self._client.messages.create(**body)
         except anthropic.APIStatusError as error:
             code = getattr(error, "error_code", None) or getattr(error, "type", None) or ""
-            raise error_of_status(
-                PROVIDER,
-                error.status_code,
-                str(code),
-                error.message,
-                retry_after(error.response.headers.get("retry-after")),
-            ) from error
+            wait = wait_of(error.response.headers, error.message)
+            raise error_of_status(PROVIDER, error.status_code, str(code), error.message, wait) from error
         except anthropic.APIConnectionError as error:
             raise ModelError("model.unavailable", f"{PROVIDER} cannot be reached: {error}", retryable=True) from error
-        except ValueError as error:
+        except (anthropic.APIError, ValueError, RecursionError) as error:
             raise ModelError("model.bad_answer", f"{PROVIDER} answered nonsense: {error}", retryable=True) from error
-        return _reply(self.model, answer, (time.perf_counter() - started) * 1000)
+
+    def _body(self, request: ChatRequest) -> dict[str, Any]:
+        said = messages(request.messages)
+        body: dict[str, Any] = {"model": self.model, "max_tokens": request.max_output_tokens, "messages": said}
+        if request.system.strip():
+            body["system"] = request.system
+        tools = [
+            {"name": t.name, "description": t.description, "input_schema": t.schema} for t in self._tools.take(request)
+        ]
+        if tools:
+            body["tools"] = tools
+        elif named := _tools_named(said):  # a history with calls needs tools, also when all were taken away
+            body |= {"tools": named, "tool_choice": {"type": "none"}}
+        return body
+
+    def _reply(self, request: ChatRequest, answer: dict[str, Any], latency_ms: float) -> ChatReply:
+        if not isinstance(answer.get("content"), list | str):
+            raise_bad_answer(PROVIDER, "a message without content")
+        blocks = _blocks_of(answer["content"])
+        stop = STOPS.get(a_text(answer.get("stop_reason")), "other")
+        calls = own_ids([self._call(block) for block in blocks if block.get("type") == "tool_use"], request.messages)
+        if stop == "refusal":
+            calls = [not_sent(call, "the model's answer was refused") for call in calls]
+        elif stop in ("max_tokens", "context_exceeded") and calls:
+            calls[-1] = not_sent(calls[-1], "cut off at the token limit")
+        text = "".join(a_text(block.get("text")) for block in blocks if block.get("type") == "text")
+        refusal = _refusal(answer) if stop == "refusal" else None
+        opaque = any(block.get("type") not in PLAIN for block in blocks) and arguments_of({"blocks": blocks})[0]
+        return ChatReply(
+            AssistantMessage(text or refusal or "", tuple(calls), PROVIDER, blocks if opaque else None),
+            stop,
+            self.model,
+            a_text(answer.get("model")) or self.model,
+            _usage(an_object(answer.get("usage"))),
+            a_text(answer.get("_request_id")) or None,
+            latency_ms=latency_ms,
+            refusal=refusal,
+        )
+
+    def _call(self, block: dict[str, Any]) -> ModelToolCall:
+        name = a_text(block.get("name"))
+        arguments, raw = arguments_of(block.get("input"))
+        arguments = self._tools.own_arguments(name, arguments)
+        return ModelToolCall(a_text(block.get("id")), self._tools.own_name(name), arguments, raw)
 
 
 def messages(conversation: Iterable[ChatMessage]) -> list[dict[str, Any]]:
     """Our messages in Anthropic's form: roles alternate, results of a turn come first and together."""
     made: list[dict[str, Any]] = []
-    for message in conversation:
+    for message in starts_with_user(prepared(conversation, PROVIDER)):
         role, blocks = _blocks(message)
         if made and made[-1]["role"] == role:
             made[-1]["content"].extend(blocks)
@@ -104,71 +170,72 @@ def messages(conversation: Iterable[ChatMessage]) -> list[dict[str, Any]]:
 def _blocks(message: ChatMessage) -> tuple[str, list[Any]]:
     match message:
         case UserMessage(text):
-            return "user", [{"type": "text", "text": text}]
+            return "user", [_text(text)]
         case ToolMessage():
             block = {"type": "tool_result", "tool_use_id": message.provider_id, "content": message.content}
             return "user", [block | ({"is_error": True} if message.is_error else {})]
         case AssistantMessage():
-            if message.provider == PROVIDER and message.provider_extra is not None:
-                return "assistant", list(message.provider_extra)
-            said: list[Any] = [{"type": "text", "text": message.text}] if message.text else []
-            calls = [
-                {"type": "tool_use", "id": c.provider_id, "name": c.tool, "input": c.arguments or {}}
-                for c in message.calls
-            ]
-            return "assistant", said + calls or [{"type": "text", "text": "(nothing)"}]
+            return "assistant", _turn(message)
 
 
-def _reply(requested: str, answer: Any, latency_ms: float) -> ChatReply:
-    blocks = [block.model_dump(mode="json", exclude_unset=True) for block in answer.content]  # exactly what came
-    stop = STOPS.get(answer.stop_reason or "", "other")
-    calls = [_call(block) for block in blocks if block["type"] == "tool_use"]
-    if stop == "max_tokens" and calls:
-        calls[-1] = ModelToolCall(calls[-1].provider_id, calls[-1].tool, None, "cut off at the token limit")
-    opaque = [block for block in blocks if block["type"] not in PLAIN]
-    text = "".join(block["text"] for block in blocks if block["type"] == "text")
-    refusal = _refusal(answer) if stop == "refusal" else None
-    message = AssistantMessage(
-        text or refusal or "", tuple(calls), PROVIDER, blocks if opaque and _writable(blocks) else None
-    )
-    return ChatReply(
-        message,
-        stop,
-        requested,
-        answer.model,
-        _usage(answer.usage),
-        getattr(answer, "_request_id", None),
-        latency_ms=latency_ms,
-        refusal=refusal,
-    )
+def _turn(message: AssistantMessage) -> list[Any]:
+    calls = [_tool_use(call) for call in message.calls]
+    if message.provider == PROVIDER and isinstance(message.provider_extra, list):
+        kept = _as_it_came(message.provider_extra, calls)
+        if kept is not None:
+            return kept
+    said = [_text(message.text)] if message.text.strip() else []
+    return said + calls or [_text("")]
 
 
-def _call(block: Any) -> ModelToolCall:
-    given = block["input"]
-    if isinstance(given, dict) and _writable(given):
-        return ModelToolCall(block["id"], block["name"], given)
-    return ModelToolCall(block["id"], block["name"], None, str(given))
+def _as_it_came(blocks: Sequence[Any], calls: list[dict[str, Any]]) -> list[Any] | None:
+    """The turn's own blocks with what the API refuses mended; None when its calls are not those on record."""
+    made: list[Any] = []
+    left = list(calls)
+    for block in objects(list(blocks)):
+        kind = block.get("type")
+        if kind == "tool_use":
+            if not left:
+                return None
+            made.append(block | left.pop(0))
+        elif kind != "text" or a_text(block.get("text")).strip():
+            made.append(block)
+    if left:
+        return None
+    return made if any(block.get("type") in PLAIN for block in made) else [*made, _text("")]
 
 
-def _writable(value: Any) -> bool:
-    """Python reads integers of any size, and nothing of ours can write more than 64 bits."""
-    try:
-        orjson.dumps(value)
-    except TypeError:
-        return False
-    return True
+def _tool_use(call: ModelToolCall) -> dict[str, Any]:
+    return {"type": "tool_use", "id": call.provider_id, "name": call.tool, "input": call.arguments or {}}
 
 
-def _refusal(answer: Any) -> str:
-    details = getattr(answer, "stop_details", None)
-    told = getattr(details, "explanation", None) or getattr(details, "category", None)
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text if text.strip() else NOTHING}
+
+
+def _tools_named(said: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    names = {block["name"] for m in said for block in m["content"] if block.get("type") == "tool_use"}
+    return [
+        {"name": name, "description": "Not available any more.", "input_schema": {"type": "object"}}
+        for name in sorted(names)
+    ]
+
+
+def _blocks_of(content: Any) -> list[dict[str, Any]]:
+    """The blocks of an answer; a compatible server may send a plain text."""
+    return [{"type": "text", "text": content}] if isinstance(content, str) else objects(content)
+
+
+def _refusal(answer: dict[str, Any]) -> str:
+    details = an_object(answer.get("stop_details"))
+    told = a_text(details.get("explanation")) or a_text(details.get("category"))
     return f"The model refused: {told}" if told else "The model refused."
 
 
-def _usage(usage: Any) -> Usage:
+def _usage(usage: dict[str, Any]) -> Usage:
     """All input: plain, written to the cache and read from it."""
-    read = getattr(usage, "cache_read_input_tokens", None) or 0
-    written = getattr(usage, "cache_creation_input_tokens", None) or 0
-    hour = getattr(getattr(usage, "cache_creation", None), "ephemeral_1h_input_tokens", None) or 0
-    thinking = getattr(getattr(usage, "output_tokens_details", None), "thinking_tokens", None) or 0
-    return Usage(usage.input_tokens + read + written, usage.output_tokens, read, written - hour, hour, thinking)
+    read, written = a_count(usage.get("cache_read_input_tokens")), a_count(usage.get("cache_creation_input_tokens"))
+    hour = min(a_count(an_object(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")), written)
+    thinking = a_count(an_object(usage.get("output_tokens_details")).get("thinking_tokens"))
+    total = a_count(usage.get("input_tokens")) + read + written
+    return Usage(total, a_count(usage.get("output_tokens")), read, written - hour, hour, thinking)

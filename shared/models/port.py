@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -13,7 +14,9 @@ import orjson
 
 from shared.errors import VioxError
 
-StopReason = Literal["end", "tool_calls", "max_tokens", "refusal", "other"]
+# `malformed`: the provider itself threw away a call that it could not read. `other`: a reason nobody here has heard of.
+StopReason = Literal["end", "tool_calls", "max_tokens", "refusal", "context_exceeded", "malformed", "other"]
+TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what every provider takes, in a list of tools and in a history
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,10 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelToolCall:
-    """One call in a model's turn. `provider_id` joins it to its result inside the conversation and nowhere else."""
+    """One call in a model's turn. `provider_id` joins it to its result inside the conversation and nowhere else.
+
+    Adapters see to it that it is unique there, whatever the provider sent. `tool` is as it came: it may name nothing.
+    """
 
     provider_id: str
     tool: str
@@ -108,7 +114,11 @@ class Messages:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One question to a model: everything it will see. `messages_sha256` spares the digest a look at every message."""
+    """One question to a model: everything it will see. `messages_sha256` spares the digest a look at every message.
+
+    `tries` counts the turns before this one that could not be used, `after` is the code of what was wrong with the last.
+    Neither is part of the digest: what they change is in the messages and the limit.
+    """
 
     model: str
     system: str
@@ -116,6 +126,8 @@ class ChatRequest:
     tools: tuple[ToolSpec, ...] = ()
     max_output_tokens: int = 4096
     messages_sha256: str | None = field(default=None, compare=False)
+    tries: int = 0
+    after: str | None = None
 
     def digest(self) -> str:
         """Equal for equal requests: what `replay` compares."""
@@ -148,7 +160,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class ChatReply:
-    """A model's turn, with who answered, what it cost in tokens, and how many requests it took."""
+    """A model's turn, with who answered, what it cost in tokens, and how many requests it took.
+
+    `shortened` says how the conversation was made to fit, when it was. `has_fallback`: another model could be asked.
+    """
 
     message: AssistantMessage
     stop: StopReason
@@ -159,6 +174,8 @@ class ChatReply:
     attempts: int = 1
     latency_ms: float = 0.0
     refusal: str | None = None
+    shortened: dict[str, Any] | None = None
+    has_fallback: bool = False
 
 
 class ChatModel(Protocol):

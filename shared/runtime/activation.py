@@ -166,16 +166,18 @@ class Activator:
 
     def _commit_of(self, one: Activation, state: AgentState) -> Commit:
         calls = wanted_calls(state["steps"])
+        outcome: dict[str, Any] = {"status": "running"} if calls else state["steps"][-1].body
         return Commit(
             claimed=one.claimed,
             run=one.run,
-            status="running" if calls else "finished",
+            status=outcome["status"],
             graph_version=self.graph_version,
             steps=state["steps"],
             joined=[p.run_id for p in one.claimed.triggers if p.run_id != one.run.run_id],
             spent=one.meter.spent,
             model=one.meter.answered_by,
-            text=None if calls else state["text"],
+            text=state["text"] if outcome["status"] == "finished" else None,
+            error=outcome.get("error"),
             calls=calls,
         )
 

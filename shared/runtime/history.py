@@ -3,11 +3,14 @@
 Body of each kind of step (JSON):
 
     trigger     {type, source, id, time, data}              an event or task, as it came
-    note        {text}                                       what a deterministic node found
+    note        {text, retry?}                               what a deterministic node found; with `retry` what was wrong
+                                                             with the model's turn before
     model       {text, calls, provider, provider_extra, model, requested_model, usage, cost_microusd, latency_ms,
-                 attempts, stop, request_sha256, prompt_sha256, tools_sha256, refusal?, request_id?}
+                 attempts, stop, request_sha256, prompt_sha256, tools_sha256, refusal?, request_id?,
+                 shortened?: {budget_bytes, messages_left_out, messages_shortened, sha256},
+                 problem?: {code, message, remedy}, has_fallback?}      a turn with a problem is shown to no model again
     results     {results: [{index, call_id, tool, provider_id, state, result, error}]}
-    outcome     {status, text}
+    outcome     {status, text, error?}
 """
 
 from __future__ import annotations
@@ -85,9 +88,9 @@ def _messages(step: Step) -> Sequence[ChatMessage]:
         case "trigger":
             return [UserMessage(_trigger_text(body))]
         case "note":
-            return [UserMessage(f"[note] {body['text']}")]
+            return [UserMessage(f"[{'retry' if 'retry' in body else 'note'}] {body['text']}")]
         case "model":
-            return [assistant_message(body)]
+            return [] if "problem" in body else [assistant_message(body)]
         case "results":
             return [_tool_message(result) for result in body["results"]]
         case _:

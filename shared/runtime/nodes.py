@@ -8,6 +8,7 @@ LangGraph's is stored. All nodes and edges are async, because LangGraph hands pl
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
@@ -20,9 +21,12 @@ from langgraph.runtime import Runtime
 from shared.bus.envelope import has_nul
 from shared.errors import VioxError
 from shared.ids import RunId, call_id
-from shared.models.port import ChatModel, ChatReply, ChatRequest, Messages, Toolbox, sha256_json
+from shared.models.port import ChatModel, ChatReply, ChatRequest, Messages, ModelToolCall, Toolbox, sha256_json
 from shared.models.prices import cost_microusd
+from shared.models.turns import CUT_OFF, RETRY_OUTPUT_TOKENS, Problem, may_try_again, problem_of, unsendable
 from shared.runtime.history import Call, Step, conversation
+
+MAX_OUTPUT_TOKENS = 4096
 
 
 class AgentState(TypedDict, total=False):
@@ -54,11 +58,23 @@ class RunContext:
         """The activation's steps with one more."""
         return [*steps, Step(self.run_id, self.first_step + len(steps), kind, body)]
 
-    def request(self, steps: Sequence[Step]) -> ChatRequest:
-        """What to ask the model next. `steps` are all of this activation so far."""
+    def request(self, steps: Sequence[Step], tries: int = 0, after: str | None = None) -> ChatRequest:
+        """What to ask the model next. `steps` are all of this activation so far.
+
+        `tries` unusable turns went before; `after` is what was wrong with the last.
+        """
         messages = self.messages.copy()
         messages.extend(conversation(steps))
-        return ChatRequest(self.model.model, self.prompt, messages.all(), self.tools, messages_sha256=messages.sha256())
+        return ChatRequest(
+            self.model.model,
+            self.prompt,
+            messages.all(),
+            self.tools,
+            RETRY_OUTPUT_TOKENS if after == CUT_OFF else MAX_OUTPUT_TOKENS,
+            messages_sha256=messages.sha256(),
+            tries=tries,
+            after=after,
+        )
 
 
 class TooManyTurns(VioxError):
@@ -84,15 +100,22 @@ def entered(
 
 
 async def think(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
-    """Ask the model what to do next."""
-    context, steps = runtime.context, state["steps"]
-    turns = state["turns"] + 1
-    if turns > context.max_turns:
-        raise TooManyTurns("run.too_many_turns", f"{turns - 1} model turns without an end.", remedy="Split the task.")
-    request = context.request(steps)
-    context.failpoint("agent.mid_model_call")
-    reply = await context.model.complete(request)
-    steps = context.step(steps, "model", _model_body(request, reply))
+    """Ask the model what to do next; when its turn cannot be used, tell it why and ask again, as `shared.models.turns` says."""
+    context, steps, turns = runtime.context, state["steps"], state["turns"]
+    problem: Problem | None = None
+    for tries in itertools.count():
+        turns += 1
+        if turns > context.max_turns:
+            told = f"{turns - 1} model turns without an end."
+            raise TooManyTurns("run.too_many_turns", told, remedy="Split the task.")
+        request = context.request(steps, tries, problem.code if problem else None)
+        context.failpoint("agent.mid_model_call")
+        reply = await context.model.complete(request)
+        problem = problem_of(reply)
+        steps = context.step(steps, "model", _model_body(request, reply, problem))
+        if problem is None or not may_try_again(tries, reply):
+            break
+        steps = context.step(steps, "note", {"text": problem.told, "retry": problem.code})
     return {"steps": steps, "turns": turns, "text": reply.message.text.replace("\x00", "")}
 
 
@@ -109,8 +132,11 @@ def record_results(
 
 
 async def conclude(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
-    """Put the run's end on record."""
+    """Put the run's end on record: finished, or failed when its last turn could not be used."""
+    problem = state["steps"][-1].body.get("problem")
     body = {"status": "finished", "text": state["text"]}
+    if problem:
+        body = {"status": "failed", "text": problem["message"], "error": {"retryable": False, "field": None} | problem}
     return {"steps": runtime.context.step(state["steps"], "outcome", body)}
 
 
@@ -169,7 +195,9 @@ def rules(facts: Callable[[dict[str, Any]], str | None]) -> Any:
 
 
 def turn_calls(turn: Step) -> list[Call]:
-    """The calls of a model turn, each with its identity."""
+    """The calls of a model turn, each with its identity. None of a turn that could not be used is made."""
+    if "problem" in turn.body:
+        return []
     return [identified_call(turn.run_id, turn.step, index, given) for index, given in enumerate(turn.body["calls"])]
 
 
@@ -192,18 +220,16 @@ def identified_call(run: UUID, step: int, index: int, given: dict[str, Any]) -> 
 
 
 def _unsendable(given: dict[str, Any]) -> dict[str, Any] | None:
-    """Why no message can carry these arguments; the model is told and may ask again."""
-    if given["arguments"] is None:
-        wrong = f"the arguments are not a JSON object: {(given.get('raw_arguments') or '')[:200]}"
-    elif has_nul(orjson.dumps(given["arguments"])):
-        wrong = "the arguments contain a NUL character."
-    else:
-        return None
-    return {
-        "code": "tool.malformed_arguments",
-        "message": wrong.replace("\x00", ""),
-        "remedy": "Call the tool again with a JSON object of plain text.",
-    }
+    """Why no message can carry this call; the model is told and may ask again."""
+    call = ModelToolCall(given["provider_id"], given["tool"], given["arguments"], given.get("raw_arguments"))
+    error = unsendable(call)
+    if error is None and has_nul(orjson.dumps(given["arguments"])):
+        error = {
+            "code": "tool.malformed_arguments",
+            "message": "the arguments contain a NUL character.",
+            "remedy": "Call the tool again with a JSON object of plain text.",
+        }
+    return {key: text.replace("\x00", "") for key, text in error.items()} if error else None
 
 
 def _result(call: Call, results: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
@@ -215,7 +241,7 @@ def _result(call: Call, results: Mapping[str, dict[str, Any]]) -> dict[str, Any]
     }
 
 
-def _model_body(request: ChatRequest, reply: ChatReply) -> dict[str, Any]:
+def _model_body(request: ChatRequest, reply: ChatReply, problem: Problem | None) -> dict[str, Any]:
     message = reply.message
     body: dict[str, Any] = {
         "text": message.text,
@@ -246,4 +272,9 @@ def _model_body(request: ChatRequest, reply: ChatReply) -> dict[str, Any]:
         body["refusal"] = reply.refusal
     if reply.request_id:
         body["request_id"] = reply.request_id
+    if reply.shortened:
+        body["shortened"] = reply.shortened
+    if problem:
+        body["problem"] = {"code": problem.code, "message": problem.message, "remedy": problem.remedy}
+        body["has_fallback"] = reply.has_fallback
     return body

@@ -17,6 +17,7 @@ import orjson
 
 from shared.ids import RunId
 from shared.models.port import ChatReply, ChatRequest, Messages, Toolbox, ToolSpec, Usage, sha256_json
+from shared.models.window import fit
 from shared.runtime.agent import AgentSpec
 from shared.runtime.history import Step, assistant_message, conversation, seen_by, turns_of
 from shared.runtime.nodes import RunContext, wanted_calls
@@ -72,19 +73,25 @@ class _Recorded:
         self._turns = list(turns)
         self._stored = stored
         self._report = report
-        first = self._turns[0].body if self._turns else {}
-        self.provider = first.get("provider", "")
-        self.model = first.get("requested_model", "")
+        self.provider = self._turns[0].body.get("provider", "") if self._turns else ""
+        self.model = self._next_model("")
+
+    def _next_model(self, otherwise: str) -> str:
+        """What the next turn asked for: a restart with other keys may have changed it within the run."""
+        return str(self._turns[0].body.get("requested_model", "")) if self._turns else otherwise
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         if not self._turns:
             self._report.differences.append(Difference(-1, "the graph asks the model once more than recorded", ""))
             raise _Diverged
         turn = self._turns.pop(0)
+        self.model = self._next_model(self.model)
         self._report.model_requests += 1
         body = turn.body
         if request.digest() != body["request_sha256"]:
             self._report.differences.append(Difference(turn.step, "model request", self._why(request, body)))
+        if (was := body.get("shortened")) and fit(request.messages, was["budget_bytes"])[1] != was:
+            self._report.differences.append(Difference(turn.step, "what was left out of the model request", ""))
         usage = Usage(**body["usage"])
         return ChatReply(
             assistant_message(body),
@@ -96,6 +103,8 @@ class _Recorded:
             body["attempts"],
             body["latency_ms"],
             body.get("refusal"),
+            body.get("shortened"),
+            body.get("has_fallback", False),
         )
 
     async def aclose(self) -> None:
@@ -132,13 +141,18 @@ async def replay_run(spec: AgentSpec, run_id: UUID, thread: Sequence[Step], stor
         turns = [s for s in mine if s.kind == "model"]
         if not turns:
             continue
-        if mine[-1].kind == "outcome" and mine[-1].body["status"] != "finished":
+        if _ended_from_outside(mine[-1]):
             mine = mine[: mine.index(turns[-1]) + 1]
         try:
             await _replay_stretch(spec, graph, run_id, before, mine, stored, report)
         except _Diverged:
             break
     return report
+
+
+def _ended_from_outside(last: Step) -> bool:
+    """A graph ends a run itself when it finished, or failed for want of a usable turn."""
+    return last.kind == "outcome" and last.body["status"] != "finished" and "error" not in last.body
 
 
 def _stretches(thread: Sequence[Step], run_id: UUID) -> Iterator[tuple[list[Step], list[Step]]]:

@@ -17,6 +17,7 @@ from shared.models.port import (
     ChatMessage,
     ChatRequest,
     ModelError,
+    ModelToolCall,
     ToolMessage,
     ToolSpec,
     UserMessage,
@@ -235,3 +236,201 @@ async def test_no_provider_run_tool_is_ever_enabled(server: Any) -> None:
     await chat(server).complete(request())
     assert [set(t) for t in server.requests[0]["tools"]] == [{"name", "description", "input_schema"}]
     assert [t["type"] for t in server.requests[1]["tools"]] == ["function"]
+
+
+# -- answers of every quality, and what goes back after them ----------------------------------------------------------------
+
+
+async def talk(server: Any, model: Any, answer: Any) -> tuple[Any, Any]:
+    """(reply, next request's body): the answer, then its results or another message, to a server that is strict."""
+    server.script = [answer, claude(text("ok"), stop="end_turn") if "claude" in model.model else gpt("ok")]
+    reply = await model.complete(request())
+    more = results(reply.message) or [UserMessage("go on")]
+    await model.complete(request(UserMessage("hello"), reply.message, *more))
+    assert server.problems == []
+    return reply, server.requests[-1]
+
+
+@pytest.mark.parametrize(
+    ("make", "answer"),
+    [
+        (anthropic, claude(stop="end_turn")),
+        (anthropic, claude(text("\n\n"), stop="end_turn")),
+        (anthropic, claude({"type": "thinking", "thinking": "x", "signature": "s"}, text(" "), stop="end_turn")),
+        (anthropic, claude({"type": "thinking", "thinking": "x", "signature": "s"}, stop="max_tokens")),
+        (anthropic, claude({"type": "tool_use", "id": "a.b", "name": "look.up", "input": {}})),
+        (anthropic, claude({"type": "tool_use", "name": "look", "input": '{"n": 1}'}, tool_use(1, "look", None))),
+        (chat, gpt(None)),
+        (chat, gpt("", finish="length")),
+        (chat, gpt(" \n")),
+        (chat, gpt(None, [function(1, "multi_tool_use.parallel", "{}"), function(2, "look" * 75, "{}")])),
+        (chat, gpt(None, [{"type": "function", "function": {"name": "look"}} for _ in range(3)])),
+        (chat, gpt(None, [{"id": "", "function": {"name": "look", "arguments": ""}} for _ in range(2)])),
+        (chat, gpt(None, [function(1, "look", '{"n": 1}'), function(1, "look", '{"n": 2}')])),
+        (chat, gpt(None, [function(1, "look", "{oops")])),
+        (chat, gpt(None, [{"id": "x", "type": "custom", "custom": {"name": "look", "input": "a"}}, None])),
+        (chat, gpt("Hm.", reasoning="because", reasoning_content="because", reasoning_details=[{"text": "b"}])),
+        (chat, gpt(None, function_call={"name": "look", "arguments": "{}"})),
+    ],
+)
+async def test_no_answer_makes_the_next_request_one_that_is_refused(server: Any, make: Any, answer: Any) -> None:
+    reply, _ = await talk(server, make(server), answer)
+    ids = [call.provider_id for call in reply.message.calls]
+    assert all(ids)
+    assert len(set(ids)) == len(ids)
+
+
+async def test_mistral_gets_ids_of_its_own_form(server: Any) -> None:
+    await talk(server, chat(server, "mistral", "mistral-large-4"), gpt(None, [function(1, "look", "{}")]))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ([{"type": "text", "text": "Do"}, {"type": "text", "text": "ne."}], "Done."),
+        (
+            [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "Done."}],
+            "Done.",
+        ),
+        ([{"type": "image_url", "image_url": {"url": "data:"}}], ""),
+    ],
+)
+async def test_contents_in_parts_are_read(server: Any, content: Any, said: str) -> None:
+    reply, _ = await talk(server, chat(server), gpt(content))
+    assert reply.message.text == said
+
+
+async def test_the_transcript_of_a_spoken_answer_is_its_text(server: Any) -> None:
+    reply, _ = await talk(server, chat(server), gpt(None, audio={"id": "a", "data": "", "transcript": "Done."}))
+    assert reply.message.text == "Done."
+
+
+@pytest.mark.parametrize("arguments", [{"n": 1}, '"{\\"n\\": 1}"', '{"n": 1,}'])
+async def test_arguments_in_odd_clothes_are_arguments(server: Any, arguments: Any) -> None:
+    reply, _ = await talk(server, chat(server), gpt(None, [function(1, "look", arguments)]))
+    assert reply.message.calls[0].arguments == {"n": 1}
+
+
+@pytest.mark.parametrize(
+    ("make", "answer", "stop"),
+    [
+        (
+            anthropic,
+            claude(text("I will"), tool_use(1, "look", {}), stop="model_context_window_exceeded"),
+            "context_exceeded",
+        ),
+        (anthropic, claude(text("I will"), tool_use(1, "look", {"n": 1}), stop="refusal"), "refusal"),
+        (chat, gpt(None, [function(1, "look", "{}"), function(2, "look", "{}")], finish="content_filter"), "refusal"),
+        (chat, gpt(None, [function(1, "look", "{}")], refusal="No."), "refusal"),
+        (chat, gpt(None, [function(1, "look", "{}")], finish="model_length"), "context_exceeded"),
+        (chat, gpt(None, [function(1, "look", "{}")], finish="SAFETY"), "refusal"),
+        (chat, gpt(None, finish="function_call_filter: MALFORMED_FUNCTION_CALL"), "malformed"),
+    ],
+)
+async def test_calls_of_a_turn_that_was_stopped_are_not_made(server: Any, make: Any, answer: Any, stop: str) -> None:
+    reply, _ = await talk(server, make(server), answer)
+    assert reply.stop == stop
+    assert all(call.arguments is None for call in reply.message.calls)
+    assert (stop == "refusal") == bool(reply.refusal)
+
+
+async def test_of_a_turn_that_was_cut_off_only_the_last_call_is_lost(server: Any) -> None:
+    cut = gpt(None, [function(1, "look", '{"n": 1}'), function(2, "look", '{"n": 2}')], finish="length")
+    reply, _ = await talk(server, chat(server), cut)
+    assert [call.arguments for call in reply.message.calls] == [{"n": 1}, None]
+
+
+async def test_a_reason_nobody_has_heard_of_does_not_hurt(server: Any) -> None:
+    first, _ = await talk(server, chat(server), gpt("Done.", finish="galaxy_brain"))
+    second, _ = await talk(server, anthropic(server), claude(text("Done."), stop="galaxy_brain"))
+    assert (first.stop, second.stop) == ("other", "other")
+
+
+PAGE = "<html><body>Sign in to the hotel's network</body></html>"
+LACKS = [
+    {"object": "chat.completion"},
+    {"choices": []},
+    {"choices": [{"index": 0, "finish_reason": "stop"}]},
+    {"choices": [{"index": 0, "finish_reason": "error", "message": {"content": ""}}]},
+    {"choices": None},
+    [],
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "answer"),
+    [
+        (anthropic, PAGE),
+        (anthropic, {"type": "message"}),
+        (anthropic, []),
+        (chat, PAGE),
+        *((chat, each) for each in LACKS),
+    ],
+)
+async def test_what_is_no_answer_is_tried_again_then_the_next_model_is_asked(
+    server: Any, make: Any, answer: Any
+) -> None:
+    server.script = [answer] * 3
+    with pytest.raises(ModelError) as error:
+        await make(server).complete(request())
+    assert (error.value.code, error.value.retryable, error.value.attempts) == ("model.bad_answer", True, 3)
+    server.script = [answer] * 3 + [gpt("stand-in")]
+    reply = await FailoverModel([make(server), chat(server)]).complete(request())
+    assert reply.message.text == "stand-in"
+
+
+@pytest.mark.parametrize(
+    "usage", [None, {}, {"prompt_tokens": 12}, {"prompt_tokens": None, "completion_tokens": "x"}, []]
+)
+async def test_missing_figures_and_names_are_filled_in(server: Any, usage: Any) -> None:
+    answer = gpt("Done.") | {"usage": usage, "model": None}
+    reply, _ = await talk(server, chat(server), answer)
+    assert (reply.answering_model, reply.usage.output) == ("gpt-4o", 0)
+    assert cost_microusd(reply.answering_model, reply.usage) is not None
+
+
+async def test_an_error_in_a_body_with_status_200_is_an_error(server: Any) -> None:
+    server.script = [{"error": {"code": 402, "message": "Insufficient credits"}}]
+    with pytest.raises(ModelError) as error:
+        await chat(server).complete(request())
+    assert error.value.code == "model.no_credit"
+    server.script = [{"type": "error", "error": {"type": "overloaded_error", "message": "x"}}, claude(text("ok"))]
+    assert (await anthropic(server).complete(request())).attempts == 2
+
+
+async def test_a_server_that_refuses_a_field_is_asked_without_it_from_then_on(server: Any) -> None:
+    def strict(body: dict[str, Any]) -> Any:
+        return 400 if "max_completion_tokens" in body else gpt("ok")
+
+    server.refusal = "Unsupported parameter: 'max_completion_tokens'"
+    server.script = [strict] * 3
+    model = chat(server)
+    await model.complete(request())
+    await model.complete(request())
+    assert ["max_tokens" in body for body in server.requests] == [False, True, True]
+
+
+async def test_a_conversation_the_server_finds_too_long_is_sent_shorter(server: Any) -> None:
+    def small(body: dict[str, Any]) -> Any:
+        return 400 if len(str(body["messages"])) > 150_000 else gpt("ok")
+
+    server.refusal = "This model's maximum context length is 40000 tokens."
+    server.script = [small] * 4
+    said: list[ChatMessage] = [UserMessage("hello")]
+    for number in range(20):
+        call = ModelToolCall(f"c{number}", "look", {"n": number})
+        said += [AssistantMessage("", (call,)), ToolMessage(call.provider_id, "look", "x" * 20_000)]
+    reply = await chat(server).complete(request(*said))
+    assert reply.shortened is not None
+    assert reply.attempts == len(server.requests) > 1
+    assert server.problems == []
+
+
+async def test_a_history_with_calls_is_taken_when_all_tools_are_gone(server: Any) -> None:
+    server.script = [claude(tool_use(1, "look", {})), claude(text("ok"), stop="end_turn")]
+    model = anthropic(server)
+    reply = await model.complete(request())
+    bare = ChatRequest("m", "Be brief.", (UserMessage("hello"), reply.message, *results(reply.message)))
+    await model.complete(bare)
+    assert server.problems == []
+    assert server.requests[-1]["tool_choice"] == {"type": "none"}

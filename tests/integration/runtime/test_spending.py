@@ -13,7 +13,7 @@ from shared.models.port import ModelError
 from shared.telemetry import metrics
 from tests.integration.runtime.world import CLOSER, DONE, LIMITS, RUN, ask, calls, keep_trying, statuses
 
-BROKEN = replace(calls("a"), calls=(replace(calls("a").calls[0], arguments=None, raw_arguments="{"),))
+BROKEN = replace(calls("a"), calls=(replace(calls("a").calls[0], arguments={"text": "\x00"}),))  # nothing can carry it
 
 
 async def account(admin: Any) -> tuple[int, int]:

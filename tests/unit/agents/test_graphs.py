@@ -145,7 +145,7 @@ async def test_a_run_that_never_ends_is_stopped() -> None:
 
     from shared.runtime.nodes import TooManyTurns
 
-    endless = [AssistantMessage("", (ModelToolCall("1", "a", None, "nope"),)) for _ in range(5)]
+    endless = [AssistantMessage("", (ModelToolCall("1", "a", {"text": "\x00"}),)) for _ in range(5)]
     graph = Graph(replace(spec_of("voice"), max_turns=3), Scripted(*endless))
     with pytest.raises(TooManyTurns):
         await graph.go(trigger("viox.task.requested", {"instruction": "x", "context": {}}))

@@ -1,0 +1,130 @@
+"""Which model answers for whom, with the keys there are."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.errors import BadInput
+from shared.models import registry
+from shared.models.registry import ROLES, check, choices, ends, model_for, preload
+from shared.settings import Settings
+
+ALL = {key: "k" for key, _, _ in registry.PROVIDERS.values()}
+OWN = """
+roles:
+  sales: {model: anthropic/claude-sonnet-4-6, fallbacks: [openai/gpt-5.5, offline]}
+  voice: {model: gemini/gemini-3.8-flash}
+windows: {gemini/gemini-3.8-flash: 1000}
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    file = tmp_path / "models.yaml"
+    file.write_text(OWN)
+    return str(file)
+
+
+def test_the_table_of_roles_is_that_of_the_agents() -> None:
+    for agent, role in ROLES.items():
+        package = agent.replace("-", "_")
+        assert getattr(import_module(f"services.{package}.agent"), package.upper()).model_role == role
+
+
+def test_with_all_keys_everybody_has_what_is_configured() -> None:
+    found = choices(None, ALL)
+    assert [c.agent for c in found] == list(ROLES)
+    assert not any(c.replaced or c.missing for c in found)
+
+
+@pytest.mark.parametrize("key", list(ALL))
+def test_one_key_of_any_provider_is_enough_for_everybody(key: str) -> None:
+    for choice in check(None, {key: "k"}, ROLES):
+        assert choice.model is not None
+        assert registry.PROVIDERS[choice.model.partition("/")[0]][0] == key
+        assert choice.replaced == (choice.model != choice.configured)
+
+
+@pytest.mark.parametrize("environment", [{}, {"OPENAI_API_KEY": ""}, {"OPENAI_API_KEY": "  "}])
+def test_no_key_at_all_is_said_at_once_with_what_to_set(environment: dict[str, str]) -> None:
+    with pytest.raises(BadInput) as error:
+        check(None, environment, ["closer", "people-ops"])
+    assert error.value.code == "credential.missing"
+    assert "closer, people-ops" in error.value.message
+    assert "GEMINI_API_KEY" in (error.value.remedy or "")
+
+
+def test_a_files_own_fallbacks_are_all_that_is_asked(own: str) -> None:
+    closer, voice = choices(own, {"OPENAI_API_KEY": "k"}, ["closer", "voice"])
+    assert (closer.model, closer.fallbacks, closer.missing) == ("openai/gpt-5.5", ("offline",), ("ANTHROPIC_API_KEY",))
+    assert closer.sentence() == "openai/gpt-5.5 instead of anthropic/claude-sonnet-4-6: ANTHROPIC_API_KEY is not set"
+    assert (voice.model, voice.missing) == (None, ("GEMINI_API_KEY",))
+    with pytest.raises(BadInput) as error:
+        check(own, {"OPENAI_API_KEY": "k"}, ["closer", "voice"])
+    assert error.value.field == "GEMINI_API_KEY"
+    assert check(own, {"OPENAI_API_KEY": "k"}, ["closer"]) == [closer]
+
+
+def test_offline_needs_nothing() -> None:
+    assert {c.model for c in check("offline", {}, ROLES)} == {"offline"}
+    assert preload("offline", {}, ROLES) == []
+
+
+def test_only_the_adapters_that_are_started_with_are_imported_before(own: str) -> None:
+    assert preload(None, ALL, ["closer"]) == ["shared.models.anthropic"]
+    assert preload(own, {"OPENAI_API_KEY": "k"}, ["closer"]) == ["shared.models.openai"]
+
+
+async def test_an_agent_starts_with_what_is_reachable(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ALL:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    model = model_for("sales", lambda request: None, Settings(models=own))
+    assert (model.provider, model.model) == ("openai", "gpt-5.5")
+    await model.aclose()
+    with pytest.raises(BadInput) as error:
+        model_for("voice", lambda request: None, Settings(models=own))
+    assert error.value.field == "GEMINI_API_KEY"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", "no `roles`"),
+        ("roles: {sales: {}}", "'sales'"),
+        ("roles: {sales: {model: claude}}", "'claude'"),
+        ("roles: {sales: {model: openai/gpt-5.5, fallbacks: [7]}}", "'sales'"),
+        ("roles: {}", "'sales'"),
+        ("roles: {sales: {model: openai/gpt-5.5}}\nwindows: [1]", "`windows`"),
+        ("roles: [", "cannot be read"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text(text)
+    with pytest.raises(BadInput) as error:
+        choices(str(file), ALL, ["closer"])
+    assert error.value.field == "VIOX_MODELS"
+    assert said in error.value.message
+
+
+def test_announced_ends_are_those_of_the_models_in_use() -> None:
+    assert {model for _, model, _ in ends(None)} == {"openai/gpt-4o"}
+    assert ends("offline") == []
+
+
+def test_up_says_at_once_when_no_model_can_be_used(monkeypatch: pytest.MonkeyPatch, own: str) -> None:
+    from viox import lifecycle
+
+    for name in ALL:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("VIOX_MODELS", own)
+    with pytest.raises(BadInput) as error:
+        lifecycle.plan("voice", None, "embedded", foreground=False)
+    assert error.value.code == "credential.missing"
+    plan: dict[str, Any] = lifecycle.plan("gateway,closer", None, "embedded", foreground=False)
+    assert plan["only"] == ["gateway", "closer"]
