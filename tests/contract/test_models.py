@@ -245,7 +245,7 @@ async def talk(server: Any, model: Any, answer: Any) -> tuple[Any, Any]:
     """(reply, next request's body): the answer, then its results or another message, to a server that is strict."""
     server.script = [answer, claude(text("ok"), stop="end_turn") if "claude" in model.model else gpt("ok")]
     reply = await model.complete(request())
-    more = results(reply.message) or [UserMessage("go on")]
+    more: list[ChatMessage] = [*results(reply.message)] or [UserMessage("go on")]
     await model.complete(request(UserMessage("hello"), reply.message, *more))
     assert server.problems == []
     return reply, server.requests[-1]
@@ -268,7 +268,7 @@ async def talk(server: Any, model: Any, answer: Any) -> tuple[Any, Any]:
         (chat, gpt(None, [{"id": "", "function": {"name": "look", "arguments": ""}} for _ in range(2)])),
         (chat, gpt(None, [function(1, "look", '{"n": 1}'), function(1, "look", '{"n": 2}')])),
         (chat, gpt(None, [function(1, "look", "{oops")])),
-        (chat, gpt(None, [{"id": "x", "type": "custom", "custom": {"name": "look", "input": "a"}}, None])),
+        (chat, gpt(None, [{"id": "x", "type": "custom", "custom": {"name": "look", "input": "a"}}])),
         (chat, gpt("Hm.", reasoning="because", reasoning_content="because", reasoning_details=[{"text": "b"}])),
         (chat, gpt(None, function_call={"name": "look", "arguments": "{}"})),
     ],

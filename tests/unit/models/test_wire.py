@@ -87,7 +87,7 @@ def test_a_call_without_arguments_goes_back_as_an_object(provider: str) -> None:
 @EVERY
 def test_every_call_is_followed_by_one_result_and_no_result_stands_alone(provider: str) -> None:
     open_turn = AssistantMessage("", (ModelToolCall("a", "look", {}), ModelToolCall("b", "look", {})))
-    said = [
+    said: list[ChatMessage] = [
         UserMessage("hi"),
         open_turn,
         ToolMessage("b", "look", "{}"),
@@ -121,7 +121,7 @@ def test_a_turn_kept_whole_has_its_ids_and_names_mended_too() -> None:
     thought = {"type": "thinking", "thinking": "hm", "signature": "s"}
     use = {"type": "tool_use", "id": "a.b", "name": "look.up", "input": {}, "caller": {"type": "direct"}}
     message = AssistantMessage("", (ModelToolCall("call_0", "look.up", {"n": 1}),), "anthropic", [thought, use])
-    said = [UserMessage("hi"), message, ToolMessage("call_0", "look.up", "{}")]
+    said: list[ChatMessage] = [UserMessage("hi"), message, ToolMessage("call_0", "look.up", "{}")]
     block = anthropic.messages(said)[1]["content"][1]
     assert block == use | {"id": "call_0", "name": "look_up", "input": {"n": 1}}
 
