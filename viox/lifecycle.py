@@ -52,6 +52,12 @@ def _check_models(services: list[str]) -> None:
     registry.check(setting, os.environ, [name for name in services if name in registry.ROLES])
 
 
+def _models_file() -> dict[str, str]:
+    """VIOX_MODELS with its whole path: the supervisor runs in another folder."""
+    given = os.environ.get("VIOX_MODELS")
+    return {"VIOX_MODELS": str(Path(given).absolute())} if given and given != "offline" else {}
+
+
 def up(wanted: dict[str, Any]) -> dict[str, Any]:
     """Start detached and return the state when everything is ready. Raises VioxError with the reason when it cannot."""
     home = Path(wanted["home"])
@@ -67,7 +73,7 @@ def up(wanted: dict[str, Any]) -> dict[str, Any]:
             stderr=log,
             start_new_session=True,
             cwd="/",
-            env=os.environ | {"PYTHONPATH": _python_path()},
+            env=os.environ | _models_file() | {"PYTHONPATH": _python_path()},
         )
     deadline = time.monotonic() + UP_SECONDS
     while time.monotonic() < deadline:

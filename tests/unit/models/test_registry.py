@@ -128,3 +128,13 @@ def test_up_says_at_once_when_no_model_can_be_used(monkeypatch: pytest.MonkeyPat
     assert error.value.code == "credential.missing"
     plan: dict[str, Any] = lifecycle.plan("gateway,closer", None, "embedded", foreground=False)
     assert plan["only"] == ["gateway", "closer"]
+
+
+def test_a_file_named_from_here_is_found_from_elsewhere(monkeypatch: pytest.MonkeyPatch, own: str) -> None:
+    from viox import lifecycle
+
+    monkeypatch.chdir(Path(own).parent)
+    monkeypatch.setenv("VIOX_MODELS", "models.yaml")
+    assert lifecycle._models_file() == {"VIOX_MODELS": own}
+    monkeypatch.setenv("VIOX_MODELS", "offline")
+    assert lifecycle._models_file() == {}
