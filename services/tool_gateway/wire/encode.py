@@ -134,7 +134,7 @@ def _body(body: Body, arguments: Mapping[str, Any], secrets: Secrets) -> tuple[b
     else:
         values = {name: secrets.get(setting) for name, setting in body.settings.items()}
         values |= {name: value for name, value in body.defaults.items() if name not in arguments}
-        values |= {name: arguments[name] for name in arguments if name in body.properties}
+        values |= {name: arguments[name] for name in arguments if _is_in(body, name)}
         values |= {name: orjson.dumps(values[name]).decode() for name in body.as_text if name in values}
     match body.kind:
         case "json":
@@ -146,6 +146,10 @@ def _body(body: Body, arguments: Mapping[str, Any], secrets: Secrets) -> tuple[b
         case "form":
             found = [pair for name, value in values.items() for pair in _form(body, name, value)]
             return styles.query([(name, text, False) for name, text in found]).encode(), body.media_type
+
+
+def _is_in(body: Body, argument: str) -> bool:
+    return argument in body.properties or (body.beside is not None and argument not in body.beside)
 
 
 def _form(body: Body, name: str, value: Any) -> list[tuple[str, str]]:
