@@ -41,6 +41,10 @@ BODY_KINDS = {
 NOT_PLAIN = ("oneOf", "anyOf", "not", "if", "patternProperties", "dependentSchemas", "dependentRequired")
 IGNORED_HEADERS = limits.FRAMING | {"accept", "content-type", "authorization", "cookie"}
 DEFAULT_STYLES: dict[str, Any] = {"path": "simple", "header": "simple", "query": "form", "cookie": "form"}
+OPEN = (
+    "takes fields that the document does not describe (it does not say additionalProperties: false); "
+    "one that is called nearly like a described one is refused as a typing mistake"
+)
 MAX_PARAMETERS = 500
 MAX_PARTS = 1_000
 FILE = {
@@ -94,9 +98,14 @@ def reason(error: Exception) -> str:
 
 
 def read_tool(
-    document: Mapping[str, Any], vendor: Mapping[str, Any], path: str, method: str, item: Any, schemas: Schemas
+    document: Mapping[str, Any],
+    vendor: Mapping[str, Any],
+    path: str,
+    method: str,
+    item: Any,
+    schemas: Schemas | None = None,
 ) -> Tool:
-    """One operation; `schemas` are the document's. Raises ValueError, KeyError or TypeError that says what is wrong."""
+    """One operation of a document with these `schemas`. Raises ValueError, KeyError or TypeError that says what is wrong."""
     operation = item[method]
     own = operation["x-viox"]
     name, effect = own["tool"], own["effect"]
@@ -104,7 +113,7 @@ def read_tool(
         raise ValueError(f"tool name {name!r} does not match {NAME.pattern}")
     idempotency = own.get("idempotency", vendor.get("idempotency") if effect == "keyed" else None)
     _check_effect(effect, own, idempotency)
-    bundle = Bundle(schemas)
+    bundle = Bundle(document, schemas)
     given = [p for p in _parameters(document, item, operation) if not _is_key(p, idempotency)]
     parameters, properties, required = _arguments(document, bundle, given)
     _check_path(path, parameters)
@@ -230,7 +239,7 @@ def _arguments(
         style = one.get("style", DEFAULT_STYLES[place])
         if place == "query":
             limits.query_style(style)
-        plain = bundle.schemas.resolved(schema)
+        plain = bundle.resolved(schema)
         parameters.append(
             Parameter(
                 name=one["name"],
@@ -285,7 +294,7 @@ def _body(
     media_type, kind = _media(content)
     described = content[media_type]
     raw = described.get("schema", {})
-    schema = bundle.schemas.resolved(raw)
+    schema = bundle.resolved(raw, "body")
     flat = _flat(bundle, raw)
     if kind in ("form", "multipart") and _empty(schema):
         return None
@@ -315,6 +324,7 @@ def _body(
     if beside is not None:  # what is not described may be given, but for what is not a call's to give
         refused = {*beside, *settings, *(flat["properties"].keys() - taken["properties"].keys())}
         properties.update({name: False for name in sorted(refused) if name not in properties})
+        bundle.note("", OPEN)
     properties.update({k: v for k, v in taken["properties"].items() if k not in settings})
     required += [k for k in taken.get("required", ()) if k not in settings and k not in defaults]
     return Body(
@@ -355,7 +365,7 @@ def _flat(bundle: Bundle, schema: Any, depth: int = 0, seen: list[None] | None =
     """
     seen = [] if seen is None else seen
     seen.append(None)
-    plain = bundle.schemas.resolved(schema) if depth <= 10 and len(seen) <= MAX_PARTS else None
+    plain = bundle.resolved(schema) if depth <= 10 and len(seen) <= MAX_PARTS else None
     if not isinstance(plain, dict) or any(key in plain for key in NOT_PLAIN):
         return None
     if plain.get("type", "object") not in ("object", ["object"]):
@@ -395,7 +405,7 @@ def _empty(schema: Any) -> bool:
 
 def _with_files(bundle: Bundle, flat: dict[str, Any]) -> dict[str, Any]:
     def file_or(schema: Any) -> Any:
-        plain = bundle.schemas.resolved(schema)
+        plain = bundle.resolved(schema)
         if not isinstance(plain, dict):
             return schema
         if plain.get("type") == "array":

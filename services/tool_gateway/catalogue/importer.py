@@ -80,6 +80,14 @@ class Import:
     skipped: list[Skipped]
     ignored: list[str]
 
+    def notes(self) -> dict[str, list[str]]:
+        """Where the document could not be taken at its word, and the tools that it concerns."""
+        found: dict[str, list[str]] = {}
+        for tool in self.tools:
+            for note in tool.notes:
+                found.setdefault(note, []).append(tool.name)
+        return found
+
     def secrets(self) -> list[str]:
         """Settings that the tools need before they can be called; of alternative credentials those of the first."""
         needed = {n for t in self.tools for c in (t.credentials[0] if t.credentials else ()) for n in c.secrets}

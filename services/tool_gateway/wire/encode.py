@@ -16,6 +16,7 @@ from services.tool_gateway.catalogue.tools import Body, Parameter, Tool
 from services.tool_gateway.connectors import postgres, smtp
 from services.tool_gateway.wire import styles
 from services.tool_gateway.wire.credentials import Secrets
+from services.tool_gateway.wire.numbers import with_integers
 from services.tool_gateway.wire.prepared import Prepared
 from shared.errors import BadInput
 
@@ -29,8 +30,8 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, *, key: 
     Raises BadInput naming a setting or credential that is missing, or an argument that cannot be written.
     """
     try:
-        return CONNECTORS.get(tool.connector, _http)(tool, arguments, secrets, key)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return CONNECTORS.get(tool.connector, _http)(tool, with_integers(arguments), secrets, key)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         # Whoever sends many calls must not stumble over one of them.
         raise BadInput(
             "tool.invalid_arguments",

@@ -141,11 +141,12 @@ class Schemas:
 class Bundle:
     """Collects the definitions that schemas of one tool refer to.
 
-    `notes` say where a document could not be taken at its word, and what was made of it.
+    `notes` say where a document could not be taken at its word, and what was made of it. Tools of one document share its
+    `schemas`, so that each is looked at once.
     """
 
-    def __init__(self, schemas: Schemas) -> None:
-        self.schemas = schemas
+    def __init__(self, document: Mapping[str, Any], schemas: Schemas | None = None) -> None:
+        self.schemas = schemas or Schemas(document)
         self._names: dict[tuple[str, Part], str] = {}
         self._numbers: dict[str, int] = {}
         self._variants: dict[str, int] = {}
@@ -161,6 +162,12 @@ class Bundle:
             name, reference, part = self._waiting.popleft()
             self.defs[name] = self._taken(self.schemas.target(reference), 0, part, name)
         return made
+
+    def resolved(self, node: Any, place: str = "") -> Any:
+        """One schema in plain words, through references; what is noted of it belongs to `place`."""
+        for what in self.schemas.notes(node):
+            self.note(place, what)
+        return self.schemas.resolved(node)
 
     def note(self, place: str, what: str) -> None:
         """Keep a note, as long as there are few."""

@@ -11,8 +11,6 @@ import jsonschema_rs
 from services.tool_gateway.catalogue.schema.dialect import FORMATS
 from services.tool_gateway.catalogue.schema.patterns import OPTIONS
 
-CONTRADICTIONS = ("Type", "Enum", "Constant")
-
 
 class DecimalStep:
     """`multipleOf` in decimal: 0.3 is a multiple of 0.1, which binary fractions deny."""
@@ -75,13 +73,13 @@ def _nearest(error: Any) -> Any:
     return error
 
 
-def _distance(parent: Any, found: Sequence[Any]) -> tuple[int, int]:
-    """How far a value is from an alternative: another kind of thing altogether is farther than many mistakes."""
+def _distance(parent: Any, found: Sequence[Any]) -> tuple[int, int, int]:
+    """How far a value is from an alternative: another type is farthest, then another kind, then many mistakes."""
     above = len(parent.instance_path)
-    other = sum(
-        1 for e in found if type(e.kind).__name__.endswith(CONTRADICTIONS) and len(e.instance_path) <= above + 1
-    )
-    return other, len(found)
+    kinds = [(type(error.kind).__name__, len(error.instance_path)) for error in found]
+    types = sum(1 for kind, depth in kinds if kind == "Type" and depth == above)
+    values = sum(1 for kind, depth in kinds if kind in ("Enum", "Constant") and depth <= above + 1)
+    return types, values, len(found)
 
 
 def misspelt(name: str, described: Mapping[str, Any], given: Mapping[str, Any]) -> str | None:

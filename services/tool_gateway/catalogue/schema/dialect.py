@@ -77,7 +77,7 @@ def _beside_reference(schema: Mapping[str, Any], modern: bool, say: Say) -> dict
         counted = {key: counted[key] for key in ("description", "nullable", "x-nullable") if key in counted}
     beside = plain(counted, modern=modern, say=say)
     null = isinstance(beside, dict) and (_is_nullable(schema) and "type" not in counted)
-    rest = {key: value for key, value in beside.items()} if isinstance(beside, dict) else {}
+    rest = dict(beside) if isinstance(beside, dict) else {}
     if not rest and not null:
         return reference
     if null:

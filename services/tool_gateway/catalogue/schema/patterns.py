@@ -41,6 +41,16 @@ ESCAPES = {
 }
 IN_CLASS = {r"\h": r" \t", r"\e": r"\x1b", r"\0": r"\x00", r"\b": r"\x08"}
 AROUND = ("(?=", "(?!", "(?<=", "(?<!")
+POSIX = {
+    "[:alpha:]": "a-zA-Z",
+    "[:digit:]": "0-9",
+    "[:alnum:]": "a-zA-Z0-9",
+    "[:upper:]": "A-Z",
+    "[:lower:]": "a-z",
+    "[:space:]": r"\s",
+    "[:word:]": r"\w",
+    "[:xdigit:]": "0-9a-fA-F",
+}
 CLASS_ESCAPES = (r"\w", r"\d", r"\s", r"\W", r"\D", r"\S")
 
 
@@ -80,7 +90,7 @@ def matches(pattern: str, text: str) -> bool:
 
 def _candidates(pattern: str) -> Iterator[str]:
     """The pattern without a literal's delimiters, as it is and in the engine's words."""
-    plain = _undelimited(pattern)
+    plain = re.sub(r"\[:[a-z]+:\]", lambda found: POSIX.get(found[0], found[0]), _undelimited(pattern))
     yield plain
     if (rewritten := _rewritten(plain)) != plain:
         yield rewritten
