@@ -58,14 +58,13 @@ def test_arrays_without_items_and_tuples_have_items() -> None:
 def test_where_recursion_is_cut_the_stub_has_its_type_and_items() -> None:
     tool = tool_for(ref("Node"), Node=shape(kids=ref("Nodes")), Nodes={"type": "array", "items": ref("Node")})
     assert_takeable(tool.model_schema)
-    stubs = [node for node in subschemas(tool.model_schema) if node == {"type": "array", "items": {}}]
-    assert stubs == [] or len(stubs) == 1
+    assert {"type": "array", "items": {}} in list(subschemas(tool.model_schema))
     assert tool.problem_with({"v": {"kids": [{"kids": [{"kids": [{"kids": "x"}]}]}]}})
 
 
 def test_what_is_neither_recursive_nor_large_is_shown_whole() -> None:
     links = {f"L{n}": shape(**{f"p{n}": ref(f"L{n + 1}")}) for n in range(12)}
-    tool = tool_for(ref("L0"), **links, L12=shape(end={"type": "string", "enum": ["here"]}))
+    tool = tool_for(ref("L0"), "3.1.0", **links, L12=shape(end={"type": "string", "enum": ["here"]}))
     assert '"here"' in json.dumps(tool.model_schema)
 
 
@@ -194,7 +193,8 @@ def _joined(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     @st.composite
     def built(draw: st.DrawFn) -> tuple[dict[str, Any], Any]:
         parts = [draw(fields) for _ in range(draw(st.integers(1, 3)))]
-        schemas, value = [], {}
+        schemas: list[dict[str, Any]] = []
+        value: dict[str, Any] = {}
         for part in parts:
             new = {name: pair for name, pair in part.items() if name not in value}
             value |= {name: pair[1] for name, pair in new.items()}

@@ -30,7 +30,7 @@ def ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-ANY = ("", 1, 1.5, True, None, {}, [])
+ANY: tuple[Any, ...] = ("", 1, 1.5, True, None, {}, [])
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_a_discriminator_names_the_alternative() -> None:
     mapping = {"bank": "#/components/schemas/Bank", "card": "Card"}
     schema = {"oneOf": [ref("Bank"), ref("Card")], "discriminator": {"propertyName": "kind", "mapping": mapping}}
     parts = {"Bank": shape(kind=TEXT, number=TEXT), "Card": shape(kind=TEXT, number=TEXT, code={"type": "integer"})}
-    tool = tool_for(schema, **parts)
+    tool = tool_for(schema, NEW, **parts)
     assert accepts(tool, {"kind": "bank", "number": "1"})
     assert accepts(tool, {"kind": "card", "number": "1", "code": 5})
     assert not accepts(tool, {"kind": "card", "number": "1"})

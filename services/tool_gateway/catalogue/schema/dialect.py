@@ -107,12 +107,13 @@ def _named_schemas(given: Any) -> Any:
 def _name_lists(given: Any) -> Any:
     if not isinstance(given, Mapping):
         return None
-    return {key: [str(name) for name in named] for key, named in given.items() if isinstance(named, list)}
+    lists = {key: named for key, named in given.items() if isinstance(named, list)}
+    return {key: list(dict.fromkeys(name for name in named if isinstance(name, str))) for key, named in lists.items()}
 
 
 def _count(given: Any) -> Any:
     found = values.number(given)
-    return int(found) if found >= 0 and found == int(found) else None
+    return int(found) if 0 <= found < values.EXACT and found == int(found) else None
 
 
 def _step(given: Any) -> Any:

@@ -119,7 +119,7 @@ class _Tree:
             found = self._keyword(key, value, inside, depth + 1)
             if found is not None:
                 made[key] = found
-        return _flattened(_with_items(node, made)) if made.keys() & REWRITTEN or node.get("type") == "array" else made
+        return _flattened(_with_items(node, made)) if _is_rewritten(made) else made
 
     def _shown(self, node: dict[str, Any], inside: tuple[str, ...]) -> dict[str, Any]:
         """The node without properties that nobody may give and, far down, without those that nobody must."""
@@ -197,6 +197,11 @@ class _Tree:
             return self._defs.get(str(target["$ref"]).rsplit("/", 1)[-1])
         parts = target.get("allOf")
         return parts[0] if isinstance(parts, list) and parts else None
+
+
+def _is_rewritten(made: Mapping[str, Any]) -> bool:
+    kinds = made.get("type")
+    return kinds == "array" or isinstance(kinds, list) or bool(made.keys() & REWRITTEN)
 
 
 def _with_items(node: Mapping[str, Any], made: dict[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ NAMES: dict[str, tuple[str, str | None]] = {
     **dict.fromkeys(("dict", "map", "hash", "json"), ("object", None)),
     **dict.fromkeys(("none", "nil"), ("null", None)),
 }
+EXACT = 2.0**53  # up to here a float is one whole number
 TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -82,7 +83,7 @@ def number(given: Any) -> int | float:
         raise ValueError(f"{given!r} is no number")
     if isinstance(given, int):
         return given
-    return int(found) if found.is_integer() else found
+    return int(found) if found.is_integer() and abs(found) < EXACT else found
 
 
 def truth(given: Any) -> bool | None:
