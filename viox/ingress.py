@@ -20,7 +20,7 @@ from shared.bus.messages import task
 from shared.bus.outbox import ADDRESSEE
 from shared.errors import BadInput, NotFound
 from shared.ids import run_id
-from viox import deployment, output, store
+from viox import deployment, output, store, words
 
 POLL_SECONDS = 0.05
 
@@ -190,7 +190,7 @@ async def _wait(pool: Any, run: Any, timeout: float, *, as_json: bool) -> int:
     if as_json:
         output.emit(found)
     elif found["status"] == "waiting":
-        output.say("waiting for: " + ", ".join(f"{w['kind']} {w['id']}" for w in found["waiting_for"]))
+        output.say("waiting for: " + ", ".join(map(words.waits_for, found["waiting_for"])))
     else:
         output.say(found["text"] or (found["error"] or {}).get("message", found["status"]))
     return {"finished": output.OK, "waiting": output.WAITING}.get(found["status"], output.FAILED)

@@ -1,4 +1,7 @@
-"""What the command line reads and the few things it writes. One function per question; documents as the contract has them."""
+"""What the command line reads and the few things it writes. One function per question; documents as the contract has them.
+
+Listings are asked for all the time: what only writing needs (envelopes, messages) is imported where it is used.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,20 @@ import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import orjson
 
 from shared.bus import topics
-from shared.bus.envelope import Message, conflict, headers_from_json, headers_to_json, parse_record
-from shared.bus.messages import CANCEL
-from shared.bus.outbox import Outgoing, outgoing
 from shared.errors import BadInput, Conflict, NotFound
 from shared.ids import parse_call_id
 from shared.runs import run_document, timestamp
 from shared.store.sql import Queries
+
+if TYPE_CHECKING:
+    from shared.bus.envelope import Message
+    from shared.bus.outbox import Outgoing
 
 SQL = Queries(Path(__file__).with_name("queries.sql"))
 CLI_SOURCE = "/viox/cli"
@@ -62,19 +66,32 @@ def call_document(row: Any) -> dict[str, Any]:
 
 
 async def runs(
-    pool: Any, *, agent: str | None, status: str | None, since: datetime | None, cursor: str | None, limit: int
+    pool: Any,
+    *,
+    agent: str | None,
+    status: str | None,
+    since: datetime | None,
+    cursor: str | None,
+    limit: int,
+    failed: bool = False,
 ) -> tuple[list[dict[str, Any]], str | None]:
+    """A page of runs, each with `failed_calls`, which the contract's object does not have."""
     at, last = _cursor(cursor, UUID)
-    rows = await pool.fetch(SQL["runs"], agent, status, since, at, last, limit + 1)
+    rows = await pool.fetch(SQL["runs"], agent, status, since, at, last, limit + 1, failed)
     following = _next(rows[limit - 1], "started_at", "run_id") if len(rows) > limit else None
-    return [run_document(row) for row in rows[:limit]], following
+    return [_run(row) | {"failed_calls": row["failed_calls"]} for row in rows[:limit]], following
 
 
 async def run(pool: Any, run_id: UUID) -> dict[str, Any]:
     row = await pool.fetchrow(SQL["run"], run_id)
     if row is None:
         raise NotFound("run.not_found", f"there is no run {run_id}.", field="run", remedy="See `viox runs`.")
-    return run_document(row)
+    return _run(row)
+
+
+def _run(row: Any) -> dict[str, Any]:
+    """The contract's run object, with its outcome where the schema has one."""
+    return ({"outcome": row["outcome"]} if "outcome" in row.keys() else {}) | run_document(row)  # noqa: SIM118
 
 
 async def story(pool: Any, run_id: UUID) -> tuple[list[Any], list[Any]]:
@@ -165,6 +182,9 @@ async def accept(connection: Any, topic: str, message: Message, receivers: Seque
 
     A repeat is accepted like the first. Raises Conflict when the identity stands for other content.
     """
+    from shared.bus.envelope import conflict, headers_from_json, parse_record
+    from shared.bus.outbox import outgoing
+
     for row in await connection.fetch(SQL["held_events"], message.source, message.id):
         if not parse_record(row["value"], headers_from_json(row["headers"])).says_the_same(message):
             raise conflict(message)
@@ -173,6 +193,8 @@ async def accept(connection: Any, topic: str, message: Message, receivers: Seque
 
 
 async def _put(connection: Any, row: Outgoing) -> None:
+    from shared.bus.envelope import headers_to_json
+
     headers = headers_to_json(row.headers)
     await connection.execute(
         SQL["outbox_row"],
@@ -189,6 +211,9 @@ async def _put(connection: Any, row: Outgoing) -> None:
 
 async def cancel(pool: Any, run_id: UUID) -> dict[str, Any]:
     """Ask a run's agent to end it. Calls that have not begun are refused; what is under way is settled as usual."""
+    from shared.bus.envelope import Message, headers_to_json
+    from shared.bus.messages import CANCEL
+
     found = await run(pool, run_id)
     if found["merged_into"]:
         raise Conflict(
@@ -242,6 +267,9 @@ async def redrive(pool: Any, letter: UUID) -> None:
 
     A blocked run is open again: it goes on from its record, with the results of the calls it made.
     """
+    from shared.bus.envelope import headers_from_json
+    from shared.bus.outbox import Outgoing
+
     async with pool.acquire() as connection, connection.transaction():
         row = await connection.fetchrow(SQL["dead_letter"], letter)
         if row is None:
@@ -337,13 +365,6 @@ def parse_moment(text: str | None) -> datetime | None:
             remedy="For instance 2026-11-22T08:00:00Z or 24h.",
         ) from None
     return at
-
-
-def parse_uuid(text: str, what: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise BadInput("option.invalid", f"{text!r} is not the id of a {what}.", field=what) from None
 
 
 def _call_id(text: str) -> str:

@@ -30,7 +30,8 @@ from shared.bus.outbox import Outbox
 from shared.bus.publisher import Publisher
 from shared.runtime.process import Process, run
 from shared.settings import Settings
-from shared.store.pool import Instance, is_transient, open_pool
+from shared.store.instance import Instance
+from shared.store.pool import is_transient, open_pool
 
 TOKEN_CONNECTIONS = 4
 
