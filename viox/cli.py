@@ -179,6 +179,9 @@ def publish(
     from viox import ingress
 
     accepted = run_async(ingress.publish(ingress.read_events(file), topic))
+    for item in accepted:
+        for warning in item["warnings"]:
+            output.warn(f"{item['id']}: {warning}")
     if as_json:
         output.emit(output.listing(accepted, None))
     else:

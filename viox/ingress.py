@@ -15,7 +15,7 @@ import orjson
 
 from shared.bus import topics
 from shared.bus.envelope import Message, parse_json
-from shared.bus.events import TASK_TYPE, check_data, event_type
+from shared.bus.events import TASK_TYPE, check_data, event_type, unknown_fields
 from shared.bus.messages import task
 from shared.bus.outbox import ADDRESSEE
 from shared.errors import BadInput, NotFound
@@ -76,8 +76,17 @@ async def publish(events: Sequence[Message], topic: str | None) -> list[dict[str
             "type": message.type,
             "topic": where,
             "run_ids": [str(run_id(agent, message.source, message.id)) for agent in agents],
+            "warnings": _warnings(message),
         }
         for message, where, _, agents in placed
+    ]
+
+
+def _warnings(message: Message) -> list[str]:
+    """What was accepted and will be ignored: above all fields whose names are misspelt."""
+    return [
+        f"{field} is not a field of {message.type} and is ignored." + (f" Is {near} meant?" if near else "")
+        for field, near in unknown_fields(message.type, message.data)
     ]
 
 
