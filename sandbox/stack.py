@@ -25,7 +25,7 @@ from typing import Any
 
 from sandbox import children, credentials, ports
 from sandbox.broker import ApacheKafka, Broker, Tansu
-from sandbox.net import free_ports, ready
+from sandbox.net import Reserved, ready
 from sandbox.ports import SERVICES
 from sandbox.postgres import Postgres
 from shared.bus.topics import GATEWAY
@@ -80,6 +80,7 @@ class Stack:
         self._postgres: Postgres | None = None
         self._broker: Broker | None = None
         self._ports: dict[str, int] = {}
+        self._reserved = Reserved()
         self._dsns: dict[str, str] = {}
         self._kafka_settings: dict[str, str] = {}
         self._ready_at = 0.0
@@ -135,7 +136,8 @@ class Stack:
         for choice in chosen:
             if choice.replaced:
                 self._say(f"model of {choice.agent}: {choice.sentence()}")
-        self._ports = ports.choose(self.plan.port_base, self.plan.only)
+        self._ports = ports.choose(self.plan.port_base, self.plan.only, self._reserved)
+        self._tell_moved()
         self._write_state(ready=False)
         self._start_postgres()
         self._start_broker()
@@ -154,6 +156,13 @@ class Stack:
                 self._children.append(self._service_child(name, number, modules[name]))
         for child in self._children:
             self._fork(child)
+
+    def _tell_moved(self) -> None:
+        """A port in the range of ephemeral ones may be in use by some connection; `viox status` shows where things are."""
+        wanted = {name: self.plan.port_base + place for place, name in enumerate(ports.NAMES)}
+        for name, port in self._ports.items():
+            if self.plan.port_base and port != wanted[name]:
+                self._say(f"port {wanted[name]} is in use by a connection; {name} is on {port}")
 
     def _start_postgres(self) -> None:
         given = self.plan.environment.get("VIOX_POSTGRES_DSN")
@@ -201,7 +210,7 @@ class Stack:
         return Child(VENDORS, VENDORS, 0, lambda: asyncio.run(module.serve(listening)), {})
 
     def _service_child(self, name: str, number: int, module: Any) -> Child:
-        port = self._ports[name] if number == 1 else free_ports(1)[0]
+        port = self._ports[name] if number == 1 else self._reserved.any()
         environment = self._kafka_settings | {
             "VIOX_HOME": str(self.home),
             "VIOX_POSTGRES_DSN": self._dsns[name],
@@ -363,6 +372,7 @@ class Stack:
         for thing in (self._broker, self._postgres):
             if thing:
                 thing.stop()
+        self._reserved.close()
         (self.home / "state.json").unlink(missing_ok=True)
         self._say("stopped")
 
