@@ -18,9 +18,10 @@ _CHECKS = {
     "tool.granted": "the agent may use it",
     "run.open": "its run is open",
     "deadline.open": "in time",
+    "recipient.consents": "the recipient did not ask to be left alone",
     "arguments.size": "arguments not too large",
     "arguments.schema": "arguments fit the tool",
-    "twin.unknown": f"no identical call with {UNKNOWN}",
+    "duplicate.in_doubt": f"no identical call with {UNKNOWN}",
 }
 _EFFECTS = {
     "read": "read (changes nothing)",

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-# What carriers take for a wish to stop when a message begins with it; being wrong about it once is being wrong once too often.
-STOP_WORDS = {"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "optout", "revoke"}
+from shared.bus.consent import wish
+
 YES = re.compile(r"\b(yes|yeah|yep|sure|sounds good|call me|please do|interested|ok|okay)\b")
 # Whoever says one of these may say yes to something, but not plainly: `positive` is for what is plain.
 NO = re.compile(
@@ -109,11 +109,7 @@ def plan_for(lead: Lead, at: datetime) -> dict[str, Any]:
 def reply_facts(text: str) -> dict[str, Any]:
     """What an incoming text message means. Both are said only of what is plain: whole words, and a no outweighs any yes."""
     plain = text.lower().replace("’", "'")
-    first = re.search(r"\w+", plain.replace("opt-out", "optout").replace("opt out", "optout").removeprefix("please "))
-    return {
-        "wants_to_stop": first is not None and first.group() in STOP_WORDS,
-        "positive": bool(YES.search(plain)) and not NO.search(plain),
-    }
+    return {"wants_to_stop": wish(text) == "stop", "positive": bool(YES.search(plain)) and not NO.search(plain)}
 
 
 def facts(trigger: dict[str, Any]) -> str | None:

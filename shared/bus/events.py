@@ -111,6 +111,7 @@ class EventType:
     vendor: VendorModel | None = None  # of vendors' types
     addressed: str | None = None  # channel of the address book, with `owners` as those who take unowned ones
     address_field: str | None = None
+    text_field: str | None = None  # where the sender may ask not to be written to
 
     @property
     def topic(self) -> str:
@@ -143,6 +144,7 @@ _TYPES = (
         vendor=vendor_events.TwilioMessage,
         addressed="sms",
         address_field="From",
+        text_field="Body",
     ),
     EventType(
         "com.twilio.message.status",

@@ -17,6 +17,7 @@ from shared.bus.kafka import Record
 from shared.bus.messages import CALL_CLOSED, ToolCallClosed
 from shared.errors import BadInput, VioxError
 from shared.ids import parse_call_id, run_id, thread_id
+from shared.runtime import consent
 from shared.runtime.agent import AgentSpec
 from shared.runtime.schedule import Limits, Scheduler
 from shared.runtime.store import Accepted, RuntimeStore
@@ -115,6 +116,9 @@ class Inbox:
             (m.source, m.id, entry.addressed or "", str(m.data.get(entry.address_field or "", "")), entry.owners[0])
             for _, m, entry in addressed
         ]
+        if found := consent.wishes((message, entry) for _, message, entry in addressed):
+            async with self._store.transaction() as connection:
+                await consent.record(connection, found)
         routes = await self._store.routes(wanted)
         items = []
         for record, message, _ in addressed:

@@ -22,6 +22,7 @@ from services.tool_gateway.call.call import (
     Preconditions,
     Requested,
 )
+from services.tool_gateway.call.consent import opted_out
 from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.catalogue.tools import Rate
 from services.tool_gateway.wire.credentials import redacted
@@ -62,8 +63,9 @@ class GatewayStore:
             }
             for c in calls
         ]
+        stopped = await opted_out(connection or self._pool, [c.arguments for c in calls])
         rows = await (connection or self._pool).fetch(*SQL.bind("preconditions", calls=asked))
-        return {(row["agent"], row["call_id"]): record(Preconditions, row) for row in rows}
+        return {(row["agent"], row["call_id"]): record(Preconditions, {**row, "opted_out": stopped}) for row in rows}
 
     async def known(self, ids: Sequence[str]) -> dict[str, Known]:
         """call id → what is known of it, for calls that exist."""
