@@ -38,7 +38,7 @@ class TwilioMessageStatus(VendorData):
 
     MessageSid: Text
     MessageStatus: Text
-    To: Text | None = None
+    To: Text
 
 
 class TwilioCall(VendorData):

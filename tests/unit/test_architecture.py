@@ -39,6 +39,8 @@ def test_domains_are_pure(agent: str) -> None:
         "__future__",
         "json",
         "re",
+        "decimal",
+        "shared.money",
         "dataclasses",
         "datetime",
         "typing",
