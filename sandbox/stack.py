@@ -416,6 +416,7 @@ class Stack:
             "gateway_url": f"http://127.0.0.1:{self._ports[GATEWAY]}",
             "console_url": None,
             "vendors": {name: f"http://127.0.0.1:{self._ports[name]}" for name in credentials.EMULATED},
+            "emulated": credentials.emulated(self.plan.environment),
             "models": self._models,
             "identity": self._broker.identity if self._broker else "not checked",
         }

@@ -150,6 +150,8 @@ def _print_status(found: dict[str, Any]) -> None:
     output.say(f"postgres  {found['postgres']}")
     output.say(f"gateway   {found['gateway_url']}")
     output.say(f"identity: {found['identity']}")
+    for line in lifecycle.vendors_lines(found):
+        output.say(line)
     for model in found.get("models", []):
         output.say(f"model     {lifecycle.model_line(model)}")
 
