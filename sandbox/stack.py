@@ -207,7 +207,7 @@ class Stack:
     def _vendor_child(self, module: Any) -> Child:
         listening: dict[str, Any] = {name: self._ports[name] for name in credentials.EMULATED}
         listening["mail"] = (self._ports["mail"], self._ports["smtp"])
-        return Child(VENDORS, VENDORS, 0, lambda: asyncio.run(module.serve(listening)), {})
+        return Child(VENDORS, VENDORS, 0, lambda: asyncio.run(module.serve(listening, self.home / "vendors")), {})
 
     def _service_child(self, name: str, number: int, module: Any) -> Child:
         port = self._ports[name] if number == 1 else self._reserved.any()
