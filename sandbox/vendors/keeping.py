@@ -28,6 +28,9 @@ KNOWN_CLASSES = {
     ("builtins", "set"),
     ("builtins", "frozenset"),
     ("collections", "Counter"),
+    ("datetime", "datetime"),
+    ("datetime", "timezone"),
+    ("datetime", "timedelta"),
     ("decimal", "Decimal"),
     ("random", "Random"),
     ("sandbox.vendors.stripe", "Outcome"),
@@ -89,12 +92,14 @@ class Keeper:
 def snapshot(emulator: Emulator) -> bytes:
     """All that lasts, with what is shared between its parts still shared."""
     values = {path: _at(emulator, path) for path in emulator.lasting}
-    return pickle.dumps({"version": VERSION, "monotonic": time.monotonic(), "values": values})
+    made = io.BytesIO()
+    _Referring(made, emulator).dump({"version": VERSION, "monotonic": time.monotonic(), "values": values})
+    return made.getvalue()
 
 
 def restore(emulator: Emulator, content: bytes) -> None:
     """The inverse of `snapshot`. Raises when the content is not of this version or holds anything it should not."""
-    found = _Careful(io.BytesIO(content)).load()
+    found = _Careful(io.BytesIO(content), emulator).load()
     if found["version"] != VERSION or set(found["values"]) != set(emulator.lasting):
         raise ValueError("it was written by another version")
     restarted = found["monotonic"] - time.monotonic()
@@ -105,7 +110,27 @@ def restore(emulator: Emulator, content: bytes) -> None:
         setattr(_at(emulator, owner) if owner else emulator, name, value)
 
 
+class _Referring(pickle.Pickler):
+    """Rows refer to the clock of their emulator, which is a part of the process and no part of what it knows."""
+
+    def __init__(self, file: io.BytesIO, emulator: Emulator) -> None:
+        super().__init__(file)
+        self._emulator = emulator
+
+    def persistent_id(self, value: Any) -> str | None:
+        return "clock" if value is self._emulator.clock else None
+
+
 class _Careful(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, emulator: Emulator) -> None:
+        super().__init__(file)
+        self._emulator = emulator
+
+    def persistent_load(self, reference: str) -> Any:
+        if reference != "clock":
+            raise pickle.UnpicklingError(f"{reference!r} is nothing that is referred to")
+        return self._emulator.clock
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in KNOWN_CLASSES:
             raise pickle.UnpicklingError(f"{module}.{name} may not be in it")

@@ -18,7 +18,7 @@ from sandbox.vendors.main import EMULATORS, start
 
 BASE = {
     "name": "b",
-    "workspaceId": "wsp",
+    "workspaceId": airtable.WORKSPACE,
     "tables": [{"name": "T", "fields": [{"name": "Name", "type": "singleLineText"}]}],
 }
 WORK: dict[str, tuple[str, dict[str, Any]]] = {
