@@ -1,14 +1,13 @@
-"""An agent as a process: the runtime's parts put together for one AgentSpec. Every agent's main.py calls `agent_service`."""
+"""An agent as a process: the runtime's parts put together for one AgentSpec. Every agent's `main` runs `agent_service`."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 
 from shared.bus import topics
-from shared.bus.kafka import Consumer, Producer, Record
 from shared.bus.outbox import Outbox
+from shared.bus.record import Record
 from shared.errors import VioxError
 from shared.ids import ThreadId
 from shared.models.port import ChatModel
@@ -20,74 +19,69 @@ from shared.runtime.process import Process
 from shared.runtime.saver import ThreadSaver
 from shared.runtime.store import RuntimeStore
 from shared.settings import Settings
-from shared.store.pool import Instance, Pool, is_transient, open_pool
+from shared.store.pool import Instance, is_transient, open_pool
 
-log = logging.getLogger(__name__)
 TOOLS_REFRESH_SECONDS = 5.0
+CLOSE_SECONDS = 5.0
 
 
 def agent_service(spec: AgentSpec, settings: Settings, *, model: ChatModel | None = None) -> Process:
     """Build the service of one agent. Nothing is opened before it runs."""
     process = Process(spec.name, settings)
-    runner = _Runner(spec, settings, model)
+    runner = _Runner(spec, process, model)
     process.on_start(runner.start)
-    process.loop("producer", lambda: runner.producer.run())
     process.loop("publisher", lambda: runner.outbox.run_publisher())
     process.loop("outbox sweep", lambda: runner.outbox.run_sweeper())
     process.loop("thread sweep", lambda: runner.activator.run_sweeper())
-    process.loop("consumer", lambda: runner.consumer.run())
     process.loop("tools", runner.keep_tools)
-    process.on_stop(runner.stop)
+    process.on_drain(runner.drain)
     process.check("postgres", lambda: runner.tools_problem)
-    process.check("kafka", lambda: None if runner.consumer.joined else "not joined the consumer group yet")
+    process.check("kafka", lambda: runner.consumer.problem)
+    process.warn("kafka", lambda: runner.consumer.degraded)
     return process
 
 
 class _Runner:
     """The opened parts of one agent service."""
 
-    pool: Pool
     outbox: Outbox
     activator: Activator
-    consumer: Consumer
 
-    def __init__(self, spec: AgentSpec, settings: Settings, model: ChatModel | None) -> None:
+    def __init__(self, spec: AgentSpec, process: Process, model: ChatModel | None) -> None:
         self._spec = spec
-        self._settings = settings
-        self._model = model or model_for(spec.model_role, spec.offline, settings)
-        self.producer = Producer(settings, spec.name)
-        self.consumer = Consumer(
-            settings, f"viox.{spec.name}", topics.of(spec.name), self._accept, self._poison, is_transient
+        self._process = process
+        self._model = model or model_for(spec.model_role, spec.offline, process.settings)
+        self.consumer = process.bus.consume(
+            f"viox.{spec.name}", topics.of(spec.name), self._accept, self._poison, is_transient
         )
         self._inbox: Inbox | None = None
         self._catalogue_changed = asyncio.Event()
         self.tools_problem: str | None = "starting"
 
     async def start(self) -> None:
-        settings, spec = self._settings, self._spec
+        """Open everything; each is closed again at the stop, last opened first."""
+        process, settings, spec = self._process, self._process.settings, self._spec
         dsn = settings.postgres_dsn.get_secret_value()
-        self.pool = await open_pool(dsn, application=spec.name, size=settings.postgres_pool_size)
-        self._instance = Instance(dsn, spec.name)
-        self.outbox = Outbox(spec.name, self.pool, self.producer)
-        store = RuntimeStore(self.pool, spec.name)
+        process.on_stop(self._model.aclose)
+        pool = await open_pool(dsn, application=spec.name, size=settings.postgres_pool_size)
+        process.on_stop(lambda: asyncio.wait_for(pool.close(), CLOSE_SECONDS))
+        instance = Instance(dsn, spec.name)
+        self.outbox = Outbox(spec.name, pool, process.bus.producer)
+        store = RuntimeStore(pool, spec.name)
         limits = Limits(settings.lease_seconds, settings.max_attempts, settings.concurrency)
-        saver = ThreadSaver(self.pool)
-        self.activator = Activator(spec, store, saver, self._model, self.outbox, self._instance.owner, limits)
+        self.activator = Activator(spec, store, ThreadSaver(pool), self._model, self.outbox, instance.owner, limits)
         self._inbox = Inbox(spec, store, self._wake)
-        self._instance.on_notify("viox_catalogue", self._catalogue_changed.set)
-        await self._instance.start()
+        instance.on_notify("viox_catalogue", self._catalogue_changed.set)
+        process.on_stop(instance.stop)
+        await instance.start()
         await self.activator.refresh_tools()
         self.tools_problem = None
 
-    async def stop(self) -> None:
-        """Take nothing new, finish what is under way, send what is committed, let go."""
+    async def drain(self) -> None:
+        """Take nothing new, finish what is under way, hand over what is committed."""
         await self.consumer.stop()
         await self.activator.drain(10)
         await self.outbox.flush()
-        await self.producer.stop()
-        await self._instance.stop()
-        await self._model.aclose()
-        await asyncio.wait_for(self.pool.close(), 5)
 
     async def keep_tools(self) -> None:
         """Follow the gateway's catalogue, and tell readiness whether Postgres answers."""
