@@ -83,7 +83,7 @@ async def test_a_record_that_can_be_decoded_again_is_taken_without_a_restart(
     monkeypatch.setattr(reading, "TRY_AGAIN_SECONDS", 0.2)
     value = b"the same words again, " * 100
     await desk.put(value, compression_type="zstd")
-    with monkeypatch.context() as away, capture_logs() as lines:
+    with monkeypatch.context() as away:
         _take_zstd_away(away, True)
         async with desk.consuming() as consumer:
             await eventually(lambda: consumer.degraded)
