@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 from shared.bus import topics
+from shared.bus.dead_letters import CHANNEL, Redrives
 from shared.bus.kafka import Consumer, Producer, Record
 from shared.bus.outbox import Outbox
 from shared.bus.publisher import Publisher
@@ -41,6 +42,7 @@ def agent_service(spec: AgentSpec, settings: Settings, *, model: ChatModel | Non
     process.loop("announcer", lambda: runner.announcer.run())
     process.loop("consumer", lambda: runner.consumer.run())
     process.loop("tools", runner.keep_tools)
+    process.loop("redrives", lambda: runner.redrives.run())
     process.on_stop(runner.stop)
     process.check("postgres", lambda: runner.tools_problem)
     process.check("kafka", lambda: None if runner.consumer.joined else "not joined the consumer group yet")
@@ -55,6 +57,7 @@ class _Runner:
     activator: Activator
     announcer: Announcer
     consumer: Consumer
+    redrives: Redrives
 
     def __init__(self, spec: AgentSpec, settings: Settings, model: ChatModel | None) -> None:
         self._spec = spec
@@ -81,7 +84,9 @@ class _Runner:
         self.announcer = Announcer(spec.name, store, self.publisher, owner)
         self.activator = Activator(spec, store, self._model, self.publisher, self.announcer, owner, limits)
         self._inbox = Inbox(spec, store, self.activator.threads, owner, limits)
+        self.redrives = Redrives(spec.name, self.pool, self._inbox.accept_again, self._poison, is_transient)
         self._instance.on_notify("viox_catalogue", self._catalogue_changed.set)
+        self._instance.on_notify(CHANNEL, self.redrives.wake)
         await self._instance.start()
         await self.announcer.start()
         await self.activator.refresh_tools()
