@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from shared.errors import NotFound
 from shared.runs import timestamp
 from viox import deployment, output, store
 
@@ -37,7 +36,7 @@ async def show_run(run_id: UUID, *, as_json: bool) -> None:
     pool = await deployment.pool()
     try:
         document = await store.run(pool, run_id)
-        steps, calls = await store.story(pool, run_id)
+        steps, calls = await store.story(pool, run_id, document["agent"])
     finally:
         await pool.close()
     if as_json:
@@ -255,15 +254,13 @@ async def replay(run_id: UUID, *, as_json: bool) -> int:
 
     pool = await deployment.pool()
     try:
-        facts = await pool.fetchrow(store.SQL["run_facts"], run_id)
-        if facts is None:
-            raise NotFound("run.not_found", f"there is no run {run_id}.", field="run", remedy="See `viox runs`.")
+        facts = await store.run_row(pool, run_id)
         host = facts["merged_into"] or run_id
         steps = [
             Step(r["run_id"], r["step"], r["kind"], r["body"])
-            for r in await pool.fetch(store.SQL["thread_steps"], host)
+            for r in await pool.fetch(store.SQL["thread_steps"], facts["thread_id"], facts["agent"])
         ]
-        stored = {sha: await pool.fetchval(store.SQL["prompt"], sha) for sha in _digests(steps)}
+        stored = {sha: await store.prompt(pool, sha) for sha in _digests(steps)}
     finally:
         await pool.close()
     report = await replay_run(_spec(facts["agent"]), host, steps, stored)

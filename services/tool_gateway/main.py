@@ -26,6 +26,7 @@ from services.tool_gateway.wire.oauth import Tokens
 from services.tool_gateway.wire.transport import Wire
 from shared.bus import topics
 from shared.bus.app import App
+from shared.bus.dead_letters import CHANNEL, Redrives
 from shared.bus.kafka import Consumer
 from shared.bus.outbox import Outbox
 from shared.bus.publisher import Publisher
@@ -48,6 +49,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process.loop("outcomes", lambda: gateway.outcomes.run())
     process.loop("resumer", gateway.keep_resuming)
     process.loop("settler", lambda: gateway.settler.run())
+    process.loop("redrives", lambda: gateway.redrives.run())
     process.loop("catalogue", lambda: gateway.library.follow())
     process.on_drain(gateway.drain)
     process.check("ledger", lambda: gateway.outcomes.problem if gateway.outcomes else "starting")
@@ -64,6 +66,7 @@ class _Gateway:
     doctor: Doctor
     library: Library
     outbox: Outbox
+    redrives: Redrives
     settler: Settler
 
     def __init__(self, process: Process, values: Mapping[str, str]) -> None:
@@ -100,6 +103,8 @@ class _Gateway:
         self.outcomes = OutcomeWriter(store, self.publisher, self._resumer.wait_until)
         self._executor = Executor(sender, self.outcomes.submit, places)
         self._intake = Intake(admission, store, self.publisher, self._executor.start, self._resumer.wait_until, pool)
+        self.redrives = Redrives(topics.GATEWAY, pool, self._intake.accept, self._intake.poison, is_transient)
+        instance.on_notify(CHANNEL, self.redrives.wake)
         self.settler = Settler(tools, secrets, store, self.publisher, sender)
         self.doctor = Doctor(tools, secrets, store, sender, mailer)
         self.consumer = process.bus.consume(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 from shared.bus import topics
+from shared.bus.dead_letters import CHANNEL, Redrives
 from shared.bus.outbox import Outbox
 from shared.bus.publisher import Publisher
 from shared.bus.record import Record
@@ -40,6 +41,7 @@ def agent_service(spec: AgentSpec, settings: Settings, *, model: ChatModel | Non
     process.loop("unheard calls", runner.resend_unheard_calls)
     process.loop("announcer", lambda: runner.announcer.run())
     process.loop("tools", runner.keep_tools)
+    process.loop("redrives", lambda: runner.redrives.run())
     process.on_drain(runner.drain)
     process.check("postgres", lambda: runner.tools_problem)
     process.check("kafka", lambda: runner.consumer.problem)
@@ -53,6 +55,7 @@ class _Runner:
     outbox: Outbox
     activator: Activator
     announcer: Announcer
+    redrives: Redrives
 
     def __init__(self, spec: AgentSpec, process: Process, model: ChatModel | None) -> None:
         self._spec = spec
@@ -80,7 +83,9 @@ class _Runner:
         self.announcer = Announcer(spec.name, store, self.publisher, instance.owner)
         self.activator = Activator(spec, store, self._model, self.publisher, self.announcer, instance.owner, limits)
         self._inbox = Inbox(spec, store, self.activator.threads, instance.owner, limits)
+        self.redrives = Redrives(spec.name, pool, self._inbox.accept_again, self._poison, is_transient)
         instance.on_notify("viox_catalogue", self._catalogue_changed.set)
+        instance.on_notify(CHANNEL, self.redrives.wake)
         process.on_stop(instance.stop)
         await instance.start()
         await self.announcer.start()

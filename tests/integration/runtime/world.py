@@ -11,6 +11,7 @@ import orjson
 
 from services.voice.agent import VOICE
 from shared.bus import topics
+from shared.bus.dead_letters import Redrives
 from shared.bus.envelope import Message
 from shared.bus.kafka import Record
 from shared.bus.messages import call_closed, task
@@ -22,7 +23,7 @@ from shared.runtime.announce import Announcer
 from shared.runtime.inbox import Inbox
 from shared.runtime.schedule import Limits, Scheduler
 from shared.runtime.store import Claimed, RuntimeStore
-from shared.store.pool import Instance, Pool
+from shared.store.pool import Instance, Pool, is_transient
 from tests.integration.publisher import RecordingPublisher
 
 CLOSER = replace(VOICE, name="closer")  # Voice's plain graph under the role this pool belongs to
@@ -74,6 +75,10 @@ class Woken(Scheduler):
         self.taken.append(claimed)
 
 
+async def _no_poison(record: Record, error: Exception) -> None:
+    raise AssertionError(f"{record} cannot be stored") from error
+
+
 class Agent:
     """One replica of an agent without Kafka around it."""
 
@@ -88,6 +93,7 @@ class Agent:
         self.activator = Activator(CLOSER, self.store, model, self.publisher, self.announcer, owner, LIMITS)
         self.threads = Woken(self.activator)
         self.inbox = Inbox(CLOSER, self.store, self.threads, owner, LIMITS)
+        self.redrives = Redrives("closer", pool, self.inbox.accept_again, _no_poison, is_transient)
 
     async def hear(self, admin: Any, call: str, value: Any) -> None:
         """A call was closed, and the message that says so arrives."""
