@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from langgraph.graph import StateGraph
 
+from shared.bus.app import App
 from shared.bus.envelope import Message
 from shared.models.offline import call, say
 from shared.models.port import AssistantMessage, ChatRequest, ToolMessage, UserMessage
 from shared.runtime.agent import AgentSpec
 from shared.runtime.nodes import AgentState, RunContext, add_loop
-from shared.runtime.process import Process, run
 from shared.runtime.service import agent_service
-from shared.settings import Settings
 
 
 def policy(request: ChatRequest) -> AssistantMessage:
@@ -37,9 +37,7 @@ def conversation(event: Message) -> str:
 BENCH = AgentSpec("builder", "building", "Do what the task says.", conversation, graph, policy, max_turns=200)
 
 
-def build(settings: Settings) -> Process:
-    return agent_service(BENCH, settings)
-
+app = App(BENCH.name, partial(agent_service, BENCH))
 
 if __name__ == "__main__":
-    run(BENCH.name, build)
+    app.serve()

@@ -201,9 +201,10 @@ class Bench:
         run = run_id(ABSENT, "/bench", name)
         await self._pool.execute(
             "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)"
-            " values ($1, $2, $1, 'g', 'running', '/bench', 'gateway', 'bench')",
+            " values ($1, $2, $1, 'g', 'running', '/bench', $3, 'bench')",
             run,
             ABSENT,
+            name,
         )
         for number in range(count):
             call = ToolCallRequested(

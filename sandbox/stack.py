@@ -199,7 +199,7 @@ class Stack:
         self._create_topics()
 
     def _create_topics(self) -> None:
-        from shared.bus.kafka import ensure_topics
+        from shared.bus.cluster import ensure_topics
 
         os.environ.update(self._kafka_settings)
         asyncio.run(ensure_topics(Settings.load()))
@@ -222,10 +222,8 @@ class Stack:
                 environment["VIOX_QUERY_DSN"] = self._postgres.dsn("viox_query")
         else:
             environment |= credentials.for_agents(self.plan.environment)
-        from shared.runtime.process import run
-
         label = name if number == 1 else f"{name}-{number}"
-        return Child(label, name, port, lambda: run(label, module.build), environment)
+        return Child(label, name, port, lambda: module.app.serve(label), environment)
 
     def _fork(self, child: Child) -> None:
         pid = os.fork()

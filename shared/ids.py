@@ -35,6 +35,11 @@ def parse_call_id(value: str) -> tuple[RunId, int, int]:
     return RunId(UUID(run)), int(step), int(index)
 
 
-def dead_letter_id(topic: str, partition: int, offset: int, digest: str) -> UUID:
-    """Same for every consumer that meets the same bytes at the same place."""
-    return uuid5(NAMESPACE, f"dead\n{topic}\n{partition}\n{offset}\n{digest}")
+def is_run_of(run: UUID, agent: str, source: str, event_id: str) -> bool:
+    """Whether a stored run stands under the id derived from it. An agent can write a row of its own under any id."""
+    return run == run_id(agent, source, event_id)
+
+
+def dead_letter_id(service: str, topic: str, partition: int, offset: int, digest: str) -> UUID:
+    """Same whenever a service meets the same bytes at the same place."""
+    return uuid5(NAMESPACE, f"dead\n{service}\n{topic}\n{partition}\n{offset}\n{digest}")

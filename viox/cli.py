@@ -426,7 +426,9 @@ def settle(
 @app.command("dead-letters")
 def dead_letters(
     agent: AgentOption = None,
-    status: Annotated[Literal["dead", "redriven"] | None, typer.Option(help="dead or redriven.")] = None,
+    status: Annotated[
+        Literal["dead", "redriving", "redriven"] | None, typer.Option(help="dead, redriving or redriven.")
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     as_json: Json = False,
@@ -444,7 +446,7 @@ def redrive(
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Send dead letters again, with their original bytes."""
+    """Have dead letters handled again by the service that wrote them, with their original bytes."""
     from viox import intervention
 
     raise typer.Exit(run_async(intervention.redrive(letter, everything=everything, as_json=as_json)))

@@ -14,10 +14,10 @@ from uuid import uuid4
 import orjson
 
 from shared.bus import topics
-from shared.bus.envelope import Message, parse_json
+from shared.bus.envelope import Message, check_conversation, parse_json, refuse_reserved
 from shared.bus.events import TASK_TYPE, check_data, event_type, unknown_fields
 from shared.bus.messages import task
-from shared.bus.outbox import ADDRESSEE
+from shared.bus.outbox import addressee
 from shared.errors import BadInput, NotFound
 from shared.ids import run_id
 from viox import deployment, output, store, words
@@ -51,6 +51,7 @@ def _event(number: int, line: Any) -> Message:
         if not isinstance(document, dict):
             raise BadInput("event.malformed", "an event is a JSON object.", field="event")
         message = parse_json(document)
+        refuse_reserved(message)
         check_data(message.type, message.data)
     except orjson.JSONDecodeError as error:
         raise BadInput("event.malformed", f"line {number} is not JSON: {error}.", field=f"line {number}") from error
@@ -111,7 +112,8 @@ def _place(message: Message, topic: str | None) -> tuple[str, list[str], list[st
             remedy=f"Leave --topic out, or use {entry.topic}.",
         )
     if entry.addressed:
-        return entry.topic, [ADDRESSEE], []
+        address = str(message.data.get(entry.address_field or "", ""))
+        return entry.topic, [addressee(entry.addressed, entry.owners[0], address)], []
     return entry.topic, list(entry.owners), list(entry.owners)
 
 
@@ -121,6 +123,7 @@ async def ask(agent: str, text: str, conversation: str | None, *, wait: bool, ti
         raise BadInput("task.unreadable", "the text is not valid Unicode.", field="TEXT", remedy="Send UTF-8 text.")
     if not text.strip():
         raise BadInput("task.empty", "the task is empty.", field="TEXT", remedy="Say what is to be done.")
+    check_conversation(conversation)
     message = task(agent, str(uuid4()), store.CLI_SOURCE, text, {}, datetime.now(UTC), conversation)
     run = run_id(agent, message.source, message.id)
     pool = await deployment.pool()

@@ -8,7 +8,6 @@ import textwrap
 from datetime import datetime
 from typing import Any
 
-from shared.errors import NotFound
 from shared.runs import timestamp
 from viox import deployment, identify, output, store, words
 
@@ -56,7 +55,7 @@ async def show_run(given: str, *, as_json: bool) -> None:
     try:
         run_id = await identify.run(pool, given)
         document = await store.run(pool, run_id)
-        steps, calls = await store.story(pool, run_id)
+        steps, calls = await store.story(pool, run_id, document["agent"])
     finally:
         await pool.close()
     if as_json:
@@ -279,15 +278,13 @@ async def replay(given: str, *, as_json: bool) -> int:
     pool = await deployment.pool()
     try:
         run_id = await identify.run(pool, given)
-        facts = await pool.fetchrow(store.SQL["run_facts"], run_id)
-        if facts is None:
-            raise NotFound("run.not_found", f"there is no run {run_id}.", field="run", remedy="See `viox runs`.")
+        facts = await store.run_row(pool, run_id)
         host = facts["merged_into"] or run_id
         steps = [
             Step(r["run_id"], r["step"], r["kind"], r["body"])
-            for r in await pool.fetch(store.SQL["thread_steps"], host)
+            for r in await pool.fetch(store.SQL["thread_steps"], facts["thread_id"], facts["agent"])
         ]
-        stored = {sha: await pool.fetchval(store.SQL["prompt"], sha) for sha in _digests(steps)}
+        stored = {sha: await store.prompt(pool, sha) for sha in _digests(steps)}
     finally:
         await pool.close()
     report = await replay_run(_spec(facts["agent"]), host, steps, stored)

@@ -56,7 +56,7 @@ async def show_dead_letters(
 
 
 async def redrive(letter: str | None, *, everything: bool, as_json: bool) -> int:
-    """Send one dead letter again, or all that may be. Exit code 1 when some of all may not; raises when the one may not."""
+    """Have one dead letter handled again, or all that may be. Exit code 1 when some of all may not; raises when the one may not."""
     if (letter is None) == (not everything):
         raise BadInput(
             "option.invalid", "name one dead letter, or say --all.", field="ID", remedy="See `viox dead-letters`."
@@ -81,7 +81,7 @@ async def redrive(letter: str | None, *, everything: bool, as_json: bool) -> int
     if as_json:
         output.emit({"redriven": redriven, "refused": refused})
     else:
-        output.say(f"sent again: {len(redriven)}")
+        output.say(f"handled again: {len(redriven)}")
         for no in refused:
             output.say(f"not {no['dead_letter_id']}: {no['message']} {no['remedy'] or ''}".rstrip())
     return output.ERROR if refused else output.OK

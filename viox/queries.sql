@@ -3,7 +3,7 @@
 select o.*, coalesce(c.failed, 0) as failed_calls from run_overview o
 left join lateral (
     select count(*) as failed from tool_calls
-    where run_id = coalesce(o.merged_into, o.run_id) and state in ('failed', 'denied', 'rejected', 'expired')
+    where run_id = coalesce(o.merged_into, o.run_id) and agent = o.agent and state in ('failed', 'denied', 'rejected', 'expired')
 ) c on true
 where ($1::text is null or agent = $1) and ($2::text is null or status = $2) and ($3::timestamptz is null or started_at >= $3)
   and ($4::timestamptz is null or (started_at, run_id) < ($4, $5::uuid))
@@ -22,11 +22,11 @@ order by starts_with(substr(call_id, 37) || '.', $3 || '.') desc, created_at des
 -- name: dead_letters_between
 select dead_letter_id, service, code from dead_letters where dead_letter_id between $1 and $2 order by created_at desc limit $3
 
--- name: run
+-- name: run    More than one row only when an agent wrote a run under an id that is not its own.
 select * from run_overview where run_id = $1
 
 -- name: steps
-select step, kind, body, created_at from steps where run_id = $1 order by step
+select step, kind, body, created_at from steps where run_id = $1 and agent = $2 order by step
 
 -- name: calls
 select * from tool_calls
@@ -43,17 +43,13 @@ select * from tool_calls where call_id = $1
 select tool from tool_calls where call_id = any($1::text[])
 
 -- name: calls_of_run
-select * from tool_calls where run_id = $1 order by step, idx
+select * from tool_calls where run_id = $1 and agent = $2 order by step, idx
 
 -- name: ledger
 select * from ledger_entries where call_id = $1 order by entry_id
 
 -- name: thread_steps
-select s.run_id, s.step, s.kind, s.body from steps s
-where s.thread_id = (select thread_id from runs where run_id = $1) order by s.seq
-
--- name: run_facts
-select agent, thread_id, merged_into, status from runs where run_id = $1
+select run_id, step, kind, body from steps where thread_id = $1 and agent = $2 order by seq
 
 -- name: prompt
 select body from prompts where sha256 = $1
@@ -68,22 +64,25 @@ where ($1::text is null or state = $1) and ($2::text is null or service = $2)
   and ($3::timestamptz is null or (created_at, dead_letter_id) < ($3, $4::uuid))
 order by created_at desc, dead_letter_id desc limit $5
 
--- name: dead_letter
-select * from dead_letters where dead_letter_id = $1
+-- name: dead_letter    More than one row only when a service wrote a letter under another's id.
+select * from dead_letters where dead_letter_id = $1 order by service
 
 -- name: dead_ids
-select dead_letter_id from dead_letters where state = 'dead' order by created_at
+select distinct on (created_at, dead_letter_id) dead_letter_id from dead_letters where state = 'dead'
+order by created_at, dead_letter_id
 
--- name: mark_redriven    Once; a letter without identity leaves no mark at its receiver and may be sent again any time.
-update dead_letters set state = 'redriven', redriven_at = now()
-where dead_letter_id = $1 and (state = 'dead' or message_id is null)
+-- name: mark_redriving    Its service takes it from here. Once; a letter without identity leaves no mark at its receiver and
+--     may be handled again any time.
+update dead_letters set state = 'redriving', redriven_at = clock_timestamp()
+where dead_letter_id = $1 and service = $2 and (state = 'dead' or (state = 'redriven' and message_id is null))
 returning dead_letter_id
 
 -- name: forget_mark
 delete from inbox where agent = $1 and source = $2 and message_id = $3 and state = 'dead'
 
--- name: reopen_run
-update runs set status = 'running', finished_at = null, error = null where run_id = $1 and status = 'blocked'
+-- name: reopen_run    A letter reopens runs of the service that wrote it only.
+update runs set status = 'running', finished_at = null, error = null
+where run_id = $1 and agent = $2 and status = 'blocked'
 
 -- name: outbox_row
 insert into outbox (outbox_id, owner, topic, key, value, headers, source, message_id, receivers, next_at)

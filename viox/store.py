@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import orjson
 
 from shared.bus import topics
 from shared.errors import BadInput, Conflict, NotFound
-from shared.ids import parse_call_id
+from shared.ids import is_run_of, parse_call_id
 from shared.runs import run_document, timestamp
 from shared.store.sql import Queries
 
@@ -83,10 +83,7 @@ async def runs(
 
 
 async def run(pool: Any, run_id: UUID) -> dict[str, Any]:
-    row = await pool.fetchrow(SQL["run"], run_id)
-    if row is None:
-        raise NotFound("run.not_found", f"there is no run {run_id}.", field="run", remedy="See `viox runs`.")
-    return _run(row)
+    return _run(await run_row(pool, run_id))
 
 
 def _run(row: Any) -> dict[str, Any]:
@@ -94,9 +91,32 @@ def _run(row: Any) -> dict[str, Any]:
     return ({"outcome": row["outcome"]} if "outcome" in row.keys() else {}) | run_document(row)  # noqa: SIM118
 
 
-async def story(pool: Any, run_id: UUID) -> tuple[list[Any], list[Any]]:
+async def run_row(pool: Any, run_id: UUID) -> Any:
+    """The run with this id, of the agent whose id it is: another could write a row of its own under it."""
+    for row in await pool.fetch(SQL["run"], run_id):
+        if is_run_of(row["run_id"], row["agent"], row["trigger_source"], row["trigger_id"]):
+            return row
+    raise NotFound("run.not_found", f"there is no run {run_id}.", field="run", remedy="See `viox runs`.")
+
+
+async def story(pool: Any, run_id: UUID, agent: str) -> tuple[list[Any], list[Any]]:
     """(steps, calls) of a run."""
-    return await pool.fetch(SQL["steps"], run_id), await pool.fetch(SQL["calls_of_run"], run_id)
+    return await pool.fetch(SQL["steps"], run_id, agent), await pool.fetch(SQL["calls_of_run"], run_id, agent)
+
+
+async def prompt(pool: Any, digest: str) -> str | None:
+    """A system prompt or tool list as it was sent. Raises Conflict when it is not the one that the digest names."""
+    from shared.models.port import sha256_json
+
+    body: str | None = await pool.fetchval(SQL["prompt"], digest)
+    if body is not None and sha256_json(orjson.loads(body)) != digest:
+        raise Conflict(
+            "prompt.altered",
+            f"the stored text is not the one with digest {digest}.",
+            field="prompts",
+            remedy="Restore it.",
+        )
+    return body
 
 
 async def calls(
@@ -221,7 +241,7 @@ async def cancel(pool: Any, run_id: UUID) -> dict[str, Any]:
         )
     if found["status"] not in ("running", "waiting"):
         raise Conflict("run.over", f"run {run_id} is {found['status']} already.", field="run")
-    facts = await pool.fetchrow(SQL["run_facts"], run_id)
+    facts = await run_row(pool, run_id)
     message = Message(f"cancel:{run_id}", CLI_SOURCE, CANCEL, {"run_id": str(run_id)}, datetime.now(UTC))
     _, value, headers = message.to_kafka()
     await pool.execute(
@@ -263,50 +283,50 @@ def _letter(row: Any) -> dict[str, Any]:
 
 
 async def redrive(pool: Any, letter: UUID) -> None:
-    """Send a dead letter's original bytes again. The receiver's mark is reset, so that it is not taken for a repeat.
+    """Have the service that wrote a dead letter handle it again. Nothing is sent: the service takes its own letter in.
 
-    A blocked run is open again: it goes on from its record, with the results of the calls it made.
+    The receiver's mark is reset, so that the message is not taken for a repeat. A blocked run of that service is open
+    again: it goes on from its record, with the results of the calls it made.
     """
-    from shared.bus.envelope import headers_from_json
-    from shared.bus.outbox import Outgoing
-
     async with pool.acquire() as connection, connection.transaction():
-        row = await connection.fetchrow(SQL["dead_letter"], letter)
-        if row is None:
+        rows = await connection.fetch(SQL["dead_letter"], letter)
+        if not rows:
             raise NotFound(
                 "dead_letter.not_found",
                 f"there is no dead letter {letter}.",
                 field="id",
                 remedy="See `viox dead-letters`.",
             )
-        if (row["topic"] or "").startswith(topics.TOOL_RESULTS):
-            raise Conflict(
-                "dead_letter.result",
-                "a tool's result cannot be redriven: its run ended without it.",
-                field="id",
-                remedy="Read the result with `viox call`, and ask the agent again.",
-            )
-        if len(row["value"] or b"") > topics.MAX_RECORD_BYTES:
-            raise Conflict("dead_letter.too_large", "the message is larger than a record may be.", field="id")
-        if await connection.fetchval(SQL["mark_redriven"], letter) is None:
-            raise Conflict("dead_letter.redriven", f"{letter} was redriven already.", field="id")
-        await connection.execute(SQL["forget_mark"], row["service"], row["source"], row["message_id"])
-        if row["run_id"]:
-            await connection.execute(SQL["reopen_run"], row["run_id"])
-        await _put(
-            connection,
-            Outgoing(
-                uuid4(),
-                row["topic"],
-                row["key"] or b"",
-                row["value"] or b"",
-                headers_from_json(row["headers"]),
-                row["source"] or "",
-                row["message_id"] or "",
-                (row["service"],) if row["message_id"] else (),
-            ),
+        for row in rows:
+            _check_redrivable(row)
+            if await connection.fetchval(SQL["mark_redriving"], letter, row["service"]) is None:
+                raise Conflict("dead_letter.redriven", f"{letter} was redriven already.", field="id")
+            await connection.execute(SQL["forget_mark"], row["service"], row["source"], row["message_id"])
+            await connection.execute(SQL["reopen_run"], row["run_id"], row["service"])
+        await connection.execute("select pg_notify('viox_redrive', '')")
+
+
+def _check_redrivable(row: Any) -> None:
+    """Raises Conflict when the service that wrote a letter may not or cannot handle it again."""
+    service, topic = row["service"], row["topic"] or ""
+    if topic.startswith(topics.TOOL_RESULTS):
+        raise Conflict(
+            "dead_letter.result",
+            "a tool's result cannot be redriven: its run ended without it.",
+            field="id",
+            remedy="Read the result with `viox call`, and ask the agent again.",
         )
-        await connection.execute("select pg_notify('viox_outbox', '')")
+    if topic not in topics.consumed_by(service):
+        raise Conflict("dead_letter.foreign_topic", f"{service} does not consume {topic!r}.", field="id")
+    if row["code"] == "event.reserved":
+        raise Conflict(
+            "dead_letter.reserved",
+            "the message names a sender that did not send it.",
+            field="id",
+            remedy="Have it sent under the name of its own source.",
+        )
+    if len(row["value"] or b"") > topics.MAX_RECORD_BYTES:
+        raise Conflict("dead_letter.too_large", "the message is larger than a record may be.", field="id")
 
 
 async def settle(pool: Any, call_id: str, state: str, result: Any, by: str) -> dict[str, Any]:

@@ -1,18 +1,14 @@
-"""Builder as a process: wiring and nothing else."""
+"""Builder as a process: `faststream run services.builder.main:app`, or `python -m services.builder.main`."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from services.builder.agent import BUILDER
-from shared.models.port import ChatModel
-from shared.runtime.process import Process, run
+from shared.bus.app import App
 from shared.runtime.service import agent_service
-from shared.settings import Settings
 
-
-def build(settings: Settings, *, model: ChatModel | None = None) -> Process:
-    """Consumes its events, tasks and tool results; serves /metrics, /healthz and /readyz; changes only its own threads."""
-    return agent_service(BUILDER, settings, model=model)
-
+app = App(BUILDER.name, partial(agent_service, BUILDER))
 
 if __name__ == "__main__":
-    run(BUILDER.name, build)
+    app.serve()

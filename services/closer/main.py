@@ -1,18 +1,14 @@
-"""Closer as a process: wiring and nothing else."""
+"""Closer as a process: `faststream run services.closer.main:app`, or `python -m services.closer.main`."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from services.closer.agent import CLOSER
-from shared.models.port import ChatModel
-from shared.runtime.process import Process, run
+from shared.bus.app import App
 from shared.runtime.service import agent_service
-from shared.settings import Settings
 
-
-def build(settings: Settings, *, model: ChatModel | None = None) -> Process:
-    """Consumes its events, tasks and tool results; serves /metrics, /healthz and /readyz; changes only its own threads."""
-    return agent_service(CLOSER, settings, model=model)
-
+app = App(CLOSER.name, partial(agent_service, CLOSER))
 
 if __name__ == "__main__":
-    run(CLOSER.name, build)
+    app.serve()

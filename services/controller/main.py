@@ -1,18 +1,14 @@
-"""Controller as a process: wiring and nothing else."""
+"""Controller as a process: `faststream run services.controller.main:app`, or `python -m services.controller.main`."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from services.controller.agent import CONTROLLER
-from shared.models.port import ChatModel
-from shared.runtime.process import Process, run
+from shared.bus.app import App
 from shared.runtime.service import agent_service
-from shared.settings import Settings
 
-
-def build(settings: Settings, *, model: ChatModel | None = None) -> Process:
-    """Consumes its events, tasks and tool results; serves /metrics, /healthz and /readyz; changes only its own threads."""
-    return agent_service(CONTROLLER, settings, model=model)
-
+app = App(CONTROLLER.name, partial(agent_service, CONTROLLER))
 
 if __name__ == "__main__":
-    run(CONTROLLER.name, build)
+    app.serve()

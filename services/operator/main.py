@@ -1,18 +1,14 @@
-"""Operator as a process: wiring and nothing else."""
+"""Operator as a process: `faststream run services.operator.main:app`, or `python -m services.operator.main`."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from services.operator.agent import OPERATOR
-from shared.models.port import ChatModel
-from shared.runtime.process import Process, run
+from shared.bus.app import App
 from shared.runtime.service import agent_service
-from shared.settings import Settings
 
-
-def build(settings: Settings, *, model: ChatModel | None = None) -> Process:
-    """Consumes its events, tasks and tool results; serves /metrics, /healthz and /readyz; changes only its own threads."""
-    return agent_service(OPERATOR, settings, model=model)
-
+app = App(OPERATOR.name, partial(agent_service, OPERATOR))
 
 if __name__ == "__main__":
-    run(OPERATOR.name, build)
+    app.serve()

@@ -1,18 +1,14 @@
-"""Steward as a process: wiring and nothing else."""
+"""Steward as a process: `faststream run services.steward.main:app`, or `python -m services.steward.main`."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from services.steward.agent import STEWARD
-from shared.models.port import ChatModel
-from shared.runtime.process import Process, run
+from shared.bus.app import App
 from shared.runtime.service import agent_service
-from shared.settings import Settings
 
-
-def build(settings: Settings, *, model: ChatModel | None = None) -> Process:
-    """Consumes its events, tasks and tool results; serves /metrics, /healthz and /readyz; changes only its own threads."""
-    return agent_service(STEWARD, settings, model=model)
-
+app = App(STEWARD.name, partial(agent_service, STEWARD))
 
 if __name__ == "__main__":
-    run(STEWARD.name, build)
+    app.serve()

@@ -1,4 +1,4 @@
-"""The tool gateway as a process: wiring and nothing else."""
+"""The tool gateway as a process: `faststream run services.tool_gateway.main:app`, or `python -m services.tool_gateway.main`."""
 
 from __future__ import annotations
 
@@ -25,34 +25,37 @@ from services.tool_gateway.wire.guard import Guard
 from services.tool_gateway.wire.oauth import Tokens
 from services.tool_gateway.wire.transport import Wire
 from shared.bus import topics
-from shared.bus.kafka import Consumer, Producer
+from shared.bus.app import App
+from shared.bus.dead_letters import CHANNEL, Redrives
+from shared.bus.kafka import Consumer
 from shared.bus.outbox import Outbox
 from shared.bus.publisher import Publisher
-from shared.runtime.process import Process, run
+from shared.runtime.process import Process
 from shared.settings import Settings
 from shared.store.instance import Instance
-from shared.store.pool import is_transient, open_pool
+from shared.store.pool import Pool, is_transient, open_pool
 
 TOKEN_CONNECTIONS = 4
+CLOSE_SECONDS = 5.0
 
 
 def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Process:
     """Consumes viox.tool-calls.*; reaches the vendors; changes calls and ledger; announces viox.tool-results.*."""
     process = Process(topics.GATEWAY, settings)
-    gateway = _Gateway(settings, os.environ if secrets is None else secrets)
+    gateway = _Gateway(process, os.environ if secrets is None else secrets)
     process.on_start(gateway.start)
     process.app.router.add_post("/doctor", lambda request: gateway.doctor.serve(request, gateway.library.left_out))
-    process.loop("producer", lambda: gateway.producer.run())
     process.loop("publisher", lambda: gateway.publisher.run())
     process.loop("outbox sweep", lambda: gateway.outbox.run_sweeper())
     process.loop("outcomes", lambda: gateway.outcomes.run())
     process.loop("resumer", gateway.keep_resuming)
     process.loop("settler", lambda: gateway.settler.run())
+    process.loop("redrives", lambda: gateway.redrives.run())
     process.loop("catalogue", lambda: gateway.library.follow())
-    process.loop("consumer", lambda: gateway.consumer.run())
-    process.on_stop(gateway.stop)
+    process.on_drain(gateway.drain)
     process.check("ledger", lambda: gateway.outcomes.problem if gateway.outcomes else "starting")
-    process.check("kafka", lambda: None if gateway.consumer and gateway.consumer.joined else "not joined the group yet")
+    process.check("kafka", lambda: gateway.consumer.problem if gateway.consumer else "starting")
+    process.warn("kafka", lambda: gateway.consumer.degraded if gateway.consumer else None)
     return process
 
 
@@ -64,68 +67,74 @@ class _Gateway:
     doctor: Doctor
     library: Library
     outbox: Outbox
+    redrives: Redrives
     settler: Settler
 
-    def __init__(self, settings: Settings, values: Mapping[str, str]) -> None:
-        self._settings = settings
+    def __init__(self, process: Process, values: Mapping[str, str]) -> None:
+        self._process = process
         self._values = values
         self._secrets = Secrets(values)
         self._guard = Guard.of(values)
-        self.producer = Producer(settings, topics.GATEWAY)
-        self.publisher = Publisher(topics.GATEWAY, self.producer)
+        self.publisher = Publisher(topics.GATEWAY, process.bus.producer)
         self.outcomes = None  # type: ignore[assignment]  # set by start; readiness asks earlier
         self.consumer = None  # type: ignore[assignment]
 
     async def start(self) -> None:
-        settings, secrets = self._settings, self._secrets
+        """Open everything; each is closed again at the stop, last opened first."""
+        process, settings, secrets = self._process, self._process.settings, self._secrets
         dsn = settings.postgres_dsn.get_secret_value()
-        self._pool = await open_pool(dsn, application=topics.GATEWAY, size=settings.postgres_pool_size)
+        pool = await self._open_pool(topics.GATEWAY, settings.postgres_pool_size)
         # A connection is held while a token endpoint is asked: one that hangs must not take the others'.
-        self._tokens_pool = await open_pool(dsn, application=f"{topics.GATEWAY} tokens", size=TOKEN_CONNECTIONS)
-        self._instance = Instance(dsn, topics.GATEWAY)
-        store, published = GatewayStore(self._pool, self._instance.owner), CatalogueStore(self._pool)
+        tokens_pool = await self._open_pool(f"{topics.GATEWAY} tokens", TOKEN_CONNECTIONS)
+        instance = Instance(dsn, topics.GATEWAY)
+        store, published = GatewayStore(pool, instance.owner), CatalogueStore(pool)
         self.library = Library(published, catalogue.extra_documents(settings.catalogue), self._values)
         tools = await self.library.read()
-        self._instance.on_notify("viox_documents", self.library.wake)
-        self.outbox = Outbox(topics.GATEWAY, self._pool, self.publisher)
-        self._instance.on_notify("viox_outbox", self.outbox.wake)
-        self._wire = Wire(self._guard)
+        instance.on_notify("viox_documents", self.library.wake)
+        self.outbox = Outbox(topics.GATEWAY, pool, self.publisher)
+        instance.on_notify("viox_outbox", self.outbox.wake)
+        wire = Wire(self._guard)
+        process.on_stop(wire.aclose)
         mailer = Mailer(secrets, self._guard)
-        others: dict[str, Connector] = {"smtp": mailer, "postgres": Records(self._pool, secrets)}
-        sender = Sender(self._wire, secrets, Tokens(secrets, self._tokens_pool, self._wire), others)
+        others: dict[str, Connector] = {"smtp": mailer, "postgres": Records(pool, secrets)}
+        sender = Sender(wire, secrets, Tokens(secrets, tokens_pool, wire), others)
         places = InFlightLimiter(4 * settings.concurrency)
         admission = Admission(tools, secrets, store, places)
         self._resumer = Resumer(admission, store, self.publisher, lambda ready: self._executor.start(ready))
         self.outcomes = OutcomeWriter(store, self.publisher, self._resumer.wait_until)
         self._executor = Executor(sender, self.outcomes.submit, places)
-        self._intake = Intake(
-            admission, store, self.publisher, self._executor.start, self._resumer.wait_until, self._pool
-        )
+        self._intake = Intake(admission, store, self.publisher, self._executor.start, self._resumer.wait_until, pool)
+        self.redrives = Redrives(topics.GATEWAY, pool, self._intake.accept, self._intake.poison, is_transient)
+        instance.on_notify(CHANNEL, self.redrives.wake)
         self.settler = Settler(tools, secrets, store, self.publisher, sender)
         self.doctor = Doctor(tools, secrets, store, sender, mailer)
-        self.consumer = Consumer(
-            settings, "viox.gateway", topics.of_gateway(), self._intake.accept, self._intake.poison, is_transient
+        self.consumer = process.bus.consume(
+            "viox.gateway", topics.of_gateway(), self._intake.accept, self._intake.poison, is_transient
         )
-        await self._instance.start()
+        process.on_stop(instance.stop)
+        await instance.start()
         await published.publish(tools)
 
     async def keep_resuming(self) -> None:
         await self._resumer.run()
         await asyncio.Event().wait()
 
-    async def stop(self) -> None:
-        """Take nothing new, let what is out come back, write it down, announce it, let go."""
+    async def drain(self) -> None:
+        """Take nothing new, let what is out come back, write it down, hand over what tells of it."""
         await self.consumer.stop()
         self._resumer.stop()
         await self._executor.drain(20)
         await self.outcomes.drain(10)
         await self.publisher.flush()
-        await self.producer.stop()
-        await self._wire.aclose()
-        await self._instance.stop()
-        for pool in (self._tokens_pool, self._pool):
-            await asyncio.wait_for(pool.close(), 5)
 
+    async def _open_pool(self, application: str, size: int) -> Pool:
+        dsn = self._process.settings.postgres_dsn.get_secret_value()
+        pool = await open_pool(dsn, application=application, size=size)
+        self._process.on_stop(lambda: asyncio.wait_for(pool.close(), CLOSE_SECONDS))
+        return pool
+
+
+app = App(topics.GATEWAY, build)
 
 if __name__ == "__main__":
-    run(topics.GATEWAY, build)
+    app.serve()

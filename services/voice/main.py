@@ -1,18 +1,14 @@
-"""Voice as a process: wiring and nothing else."""
+"""Voice as a process: `faststream run services.voice.main:app`, or `python -m services.voice.main`."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from services.voice.agent import VOICE
-from shared.models.port import ChatModel
-from shared.runtime.process import Process, run
+from shared.bus.app import App
 from shared.runtime.service import agent_service
-from shared.settings import Settings
 
-
-def build(settings: Settings, *, model: ChatModel | None = None) -> Process:
-    """Consumes its events, tasks and tool results; serves /metrics, /healthz and /readyz; changes only its own threads."""
-    return agent_service(VOICE, settings, model=model)
-
+app = App(VOICE.name, partial(agent_service, VOICE))
 
 if __name__ == "__main__":
-    run(VOICE.name, build)
+    app.serve()

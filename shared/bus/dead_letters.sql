@@ -12,3 +12,10 @@ with letter as (
         as u(outbox_id, topic, key, value, headers, source, message_id, receivers), letter
 )
 select dead_letter_id from letter
+
+-- name: redriving
+select dead_letter_id, topic, key, value, headers, redriven_at from dead_letters
+where service = $1 and state = 'redriving' order by redriven_at, dead_letter_id
+
+-- name: redriven
+update dead_letters set state = 'redriven' where service = $1 and dead_letter_id = $2 and state = 'redriving'

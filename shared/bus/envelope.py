@@ -22,9 +22,13 @@ import orjson
 from shared.bus import topics
 from shared.bus.identity import content, identified
 from shared.errors import BadInput, Conflict
+from shared.telemetry.digest import sha256_bytes
 
 Headers = list[tuple[str, bytes]]
 MAX_ATTRIBUTE = 512  # characters of an id, source, type, subject or conversation: they are keys of tables
+MAX_ATTRIBUTE_BYTES = 1000  # of UTF-8: two of them fit into one index entry of Postgres
+PARENT_RUN = "parentrunid"
+OURS = "/viox"  # sources below it are services and tools of this deployment
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _LONG_NUMBER = re.compile(rb"\d{19,}")
 _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
@@ -221,14 +225,62 @@ def _unwritable(error: Exception) -> BadInput:
 
 def _attribute(name: str, value: Any) -> str:
     """An attribute that becomes part of a table's key. Raises BadInput when it cannot."""
-    if not isinstance(value, str) or "\x00" in value or not value.isprintable() or len(value) > MAX_ATTRIBUTE:
+    if not isinstance(value, str) or not _is_key(value):
         raise BadInput(
             "event.malformed",
-            f"{name} must be printable text of at most {MAX_ATTRIBUTE} characters.",
+            f"{name} must be printable text of at most {MAX_ATTRIBUTE} characters and {MAX_ATTRIBUTE_BYTES} bytes.",
             field=name,
-            remedy="Send a short text.",
+            remedy="Send a short text without line breaks or other control characters.",
         )
     return value
+
+
+def _is_key(text: str) -> bool:
+    if not text.isprintable() or len(text) > MAX_ATTRIBUTE:
+        return False
+    return len(text) <= MAX_ATTRIBUTE_BYTES // 4 or len(text.encode()) <= MAX_ATTRIBUTE_BYTES
+
+
+def conversation_key(text: str) -> str:
+    """A conversation's key from text that an upstream chose, for instance the number of its ticket.
+
+    What cannot be an attribute of a message (a line break, a thousand characters) would stop every message of the
+    conversation. Such text is replaced by its printable beginning and its digest, so that different texts stay different.
+    """
+    if _is_key(text):
+        return text
+    printable = "".join(c if c.isprintable() else " " for c in text[:MAX_ATTRIBUTE])
+    digest = sha256_bytes(text.encode("utf-8", "surrogatepass"))[:32]
+    return f"{printable[:100]}~{digest}"
+
+
+def check_conversation(given: str | None) -> None:
+    """Raises BadInput when a conversation that a person named cannot be a key."""
+    if given is not None:
+        _attribute("conversation", given)
+
+
+def is_ours(source: str) -> bool:
+    """Whether a source names a service or a tool of this deployment."""
+    return source == OURS or source.startswith(OURS + "/")
+
+
+def refuse_reserved(message: Message) -> None:
+    """Raises BadInput when an event from outside says that it comes from us, or from one of our runs."""
+    if is_ours(message.source):
+        raise BadInput(
+            "event.reserved",
+            f"sources below {OURS}/ are this deployment's own; {message.source!r} is refused.",
+            field="source",
+            remedy="Name the system the event comes from, for instance /crm.",
+        )
+    if PARENT_RUN in message.extensions:
+        raise BadInput(
+            "event.reserved",
+            f"{PARENT_RUN} is set by agents on tasks for each other only.",
+            field=PARENT_RUN,
+            remedy="Leave it out.",
+        )
 
 
 def has_nul(raw: bytes) -> bool:

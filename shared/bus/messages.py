@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
+from shared.bus import topics
 from shared.bus.envelope import Message
 from shared.bus.events import TASK_TYPE, EventData, TaskRequested
 from shared.ids import CallId, RunId
@@ -28,8 +29,16 @@ GATEWAY_SOURCE = "/viox/gateway"
 RunStatus = Literal["running", "waiting", "finished", "failed", "blocked", "cancelled"]
 
 
+AGENT_SOURCES = "/viox/agents/"
+
+
 def agent_source(agent: str) -> str:
-    return f"/viox/agents/{agent}"
+    return AGENT_SOURCES + agent
+
+
+def sender(source: str) -> str:
+    """The service that sends messages with this source of ours: an agent its own, the gateway those of operators too."""
+    return source.removeprefix(AGENT_SOURCES) if source.startswith(AGENT_SOURCES) else topics.GATEWAY
 
 
 class ToolCallRequested(EventData):

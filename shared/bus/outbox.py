@@ -20,6 +20,7 @@ from shared.bus.publisher import Publisher
 from shared.store.pool import Pool, json_column
 from shared.store.sql import Queries
 from shared.telemetry import metrics
+from shared.telemetry.digest import sha256_bytes
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -27,8 +28,6 @@ SQL = Queries(Path(__file__).with_suffix(".sql"))
 SWEEP_SECONDS = 1.0
 BATCH = 500
 BATCHES = 10  # a sweep, at most
-
-ADDRESSEE = "addressee"  # the receiver of an addressed event is whoever `routes` says
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,11 @@ class Outgoing:
     source: str
     message_id: str
     receivers: tuple[str, ...]
+
+
+def addressee(channel: str, fallback: str, address: str) -> str:
+    """The receiver of an addressed event: whoever `routes` says, to exactly this question."""
+    return f"addressee:{channel}:{fallback}:{sha256_bytes(address.encode())}"
 
 
 def outgoing(topic: str, message: Message, receivers: Iterable[str] = ()) -> Outgoing:

@@ -2,18 +2,7 @@
 delete from outbox where outbox_id = any($1::uuid[])
 
 -- name: forget_received    The receiver's mark decides, never the sending. Every receiver must have its mark.
-delete from outbox o
-where o.owner = $1 and o.next_at < now() and cardinality(o.receivers) > 0
-  and not exists (
-    select from unnest(o.receivers) as r(receiver)
-    where not exists (select from inbox i where i.agent = r.receiver and i.source = o.source and i.message_id = o.message_id)
-      and not exists (select from dead_letters d
-                      where d.service = r.receiver and d.source = o.source and d.message_id = o.message_id and d.state = 'dead')
-      and not (r.receiver = 'gateway' and exists (select from tool_calls c where c.call_id = o.message_id))
-      and not (r.receiver = 'addressee' and exists (
-            select from routes t join inbox i on i.agent = t.agent and i.source = t.source and i.message_id = t.message_id
-            where t.source = o.source and t.message_id = o.message_id))
-  )
+delete from outbox where owner = $1 and outbox_id in (select received_messages($1))
 
 -- name: claim_due    What is still unmarked goes out again, later and later; several replicas share the work.
 update outbox o

@@ -91,6 +91,11 @@ def of_gateway() -> list[str]:
     return [tool_calls(agent) for agent in AGENTS]
 
 
+def consumed_by(service: str) -> list[str]:
+    """All topics that a service consumes: the gateway or an agent."""
+    return of_gateway() if service == GATEWAY else of(service) if service in AGENTS else []
+
+
 def canonical_agent(name: str) -> str | None:
     """`chief_of_staff` and `chief-of-staff` are the same agent. None when there is no such agent."""
     candidate = name.strip().lower().replace("_", "-")

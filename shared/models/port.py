@@ -218,4 +218,9 @@ class ModelError(VioxError):
 
 def sha256_json(value: Any) -> str:
     """Digest of a JSON value, independent of key order."""
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def canonical_json(value: Any) -> bytes:
+    """A JSON value in the one form whose digest `sha256_json` is."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 from shared.bus import topics
 from shared.bus.envelope import headers_from_json
 from shared.bus.kafka import Record
 from shared.bus.publisher import Publisher
 from shared.errors import VioxError
 from shared.ids import ThreadId, parse_call_id
-from shared.models.port import ChatModel, Messages, ModelError, Toolbox, sha256_json
+from shared.models.port import ChatModel, Messages, ModelError, Toolbox, canonical_json, sha256_json
 from shared.runtime import announce
 from shared.runtime.agent import AgentSpec
 from shared.runtime.announce import Announcer, call_message
@@ -361,7 +359,7 @@ class Activator:
         tools = context.tools
         for sha256, part in ((sha256_json(context.prompt), lambda: context.prompt), (tools.sha256, tools.document)):
             if sha256 not in self._known_prompts:
-                await self._store.remember_prompt(sha256, orjson.dumps(part()).decode())
+                await self._store.remember_prompt(sha256, canonical_json(part()).decode())
                 self._known_prompts.add(sha256)
 
 

@@ -1,22 +1,28 @@
-"""A service process: opens what it needs, runs its loops, answers /metrics, /healthz and /readyz, stops in order."""
+"""What a service process has beside its bus: resources, loops, and the port with /metrics, /healthz and /readyz.
+
+FastStream runs it (`shared.bus.app`): it has the signals and calls `opened`, `begin` and `drain` in their order.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import gc
 import resource
-import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from shared.bus.kafka import Bus
 from shared.settings import Settings
 from shared.telemetry import failpoints, logs, metrics
+from shared.telemetry.logs import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
+Action = Callable[[], Awaitable[None]]
 Check = Callable[[], str | None]
 OPEN_FILES = 65_536
 
@@ -30,22 +36,32 @@ class Process:
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
         self.settings = settings
+        self.bus = Bus(settings, name)
         self.app = web.Application()
         self.app.add_routes(
             [web.get("/metrics", _metrics), web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)]
         )
-        self._start: list[Callable[[], Awaitable[None]]] = []
+        self._start: list[Action] = []
+        self._drain: list[Action] = []
+        self._stop: list[Action] = []
         self._loops: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = []
-        self._stop: list[Callable[[], Awaitable[None]]] = []
         self._checks: dict[str, Check] = {}
+        self._warnings: dict[str, Check] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._failure: BaseException | None = None
         self.port = 0
-        self._ended = asyncio.Event()
+        self.loop("bus", lambda: self.bus.ended())
 
-    def on_start(self, action: Callable[[], Awaitable[None]]) -> None:
+    def on_start(self, action: Action) -> None:
+        """Run before the bus starts. What it opens, it closes with `on_stop`."""
         self._start.append(action)
 
-    def on_stop(self, action: Callable[[], Awaitable[None]]) -> None:
-        """Run at stop, last registered first."""
+    def on_drain(self, action: Action) -> None:
+        """Run before the bus stops."""
+        self._drain.append(action)
+
+    def on_stop(self, action: Action) -> None:
+        """Run after the bus and the loops stopped, last registered first."""
         self._stop.append(action)
 
     def loop(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -55,45 +71,56 @@ class Process:
         """Readiness: None when fine, else what is missing."""
         self._checks[name] = check
 
-    async def run(self) -> None:
-        """Start, serve until SIGTERM or SIGINT, stop."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ended.set)
+    def warn(self, name: str, check: Check) -> None:
+        """What readiness says although the service does its work: None when there is nothing to say."""
+        self._warnings[name] = check
+
+    @asynccontextmanager
+    async def opened(self, label: str, stop: Callable[[], None]) -> AsyncIterator[None]:
+        """The process with its port and its resources open. Raises what ended a loop, after closing."""
+        _prepare(label, self.settings)
+        self._end = stop
         runner = await self._serve()
-        tasks: list[asyncio.Task[None]] = []
         try:
             for action in self._start:
                 await action()
-            tasks = [asyncio.create_task(run(), name=name) for name, run in self._loops]
-            log.info("started on port %d", self.port)
-            await self._until_ended(tasks)
+            yield
         finally:
-            await self._shut_down(tasks, runner)
+            await self._close(runner)
+        if self._failure:
+            raise self._failure
 
-    async def stop(self) -> None:
-        self._ended.set()
+    async def begin(self) -> None:
+        """Start the loops."""
+        for name, run in self._loops:
+            task = asyncio.create_task(run(), name=name)
+            task.add_done_callback(self._loop_ended)
+            self._tasks.append(task)
+        gc.collect()
+        gc.freeze()  # what was loaded until now stays: a full collection need not walk it
+        log.info("process.started", port=self.port)
 
-    async def _until_ended(self, tasks: list[asyncio.Task[None]]) -> None:
-        ended = asyncio.create_task(self._ended.wait())
-        done, _ = await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        for task in done - {ended}:
-            log.error("loop %r ended unexpectedly", task.get_name())
-            task.result()
-        ended.cancel()
+    async def drain(self) -> None:
+        """Take nothing new and finish what is under way, while the loops still run."""
+        log.info("process.stopping")
+        for action in self._drain:
+            await _attempt(action)
 
-    async def _shut_down(self, tasks: list[asyncio.Task[None]], runner: web.AppRunner) -> None:
-        log.info("stopping")
-        for action in reversed(self._stop):
-            try:
-                await action()
-            except Exception:
-                log.exception("at stop")
-        for task in tasks:
+    def _loop_ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            return
+        self._failure = task.exception() or RuntimeError(f"loop {task.get_name()!r} ended")
+        log.error("process.loop_ended", loop=task.get_name(), error=repr(self._failure))
+        self._end()
+
+    async def _close(self, runner: web.AppRunner) -> None:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for action in reversed(self._stop):
+            await _attempt(action)
         await runner.cleanup()
-        log.info("stopped")
+        log.info("process.stopped")
 
     async def _serve(self) -> web.AppRunner:
         runner = web.AppRunner(self.app, access_log=None)
@@ -107,27 +134,33 @@ class Process:
         return web.json_response({"service": self.name, "status": "alive"})
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        missing = {name: reason for name, check in self._checks.items() if (reason := check()) is not None}
+        missing, warnings = _said(self._checks), _said(self._warnings)
         metrics.READY.labels(self.name).set(0 if missing else 1)
         return web.json_response(
-            {"service": self.name, "ready": not missing, "missing": missing}, status=503 if missing else 200
+            {"service": self.name, "ready": not missing, "missing": missing, "warnings": warnings},
+            status=503 if missing else 200,
         )
+
+
+def _said(checks: dict[str, Check]) -> dict[str, str]:
+    return {name: reason for name, check in checks.items() if (reason := check()) is not None}
+
+
+async def _attempt(action: Action) -> None:
+    """At the stop one action that fails does not keep the others from being done."""
+    try:
+        await action()
+    except Exception:
+        log.exception("process.stop_failed")
 
 
 async def _metrics(request: web.Request) -> web.Response:
     return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def run(name: str, build: Callable[[Settings], Process], settings: Settings | None = None) -> None:
-    """Entry of every `main.py`: logs, fault points, enough open files for a connection a call, event loop."""
-    settings = settings or Settings.load()
-    logs.configure(name, settings.log_level, settings.log_format)
+def _prepare(label: str, settings: Settings) -> None:
+    """Logs, failpoints, and enough open files for a connection a call."""
+    logs.configure(label, settings.log_level, settings.log_format)
     failpoints.arm_from(settings.failpoint_dir)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, OPEN_FILES)), hard))
-    import uvloop
-
-    async def main() -> None:
-        await build(settings).run()
-
-    uvloop.run(main())

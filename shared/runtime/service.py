@@ -1,4 +1,4 @@
-"""An agent as a process: the runtime's parts put together for one AgentSpec. Every agent's main.py calls `agent_service`."""
+"""An agent as a process: the runtime's parts put together for one AgentSpec. Every agent's `main` runs `agent_service`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 
 from shared.bus import topics
-from shared.bus.kafka import Consumer, Producer, Record
+from shared.bus.dead_letters import CHANNEL, Redrives
 from shared.bus.outbox import Outbox
 from shared.bus.publisher import Publisher
+from shared.bus.record import Record
 from shared.errors import VioxError
 from shared.models.port import ChatModel
 from shared.models.registry import model_for
@@ -21,83 +22,92 @@ from shared.runtime.schedule import Limits
 from shared.runtime.store import RuntimeStore
 from shared.settings import Settings
 from shared.store.instance import Instance
-from shared.store.pool import Pool, is_transient, open_pool
+from shared.store.pool import is_transient, open_pool
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 TOOLS_REFRESH_SECONDS = 5.0
 RESEND_EVERY_SECONDS = 1.0
+CLOSE_SECONDS = 5.0
 
 
 def agent_service(spec: AgentSpec, settings: Settings, *, model: ChatModel | None = None) -> Process:
     """Build the service of one agent. Nothing is opened before it runs."""
     process = Process(spec.name, settings)
-    runner = _Runner(spec, settings, model)
+    runner = _Runner(spec, process, model)
     process.on_start(runner.start)
-    process.loop("producer", lambda: runner.producer.run())
     process.loop("publisher", lambda: runner.publisher.run())
     process.loop("outbox sweep", lambda: runner.outbox.run_sweeper())
     process.loop("thread sweep", lambda: runner.activator.threads.run_sweeper())
     process.loop("unheard calls", runner.resend_unheard_calls)
     process.loop("announcer", lambda: runner.announcer.run())
-    process.loop("consumer", lambda: runner.consumer.run())
     process.loop("tools", runner.keep_tools)
-    process.on_stop(runner.stop)
+    process.loop("redrives", lambda: runner.redrives.run())
+    process.on_drain(runner.drain)
     process.check("postgres", lambda: runner.tools_problem)
-    process.check("kafka", lambda: None if runner.consumer.joined else "not joined the consumer group yet")
+    process.check("kafka", lambda: runner.consumer.problem)
+    process.warn("kafka", lambda: runner.consumer.degraded)
     return process
 
 
 class _Runner:
     """The opened parts of one agent service."""
 
-    pool: Pool
     outbox: Outbox
     activator: Activator
     announcer: Announcer
-    consumer: Consumer
+    redrives: Redrives
 
-    def __init__(self, spec: AgentSpec, settings: Settings, model: ChatModel | None) -> None:
+    def __init__(self, spec: AgentSpec, process: Process, model: ChatModel | None) -> None:
         self._spec = spec
-        self._settings = settings
-        self._model = model or model_for(spec.model_role, spec.offline, settings)
-        self.producer = Producer(settings, spec.name)
-        self.publisher = Publisher(spec.name, self.producer)
-        self.consumer = Consumer(
-            settings, f"viox.{spec.name}", topics.of(spec.name), self._accept, self._poison, is_transient
+        self._process = process
+        self._model = model or model_for(spec.model_role, spec.offline, process.settings)
+        self.publisher = Publisher(spec.name, process.bus.producer)
+        self.consumer = process.bus.consume(
+            f"viox.{spec.name}", topics.of(spec.name), self._accept, self._poison, is_transient
         )
         self._inbox: Inbox | None = None
         self._catalogue_changed = asyncio.Event()
         self.tools_problem: str | None = "starting"
 
     async def start(self) -> None:
-        settings, spec = self._settings, self._spec
+        """Open everything; each is closed again at the stop, last opened first."""
+        process, settings, spec = self._process, self._process.settings, self._spec
         dsn = settings.postgres_dsn.get_secret_value()
-        self.pool = await open_pool(dsn, application=spec.name, size=settings.postgres_pool_size)
-        self._instance = Instance(dsn, spec.name)
-        owner = self._instance.owner
-        self.outbox = Outbox(spec.name, self.pool, self.publisher)
-        store = RuntimeStore(self.pool, spec.name)
+        process.on_stop(self._model.aclose)
+        pool = await open_pool(dsn, application=spec.name, size=settings.postgres_pool_size)
+        process.on_stop(lambda: asyncio.wait_for(pool.close(), CLOSE_SECONDS))
+        instance = Instance(dsn, spec.name)
+        self.outbox = Outbox(spec.name, pool, self.publisher)
+        store = RuntimeStore(pool, spec.name)
         limits = Limits(settings.lease_seconds, settings.max_attempts, settings.concurrency)
-        self.announcer = Announcer(spec.name, store, self.publisher, owner)
-        self.activator = Activator(spec, store, self._model, self.publisher, self.announcer, owner, limits)
-        self._inbox = Inbox(spec, store, self.activator.threads, owner, limits)
-        self._instance.on_notify("viox_catalogue", self._catalogue_changed.set)
-        await self._instance.start()
+        self.announcer = Announcer(spec.name, store, self.publisher, instance.owner)
+        self.activator = Activator(spec, store, self._model, self.publisher, self.announcer, instance.owner, limits)
+        self._inbox = Inbox(spec, store, self.activator.threads, instance.owner, limits)
+        self.redrives = Redrives(spec.name, pool, self._inbox.accept_again, self._poison, is_transient)
+        instance.on_notify("viox_catalogue", self._catalogue_changed.set)
+        instance.on_notify(CHANNEL, self.redrives.wake)
+        process.on_stop(instance.stop)
+        await instance.start()
         await self.announcer.start()
+        process.on_stop(self.announcer.stop)
         await self.activator.refresh_tools()
         self.tools_problem = None
 
-    async def stop(self) -> None:
-        """Take nothing new, finish what is under way, send what is committed, let go."""
+    async def drain(self) -> None:
+        """Take nothing new, finish what is under way, hand over what is committed."""
         await self.consumer.stop()
         await self.activator.threads.drain(10)
         await self.publisher.flush()
-        await self.producer.stop()
-        await self.announcer.stop()
-        await self._instance.stop()
-        await self._model.aclose()
-        await asyncio.wait_for(self.pool.close(), 5)
+
+    async def resend_unheard_calls(self) -> None:
+        while True:
+            await asyncio.sleep(RESEND_EVERY_SECONDS)
+            try:
+                if self.publisher.connected:
+                    await self.activator.send_unheard_calls()
+            except Exception as error:  # noqa: BLE001  # Postgres away: tried again
+                log.warning("calls.not_resent", error=error)
 
     async def keep_tools(self) -> None:
         """Follow the gateway's catalogue, and tell readiness whether Postgres answers."""
@@ -110,15 +120,6 @@ class _Runner:
                 self.tools_problem = None
             except Exception as error:  # noqa: BLE001  # reported by readiness, tried again
                 self.tools_problem = f"Postgres does not answer: {error}"
-
-    async def resend_unheard_calls(self) -> None:
-        while True:
-            await asyncio.sleep(RESEND_EVERY_SECONDS)
-            try:
-                if self.publisher.connected:
-                    await self.activator.send_unheard_calls()
-            except Exception as error:  # noqa: BLE001  # Postgres away: tried again
-                log.warning("calls.not_resent", error=error)
 
     async def _accept(self, records: object) -> None:
         assert self._inbox is not None  # noqa: S101  # the consumer starts after `start`

@@ -140,14 +140,15 @@ class RuntimeStore:
         self._pool = pool
         self._agent = agent
 
-    async def routes(
-        self, wanted: Sequence[tuple[str, str, str, str, str]]
-    ) -> dict[tuple[str, str], tuple[str, str | None]]:
-        """Who owns these addressed events: (source, id, channel, address, fallback) → {(source, id): (agent, conversation)}."""
-        arrays = [list(column) for column in zip(*wanted, strict=True)]
-        await self._pool.execute(SQL["decide_routes"], *arrays)
-        rows = await self._pool.fetch(SQL["read_routes"], arrays[0], arrays[1])
-        return {(r["source"], r["message_id"]): (r["agent"], r["conversation_id"]) for r in rows}
+    async def routes(self, wanted: Sequence[tuple[str, str, str, str, str]]) -> list[tuple[str, str | None]]:
+        """Who owns each of these addressed events: (source, id, channel, address, fallback) → (agent, conversation)."""
+        rows = await self._pool.fetch(SQL["decide_routes"], *(list(column) for column in zip(*wanted, strict=True)))
+        return [(r["agent"], r["conversation_id"]) for r in rows]
+
+    async def sent_here(self, topic: str, messages: Sequence[Message]) -> list[tuple[str, Message]]:
+        """(owner, message) of what senders of ours have on their way to a topic under the identities of these messages."""
+        rows = await self._pool.fetch(SQL["sent_here"], topic, [m.source for m in messages], [m.id for m in messages])
+        return [(r["owner"], parse_record(r["value"], headers_from_json(r["headers"]))) for r in rows]
 
     async def accept(
         self, items: Sequence[Accepted], owner: str, lease_seconds: float, *, take: bool
@@ -192,9 +193,11 @@ class RuntimeStore:
         message: Message | None,
         run_id: UUID | None,
         connection: Any = None,
+        identified: bool = True,
     ) -> UUID | None:
         """Set a record aside. Returns its id, or None when it lies there already."""
-        return await write_dead_letter(connection or self._pool, self._agent, record, error, attempts, message, run_id)
+        given = (self._agent, record, error, attempts, message, run_id)
+        return await write_dead_letter(connection or self._pool, *given, identified=identified)
 
     async def claim(self, thread: ThreadId, owner: str, lease_seconds: float) -> Claimed | None:
         """Take the thread's lease, or None when it is not free, not ready or has nothing to do."""

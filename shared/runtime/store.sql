@@ -1,13 +1,10 @@
--- name: decide_routes    Once per addressed event, by whichever agent sees it first; everyone then reads the same answer.
-insert into routes (source, message_id, agent, conversation_id)
-select u.source, u.message_id, coalesce(a.agent, u.fallback), a.conversation_id
-from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) as u(source, message_id, channel, address, fallback)
-left join contact_owners a on a.channel = u.channel and a.address = u.address
-on conflict do nothing
+-- name: decide_routes    Who owns these addressed events; decided once each, by the function, for whoever asks first.
+select place, agent, conversation_id from decide_routes($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) order by place
 
--- name: read_routes
-select r.source, r.message_id, r.agent, r.conversation_id from routes r
-join unnest($1::text[], $2::text[]) as u(source, message_id) using (source, message_id)
+-- name: sent_here    What senders of ours have on their way to a topic under these identities.
+select o.owner, o.source, o.message_id, o.value, o.headers from outbox o
+join unnest($2::text[], $3::text[]) as u(source, message_id) on o.source = u.source and o.message_id = u.message_id
+where o.topic = $1
 
 -- name: accept    Inbox rows with their threads and runs; what is already there is a repeat and changes nothing.
 -- The first message of a new thread is taken at once, lease and attempt included, when the caller has room for it ($14).
@@ -171,8 +168,8 @@ with base as (
     where t.thread_id = $1 and t.version = $2 and t.lease_owner = $3
     returning t.*
 ), new_steps as (
-    insert into steps (run_id, step, thread_id, seq, kind, body)
-    select $8, u.step, m.thread_id, m.next_seq - $7 + u.position - 1, u.kind, u.body::json
+    insert into steps (agent, run_id, step, thread_id, seq, kind, body)
+    select m.agent, $8, u.step, m.thread_id, m.next_seq - $7 + u.position - 1, u.kind, u.body::json
     from moved m, unnest($9::int[], $10::text[], $11::text[]) with ordinality as u(step, kind, body, position)
 ), controls as (
     update inbox i set state = 'done' from moved m

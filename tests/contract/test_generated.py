@@ -6,7 +6,7 @@ import json
 
 import jsonschema_rs
 
-from shared.bus import topics
+from shared.bus import asyncapi, topics
 from viox import docs
 
 
@@ -16,7 +16,7 @@ def test_pages_are_up_to_date() -> None:
 
 
 def test_asyncapi_names_every_topic_and_resolves() -> None:
-    document = docs.asyncapi()
+    document = asyncapi.document()
     assert set(document["channels"]) == {t.name for t in topics.all_topics()}
     for channel in document["channels"].values():
         for reference in channel["messages"].values():

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import hypothesis
+import hypothesis.strategies
 import orjson
 import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka, to_binary, to_structured
@@ -13,7 +16,15 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from shared.bus import topics
-from shared.bus.envelope import Message, parse_json, parse_record
+from shared.bus.envelope import (
+    Message,
+    check_conversation,
+    conversation_key,
+    is_ours,
+    parse_json,
+    parse_record,
+    refuse_reserved,
+)
 from shared.errors import BadInput
 
 MESSAGE = Message(
@@ -87,6 +98,9 @@ def test_too_large_record_says_how_large_and_what_to_do() -> None:
         ({"conversationid": 7}, "conversationid"),
         ({"id": "a\x00b"}, "id"),
         ({"source": "s" * 600}, "source"),
+        ({"source": "\U0001f600" * 500}, "source"),
+        ({"conversationid": "a\nb"}, "conversationid"),
+        ({"subject": "a\tb"}, "subject"),
         ({"specversion": "0.3"}, "specversion"),
         ({"data": {"n": 123456789012345678901234567890}}, "data"),
         ({"data": {"text": "a\x00b"}}, "data"),
@@ -217,3 +231,50 @@ def test_numbers_are_exact_or_refused() -> None:
     with pytest.raises(BadInput) as error:
         parse_record(raw, [])
     assert error.value.field == "data"
+
+
+@pytest.mark.parametrize("text", ["ticket:T-1", "lead:josé@example.com", "sms:+14155550123", "x" * 512, "100%"])
+def test_a_key_that_a_message_can_carry_stays_as_it_is(text: str) -> None:
+    assert conversation_key(text) == text
+
+
+@hypothesis.given(hypothesis.strategies.text(max_size=2000))
+def test_whatever_an_upstream_calls_its_things_becomes_a_key_that_a_message_can_carry(text: str) -> None:
+    message = replace(MESSAGE, conversation_id=conversation_key(f"ticket:{text}"))
+    for structured in (True, False):
+        _, value, headers = message.to_kafka(structured=structured)
+        assert parse_record(value, headers).conversation_id == message.conversation_id
+
+
+def test_keys_that_look_alike_stay_apart() -> None:
+    texts = ["T-1 x", "T-1\nx", "T-1\tx", "T-1\u00a0x", "x" * 600, "x" * 601]
+    assert len({conversation_key(text) for text in texts}) == len(texts)
+
+
+def test_a_conversation_that_a_person_names_is_refused_when_no_message_can_carry_it() -> None:
+    check_conversation(None)
+    check_conversation("lead:a@b.co")
+    with pytest.raises(BadInput) as error:
+        check_conversation("a\nb")
+    assert error.value.field == "conversation"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"source": "/viox"}, "source"),
+        ({"source": "/viox/gateway"}, "source"),
+        ({"source": "/viox/agents/closer"}, "source"),
+        ({"extensions": {"parentrunid": "6f0f9a52-3d1b-5c64-9a77-2b7c1f6d4e10"}}, "parentrunid"),
+    ],
+)
+def test_what_only_we_may_say_is_refused_by_name(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(BadInput) as error:
+        refuse_reserved(replace(MESSAGE, **change))
+    assert (error.value.code, error.value.field) == ("event.reserved", field)
+
+
+def test_sources_of_others_may_resemble_ours() -> None:
+    for source in ("/vioxshop", "/shop/viox/gateway", "viox"):
+        assert not is_ours(source)
+        refuse_reserved(replace(MESSAGE, source=source))

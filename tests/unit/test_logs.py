@@ -7,7 +7,6 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from shared.telemetry import logs
 
@@ -16,7 +15,7 @@ from shared.telemetry import logs
 def restored() -> Iterator[None]:
     handlers, level = list(logging.root.handlers), logging.root.level
     yield
-    structlog.reset_defaults()
+    logs.configure("test")
     logs.redact_with(lambda text: text)
     logging.basicConfig(level=level, handlers=handlers, force=True)
 

@@ -20,12 +20,12 @@ from services.tool_gateway.call.call import Candidate, Decision, Ready, Requeste
 from services.tool_gateway.call.store import GatewayStore
 from shared.bus import topics
 from shared.bus.dead_letters import write_dead_letter
-from shared.bus.envelope import Message, parse_record
+from shared.bus.envelope import Message, identity, parse_record
 from shared.bus.kafka import Record
 from shared.bus.messages import CALL_REQUESTED, ToolCallRequested
 from shared.bus.publisher import Publisher
 from shared.errors import BadInput, Conflict, VioxError
-from shared.ids import CallId, RunId, parse_call_id, thread_id
+from shared.ids import CallId, RunId, call_id, parse_call_id, thread_id
 from shared.telemetry import metrics
 from shared.telemetry.failpoints import failpoint
 from shared.telemetry.logs import get_logger
@@ -58,19 +58,22 @@ class Intake:
         """Store a batch. When this returns every record is a call row or a dead letter."""
         failpoint("gateway.before_intent")
         understood: list[Given] = []
+        refused: list[tuple[Record, VioxError]] = []
         for topic, count in Counter(record.topic for record in records).items():
             metrics.MESSAGES_CONSUMED.labels(topics.GATEWAY, topic).inc(count)
         for record in records:
             try:
                 understood.append((_understand(record), record))
             except VioxError as error:
-                await self._bury(record, error, None)
+                refused.append((record, error))
         if understood:
             await self._sort(understood)
+        for record, problem in refused:
+            await self._refuse(record, problem)
 
     async def poison(self, record: Record, error: Exception) -> None:
         """A record that cannot even be stored: set aside, so that its neighbours go on."""
-        await self._bury(record, VioxError("message.unstorable", f"{type(error).__name__}: {error}"), None)
+        await self._refuse(record, VioxError("message.unstorable", f"{type(error).__name__}: {error}"))
 
     async def _sort(self, understood: Sequence[Given]) -> None:
         """New calls are admitted; repeats and conflicts are told apart; calls in the name of another's run are refused."""
@@ -152,6 +155,34 @@ class Intake:
         metrics.INCIDENTS.labels("call.conflict").inc()
         await self._bury(record, error, call.run_id)
 
+    async def _refuse(self, record: Record, error: VioxError) -> None:
+        """A record that is no call ends as a dead letter. Where it says which call it was to be, and an open run of its
+        sender waits for that, the call ends as denied: no run waits for what never comes."""
+        call = await self._named_by(record)
+        if call is not None:
+            reason = {"code": error.code, "message": error.message, "remedy": error.remedy}
+            checks = [{"check": "message.readable", "passed": False}]
+            decision = Decision(Candidate(call), checks, None, error=reason)
+            if await self._store.intake([decision]):
+                self._tell_denied(decision)
+        await self._bury(record, error, call.run_id if call else None)
+
+    async def _named_by(self, record: Record) -> Requested | None:
+        """The call that a record stands for by its id alone, when its run is an open one of the topic's agent."""
+        _, named = identity(record.value, record.headers)
+        try:
+            run, step, index = parse_call_id(named or "")
+        except ValueError:
+            return None
+        known, agent = call_id(run, step, index), topics.caller(record.topic)
+        if known != named or not (0 <= step < 2**31 and 0 <= index < 2**31):
+            return None
+        found = await self._store.open_run(agent, run)
+        if found is None:
+            return None
+        thread, conversation, trace = found["thread_id"], found["conversation_id"], found["traceparent"]
+        return Requested(known, run, step, index, agent, thread, conversation, _tool_named_by(record), {}, trace)
+
     async def _bury(self, record: Record, error: VioxError, run: RunId | None) -> None:
         log.warning(
             "call.dead_lettered", topic=record.topic, partition=record.partition, offset=record.offset, error=error
@@ -180,7 +211,8 @@ def _understand(record: Record) -> Requested:
         run, step, index = parse_call_id(data.call_id)
     except (ValidationError, ValueError) as error:
         raise BadInput("event.invalid_data", f"not a tool call: {error}.", field="data") from error
-    if (str(run), step, index) != (data.run_id, data.step, data.index) or message.id != data.call_id:
+    agree = (str(run), step, index) == (data.run_id, data.step, data.index)
+    if not agree or not data.call_id == message.id == call_id(run, step, index):
         raise BadInput("event.invalid_data", "call_id, run_id, step and index disagree.", field="data.call_id")
     conversation = message.conversation_id or ""
     return Requested(
@@ -196,6 +228,15 @@ def _understand(record: Record) -> Requested:
         message.traceparent,
         data.deadline,
     )
+
+
+def _tool_named_by(record: Record) -> str:
+    """The tool's name in a record that cannot be read as a call, for the record of its refusal; else nothing."""
+    try:
+        named = parse_record(record.value, record.headers).data.get("tool")
+    except VioxError:
+        return ""
+    return named if isinstance(named, str) and len(named) <= 256 else ""
 
 
 def _message_or_none(record: Record) -> Message | None:

@@ -14,6 +14,7 @@ import orjson
 from services.tool_gateway.call.call import (
     CallRow,
     Candidate,
+    Contact,
     Decision,
     Error,
     Intent,
@@ -27,7 +28,7 @@ from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.catalogue.tools import Rate
 from services.tool_gateway.wire.credentials import redacted
 from services.tool_gateway.wire.prepared import Prepared
-from shared.ids import CallId
+from shared.ids import CallId, RunId, is_run_of
 from shared.store.pool import Pool
 from shared.store.sql import Queries, base64_text, record
 from shared.telemetry.digest import sha256_bytes
@@ -65,7 +66,7 @@ class GatewayStore:
         ]
         stopped = await opted_out(connection or self._pool, [c.arguments for c in calls])
         rows = await (connection or self._pool).fetch(*SQL.bind("preconditions", calls=asked))
-        return {(row["agent"], row["call_id"]): record(Preconditions, {**row, "opted_out": stopped}) for row in rows}
+        return {(row["agent"], row["call_id"]): _preconditions(row, stopped) for row in rows}
 
     async def known(self, ids: Sequence[str]) -> dict[str, Known]:
         """call id → what is known of it, for calls that exist."""
@@ -241,7 +242,24 @@ class GatewayStore:
         )
 
     async def runs(self, connection: Any, run_ids: Sequence[UUID]) -> list[Any]:
-        return list(await connection.fetch(*SQL.bind("runs_seen", run_ids=list(run_ids))))
+        """These runs as their readers see them."""
+        rows = await connection.fetch(*SQL.bind("runs_seen", run_ids=list(run_ids)))
+        return [row for row in rows if _is_own(row)]
+
+    async def open_run(self, agent: str, run: RunId) -> Any:
+        """thread_id, conversation_id and traceparent of a run of this agent that is not over. None when it has none."""
+        row = await self._pool.fetchrow(*SQL.bind("open_run", agent=agent, run=run))
+        return row if row is not None and _is_own(row) else None
+
+
+def _preconditions(row: Any, opted_out: frozenset[Contact]) -> Preconditions:
+    own = row["trigger_source"] is not None and _is_own(row)
+    return Preconditions(row["duplicate_in_doubt"], row["run_over"], row["paused"], own, row["known"], opted_out)
+
+
+def _is_own(run: Any) -> bool:
+    """Whether a run stands under the id derived from its agent: an agent may write rows of its own under any id."""
+    return is_run_of(run["run_id"], run["agent"], run["trigger_source"], run["trigger_id"])
 
 
 def _new_row(decision: Decision) -> dict[str, Any]:

@@ -15,10 +15,15 @@ select c.call_id, c.agent,
                and t.arguments_sha256 = c.sha256 and t.call_id <> c.call_id) as duplicate_in_doubt,
        {run_over} as run_over,
        {paused} as paused,
-       exists (select from runs r where r.run_id = c.run_id and r.agent = c.agent) as own_run,
+       c.run_id, r.trigger_source, r.trigger_id,
        exists (select from tool_calls t where t.call_id = c.call_id) as known
 from json_to_recordset(:calls::json)
     as c(call_id text, thread_id uuid, tool text, sha256 text, run_id uuid, agent text)
+left join runs r on r.run_id = c.run_id and r.agent = c.agent
+
+-- name: open_run    A run of an agent that still waits for its calls, with what its id is derived from.
+select run_id, agent, trigger_source, trigger_id, thread_id, conversation_id, traceparent from runs
+where agent = :agent and run_id = :run and status = 'running'
 
 -- name: intake    New calls, each with its first ledger entry. Repeats drop out here.
 with given as (

@@ -112,6 +112,7 @@ async def test_a_letter_that_cannot_be_read_still_marks_that_it_arrived_and_is_a
     headers = [] if structured else row.headers
     value = b'{"specversion": "1.0", "id": "m1", "source": "/agents/closer", "data": {"x": "\\u0000"}}'
     record = Record(topics.tasks("closer"), 0, 1, b"", value, tuple(headers))
+    await admin.execute("update outbox set value = $1", value)  # what it sent is what came
     for _ in range(2):  # Kafka delivers it once more
         await write_dead_letter(closer_pool, "closer", record, VioxError("event.invalid_data", "a NUL"), 1, None, None)
     await admin.execute("update outbox set next_at = now() - interval '1 second'")

@@ -9,34 +9,36 @@ import pytest
 
 from sandbox.postgres import Postgres
 from shared.errors import BadInput, NotFound
-from shared.ids import call_id
+from shared.ids import call_id, run_id
 from shared.store.pool import Pool
 from tests.unit import test_command_line_imports as imports
 from viox import identify, inspection, intervention
 
+REAL = str(run_id("closer", "/t", "1"))
 FIRST = "ab12cd34-0000-5000-8000-000000000001"
 OTHER = "ab12ff34-0000-5000-8000-000000000002"
 
 
-async def run(admin: Any, run_id: str, status: str = "finished") -> None:
+async def run(admin: Any, identity: str, status: str = "finished", trigger: str = "1") -> None:
     await admin.execute(
         """insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)
-           values ($1, 'closer', $1, 'c', $2, '/t', gen_random_uuid()::text, 'x')""",
-        run_id,
+           values ($1, 'closer', $1, 'c', $2, '/t', $3, 'x')""",
+        identity,
         status,
+        trigger,
     )
 
 
 async def call(
-    admin: Any, run_id: str, step: int, state: str = "succeeded", status: int | None = 200, error: str | None = None
+    admin: Any, of: str, step: int, state: str = "succeeded", status: int | None = 200, error: str | None = None
 ) -> str:
-    made = call_id(run_id, step, 0)  # type: ignore[arg-type]
+    made = call_id(of, step, 0)  # type: ignore[arg-type]
     await admin.execute(
         """insert into tool_calls (call_id, run_id, step, idx, agent, conversation_id, tool, state, http_status, error,
                                    arguments, arguments_sha256)
            values ($1, $2, $3, 0, 'closer', 'c', 'hubspot_get_contact', $4, $5, $6, '{}', '')""",
         made,
-        run_id,
+        of,
         step,
         state,
         status,
@@ -45,10 +47,10 @@ async def call(
     return made
 
 
-@pytest.mark.parametrize("command", [*imports.LOOKING[:1], ["calls"], ["run", "ab12cd"], ["call", "ab12cd.4.0"]])
+@pytest.mark.parametrize("command", [*imports.LOOKING[:1], ["calls"], ["run", REAL[:8]], ["call", f"{REAL[:8]}.4.0"]])
 async def test_what_a_command_that_looks_loads_to_the_end(admin: Any, postgres: Postgres, command: list[str]) -> None:
-    await run(admin, FIRST)
-    await call(admin, FIRST, 4)
+    await run(admin, REAL)
+    await call(admin, REAL, 4)
     code, modules, _ = imports.run(command, {"VIOX_POSTGRES_DSN": postgres.dsn("viox_operator_cli")})
     assert code == 0
     assert not modules & imports.HEAVY
@@ -56,7 +58,7 @@ async def test_what_a_command_that_looks_loads_to_the_end(admin: Any, postgres: 
 
 async def test_the_beginning_of_an_id_is_enough_when_only_one_begins_so(admin: Any, operator_pool: Pool) -> None:
     await run(admin, FIRST)
-    await run(admin, OTHER)
+    await run(admin, OTHER, trigger="2")
     assert str(await identify.run(operator_pool, "ab12c")) == FIRST
     assert str(await identify.run(operator_pool, "AB12CD34-00")) == FIRST
     assert str(await identify.run(operator_pool, OTHER)) == OTHER
@@ -88,12 +90,12 @@ async def test_a_call_is_found_by_a_short_run_and_its_step(admin: Any, operator_
 async def test_commands_that_change_something_take_short_ids_too(
     admin: Any, operator_pool: Pool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await run(admin, FIRST, "running")
-    made = await call(admin, FIRST, 1, "unknown", None)
-    await intervention.settle("ab12.1", "succeeded", None, "me", as_json=True)
+    await run(admin, REAL, "running")
+    made = await call(admin, REAL, 1, "unknown", None)
+    await intervention.settle(f"{REAL[:8]}.1", "succeeded", None, "me", as_json=True)
     assert json.loads(capsys.readouterr().out)["call_id"] == made
-    await intervention.cancel("ab12", as_json=True)
-    assert json.loads(capsys.readouterr().out)["run_id"] == FIRST
+    await intervention.cancel(REAL[:8], as_json=True)
+    assert json.loads(capsys.readouterr().out)["run_id"] == REAL
 
 
 async def test_a_run_that_finished_with_failed_calls_is_among_the_failed(
@@ -102,7 +104,7 @@ async def test_a_run_that_finished_with_failed_calls_is_among_the_failed(
     await run(admin, FIRST)
     await call(admin, FIRST, 1, "failed", 500)
     await call(admin, FIRST, 2)
-    await run(admin, OTHER)
+    await run(admin, OTHER, trigger="2")
     await call(admin, OTHER, 1)
     await inspection.show_runs(None, None, None, None, 50, failed=True, as_json=True)
     assert [item["run_id"] for item in json.loads(capsys.readouterr().out)["items"]] == [FIRST]

@@ -63,11 +63,6 @@ async def test_the_caller_is_who_owns_the_topic(world: World) -> None:
     gateway = await world.gateway()
     await gateway.intake.accept([wants("twilio_send_message", SMS, agent="voice")])
     assert await world.admin.fetchval("select code from dead_letters") == "call.foreign_run"
-    await world.admin.execute("update runs set agent = 'voice'")
-    await gateway.intake.accept([wants("twilio_send_message", SMS, agent="voice")])
-    row = await world.state("denied")
-    assert row["agent"] == "voice"
-    assert "not_granted" in row["error"]
     assert world.twilio.effects == []
 
 

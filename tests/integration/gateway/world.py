@@ -38,7 +38,7 @@ from services.tool_gateway.wire.transport import Wire
 from shared.bus import topics
 from shared.bus.kafka import Record
 from shared.bus.messages import ToolCallRequested, call_requested
-from shared.ids import call_id, run_id, thread_id
+from shared.ids import RunId, call_id, run_id, thread_id
 from shared.store.instance import Instance
 from shared.store.pool import Pool
 from tests.integration.publisher import RecordingPublisher
@@ -122,7 +122,7 @@ class World:
     """Vendors, replicas and the tables, for one test."""
 
     def __init__(self, pool: Pool, admin: Any, dsn: str) -> None:
-        self._pool, self.admin, self._dsn = pool, admin, dsn
+        self.pool, self.admin, self._dsn = pool, admin, dsn
         self.hubspot, self.twilio, self.quickbooks = HubSpot(index_delay=0), Twilio(), QuickBooks()
         self.hubspot.unlimited = True
         self.seen: list[tuple[str, str, bytes]] = []
@@ -162,7 +162,7 @@ class World:
         return await handler(request)
 
     async def gateway(self, *loops: str, timeout: float = 60, per_vendor: int = 16) -> Gateway:
-        made = Gateway(self._pool, self._dsn, self.secrets, timeout, per_vendor=per_vendor)
+        made = Gateway(self.pool, self._dsn, self.secrets, timeout, per_vendor=per_vendor)
         await made.start(*loops)
         self._gateways.append(made)
         return made
@@ -234,9 +234,17 @@ async def gateway_world(gateway_pool: Pool, admin: Any, postgres: Postgres) -> A
         yield made
 
 
-def wants(tool: str, arguments: dict[str, Any], step: int = 1, index: int = 0, agent: str = "closer") -> Record:
+def wants(
+    tool: str,
+    arguments: dict[str, Any],
+    step: int = 1,
+    index: int = 0,
+    agent: str = "closer",
+    run: RunId = RUN,
+    conversation: str = "c",
+) -> Record:
     made = ToolCallRequested(
-        call_id=call_id(RUN, step, index), run_id=str(RUN), step=step, index=index, tool=tool, arguments=arguments
+        call_id=call_id(run, step, index), run_id=str(run), step=step, index=index, tool=tool, arguments=arguments
     )
-    key, value, headers = call_requested(agent, made, "c", datetime.now(UTC), None).to_kafka()
+    key, value, headers = call_requested(agent, made, conversation, datetime.now(UTC), None).to_kafka()
     return Record(topics.tool_calls(agent), 0, step, key, value, tuple(headers))

@@ -11,6 +11,7 @@ import orjson
 
 from services.voice.agent import VOICE
 from shared.bus import topics
+from shared.bus.dead_letters import Redrives
 from shared.bus.envelope import Message
 from shared.bus.kafka import Record
 from shared.bus.messages import call_closed, task
@@ -23,7 +24,7 @@ from shared.runtime.inbox import Inbox
 from shared.runtime.schedule import Limits, Scheduler
 from shared.runtime.store import Claimed, RuntimeStore
 from shared.store.instance import Instance
-from shared.store.pool import Pool
+from shared.store.pool import Pool, is_transient
 from tests.integration.publisher import RecordingPublisher
 
 CLOSER = replace(VOICE, name="closer")  # Voice's plain graph under the role this pool belongs to
@@ -75,6 +76,10 @@ class Woken(Scheduler):
         self.taken.append(claimed)
 
 
+async def _no_poison(record: Record, error: Exception) -> None:
+    raise AssertionError(f"{record} cannot be stored") from error
+
+
 class Agent:
     """One replica of an agent without Kafka around it."""
 
@@ -89,6 +94,7 @@ class Agent:
         self.activator = Activator(CLOSER, self.store, model, self.publisher, self.announcer, owner, LIMITS)
         self.threads = Woken(self.activator)
         self.inbox = Inbox(CLOSER, self.store, self.threads, owner, LIMITS)
+        self.redrives = Redrives("closer", pool, self.inbox.accept_again, _no_poison, is_transient)
 
     async def hear(self, admin: Any, call: str, value: Any) -> None:
         """A call was closed, and the message that says so arrives."""

@@ -3,7 +3,7 @@
 from shared.store.migrations import run_sql_file
 
 revision = "0007"
-down_revision = "0005"  # 0006 once it has landed
+down_revision = "0006"
 
 
 def upgrade() -> None:

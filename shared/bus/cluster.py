@@ -1,0 +1,103 @@
+"""The cluster behind the bus: how to connect to it, its topics, and the tripwire that tells when it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
+from aiokafka.helpers import create_ssl_context
+
+from shared.bus import topics
+from shared.errors import Unavailable
+from shared.settings import Settings
+
+CONNECT_SECONDS = 5.0
+PACE = {"request_timeout_ms": 10_000, "retry_backoff_ms": 100, "metadata_max_age_ms": 10_000}
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """The TLS settings of the connection; None when it is not encrypted."""
+    if settings.kafka_security_protocol not in ("SSL", "SASL_SSL"):
+        return None
+    context: ssl.SSLContext = create_ssl_context(
+        cafile=settings.kafka_ssl_cafile, certfile=settings.kafka_ssl_certfile, keyfile=settings.kafka_ssl_keyfile
+    )
+    return context
+
+
+def client_settings(settings: Settings) -> dict[str, Any]:
+    """Connection arguments of an aiokafka client."""
+    given: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap_servers,
+        "security_protocol": settings.kafka_security_protocol,
+        "ssl_context": tls_context(settings),
+        **PACE,
+    }
+    if settings.kafka_sasl_mechanism:
+        password = settings.kafka_sasl_plain_password
+        given |= {
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_sasl_plain_username,
+            "sasl_plain_password": password.get_secret_value() if password else None,
+        }
+    return given
+
+
+async def ensure_topics(settings: Settings, wanted: Sequence[topics.Topic] | None = None) -> str:
+    """Create the topics that are missing; returns the cluster's id. Raises Unavailable when the broker does not answer."""
+    admin = AIOKafkaAdminClient(**_without_backoff(client_settings(settings)))
+    try:
+        await admin.start()
+        existing = set(await admin.list_topics())
+        missing = [
+            NewTopic(
+                topic.name,
+                num_partitions=settings.kafka_partitions,
+                replication_factor=settings.kafka_replication_factor,
+            )
+            for topic in wanted or topics.all_topics()
+            if topic.name not in existing
+        ]
+        if missing:
+            _raise_topic_errors(await admin.create_topics(missing))
+        return str((await admin.describe_cluster())["cluster_id"])
+    except (KafkaConnectionError, OSError) as error:
+        raise unavailable(settings, error) from error
+    finally:
+        await admin.close()
+
+
+def _raise_topic_errors(response: Any) -> None:
+    """aiokafka reports failed topics in the answer. One that exists already was made by a faster starter."""
+    for _name, code, *_rest in response.topic_errors:
+        if code not in (0, TopicAlreadyExistsError.errno):
+            raise for_code(code)
+
+
+def _without_backoff(given: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in given.items() if key != "metadata_max_age_ms"}
+
+
+def unavailable(settings: Settings, error: BaseException) -> Unavailable:
+    return Unavailable(
+        "kafka.unavailable",
+        f"no Kafka broker answers at {settings.kafka_bootstrap_servers}: {error}.",
+        field="VIOX_KAFKA_BOOTSTRAP_SERVERS",
+        remedy="Start it (`viox up`), or correct the address and security settings.",
+    )
+
+
+async def broken(settings: Settings) -> None:
+    """Returns when the broker is gone: the tripwire. Raises OSError when it is not there in the first place."""
+    host, _, port = settings.kafka_bootstrap_servers.split(",")[0].rpartition(":")
+    reader, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), CONNECT_SECONDS)
+    try:
+        with contextlib.suppress(OSError):
+            await reader.read(1)
+    finally:
+        writer.close()

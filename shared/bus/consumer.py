@@ -1,0 +1,256 @@
+"""The receiving side of the bus: one consumer a service, over all its topics, which commits what is stored and no more.
+
+FastStream runs the loop that takes batches. Around it stands a keeper (`run`): it joins the group, commits, leaves, and
+begins anew from what is committed whenever something goes wrong. What FastStream would skip, obey or acknowledge by
+default is ours to decide, see docs/decisions/0015-faststream.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import ConsumerStoppedError, KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.subscriber.usecase import BatchSubscriber
+
+from shared.bus import faststream_internals, topics
+from shared.bus.aiokafka_internals import set_fetch_wait
+from shared.bus.broker import plain_broker
+from shared.bus.cluster import broken, ensure_topics
+from shared.bus.delivery import Delivery, Handler, IsTransient, Poison
+from shared.bus.faststream_internals import Batch, parse, raw
+from shared.bus.reading import BATCH_RECORDS, POLL_MS, Reader, Undecodable
+from shared.bus.record import Record
+from shared.errors import Unavailable
+from shared.settings import Settings
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+IDLE_AFTER_SECONDS = 3.0
+IDLE_FETCH_WAIT_MS = 60
+JOIN_SECONDS = 20.0
+LEAVE_SECONDS = 5.0
+COMMIT_EVERY_SECONDS = 0.25
+COMMIT_SECONDS = 3.0
+PAUSE_SECONDS = 0.2
+NEVER_MS = 86_400_000  # a batch waits as long as Postgres is away
+
+
+class BatchSkipped(Exception):
+    """FastStream asked for the next batch although the last one never came back from our handler."""
+
+
+GOES_AWAY = (KafkaError, OSError, Unavailable, TimeoutError, Undecodable, BatchSkipped)
+
+
+class Consumer:
+    """One consumer over all topics of a service. `joined` is true while it has its place in the group."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        group: str,
+        wanted: Sequence[str],
+        handler: Handler,
+        poison: Poison,
+        is_transient: IsTransient,
+        *,
+        broker: KafkaBroker | None = None,
+    ) -> None:
+        """`poison` sets a record aside that cannot be handled; `is_transient` tells an error that will go away by itself."""
+        self._settings = settings
+        self._group = group
+        self._delivery = Delivery(group, handler, poison, is_transient)
+        self._reader = Reader(group)
+        self._stop = asyncio.Event()
+        self._left = asyncio.Event()
+        self._storing = asyncio.Lock()
+        self._offsets: dict[TopicPartition, int] = {}
+        self._failed: asyncio.Future[None] | None = None
+        self._in_hand: Batch = ()
+        self._last_batch = 0.0
+        self.joined = False
+        self._subscriber = self._subscribe(broker or plain_broker(settings, group), wanted)
+
+    def _subscribe(self, broker: KafkaBroker, wanted: Sequence[str]) -> BatchSubscriber:
+        settings = self._settings
+        subscriber = broker.subscriber(
+            *wanted,
+            batch=True,
+            max_records=BATCH_RECORDS,
+            batch_timeout_ms=POLL_MS,
+            ack_policy=AckPolicy.MANUAL,
+            no_reply=True,
+            parser=parse,
+            decoder=raw,
+            listener=_Rebalanced(self),
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            fetch_max_wait_ms=settings.kafka_fetch_max_wait_ms,
+            session_timeout_ms=settings.kafka_session_timeout_ms,
+            heartbeat_interval_ms=settings.kafka_heartbeat_interval_ms,
+            max_poll_interval_ms=NEVER_MS,
+            max_partition_fetch_bytes=4 * topics.MAX_RECORD_BYTES,
+        )
+        faststream_internals.take_batches_from(subscriber, self._next_batch)
+        subscriber(self._accept)
+        return subscriber
+
+    @property
+    def problem(self) -> str | None:
+        """What readiness says: nothing while it has its place in the group."""
+        return None if self.joined else "not joined the consumer group yet"
+
+    @property
+    def degraded(self) -> str | None:
+        """Partitions that stand still because a record cannot be decoded, while all others go on."""
+        return "; ".join(self._reader.unreadable.values()) or None
+
+    async def run(self) -> None:
+        """Consume until `stop`. A lost broker or a broken group is left behind and joined anew."""
+        while not self._stop.is_set():
+            try:
+                await self._join()
+                await self._consume()
+            except GOES_AWAY as error:
+                log.info("kafka.consumer_starts_over", group=self._group, error=repr(error))
+                await asyncio.sleep(PAUSE_SECONDS)
+            finally:
+                self.joined = False
+                self._offsets.clear()
+                await faststream_internals.leave(self._subscriber)
+        self._left.set()
+        await asyncio.Event().wait()  # stopped on purpose: the process ends us
+
+    async def stop(self) -> None:
+        """Take nothing new, commit what is stored and leave the group, within some seconds.
+
+        A batch being stored is stored first, one that cannot be is left for the next start.
+        """
+        self._stop.set()
+        self._delivery.giving_up = True
+        async with self._storing:
+            pass
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._left.wait(), LEAVE_SECONDS)
+
+    async def _join(self) -> None:
+        group = self._group
+        if self._settings.kafka_volatile:
+            group = f"{group}.{await ensure_topics(self._settings)}"
+        self._in_hand = ()
+        self._failed = asyncio.get_running_loop().create_future()
+        self._delivery.giving_up = self._stop.is_set()
+        await faststream_internals.join(self._subscriber, group, JOIN_SECONDS)
+
+    async def _consume(self) -> None:
+        assert self._failed is not None  # noqa: S101  # set by `_join`
+        watched: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._stop.wait()), self._failed]
+        watched.append(asyncio.ensure_future(self._commit_steadily()))
+        if self._settings.kafka_volatile:
+            watched.append(asyncio.ensure_future(broken(self._settings)))
+        try:
+            done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._delivery.giving_up = True
+            async with self._storing:
+                for each in watched:
+                    each.cancel()
+            await asyncio.gather(*watched, return_exceptions=True)
+        if watched[-1] in done and self._settings.kafka_volatile and not self._stop.is_set():
+            log.warning("kafka.consumer_starts_over", group=self._group, reason="the broker is gone")
+            return
+        for each in done:
+            each.result()
+        await self.commit()
+
+    async def _next_batch(self, consumer: AIOKafkaConsumer) -> Batch:
+        """What FastStream's loop takes next. An error goes to `_consume`, which begins anew from what is committed."""
+        try:
+            if self._in_hand:
+                raise BatchSkipped(f"{len(self._in_hand)} records, from {self._in_hand[0].topic}")
+            if self._delivery.giving_up:
+                return await asyncio.Future()
+            batches = await self._reader.read(consumer)
+        except ConsumerStoppedError:
+            raise
+        except Exception as error:  # noqa: BLE001  # FastStream would sleep and go on with the same consumer
+            self._fail(error)
+            return await asyncio.Future()
+        self._spare(consumer, bool(batches))
+        self._in_hand = tuple(chain.from_iterable(batches.values()))
+        return self._in_hand
+
+    async def _accept(self, batch: Batch) -> None:
+        """Called by FastStream with a batch. Never raises: it would take that for an answer and go on."""
+        try:
+            async with self._storing:
+                records = [Record(r.topic, r.partition, r.offset, r.key, r.value, tuple(r.headers)) for r in batch]
+                if await self._delivery.stored(records):
+                    self._note(batch)
+        except Exception as error:  # noqa: BLE001  # nobody foresaw it: the process ends with it
+            self._fail(error)
+        else:
+            self._in_hand = ()
+
+    def _note(self, batch: Batch) -> None:
+        consumer = self._subscriber.consumer
+        owned = consumer.assignment() if consumer else set()
+        stored = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in batch}
+        self._offsets |= {partition: offset for partition, offset in stored.items() if partition in owned}
+
+    def _fail(self, error: Exception) -> None:
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+    def _spare(self, consumer: AIOKafkaConsumer, found: bool) -> None:
+        """The embedded broker polls for waiting fetches; an idle consumer that waits longer spares it most of that."""
+        if not self._settings.kafka_volatile:
+            return
+        now = asyncio.get_running_loop().time()
+        self._last_batch = now if found else self._last_batch
+        idle = now - self._last_batch > IDLE_AFTER_SECONDS
+        set_fetch_wait(consumer, IDLE_FETCH_WAIT_MS if idle else self._settings.kafka_fetch_max_wait_ms)
+
+    async def _commit_steadily(self) -> None:
+        """Offsets may lag behind the rows: what is read again is recognised. So a few commits a second suffice."""
+        while True:
+            await asyncio.sleep(COMMIT_EVERY_SECONDS)
+            await self.commit()
+
+    async def commit(self) -> None:
+        offsets, self._offsets = self._offsets, {}
+        consumer = self._subscriber.consumer
+        if not offsets or consumer is None:
+            return
+        try:
+            await asyncio.wait_for(consumer.commit(offsets), COMMIT_SECONDS)
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.info("kafka.offsets_not_committed", group=self._group, error=repr(error))
+
+    async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        await self.commit()
+        for partition in partitions:
+            self._offsets.pop(partition, None)
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        self.joined = True
+        self._reader.reassigned()
+        log.info("kafka.assigned", group=self._group, partitions=len(partitions))
+
+
+class _Rebalanced(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
+    def __init__(self, owner: Consumer) -> None:
+        self._owner = owner
+
+    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        await self._owner.revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        self._owner.assigned(assigned)

@@ -1,0 +1,208 @@
+"""Who may do what with which table, as the database that the migrations made says it.
+
+A cell has one letter per command: s(elect), i(nsert), u(pdate), d(elete). Capital letters mean all rows, small ones that
+policies leave only some: those of the role itself, as a rule. A number in brackets stands for the columns that a
+right is limited to.
+"""
+
+# ruff: noqa: S608  # names of tables come from the table below
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from sandbox.postgres import Postgres
+from shared.bus.topics import all_topics
+from shared.store.sql import Queries
+
+SQL = Queries(Path(__file__).with_name("rights.sql"))
+GROUPS = ("viox_agents", "viox_gateways", "viox_operators", "viox_readers", "viox_askers")
+# Columns that a right is limited to
+COLUMNS = {
+    "1": "state",
+    "2": "redriven_at state",
+    "3": "active_run agent run_cost_microusd run_input_tokens run_model run_output_tokens run_steps run_tool_calls thread_id",
+    "4": "attempts next_at",
+    "5": "cost_microusd error finished_at input_tokens merged_into model output_tokens status steps text tool_calls",
+    "6": "error finished_at status",
+    "7": "active_run attempts awaiting graph_version lease_owner lease_until next_seq retry_at run_cost_microusd"
+    " run_input_tokens run_model run_output_tokens run_steps run_tool_calls taking updated_at version",
+    "9": "settled_until",
+    "8": "closed_at error not_before result state unknown_since",
+}
+RIGHTS = """
+    relation          | agents     | gateways   | operators  | readers | askers
+    alembic_version   |            |            |            |         |
+    announcers        | s i u(9) d |            |            | S
+    business.calls    |            |            |            |         | S
+    business.notes    |            |            |            |         | S
+    business.records  |            |            |            |         | S
+    business.runs     |            |            |            |         | S
+    catalogue         | s          | S I U D    | S          | S       |
+    contact_owners    |            | S I U      |            | S       |
+    contact_wishes    | s i        | S          | S          | S       |
+    dead_letters      | s i u(1)   | s i u(1)   | S u(2)     | S       |
+    documents         |            | S          | S I U D    | S       |
+    inbox             | s i u(1)   |            | S i u(1) d | S
+    ledger_entries    |            | S I        | S i        | S       |
+    notes             |            | S I U      |            | S       |
+    oauth_tokens      |            | S I U      |            |         |
+    outbox            | s i u(4) d | s i u(4) d | S i        | S       |
+    pauses            | S          | S          | S I U D    | S       |
+    prompts           | I          |            | S          | S       |
+    rate_limits       |            | S I U      |            | S       |
+    record_writes     |            | S I        |            | S       |
+    records           |            | S I U      |            | S       |
+    routes            |            |            |            | S       |
+    run_overview      | S          | S          | S          | S
+    runs              | s i u(5)   | S          | S u(6)     | S       |
+    steps             | s i        |            | S          | S       |
+    threads           | s i u(7)   | S(3)       | S(3)       | S
+    tool_calls        | s          | S I U      | S u(8)     | S       |
+    topic_writers     | S          | S          | S          | S       |
+"""
+
+
+def expected() -> dict[str, tuple[str, ...]]:
+    """The table above: relation → what each of GROUPS may do."""
+    lines = [[part.strip() for part in line.split("|")] for line in RIGHTS.strip().splitlines()[1:]]
+    full = [(name, *[re.sub(r"\d", lambda found: COLUMNS[found[0]], one) for one in cells]) for name, *cells in lines]
+    return {name: tuple(cells + [""] * (len(GROUPS) - len(cells))) for name, *cells in full}
+
+
+EXPECTED = expected()
+# Functions that run with their owner's rights say so, and have a fixed search path.
+DEFINER = "definer search_path=pg_catalog, public, pg_temp"
+FUNCTIONS = {
+    "viox_agents": {"acting_agent": "", "decide_routes": DEFINER, "owner_alive": "", "received_messages": DEFINER},
+    "viox_gateways": {"call_in_doubt": "", "owner_alive": "", "received_messages": DEFINER, "reserve_rate_slots": ""},
+    "viox_operators": {},
+    "viox_readers": {},
+    "viox_askers": {},
+}
+# One row of another agent in every table that agents reach at all.
+FOREIGN = {
+    "threads": "insert into threads (thread_id, agent, conversation_id) values (gen_random_uuid(), 'closer', 'c')",
+    "runs": """insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)
+               values (gen_random_uuid(), 'closer', gen_random_uuid(), 'c', 'running', '/t', '1', 'x')""",
+    "steps": """insert into steps (agent, run_id, step, thread_id, seq, kind, body)
+                values ('closer', gen_random_uuid(), 1, gen_random_uuid(), 1, 'note', '{}')""",
+    "inbox": """insert into inbox (agent, source, message_id, kind, thread_id, topic, value, headers)
+                values ('closer', '/t', '1', 'task', gen_random_uuid(), '', '', '[]')""",
+    "outbox": """insert into outbox (outbox_id, owner, topic, key, value, headers, source, message_id)
+                 values (gen_random_uuid(), 'closer', 'viox.runs', '', '', '[]', '/t', '1')""",
+    "dead_letters": """insert into dead_letters (dead_letter_id, service, topic, headers, code, error, attempts)
+                       values (gen_random_uuid(), 'closer', 'viox.tasks.closer', '[]', 'x', 'x', 1)""",
+    "announcers": "insert into announcers (owner, agent, settled_until) values ('x', 'closer', now())",
+    "contact_wishes": """insert into contact_wishes (address, channel, asked_at, wish, source, message_id, recorded_by)
+                         values ('+1', 'sms', now(), 'stop', '/t', '1', 'closer')""",
+    "catalogue": """insert into catalogue (tool, vendor, method, path, effect, risk, description, input_schema, granted_to)
+                    values ('t', 'v', 'GET', '/', 'read', '{}', '', '{}', '{closer}')""",
+    "tool_calls": """insert into tool_calls (call_id, run_id, step, idx, agent, conversation_id, tool, state, arguments,
+                     arguments_sha256) values ('x', gen_random_uuid(), 1, 0, 'closer', 'c', 't', 'requested', '{}', '')""",
+}
+LIMITED = [name for name, (agents, *_) in EXPECTED.items() if any(part[0].islower() for part in agents.split())]
+
+
+@pytest.fixture
+async def owner(postgres: Postgres) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(postgres.dsn("postgres"))
+    yield connection
+    await connection.close()
+
+
+async def cell(connection: Any, role: str, relation: str) -> str:
+    """What a role may do with a relation."""
+    secured = await connection.fetchval(SQL["row_security"], relation)
+    letters = []
+    for row in await connection.fetch(SQL["privileges"], role, relation):
+        command = row["privilege"]
+        if not row["whole"] and not row["columns"]:
+            continue
+        letter = command[0] if command in ("SELECT", "INSERT", "UPDATE", "DELETE") else f"{command}!"
+        if secured:
+            reach = await _reach(connection, role, relation, command)
+            if reach == "none":
+                continue
+            letter = letter.lower() if reach == "some" else letter
+        letters.append(letter if row["whole"] else f"{letter}({' '.join(row['columns'])})")
+    return " ".join(letters)
+
+
+async def _reach(connection: Any, role: str, relation: str, command: str) -> str:
+    """Which rows policies leave: none, some, all."""
+    name = relation if "." in relation else f"public.{relation}"
+    found = await connection.fetch(SQL["policies"], name, role, command)
+    of_command = [(p["permissive"], p["qual"], p["with_check"] or p["qual"]) for p in found]
+    if not any(permissive for permissive, _, _ in of_command):
+        return "none"
+    free = any(permissive and {using, check} <= {"true", None} for permissive, using, check in of_command)
+    return "all" if free and all(permissive for permissive, _, _ in of_command) else "some"
+
+
+async def test_every_role_has_the_rights_of_the_table_and_no_others(owner: Any) -> None:
+    relations = [row["relation"] for row in await owner.fetch(SQL["relations"])]
+    found = {relation: tuple([await cell(owner, role, relation) for role in GROUPS]) for relation in relations}
+    assert found == EXPECTED
+
+
+@pytest.mark.parametrize("role", GROUPS)
+async def test_every_role_may_execute_the_functions_of_the_table_and_no_others(owner: Any, role: str) -> None:
+    rows = await owner.fetch(SQL["functions"], role)
+    assert {row["name"]: f"definer {row['settings']}" if row["definer"] else "" for row in rows} == FUNCTIONS[role]
+
+
+async def test_no_role_of_ours_is_above_the_rights_of_tables(owner: Any) -> None:
+    rows = await owner.fetch(
+        "select rolname from pg_roles where rolname like 'viox%'"
+        " and (rolsuper or rolbypassrls or rolcreatedb or rolreplication or rolcreaterole)"
+    )
+    assert [row["rolname"] for row in rows] == ["viox"], "the owner, who makes the other roles"
+    for role in GROUPS:
+        assert not await owner.fetchval("select has_schema_privilege($1, 'public', 'create')", role)
+        assert not await owner.fetchval("select has_database_privilege($1, current_database(), 'temp')", role)
+
+
+@pytest.mark.parametrize("table", LIMITED)
+async def test_rows_of_another_agent_are_not_there(postgres: Postgres, admin: Any, table: str) -> None:
+    await admin.execute(FOREIGN[table])
+    connection = await asyncpg.connect(postgres.dsn("viox_voice"))
+    try:
+        assert await connection.fetchval(f"select count(*) from {table}") == 0
+        _, *changes = EXPECTED[table][0].replace("(", " ").replace(")", "").split()
+        if "u" in changes:
+            column = "state" if table == "dead_letters" else await _changeable(admin, table)
+            assert await connection.execute(f"update {table} set {column} = {column}") == "UPDATE 0"
+        if "d" in changes:
+            assert await connection.execute(f"delete from {table}") == "DELETE 0"
+        if "i" in changes:
+            await admin.execute(f"delete from {table}")
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(FOREIGN[table])
+    finally:
+        await connection.close()
+    assert await admin.fetchval(f"select count(*) from {table}") == ("i" not in changes)
+
+
+async def test_runs_as_their_readers_see_them_are_those_of_the_reader(postgres: Postgres, admin: Any) -> None:
+    await admin.execute(FOREIGN["runs"])
+    for role, seen in (("viox_voice", 0), ("viox_closer", 1), ("viox_gateway", 1), ("viox_operator_cli", 1)):
+        connection = await asyncpg.connect(postgres.dsn(role))
+        assert await connection.fetchval("select count(*) from run_overview") == seen, role
+        await connection.close()
+
+
+async def _changeable(admin: Any, table: str) -> str:
+    rows = await admin.fetch(SQL["privileges"], "viox_agents", table)
+    return str(next(row["columns"][0] for row in rows if row["privilege"] == "UPDATE"))
+
+
+async def test_the_database_knows_the_writers_of_topics_as_the_code_does(owner: Any) -> None:
+    rows = await owner.fetch("select topic, writer from topic_writers")
+    written = {(topic.name, writer) for topic in all_topics() for writer in topic.writers}
+    assert {(row["topic"], row["writer"]) for row in rows} == written
