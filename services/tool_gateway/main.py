@@ -100,7 +100,7 @@ class _Gateway:
         self._intake = Intake(
             admission, store, self.publisher, self._executor.start, self._resumer.wait_until, self._pool
         )
-        self.settler = Settler(tools, secrets, store, self.publisher, sender)
+        self.settler = Settler(tools, secrets, store, self.publisher, sender, places)
         self.doctor = Doctor(tools, secrets, store, sender, mailer)
         self.consumer = Consumer(
             settings, "viox.gateway", topics.of_gateway(), self._intake.accept, self._intake.poison, is_transient
