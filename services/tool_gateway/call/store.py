@@ -58,6 +58,8 @@ class GatewayStore:
                 "tool": c.tool,
                 "sha256": c.digest,
                 "run_id": c.run_id,
+                "step": c.step,
+                "idx": c.index,
                 "agent": c.agent,
             }
             for c in calls
