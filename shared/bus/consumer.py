@@ -2,7 +2,7 @@
 
 FastStream runs the loop that takes batches. Around it stands a keeper (`run`): it joins the group, commits, leaves, and
 begins anew from what is committed whenever something goes wrong. What FastStream would skip, obey or acknowledge by
-default is ours to decide, see docs/decisions/0015-faststream.md.
+default is ours to decide, see docs/decisions/0017-faststream.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The consumer hands over batches and commits their offsets afterwards. It never commits what the handler has not stored;
 a batch that fails is tried again, so the handler must recognise repeats (the inbox does). FastStream runs the loop that
-takes batches; what it would skip, obey or acknowledge by default is ours to decide, see docs/decisions/0015-faststream.md.
+takes batches; what it would skip, obey or acknowledge by default is ours to decide, see docs/decisions/0017-faststream.md.
 
 A *volatile* broker (the embedded one) comes back empty after a restart, and aiokafka's clients then carry positions and
 metadata of the old log into the new one. For such a broker an idle connection serves as a tripwire: when it breaks,

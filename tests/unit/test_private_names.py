@@ -11,6 +11,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import BaseCoordinator, GroupCoordinator, LeaveGroupRequest
+from aiokafka.partitioner import DefaultPartitioner
 from faststream import AckPolicy
 from faststream._internal.broker import BrokerUsecase
 from faststream._internal.endpoint.subscriber.mixins import TasksMixin
@@ -24,6 +25,7 @@ from faststream.kafka.publisher.state import RealProducer
 from faststream.kafka.subscriber.usecase import BatchSubscriber, LogicSubscriber
 from faststream.specification.base import SpecificationFactory
 
+from shared.bus.broker import partition_of
 from shared.bus.faststream_internals import ExactProducer, NoAdmin, parse
 from shared.bus.kafka import Bus, Consumer
 from shared.settings import Settings
@@ -124,6 +126,15 @@ def test_aiokafka_still_forgets_to_leave_in_generation_0() -> None:
     """When it no longer does, `leave_group` can go."""
     leave = source(GroupCoordinator._maybe_leave_group)
     assert "self.generation > 0" in leave
+
+
+@pytest.mark.parametrize("key", [b"", b"a", b"conversation-7", b"\xff" * 40])
+@pytest.mark.parametrize("partitions", [1, 4, 12])
+def test_a_key_goes_where_every_kafka_client_sends_it(key: bytes, partitions: int) -> None:
+    every = list(range(partitions))
+    wanted = DefaultPartitioner()(key, every, every)
+    assert [partition_of(key, every, every) for _ in range(2)] == [wanted, wanted]
+    assert partition_of(None, every, [0]) == 0, "without a key, where somebody leads"
 
 
 @pytest.mark.parametrize(
