@@ -32,7 +32,8 @@ from shared.bus.outbox import Outbox
 from shared.bus.publisher import Publisher
 from shared.runtime.process import Process
 from shared.settings import Settings
-from shared.store.pool import Instance, Pool, is_transient, open_pool
+from shared.store.instance import Instance
+from shared.store.pool import Pool, is_transient, open_pool
 
 TOKEN_CONNECTIONS = 4
 CLOSE_SECONDS = 5.0

@@ -21,7 +21,8 @@ from shared.runtime.process import Process
 from shared.runtime.schedule import Limits
 from shared.runtime.store import RuntimeStore
 from shared.settings import Settings
-from shared.store.pool import Instance, is_transient, open_pool
+from shared.store.instance import Instance
+from shared.store.pool import is_transient, open_pool
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)

@@ -10,8 +10,9 @@ import asyncpg
 import pytest
 
 from sandbox.postgres import Postgres
-from shared.store import pool
-from shared.store.pool import Instance, is_transient
+from shared.store import instance as instances
+from shared.store.instance import Instance
+from shared.store.pool import is_transient
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ async def alive(admin: Any, owner: str) -> bool:
 async def test_a_session_that_died_unseen_is_replaced(
     instance: Instance, admin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(instances, "ANSWER_SECONDS", 0.2)
     heard = asyncio.Event()
     instance.on_notify("viox_test", heard.set)
     assert await alive(admin, instance.owner)

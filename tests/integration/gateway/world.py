@@ -39,7 +39,8 @@ from shared.bus import topics
 from shared.bus.kafka import Record
 from shared.bus.messages import ToolCallRequested, call_requested
 from shared.ids import RunId, call_id, run_id, thread_id
-from shared.store.pool import Instance, Pool
+from shared.store.instance import Instance
+from shared.store.pool import Pool
 from tests.integration.publisher import RecordingPublisher
 
 RUN = run_id("closer", "/t", "1")

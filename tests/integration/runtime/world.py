@@ -23,7 +23,8 @@ from shared.runtime.announce import Announcer
 from shared.runtime.inbox import Inbox
 from shared.runtime.schedule import Limits, Scheduler
 from shared.runtime.store import Claimed, RuntimeStore
-from shared.store.pool import Instance, Pool, is_transient
+from shared.store.instance import Instance
+from shared.store.pool import Pool, is_transient
 from tests.integration.publisher import RecordingPublisher
 
 CLOSER = replace(VOICE, name="closer")  # Voice's plain graph under the role this pool belongs to
