@@ -20,6 +20,7 @@ from typing import Any
 import orjson
 
 from shared.bus import topics
+from shared.bus.identity import content, identified
 from shared.errors import BadInput, Conflict
 from shared.telemetry.digest import sha256_bytes
 
@@ -65,8 +66,8 @@ class Message:
         return self.conversation_id or self.subject or self.id
 
     def says_the_same(self, other: Message) -> bool:
-        """Whether type and data agree; how it travelled does not matter."""
-        return (self.type, self.data) == (other.type, other.data)
+        """Whether type and data agree; how it travelled does not matter, nor how often."""
+        return self.type == other.type and content(self.type, self.data) == content(other.type, other.data)
 
     def to_kafka(self, *, structured: bool = False) -> tuple[bytes, bytes, Headers]:
         """(key, value, headers) of a Kafka record."""
@@ -319,11 +320,12 @@ _OURS = {"conversationid", "traceparent", "partitionkey"}
 def _message(attributes: Mapping[str, Any], data: Any, header_trace: str | None) -> Message:
     kept = {name: _attribute(name, attributes[name]) for name in _KEYS if name in attributes}
     trace = header_trace or attributes.get("traceparent")
+    read = _data(data)
     return Message(
-        id=kept["id"],
+        id=_attribute("id", identified(kept["type"], kept["id"], read)),
         source=kept["source"],
         type=kept["type"],
-        data=_data(data),
+        data=read,
         time=_time(attributes.get("time")),
         subject=kept.get("subject"),
         conversation_id=kept.get("conversationid"),

@@ -1,17 +1,20 @@
 """Every event type the deployment knows: its topic, who handles it, and the schema of its data where it is ours.
 
 An unknown type is refused by name: a typo must not vanish into a topic that nobody reads. Vendors' types carry the
-vendor's own payload as data, unchanged; their schemas are the vendors' business.
+vendor's own payload as data, unchanged; vendor_events.py says what it must hold at least.
 """
 
 from __future__ import annotations
 
+import difflib
+import typing
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from shared.bus import topics
+from shared.bus import topics, vendor_events
 from shared.errors import BadInput
 
 
@@ -93,6 +96,7 @@ class AutomationRequested(EventData):
 
 
 EventModel = type[EventData]
+VendorModel = type[vendor_events.VendorData]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +107,11 @@ class EventType:
     domain: str
     owners: tuple[str, ...]
     about: str
-    data: EventModel | None = None
+    data: EventModel | None = None  # of our own types
+    vendor: VendorModel | None = None  # of vendors' types
     addressed: str | None = None  # channel of the address book, with `owners` as those who take unowned ones
     address_field: str | None = None
+    text_field: str | None = None  # where the sender may ask not to be written to
 
     @property
     def topic(self) -> str:
@@ -116,31 +122,103 @@ TASK_TYPE = "viox.task.requested"
 
 _TYPES = (
     EventType("viox.lead.created", "sales", ("closer",), "someone showed interest", LeadCreated),
-    EventType("com.hubspot.contact.creation", "sales", ("closer",), "a contact appeared in HubSpot (webhook item)"),
-    EventType("com.hubspot.deal.creation", "sales", ("closer",), "a deal appeared in HubSpot (webhook item)"),
+    EventType(
+        "com.hubspot.contact.creation",
+        "sales",
+        ("closer",),
+        "a contact appeared in HubSpot (webhook item)",
+        vendor=vendor_events.HubSpotItem,
+    ),
+    EventType(
+        "com.hubspot.deal.creation",
+        "sales",
+        ("closer",),
+        "a deal appeared in HubSpot (webhook item)",
+        vendor=vendor_events.HubSpotItem,
+    ),
     EventType(
         "com.twilio.message.received",
         "telephony",
         ("voice",),
         "an SMS came in (Twilio's parameters)",
+        vendor=vendor_events.TwilioMessage,
         addressed="sms",
         address_field="From",
+        text_field="Body",
     ),
-    EventType("com.twilio.message.status", "telephony", ("voice",), "delivery news of an SMS (status callback)"),
-    EventType("com.twilio.call.completed", "telephony", ("voice",), "a phone call ended (status callback)"),
-    EventType("com.elevenlabs.post_call_transcription", "telephony", ("voice",), "transcript of a voice call"),
-    EventType("com.stripe.invoice.paid", "finance", ("controller",), "a Stripe invoice was paid (event object)"),
-    EventType("com.stripe.invoice.payment_failed", "finance", ("controller",), "a payment failed (event object)"),
-    EventType("com.stripe.charge.dispute.created", "finance", ("controller",), "a charge was disputed (event object)"),
-    EventType("com.intuit.qbo.invoice.updated", "finance", ("controller",), "an invoice changed in QuickBooks"),
+    EventType(
+        "com.twilio.message.status",
+        "telephony",
+        ("voice",),
+        "delivery news of an SMS (status callback)",
+        vendor=vendor_events.TwilioMessageStatus,
+    ),
+    EventType(
+        "com.twilio.call.completed",
+        "telephony",
+        ("voice",),
+        "a phone call ended (status callback)",
+        vendor=vendor_events.TwilioCall,
+    ),
+    EventType(
+        "com.elevenlabs.post_call_transcription",
+        "telephony",
+        ("voice",),
+        "transcript of a voice call",
+        vendor=vendor_events.ElevenLabsTranscription,
+    ),
+    EventType(
+        "com.stripe.invoice.paid",
+        "finance",
+        ("controller",),
+        "a Stripe invoice was paid (event object)",
+        vendor=vendor_events.StripeInvoiceEvent,
+    ),
+    EventType(
+        "com.stripe.invoice.payment_failed",
+        "finance",
+        ("controller",),
+        "a payment failed (event object)",
+        vendor=vendor_events.StripeInvoiceEvent,
+    ),
+    EventType(
+        "com.stripe.charge.dispute.created",
+        "finance",
+        ("controller",),
+        "a charge was disputed (event object)",
+        vendor=vendor_events.StripeDisputeEvent,
+    ),
+    EventType(
+        "com.intuit.qbo.invoice.updated",
+        "finance",
+        ("controller",),
+        "an invoice changed in QuickBooks",
+        vendor=vendor_events.QuickBooksEntity,
+    ),
     EventType("viox.ticket.created", "support", ("steward",), "a customer asked for help", TicketCreated),
-    EventType("com.hubspot.ticket.creation", "support", ("steward",), "a ticket appeared in HubSpot (webhook item)"),
+    EventType(
+        "com.hubspot.ticket.creation",
+        "support",
+        ("steward",),
+        "a ticket appeared in HubSpot (webhook item)",
+        vendor=vendor_events.HubSpotItem,
+    ),
     EventType("viox.candidate.applied", "people", ("people-ops",), "someone applied for a job", CandidateApplied),
     EventType("viox.client.signed", "operations", ("operator",), "a client signed", ClientSigned),
-    EventType("com.airtable.webhook.notified", "operations", ("operator",), "an Airtable base changed (ping)"),
+    EventType(
+        "com.airtable.webhook.notified",
+        "operations",
+        ("operator",),
+        "an Airtable base changed (ping)",
+        vendor=vendor_events.AirtablePing,
+    ),
     EventType("viox.automation.requested", "platform", ("builder",), "an automation is wanted", AutomationRequested),
-    EventType("com.n8n.execution.failed", "platform", ("builder",), "an n8n execution failed"),
-    EventType("com.make.scenario.failed", "platform", ("builder",), "a Make scenario failed"),
+    EventType(
+        "com.n8n.execution.failed", "platform", ("builder",), "an n8n execution failed", vendor=vendor_events.N8nFailure
+    ),
+    EventType(
+        "com.make.scenario.failed", "platform", ("builder",), "a Make scenario failed", vendor=vendor_events.MakeFailure
+    ),
     EventType("viox.briefing.due", "platform", ("chief-of-staff",), "time for the owner's briefing", BriefingDue),
 )
 
@@ -151,8 +229,6 @@ def event_type(name: str) -> EventType:
     """The registered type. Raises BadInput naming it, with the nearest known names, when there is none."""
     if entry := REGISTRY.get(name):
         return entry
-    import difflib
-
     near = difflib.get_close_matches(name, REGISTRY, n=3)
     raise BadInput(
         "event.unknown_type",
@@ -163,16 +239,16 @@ def event_type(name: str) -> EventType:
 
 
 def check_data(entry_type: str, data: Any) -> None:
-    """Data of our own types must fit their schema. Raises BadInput naming the field."""
-    model = TaskRequested if entry_type == TASK_TYPE else event_type(entry_type).data
-    if model is None:
-        if not isinstance(data, dict):
-            raise BadInput(
-                "event.invalid_data", "data must be a JSON object.", field="data", remedy="Send an object, not a list."
-            )
-        return
+    """Data must fit the schema of our own types, and be the vendor's of a vendor's. Raises BadInput naming the field."""
     from pydantic import ValidationError
 
+    entry = None if entry_type == TASK_TYPE else event_type(entry_type)
+    own = TaskRequested if entry is None else entry.data
+    model = own or (entry.vendor if entry else None)
+    if not isinstance(data, dict) or model is None:
+        raise BadInput(
+            "event.invalid_data", "data must be a JSON object.", field="data", remedy="Send an object, not a list."
+        )
     try:
         model.model_validate(data)
     except ValidationError as error:
@@ -182,5 +258,41 @@ def check_data(entry_type: str, data: Any) -> None:
             "event.invalid_data",
             f"{first['msg']} (in {entry_type}).",
             field=where,
-            remedy=f"See the schema of {entry_type} in docs/reference/schemas.",
+            remedy=_remedy(entry_type, where, data) if own else _VENDORS_OWN.format(entry_type),
         ) from error
+
+
+_VENDORS_OWN = "Send the vendor's own payload as it came; docs/reference/examples.md has one of {}."
+
+
+def _remedy(entry_type: str, missing: str, data: dict[str, Any]) -> str:
+    meant = next((field for field, near in unknown_fields(entry_type, data) if near == missing), None)
+    return f"Is {meant} meant? " * bool(meant) + f"See the schema of {entry_type} in docs/reference/schemas."
+
+
+def unknown_fields(entry_type: str, data: Any) -> list[tuple[str, str | None]]:
+    """(field, the known one that it may be meant for) of each field that our own schema does not have. Readers ignore them."""
+    model = TaskRequested if entry_type == TASK_TYPE else event_type(entry_type).data
+    return list(_unknown(model, data, "data")) if model else []
+
+
+def _unknown(model: type[BaseModel], data: Any, path: str) -> Iterator[tuple[str, str | None]]:
+    if not isinstance(data, dict):
+        return
+    for name, value in data.items():
+        if field := model.model_fields.get(name):
+            for inner in _models_in(field.annotation):
+                for number, item in enumerate(value if isinstance(value, list) else [value]):
+                    place = f".{number}" if isinstance(value, list) else ""
+                    yield from _unknown(inner, item, f"{path}.{name}{place}")
+        else:
+            near = difflib.get_close_matches(name.lower(), set(model.model_fields) - set(data), n=1)
+            yield f"{path}.{name}", f"{path}.{near[0]}" if near else None
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models of a field: itself, the items of its list, or one of its alternatives."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in typing.get_args(annotation):
+        yield from _models_in(inner)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 
 from shared.bus import topics
-from shared.bus.events import REGISTRY, LeadCreated, check_data, event_type
+from shared.bus.envelope import Message, parse_json
+from shared.bus.events import REGISTRY, TASK_TYPE, LeadCreated, check_data, event_type, unknown_fields
 from shared.bus.messages import RUN_STARTED, ToolCallRequested, call_closed, call_requested, run_changed, task
 from shared.errors import BadInput
 from shared.ids import CallId, RunId
+from viox.examples import EXAMPLES
 
 
 def test_unknown_type_is_refused_by_name_with_a_suggestion() -> None:
@@ -39,6 +42,79 @@ def test_readers_ignore_unknown_fields() -> None:
     data = {"email": "a@b.co", "a_newer_field": 1}
     check_data("viox.lead.created", data)
     assert LeadCreated.model_validate(data).email == "a@b.co"
+
+
+@pytest.mark.parametrize("name", [*REGISTRY, TASK_TYPE])
+def test_every_type_has_an_example_that_fits_and_refuses_what_is_something_else(name: str) -> None:
+    check_data(name, EXAMPLES[name])
+    assert unknown_fields(name, EXAMPLES[name]) == []
+    others: tuple[object, ...] = ({"hello": 1}, {}, {"data": None}, {"data": {"object": []}}, [], "text", None)
+    for other in others:
+        with pytest.raises(BadInput) as error:
+            check_data(name, other)
+        assert (error.value.field or "").startswith("data")
+
+
+@pytest.mark.parametrize("name", [*REGISTRY, TASK_TYPE])
+def test_no_example_is_taken_for_another_vendors_event(name: str) -> None:
+    for other in REGISTRY:
+        if other.startswith("com.") and other.split(".")[1] != name.split(".")[1]:
+            with pytest.raises(BadInput):
+                check_data(other, EXAMPLES[name])
+
+
+def test_a_dispute_is_not_taken_for_an_invoice() -> None:
+    with pytest.raises(BadInput, match="'dispute', not 'invoice'"):
+        check_data("com.stripe.invoice.paid", EXAMPLES["com.stripe.charge.dispute.created"])
+
+
+def test_a_misspelt_field_is_named_with_the_one_it_is_meant_for() -> None:
+    client = EXAMPLES["viox.client.signed"] | {
+        "signed_on": "x",
+        "contacts": [{"name": "A", "email": "a@b.co", "rol": "x"}],
+    }
+    del client["signed_at"]
+    assert unknown_fields("viox.client.signed", client) == [
+        ("data.contacts.0.rol", "data.contacts.0.role"),
+        ("data.signed_on", "data.signed_at"),
+    ]
+    assert unknown_fields("viox.lead.created", {"email": "a@b.co", "zzz": 1}) == [("data.zzz", None)]
+    assert unknown_fields(TASK_TYPE, {"instruction": "x", "context": {"anything": 1}}) == []
+    assert unknown_fields("com.stripe.invoice.paid", {"whatever": 1}) == []
+
+
+def test_a_missing_field_names_the_one_that_is_there_in_its_stead() -> None:
+    with pytest.raises(BadInput) as error:
+        check_data("viox.ticket.created", {"ticketid": "1", "subject": "x"})
+    assert error.value.field == "data.ticket_id"
+    assert "Is data.ticketid meant?" in (error.value.remedy or "")
+
+
+def delivered(kind: str, event_id: str, data: Mapping[str, object]) -> Message:
+    return parse_json({"specversion": "1.0", "id": event_id, "source": "/v", "type": kind, "data": data})
+
+
+def test_a_redelivery_that_only_counts_itself_says_the_same() -> None:
+    item = {"eventId": 7, "subscriptionId": 1, "objectId": 5, "occurredAt": 10, "attemptNumber": 0}
+    first, again = (delivered("com.hubspot.deal.creation", "7", item | {"attemptNumber": n}) for n in (0, 3))
+    assert first.id == again.id
+    assert first.says_the_same(again)
+    assert not first.says_the_same(delivered("com.hubspot.deal.creation", "7", item | {"changeSource": "X"}))
+    paid = EXAMPLES["com.stripe.invoice.paid"]
+    sent = [delivered("com.stripe.invoice.paid", "e", paid | {"pending_webhooks": n}) for n in (2, 1)]
+    assert sent[0].says_the_same(sent[1])
+
+
+def test_events_that_share_an_id_of_a_vendor_who_does_not_promise_unique_ones_are_told_apart() -> None:
+    item = {"eventId": 7, "subscriptionId": 1, "objectId": 5, "occurredAt": 10}
+    found = {
+        delivered("com.hubspot.contact.creation", "7", item | other).id
+        for other in ({}, {"objectId": 6}, {"occurredAt": 11}, {"subscriptionId": 2})
+    }
+    assert len(found) == 4
+    first = delivered("com.hubspot.contact.creation", "7", item)
+    assert parse_json(first.to_json()).id == first.id
+    assert delivered("com.hubspot.contact.creation", "of-a-bridge", item).id == "of-a-bridge"
 
 
 def test_every_type_has_listening_owners() -> None:
