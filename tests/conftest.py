@@ -37,7 +37,7 @@ BROKER = os.environ.get("VIOX_TEST_BROKER", "embedded")
 HANGS_SECONDS = 300
 TABLES = (
     "threads, runs, steps, prompts, inbox, outbox, contact_owners, routes, catalogue, tool_calls, ledger_entries, "
-    "dead_letters, rate_limits, pauses, announcers, documents, oauth_tokens, records, record_writes, notes"
+    "dead_letters, rate_limits, pauses, announcers, documents, oauth_tokens, records, record_writes, notes, contact_wishes"
 )
 
 

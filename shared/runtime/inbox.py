@@ -17,6 +17,7 @@ from shared.bus.kafka import Record
 from shared.bus.messages import CALL_CLOSED, GATEWAY_SOURCE, ToolCallClosed, sender
 from shared.errors import BadInput, VioxError
 from shared.ids import call_id, parse_call_id, run_id, thread_id
+from shared.runtime import consent
 from shared.runtime.agent import AgentSpec
 from shared.runtime.schedule import Limits, Scheduler
 from shared.runtime.store import Accepted, RuntimeStore
@@ -154,6 +155,9 @@ class Inbox:
             (m.source, m.id, entry.addressed or "", str(m.data.get(entry.address_field or "", "")), entry.owners[0])
             for _, m, entry in addressed
         ]
+        if found := consent.wishes((message, entry) for _, message, entry in addressed):
+            async with self._store.transaction() as connection:
+                await consent.record(connection, found)
         routes = await self._store.routes(wanted)
         items = []
         for (record, message, _), (agent, conversation) in zip(addressed, routes, strict=True):

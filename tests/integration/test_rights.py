@@ -45,6 +45,7 @@ RIGHTS = """
     business.runs     |            |            |            |         | S
     catalogue         | s          | S I U D    | S          | S       |
     contact_owners    |            | S I U      |            | S       |
+    contact_wishes    | s i        | S          | S          | S       |
     dead_letters      | s i u(1)   | s i u(1)   | S u(2)     | S       |
     documents         |            | S          | S I U D    | S       |
     inbox             | s i u(1)   |            | S i u(1) d | S
@@ -98,6 +99,8 @@ FOREIGN = {
     "dead_letters": """insert into dead_letters (dead_letter_id, service, topic, headers, code, error, attempts)
                        values (gen_random_uuid(), 'closer', 'viox.tasks.closer', '[]', 'x', 'x', 1)""",
     "announcers": "insert into announcers (owner, agent, settled_until) values ('x', 'closer', now())",
+    "contact_wishes": """insert into contact_wishes (address, channel, asked_at, wish, source, message_id, recorded_by)
+                         values ('+1', 'sms', now(), 'stop', '/t', '1', 'closer')""",
     "catalogue": """insert into catalogue (tool, vendor, method, path, effect, risk, description, input_schema, granted_to)
                     values ('t', 'v', 'GET', '/', 'read', '{}', '', '{}', '{closer}')""",
     "tool_calls": """insert into tool_calls (call_id, run_id, step, idx, agent, conversation_id, tool, state, arguments,

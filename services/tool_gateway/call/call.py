@@ -27,6 +27,9 @@ Checks = list[dict[str, Any]]
 LEASE_MARGIN_SECONDS = 5.0
 LONGEST_RATE_KEY = 200
 
+Contact = tuple[str, str]
+"""(channel, address as `consent.address_key` has it)."""
+
 
 @dataclass(frozen=True)
 class Requested:
@@ -80,6 +83,7 @@ class Preconditions:
     paused: bool
     own_run: bool = True
     known: bool = False
+    opted_out: frozenset[Contact] = frozenset()  # of the addresses that the calls judged together name
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from services.tool_gateway.call.call import Checks, Error, Preconditions, Requested
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Tool
+from shared.bus.consent import address_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ def _checks(
     )
     yield "arguments.size", _too_large(call, tool)
     yield "arguments.schema", tool.problem_with(call.arguments)
+    yield "recipient.consents", _opted_out(call, tool, preconditions)
     yield (
         "duplicate.in_doubt",
         _error(
@@ -71,6 +73,17 @@ def _checks(
         )
         if preconditions.duplicate_in_doubt
         else None,
+    )
+
+
+def _opted_out(call: Requested, tool: Tool, preconditions: Preconditions) -> Error | None:
+    address = call.arguments.get(tool.address.argument) if tool.address else None
+    if not tool.address or (tool.address.channel, address_key(str(address))) not in preconditions.opted_out:
+        return None
+    return _error(
+        "recipient.opted_out",
+        f"{address} asked not to be written to.",
+        "Do not write to them; go on without it, and say so.",
     )
 
 

@@ -14,6 +14,7 @@ import orjson
 from services.tool_gateway.call.call import (
     CallRow,
     Candidate,
+    Contact,
     Decision,
     Error,
     Intent,
@@ -22,6 +23,7 @@ from services.tool_gateway.call.call import (
     Preconditions,
     Requested,
 )
+from services.tool_gateway.call.consent import opted_out
 from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.catalogue.tools import Rate
 from services.tool_gateway.wire.credentials import redacted
@@ -62,8 +64,9 @@ class GatewayStore:
             }
             for c in calls
         ]
+        stopped = await opted_out(connection or self._pool, [c.arguments for c in calls])
         rows = await (connection or self._pool).fetch(*SQL.bind("preconditions", calls=asked))
-        return {(row["agent"], row["call_id"]): _preconditions(row) for row in rows}
+        return {(row["agent"], row["call_id"]): _preconditions(row, stopped) for row in rows}
 
     async def known(self, ids: Sequence[str]) -> dict[str, Known]:
         """call id → what is known of it, for calls that exist."""
@@ -249,9 +252,9 @@ class GatewayStore:
         return row if row is not None and _is_own(row) else None
 
 
-def _preconditions(row: Any) -> Preconditions:
+def _preconditions(row: Any, opted_out: frozenset[Contact]) -> Preconditions:
     own = row["trigger_source"] is not None and _is_own(row)
-    return Preconditions(row["duplicate_in_doubt"], row["run_over"], row["paused"], own, row["known"])
+    return Preconditions(row["duplicate_in_doubt"], row["run_over"], row["paused"], own, row["known"], opted_out)
 
 
 def _is_own(run: Any) -> bool:

@@ -303,6 +303,17 @@ async def test_an_addressed_event_goes_to_the_owner_of_the_conversation(agents: 
     assert await admin.fetchval("select agent from routes where message_id = '2'") == "voice"
 
 
+async def test_a_wish_to_stop_is_kept_whoever_the_message_is_for(agents: Any, admin: Any) -> None:
+    agent = await agents(DONE)
+    for number, body in enumerate(("Stop texting me", "hello", "START")):
+        data = {"From": "+1 (415) 555-0123", "Body": body}
+        message = Message(str(number), "/twilio", "com.twilio.message.received", data, datetime.now(UTC))
+        await agent.accept((topics.events("telephony"), message), (topics.events("telephony"), message))
+    rows = await admin.fetch("select channel, address, wish from contact_wishes order by message_id")
+    assert [tuple(row) for row in rows] == [("sms", "+14155550123", "stop"), ("sms", "+14155550123", "start")]
+    assert await admin.fetchval("select count(*) from inbox") == 0  # they are voice's
+
+
 @pytest.mark.rule(19)
 async def test_a_message_about_a_call_only_wakes_and_its_row_decides(agents: Any, admin: Any) -> None:
     agent = await agents(calls("a"), DONE)

@@ -35,6 +35,7 @@ def test_a_granted_call_that_fits_passes_every_check_on_record() -> None:
         "deadline.open",
         "arguments.size",
         "arguments.schema",
+        "recipient.consents",
         "duplicate.in_doubt",
     ]
     assert all(c["passed"] for c in verdict.checks)

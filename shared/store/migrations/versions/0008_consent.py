@@ -1,0 +1,10 @@
+"""Who asked not to be written to."""
+
+from shared.store.migrations import run_sql_file
+
+revision = "0008"
+down_revision = "0007"
+
+
+def upgrade() -> None:
+    run_sql_file("0008_consent.sql")

@@ -1,0 +1,26 @@
+"""Wishes to stop, as people write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.bus.consent import address_key, wish
+
+
+@pytest.mark.parametrize("text", ["STOP", "stop.", "Please stop texting me", "Opt out", "unsubscribe", "  Quit!"])
+def test_a_message_that_begins_with_a_word_for_it_is_a_wish_to_stop(text: str) -> None:
+    assert wish(text) == "stop"
+
+
+@pytest.mark.parametrize("text", ["start", " START. ", "unstop"])
+def test_only_a_message_that_is_nothing_else_takes_the_wish_back(text: str) -> None:
+    assert wish(text) == "start"
+
+
+@pytest.mark.parametrize("text", ["", "...", "do not stop", "Start on Monday please", "yes", "nonstop music"])
+def test_other_messages_say_nothing_about_it(text: str) -> None:
+    assert wish(text) is None
+
+
+def test_an_address_is_the_same_however_it_is_written() -> None:
+    assert address_key(" +1 (415) 555-0123 ") == address_key("+14155550123") == "+14155550123"
