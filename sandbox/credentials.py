@@ -46,19 +46,41 @@ SYSTEM = (
 
 def for_gateway(ports: Mapping[str, int], environment: Mapping[str, str], home: Path) -> dict[str, str]:
     """Vendor settings of the gateway: a vendor whose credential is given is the real one, else its emulator."""
+    settings = _invented(ports)
+    chosen: dict[str, str] = {}
+    for vendor in emulated(environment):
+        chosen |= settings[vendor]
+    if chosen:
+        chosen["VIOX_ALLOW_LOOPBACK"] = "1"
+        if "VIOX_SECRET_KEY" not in environment:
+            chosen["VIOX_SECRET_KEY"] = _made_once(home / "secret-key", Fernet.generate_key)
+    if not any(name.startswith("VIOX_OPERATOR_TOKEN") for name in environment):
+        chosen["VIOX_OPERATOR_TOKEN"] = _made_once(home / "operator-token", lambda: token_urlsafe(32).encode())
+    return chosen
+
+
+def emulated(environment: Mapping[str, str]) -> list[str]:
+    """Vendors of which nothing is set: their emulators answer."""
+    named = {vendor: set(values) for vendor, values in _invented(dict.fromkeys((*EMULATED, "smtp"), 0)).items()}
+    named["hubspot"].add("HUBSPOT_CLIENT_ID")
+    return [vendor for vendor in EMULATED if not named[vendor] & set(environment)]
+
+
+def _invented(ports: Mapping[str, int]) -> dict[str, dict[str, str]]:
+    """Each emulator's address and the credential it takes."""
     at = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
-    invented = (
-        {"HUBSPOT_ACCESS_TOKEN": hubspot.TOKEN, "HUBSPOT_BASE_URL": at["hubspot"]},
-        {
+    return {
+        "hubspot": {"HUBSPOT_ACCESS_TOKEN": hubspot.TOKEN, "HUBSPOT_BASE_URL": at["hubspot"]},
+        "twilio": {
             "TWILIO_ACCOUNT_SID": twilio.ACCOUNT,
             "TWILIO_AUTH_TOKEN": twilio.AUTH_TOKEN,
             "TWILIO_FROM": twilio.NUMBER,
             "TWILIO_BASE_URL": at["twilio"],
             "TWILIO_LOOKUPS_BASE_URL": at["twilio"],
         },
-        {"AIRTABLE_API_KEY": airtable.TOKEN, "AIRTABLE_BASE_URL": at["airtable"]},
-        {"STRIPE_API_KEY": stripe.API_KEY, "STRIPE_BASE_URL": at["stripe"]},
-        {
+        "airtable": {"AIRTABLE_API_KEY": airtable.TOKEN, "AIRTABLE_BASE_URL": at["airtable"]},
+        "stripe": {"STRIPE_API_KEY": stripe.API_KEY, "STRIPE_BASE_URL": at["stripe"]},
+        "quickbooks": {
             "QUICKBOOKS_CLIENT_ID": quickbooks.CLIENT_ID,
             "QUICKBOOKS_CLIENT_SECRET": quickbooks.CLIENT_SECRET,
             "QUICKBOOKS_REFRESH_TOKEN": quickbooks.REFRESH_TOKEN,
@@ -66,19 +88,19 @@ def for_gateway(ports: Mapping[str, int], environment: Mapping[str, str], home: 
             "QUICKBOOKS_BASE_URL": at["quickbooks"],
             "QUICKBOOKS_TOKEN_URL": at["quickbooks"] + "/oauth2/v1/tokens/bearer",
         },
-        {
+        "elevenlabs": {
             "ELEVENLABS_API_KEY": elevenlabs.API_KEY,
             "ELEVENLABS_AGENT_ID": elevenlabs.AGENT_ID,
             "ELEVENLABS_PHONE_NUMBER_ID": elevenlabs.PHONE_NUMBER_ID,
             "ELEVENLABS_BASE_URL": at["elevenlabs"],
         },
-        {
+        "make": {
             "MAKE_API_KEY": make.API_KEY,
             "MAKE_ORGANIZATION_ID": str(make.ORGANIZATION_ID),
             "MAKE_BASE_URL": at["make"] + "/api/v2",
         },
-        {"N8N_API_KEY": n8n.API_KEY, "N8N_BASE_URL": at["n8n"]},
-        {
+        "n8n": {"N8N_API_KEY": n8n.API_KEY, "N8N_BASE_URL": at["n8n"]},
+        "mail": {
             "SMTP_HOST": "127.0.0.1",
             "SMTP_PORT": str(ports["smtp"]),
             "SMTP_USERNAME": mail.USER,
@@ -86,7 +108,7 @@ def for_gateway(ports: Mapping[str, int], environment: Mapping[str, str], home: 
             "SMTP_PASSWORD": mail.PASSWORD,
             "SMTP_FROM": "Sandbox Business <office@sandbox.example>",
         },
-        {
+        "business": {
             "NORTHWIND_APIKEY": business.API_KEY,
             "NORTHWIND_BASE_URL": at["business"] + business.ROOT,
             "NORTHWIND_TOKEN_URL": at["business"] + "/oauth/token",
@@ -96,19 +118,7 @@ def for_gateway(ports: Mapping[str, int], environment: Mapping[str, str], home: 
             "NORTHWIND_FLEET_PASSWORD": business.BASIC_PASSWORD,
             "NORTHWIND_PAYROLL": business.BEARER_TOKEN,
         },
-    )
-    chosen: dict[str, str] = {}
-    for values in invented:
-        real = {*values, "HUBSPOT_CLIENT_ID"} if "HUBSPOT_ACCESS_TOKEN" in values else values
-        if not any(name in environment for name in real):
-            chosen |= values
-    if chosen:
-        chosen["VIOX_ALLOW_LOOPBACK"] = "1"
-        if "VIOX_SECRET_KEY" not in environment:
-            chosen["VIOX_SECRET_KEY"] = _made_once(home / "secret-key", Fernet.generate_key)
-    if not any(name.startswith("VIOX_OPERATOR_TOKEN") for name in environment):
-        chosen["VIOX_OPERATOR_TOKEN"] = _made_once(home / "operator-token", lambda: token_urlsafe(32).encode())
-    return chosen
+    }
 
 
 def _made_once(file: Path, make: Callable[[], bytes]) -> str:

@@ -5,20 +5,28 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from sandbox.credentials import EMULATED
-from sandbox.net import free_ports, require_free
+from sandbox.net import Reserved
 from shared.bus.topics import AGENTS, GATEWAY
+from shared.errors import BadInput
 
 SERVICES = (GATEWAY, *AGENTS)
 FIRST = ("console", *SERVICES, "hubspot", "twilio", "airtable", "kafka", "kafka-controller", "postgres")
 NAMES = (*FIRST, *(name for name in (*EMULATED, "smtp") if name not in FIRST))
 
+UNUSED = ("console",)  # nothing serves it yet
 
-def choose(base: int, running: Collection[str]) -> dict[str, int]:
-    """Ports by name; base 0 takes what is free. Raises BadInput when one that is needed is taken."""
+
+def choose(base: int, running: Collection[str], reserved: Reserved) -> dict[str, int]:
+    """Ports by name, reserved where they are needed; base 0 takes what is free. Raises BadInput when one is taken."""
     if base == 0:
-        return dict(zip(NAMES, free_ports(len(NAMES)), strict=True))
+        return {name: reserved.any() for name in NAMES}
     ports = {name: base + place for place, name in enumerate(NAMES)}
-    for name, port in ports.items():
-        if name not in ("console", "postgres") and (name not in SERVICES or name in running):
-            require_free(name, port)
+    for name in NAMES:
+        if name in UNUSED or (name in SERVICES and name not in running):
+            continue
+        try:
+            ports[name] = reserved.exactly(name, ports[name])
+        except BadInput:
+            if name != "postgres":  # which stops a server of its own that was left behind
+                raise
     return ports

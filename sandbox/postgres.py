@@ -22,7 +22,6 @@ import asyncpg
 from sandbox import children
 from shared.bus.topics import AGENTS
 from shared.errors import VioxError
-from shared.store.migrate import migrate
 
 DATABASE = "viox"
 OWNER = "viox"
@@ -90,6 +89,8 @@ class Postgres:
 
     def prepare(self) -> None:
         """Database, roles and schema, as new code needs them."""
+        from shared.store.migrate import migrate  # Alembic: only whoever starts a server needs it
+
         asyncio.run(self._create())
         migrate(self.dsn(OWNER))
         asyncio.run(self._grant())

@@ -25,7 +25,7 @@ from typing import Any
 
 from sandbox import children, credentials, ports
 from sandbox.broker import ApacheKafka, Broker, Tansu
-from sandbox.net import free_ports, ready
+from sandbox.net import Reserved, ready
 from sandbox.ports import SERVICES
 from sandbox.postgres import Postgres
 from shared.bus.topics import GATEWAY
@@ -80,6 +80,7 @@ class Stack:
         self._postgres: Postgres | None = None
         self._broker: Broker | None = None
         self._ports: dict[str, int] = {}
+        self._reserved = Reserved()
         self._dsns: dict[str, str] = {}
         self._kafka_settings: dict[str, str] = {}
         self._ready_at = 0.0
@@ -135,7 +136,8 @@ class Stack:
         for choice in chosen:
             if choice.replaced:
                 self._say(f"model of {choice.agent}: {choice.sentence()}")
-        self._ports = ports.choose(self.plan.port_base, self.plan.only)
+        self._ports = ports.choose(self.plan.port_base, self.plan.only, self._reserved)
+        self._tell_moved()
         self._write_state(ready=False)
         self._start_postgres()
         self._start_broker()
@@ -154,6 +156,13 @@ class Stack:
                 self._children.append(self._service_child(name, number, modules[name]))
         for child in self._children:
             self._fork(child)
+
+    def _tell_moved(self) -> None:
+        """A port in the range of ephemeral ones may be in use by some connection; `viox status` shows where things are."""
+        wanted = {name: self.plan.port_base + place for place, name in enumerate(ports.NAMES)}
+        for name, port in self._ports.items():
+            if self.plan.port_base and port != wanted[name]:
+                self._say(f"port {wanted[name]} is in use by a connection; {name} is on {port}")
 
     def _start_postgres(self) -> None:
         given = self.plan.environment.get("VIOX_POSTGRES_DSN")
@@ -198,10 +207,10 @@ class Stack:
     def _vendor_child(self, module: Any) -> Child:
         listening: dict[str, Any] = {name: self._ports[name] for name in credentials.EMULATED}
         listening["mail"] = (self._ports["mail"], self._ports["smtp"])
-        return Child(VENDORS, VENDORS, 0, lambda: asyncio.run(module.serve(listening)), {})
+        return Child(VENDORS, VENDORS, 0, lambda: asyncio.run(module.serve(listening, self.home / "vendors")), {})
 
     def _service_child(self, name: str, number: int, module: Any) -> Child:
-        port = self._ports[name] if number == 1 else free_ports(1)[0]
+        port = self._ports[name] if number == 1 else self._reserved.any()
         environment = self._kafka_settings | {
             "VIOX_HOME": str(self.home),
             "VIOX_POSTGRES_DSN": self._dsns[name],
@@ -361,6 +370,7 @@ class Stack:
         for thing in (self._broker, self._postgres):
             if thing:
                 thing.stop()
+        self._reserved.close()
         (self.home / "state.json").unlink(missing_ok=True)
         self._say("stopped")
 
@@ -404,6 +414,7 @@ class Stack:
             "gateway_url": f"http://127.0.0.1:{self._ports[GATEWAY]}",
             "console_url": None,
             "vendors": {name: f"http://127.0.0.1:{self._ports[name]}" for name in credentials.EMULATED},
+            "emulated": credentials.emulated(self.plan.environment),
             "models": self._models,
             "identity": self._broker.identity if self._broker else "not checked",
         }

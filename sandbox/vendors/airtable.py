@@ -54,6 +54,7 @@ class Airtable(Emulator):
     """One workspace."""
 
     vendor = "airtable"
+    lasting = ("effects", "bases", "hooks._hooks", "hooks._changes", "hooks._transactions", "comments.rows", "_random")
 
     def __init__(self) -> None:
         super().__init__()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import itertools
 import json
 import math
 import time
@@ -44,6 +43,7 @@ class Business(Emulator):
     """One company's back office."""
 
     vendor = "business"
+    lasting = ("effects", "rows", "attached", "_last_number")
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,12 +58,16 @@ class Business(Emulator):
             ]
         )
 
+    def _number(self) -> int:
+        self._last_number += 1
+        return self._last_number
+
     def reset(self) -> None:
         self.rows = seed()
         self.attached: dict[str, list[dict[str, Any]]] = {}
         self._tokens: dict[str, tuple[float, frozenset[str]]] = {}
         self._answered: dict[tuple[str, str], tuple[bytes, web.Response]] = {}
-        self._numbers = itertools.count(1001)
+        self._last_number = 1000
         self.window = Window(limit=50, seconds=1)
 
     def state(self) -> Any:
@@ -251,7 +255,7 @@ class Business(Emulator):
 
     def _do_add(self, request: web.Request, endpoint: Endpoint, body: Any) -> web.Response:
         row = self._row(request, endpoint)
-        made = {"id": str(next(self._numbers)), "at": _now()} | (body if isinstance(body, dict) else {"text": body})
+        made = {"id": str(self._number()), "at": _now()} | (body if isinstance(body, dict) else {"text": body})
         self._attached(row, endpoint).append(made)
         self.effect(f"{endpoint.family}.add_{endpoint.child}", id=row[RESOURCES[endpoint.family].key], what=made)
         return web.json_response(made, status=201)
@@ -287,7 +291,7 @@ class Business(Emulator):
 
     def _branch(self, body: dict[str, Any]) -> dict[str, Any]:
         children = [self._branch(child) for child in body.get("children", [])]
-        made = {"id": f"CAT-{next(self._numbers)}", "name": body["name"], "markup": body.get("markup")}
+        made = {"id": f"CAT-{self._number()}", "name": body["name"], "markup": body.get("markup")}
         return made | {"children": children}
 
     def _do_price(self, request: web.Request, endpoint: Endpoint, body: Any) -> web.Response:
@@ -313,7 +317,7 @@ class Business(Emulator):
 
     def _insert(self, request: web.Request, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
         resource = RESOURCES[endpoint.family]
-        row = {"id": f"{resource.prefix}{next(self._numbers)}"} if resource.key == "id" else {}
+        row = {"id": f"{resource.prefix}{self._number()}"} if resource.key == "id" else {}
         row |= ({"status": resource.first} if resource.first else {}) | body | {"version": 1, "created_at": _now()}
         row |= {"region": request.cookies.get("nw_region", "midwest")} if endpoint.family == "warranties" else {}
         row |= {"on_hand": body.get("on_hand", 0)} if endpoint.family == "items" else {}

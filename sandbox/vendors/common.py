@@ -82,6 +82,8 @@ class Emulator(abc.ABC):
     """Base of a vendor emulator. Subclasses add routes and say how their errors look."""
 
     vendor = "vendor"
+    lasting: tuple[str, ...] = ("effects",)
+    """What outlives the process, as dotted paths from here: see keeping.py."""
     kinds: tuple[str, ...] = KINDS
 
     def __init__(self) -> None:
@@ -91,6 +93,7 @@ class Emulator(abc.ABC):
         self.requests: collections.Counter[str] = collections.Counter()
         self.unlimited = False
         self.running = 0
+        self.touched = 0  # counts what may have changed something
         self.app = web.Application(middlewares=[self._middleware], client_max_size=20_000_000)
         self.app.add_routes(
             [
@@ -132,12 +135,19 @@ class Emulator(abc.ABC):
 
     def effect(self, operation: str, **what: Any) -> None:
         """Record a state change that really happened."""
+        self.touched += 1
         self.effects.append({"at": time.time(), "vendor": self.vendor, "operation": operation, **what})
 
     # -- machinery ---------------------------------------------------------------------------------------------------
 
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await self._dispatched(request, handler)
+        finally:
+            self.touched += request.method not in ("GET", "HEAD")
+
+    async def _dispatched(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith("/_sandbox/"):
             return await handler(request)
         self.requests[f"{request.method} {request.path}"] += 1

@@ -35,6 +35,7 @@ class ElevenLabs(Emulator):
     """One workspace with one agent and one Twilio number. Calls are answered and end by themselves, by age."""
 
     vendor = "elevenlabs"
+    lasting = ("effects", "_count", "agents", "numbers", "conversations", "documents", "scripts")
 
     def __init__(
         self, *, answer_after: float = 0.3, end_after: float = 1.0, concurrent_calls: int = 10, per_second: int = 50

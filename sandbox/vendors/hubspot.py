@@ -42,6 +42,17 @@ class HubSpot(Emulator):
     """One HubSpot account."""
 
     vendor = "hubspot"
+    lasting = (
+        "effects",
+        "objects",
+        "_next",
+        "_event",
+        "links.types",
+        "oauth.codes",
+        "oauth.refresh",
+        "oauth.consents",
+        "oauth.grants",
+    )
 
     def __init__(self, *, index_delay: float = 1.0) -> None:
         super().__init__()

@@ -31,6 +31,7 @@ class Mail(Emulator):
     """One submission server that delivers everything it accepts into a mailbox of its own."""
 
     vendor = "mail"
+    lasting = ("effects", "messages")
     kinds = (*CODES, "cut_before", "cut_after", "slow")
 
     def __init__(self, smtp_port: int = 0) -> None:

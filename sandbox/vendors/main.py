@@ -9,6 +9,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from aiohttp import web
 
@@ -17,6 +18,7 @@ from sandbox.vendors.business import Business
 from sandbox.vendors.common import Emulator
 from sandbox.vendors.elevenlabs import ElevenLabs
 from sandbox.vendors.hubspot import HubSpot
+from sandbox.vendors.keeping import Keeper
 from sandbox.vendors.mail import Mail
 from sandbox.vendors.make import Make
 from sandbox.vendors.n8n import N8n
@@ -47,13 +49,21 @@ async def start(emulator: Emulator, port: int) -> tuple[web.AppRunner, int]:
     return runner, int(runner.addresses[0][1])
 
 
-async def serve(ports: Mapping[str, Ports]) -> None:
-    """Serve until SIGTERM or SIGINT."""
+async def serve(ports: Mapping[str, Ports], folder: Path | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. With a folder, what the vendors know is kept there."""
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    runners = [(await start(*made(name, port)))[0] for name, port in ports.items()]
+    emulators = {name: made(name, port) for name, port in ports.items()}
+    keeper = Keeper({name: emulator for name, (emulator, _) in emulators.items()}, folder) if folder else None
+    if keeper:
+        keeper.load()
+    runners = [(await start(*one))[0] for one in emulators.values()]
+    keeping = asyncio.create_task(keeper.run()) if keeper else None
     await ended.wait()
+    if keeper and keeping:
+        keeping.cancel()
+        keeper.save(everything=True)
     for runner in runners:
         await runner.cleanup()
 

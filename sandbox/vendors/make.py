@@ -31,6 +31,7 @@ class Make(Emulator):
     """One organization in one zone, with one team. Hooks live on the same port, under /hook/."""
 
     vendor = "make"
+    lasting = ("effects", "scenarios", "hooks", "executions", "incomplete", "outcomes", "_next")
 
     def __init__(self, *, api_limit: int = 240, hook_limit: int = 30, run_seconds: float = 0.2) -> None:
         super().__init__()

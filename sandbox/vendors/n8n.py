@@ -25,6 +25,7 @@ class N8n(Emulator):
     """One instance with one project. The API is under /api/v1, production webhooks under /webhook."""
 
     vendor = "n8n"
+    lasting = ("effects", "workflows", "executions", "credentials", "tags", "variables", "_executed")
 
     def __init__(self, *, run_seconds: float = 0.2) -> None:
         super().__init__()

@@ -40,6 +40,10 @@ class QuickBooks(Emulator):
     """One company and one app connected to it."""
 
     vendor = "quickbooks"
+    lasting = (
+        *("effects", "answers", "books.rows", "books._next", "books._number", "books.accounts"),
+        *("oauth.codes", "oauth.refresh", "oauth.consents", "oauth.grants"),
+    )
 
     def __init__(self) -> None:
         super().__init__()

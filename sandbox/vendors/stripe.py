@@ -61,6 +61,7 @@ class Stripe(Emulator):
     """One Stripe account in test mode."""
 
     vendor = "stripe"
+    lasting = ("effects", "book.rows", "book.gone", "outcomes")
 
     def __init__(self, *, index_delay: float = 1.0) -> None:
         super().__init__()

@@ -66,6 +66,7 @@ class Twilio(Emulator):
     """One Twilio account with one number."""
 
     vendor = "twilio"
+    lasting = ("effects", "messages", "opted_out", "voice.calls", "voice.settings")
 
     def __init__(self) -> None:
         super().__init__()

@@ -56,3 +56,12 @@ def test_the_emulated_vendors_are_named_as_the_gateway_knows_them(tmp_path: Path
         "VIOX_OPERATOR_TOKEN",
     }
     assert credentials.for_agents({}) == {"VIOX_MODELS": "offline"}
+
+
+def test_a_vendor_is_emulated_when_nothing_of_it_is_set(tmp_path: Path) -> None:
+    assert credentials.emulated({}) == list(EMULATED)
+    mine = {"STRIPE_API_KEY": "sk", "HUBSPOT_CLIENT_ID": "oauth", "SMTP_HOST": "mail.example"}
+    assert set(EMULATED) - set(credentials.emulated(mine)) == {"stripe", "hubspot", "mail"}
+    settings = for_gateway(PORTS, mine, tmp_path)
+    assert not {"STRIPE_BASE_URL", "HUBSPOT_BASE_URL", "SMTP_PORT"} & set(settings)
+    assert "TWILIO_BASE_URL" in settings
