@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
-TRANSIENT = ("timeout", "timed out", "429", "502", "503", "504", "econnreset", "rate limit")
+TRANSIENT = re.compile(r"timed?[ -]?out|\b(429|502|503|504)\b|econnreset|rate.?limit")
 
 
 def looks_transient(message: str) -> bool:
     """An error that goes away by itself."""
-    words = message.lower()
-    return any(mark in words for mark in TRANSIENT)
+    return bool(TRANSIENT.search(message.lower()))
 
 
 def facts(trigger: dict[str, Any]) -> str | None:
@@ -24,4 +24,4 @@ def facts(trigger: dict[str, Any]) -> str | None:
             message = str(data.get("error", {}).get("message", ""))
         case _:
             return None
-    return json.dumps({"error": message, "transient": looks_transient(message)})
+    return json.dumps({"transient": looks_transient(message)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.models.offline import Seen, call_missing, say
+from shared.models.offline import Seen, call_missing, cannot, say
 from shared.models.port import AssistantMessage, ChatRequest
 
 
@@ -16,7 +16,11 @@ def policy(request: ChatRequest) -> AssistantMessage:
         return _failed(request, seen, kind, data, facts)
     if kind == "viox.automation.requested":
         return say(f"[offline] Automation wanted: {data.get('title')}.")
-    return say(f"[offline] {seen.summary()}")
+    if kind:
+        return say(f"[offline] {kind} noted; its error says nothing to go by.")
+    return cannot(
+        "without a model Builder looks into failed n8n and Make runs that events tell of, and takes no tasks."
+    )
 
 
 def _failed(
@@ -32,7 +36,8 @@ def _failed(
         if repeat:
             return repeat
     retried = seen.result("n8n_retry_execution")
+    error = str((data.get("execution") or data).get("error", {}).get("message") or "no message")
     ending = "may be tried again" if facts["transient"] else "needs a change first"
     if retried:
         ending = f"run again, now {retried.get('status')}"
-    return say(f"[offline] {kind}: {facts['error'] or 'no message'}; {ending}.{seen.trouble()}")
+    return say(f"[offline] {kind}: {error}; {ending}.{seen.trouble()}")

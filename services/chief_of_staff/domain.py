@@ -35,6 +35,6 @@ def facts(trigger: dict[str, Any]) -> str | None:
         try:
             return json.dumps(day_facts(date.fromisoformat(str(data.get("day")))))
         except ValueError:
-            return json.dumps({"problem": f"{data.get('day')!r} is not a date"})
+            return json.dumps({"problem": "the day is not a date"})
     named = mentioned(str(data.get("instruction", "")))
     return json.dumps({"colleagues": named}) if named else None

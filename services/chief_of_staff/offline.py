@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.models.offline import Seen, call_missing, say
+from shared.models.offline import Seen, call_missing, cannot, say
 from shared.models.port import AssistantMessage, ChatRequest
 
 RUNS_TODAY = (
@@ -25,7 +25,9 @@ def policy(request: ChatRequest) -> AssistantMessage:
         )
     if "problem" in facts:
         return say(f"[offline] No briefing: {facts['problem']}.")
-    return say(f"[offline] {seen.summary()}")
+    if facts.get("colleagues"):
+        return say(f"[offline] That is for {' and '.join(facts['colleagues'])}.")
+    return cannot("without a model the Chief of Staff briefs on viox.briefing.due and says whose subject a task names.")
 
 
 def _work(seen: Seen) -> str:

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-# What carriers take for a wish to stop when a message begins with it; being wrong about it once is being wrong once too often.
-STOP_WORDS = {"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "optout", "revoke"}
+from shared.bus.consent import wish
+from shared.money import amount_in, as_plain
+
 YES = re.compile(r"\b(yes|yeah|yep|sure|sounds good|call me|please do|interested|ok|okay)\b")
 # Whoever says one of these may say yes to something, but not plainly: `positive` is for what is plain.
 NO = re.compile(
@@ -48,7 +49,6 @@ def lead_in_text(text: str) -> Lead | None:
     if not email:
         return None
     phone = re.search(r"\+\d[\d ()-]{6,}\d", text)
-    amount = re.search(r"(?:\$|USD\s?|EUR\s?|€)\s?([\d,]+(?:\.\d{2})?)\s?(k\b)?", text, re.IGNORECASE)
     name = re.search(r"\b([A-Z][a-zà-ž]+)\s+([A-Z][a-zà-ž]+)\b", text)
     return Lead(
         email=email.group().lower(),
@@ -56,7 +56,7 @@ def lead_in_text(text: str) -> Lead | None:
         last_name=name.group(2) if name else "",
         phone="+" + re.sub(r"\D", "", phone.group()) if phone else None,
         interest=_interest(text),
-        amount_cents=_cents(amount) if amount else None,
+        amount_cents=amount_in(text),
     )
 
 
@@ -68,11 +68,6 @@ def _interest(text: str) -> str:
         re.I,
     )
     return (said.group(1) if said else text).strip()[:500]
-
-
-def _cents(amount: re.Match[str]) -> int:
-    value = float(amount.group(1).replace(",", ""))
-    return round(value * (1000 if amount.group(2) else 1) * 100)
 
 
 def follow_up_at(at: datetime) -> datetime:
@@ -91,29 +86,32 @@ def priority(amount_cents: int | None) -> str:
 
 
 def plan_for(lead: Lead, at: datetime) -> dict[str, Any]:
-    """Everything the CRM entries of a new lead need, ready to be used as it is."""
-    subject = lead.interest or "your request"
+    """What the rules say of a new lead's CRM entries. What the lead wrote is not in it: <angle brackets> say where it goes."""
     return {
-        "lead": asdict(lead),
-        "name": lead.name,
-        "deal_name": f"{lead.company or lead.name}: {_short(subject)}",
-        "amount": f"{lead.amount_cents / 100:.2f}" if lead.amount_cents is not None else None,
+        "deal_name": "<company or name>: <interest, 60 characters at most>",
+        "amount": as_plain(lead.amount_cents) if lead.amount_cents is not None else None,
         "priority": priority(lead.amount_cents),
         "noted_at": at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "follow_up_at": follow_up_at(at).isoformat().replace("+00:00", "Z"),
-        "sms": f"Hi {lead.first_name or 'there'}, thanks for asking about {_short(subject)}. "
-        "When is a good time for a short call?",
+        "sms": "Hi <first name>, thanks for asking about <interest>. When is a good time for a short call?",
+    }
+
+
+def filled(plan: dict[str, Any], lead: Lead) -> dict[str, Any]:
+    """The plan with what the lead wrote in its places."""
+    subject = _short(lead.interest or "your request")
+    return plan | {
+        "lead": asdict(lead),
+        "name": lead.name,
+        "deal_name": f"{lead.company or lead.name}: {subject}",
+        "sms": plan["sms"].replace("<first name>", lead.first_name or "there").replace("<interest>", subject),
     }
 
 
 def reply_facts(text: str) -> dict[str, Any]:
     """What an incoming text message means. Both are said only of what is plain: whole words, and a no outweighs any yes."""
     plain = text.lower().replace("’", "'")
-    first = re.search(r"\w+", plain.replace("opt-out", "optout").replace("opt out", "optout").removeprefix("please "))
-    return {
-        "wants_to_stop": first is not None and first.group() in STOP_WORDS,
-        "positive": bool(YES.search(plain)) and not NO.search(plain),
-    }
+    return {"wants_to_stop": wish(text) == "stop", "positive": bool(YES.search(plain)) and not NO.search(plain)}
 
 
 def facts(trigger: dict[str, Any]) -> str | None:

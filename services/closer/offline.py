@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.models.offline import Seen, call, say
+from services.closer import domain
+from shared.models.offline import Seen, call, cannot, say
 from shared.models.port import AssistantMessage, ChatRequest
 
 NOTE_TO_CONTACT, TASK_TO_CONTACT, DEAL_TO_CONTACT = 202, 204, 3  # HubSpot's association type ids
@@ -18,11 +19,12 @@ def policy(request: ChatRequest) -> AssistantMessage:
         return _answer(request, seen, data, facts.get("reply", {}))
     if kind == "com.hubspot.contact.creation":
         return _existing_contact(request, seen, str(data.get("objectId")))
-    if "lead_plan" in facts:
-        return _work_lead(request, seen, facts["lead_plan"])
+    lead = domain.lead_of(data) if kind == "viox.lead.created" else domain.lead_in_text(seen.task())
+    if "lead_plan" in facts and lead:
+        return _work_lead(request, seen, domain.filled(facts["lead_plan"], lead))
     if kind:
         return say(f"[offline] {kind} noted; nothing for sales to do.")
-    return say("[offline] I need at least the lead's e-mail address to work on this.")
+    return cannot("without a model Closer works on leads, and needs at least the lead's e-mail address.")
 
 
 def _work_lead(request: ChatRequest, seen: Seen, plan: dict[str, Any]) -> AssistantMessage:

@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
-# Stripe's currencies whose amounts are whole units, and those whose amounts are thousandths. UGX and ISK have no minor units
-# either, but Stripe goes on counting them in hundredths: an amount of 500 is 5 UGX.
-ZERO_DECIMAL = frozenset(
-    ["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"]
-)
-THREE_DECIMAL = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
-
-
-def money(amount: int, currency: str) -> str:
-    """Minor units as people write them: (125050, "usd") → "1,250.50 USD"."""
-    code = currency.lower()
-    places = 0 if code in ZERO_DECIMAL else 3 if code in THREE_DECIMAL else 2
-    return f"{amount / 10**places:,.{places}f} {code.upper()}"
+from shared.money import as_written
 
 
 def next_step(event_type: str, attempts: int) -> str:
@@ -33,10 +22,11 @@ def facts(trigger: dict[str, Any]) -> str | None:
         return None
     thing = trigger["data"].get("data", {}).get("object", {})
     amount = next((thing[k] for k in ("amount_due", "amount_paid", "amount") if isinstance(thing.get(k), int)), None)
+    currency = str(thing.get("currency") or "usd")
+    plain = re.fullmatch(r"[A-Za-z]{3}", currency)
     return json.dumps(
         {
-            "amount": money(amount, str(thing.get("currency", "usd"))) if amount is not None else None,
-            "reference": thing.get("number") or thing.get("id"),
+            "amount": as_written(amount, currency) if amount is not None and plain else None,
             "next": next_step(trigger["type"], int(thing.get("attempt_count") or 0)),
         }
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.models.offline import Seen, call_missing, say
+from shared.models.offline import Seen, call_missing, cannot, say
 from shared.models.port import AssistantMessage, ChatRequest
 
 
@@ -13,7 +13,9 @@ def policy(request: ChatRequest) -> AssistantMessage:
     kind, data = seen.event()
     facts = seen.facts()
     if "next" not in facts:
-        return say(f"[offline] {seen.summary()}")
+        if kind:
+            return say(f"[offline] {kind} noted; its rules are for Stripe's events.")
+        return cannot("without a model Controller handles Stripe's events, and takes no tasks.")
     thing = data.get("data", {}).get("object", {})
     look = call_missing(request, seen, *_questions(kind, thing))
     if look:
@@ -25,7 +27,7 @@ def policy(request: ChatRequest) -> AssistantMessage:
         return written
     at_vendor = f" At Stripe it is {status}." if status else ""
     return say(
-        f"[offline] {kind}: {facts['reference']}, {facts['amount'] or 'no amount'}. Next: {facts['next']}."
+        f"[offline] {kind}: {thing.get('number') or thing.get('id')}, {facts['amount'] or 'no amount'}. Next: {facts['next']}."
         f"{at_vendor}{seen.trouble()}"
     )
 

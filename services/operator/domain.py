@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
+
+from shared.money import major
 
 CHOICES = {"Todo": "gray", "Doing": "yellow", "Done": "green"}
 ISO_DATE = {"dateFormat": {"name": "iso"}}
@@ -74,7 +77,7 @@ def records(client: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
             for c in client["contacts"]
         ],
         "Projects": [
-            {"Name": p["name"], "Status": "Todo", "Budget": p["amount_cents"] / 100, "Client": link}
+            {"Name": p["name"], "Status": "Todo", "Budget": float(major(p["amount_cents"])), "Client": link}
             | ({"Start": p["starts_on"]} if p.get("starts_on") else {})
             for p in packages
         ],
@@ -90,7 +93,7 @@ def records(client: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
         "Invoices": [
             {
                 "Name": f"Deposit {p['name']}",
-                "Amount": p["amount_cents"] / 200,
+                "Amount": float(major(Decimal(p["amount_cents"]) / 2)),
                 "Status": "Draft",
                 "Project": {"$link": ["Projects", p["name"]]},
             }
@@ -119,8 +122,22 @@ def blueprint(client: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def pattern() -> dict[str, Any]:
+    """The blueprint without anything a client wrote: <angle brackets> say where it goes. One row stands for all of its kind."""
+    client = {
+        "name": "<name>",
+        "airtable_workspace_id": "<airtable_workspace_id>",
+        "contacts": [{"name": "<contact's name>", "email": "<contact's email>", "role": "<contact's role, if any>"}],
+        "packages": [{"name": "<package's name>", "amount_cents": 0, "starts_on": "<package's starts_on, if any>"}],
+    }
+    made = blueprint(client)
+    made["records"]["Projects"][0]["Budget"] = "<package's amount_cents / 100>"
+    made["records"]["Invoices"][0]["Amount"] = "<half of package's amount_cents / 100, to the cent>"
+    return made
+
+
 def facts(trigger: dict[str, Any]) -> str | None:
     """The note Operator's rules put before the model, as one line of JSON."""
     if trigger["type"] == "viox.client.signed":
-        return json.dumps({"blueprint": blueprint(trigger["data"])}, sort_keys=False)
+        return json.dumps({"blueprint": pattern()}, sort_keys=False)
     return None

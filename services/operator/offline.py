@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from services.operator.domain import batches
-from shared.models.offline import Seen, call, say
+from services.operator.domain import batches, blueprint
+from shared.models.offline import Seen, call, cannot, say
 from shared.models.port import AssistantMessage, ChatRequest
 
 Wanted = list[tuple[str, dict[str, Any]]]
@@ -16,12 +16,11 @@ Wanted = list[tuple[str, dict[str, Any]]]
 def policy(request: ChatRequest) -> AssistantMessage:
     seen = Seen(request)
     kind, data = seen.event()
-    plan: dict[str, Any] | None = seen.facts().get("blueprint")
-    if plan is None:
+    if "blueprint" not in seen.facts():
         if kind:
             return say(f"[offline] {kind} noted: {json.dumps(data)[:200]}")
-        return say("[offline] Without a signed client there is nothing to set up; publish viox.client.signed.")
-    built = Built(seen)
+        return cannot("without a model Operator sets up a client's base when viox.client.signed is published.")
+    plan, built = blueprint(data), Built(seen)
     for stage in (_base, _tables, _fields, _links, _clients, _people_and_projects, _work, _read_back):
         wanted = [step for step in stage(plan, built) if not built.tried(step)]
         if wanted:

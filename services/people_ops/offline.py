@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.models.offline import Seen, call_missing, say
+from shared.models.offline import Seen, call_missing, cannot, say
 from shared.models.port import AssistantMessage, ChatRequest
 
 
@@ -13,7 +13,7 @@ def policy(request: ChatRequest) -> AssistantMessage:
     _, data = seen.event()
     facts = seen.facts()
     if "missing" not in facts:
-        return say(f"[offline] {seen.summary()}")
+        return cannot("without a model People Ops answers viox.candidate.applied, and takes no tasks.")
     look = call_missing(request, seen, ("northwind_listTechnicians", {}), ("northwind_listSlots", {}))
     if look:
         return look

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
-URGENT = ("urgent", "asap", "down", "outage", "lawyer", "data loss", "locked out", "double charged", "charged twice")
-UPSET = ("angry", "unacceptable", "disappointed", "terrible", "worst", "complaint")
+# Whole words: a download is not down, and neither is a down payment.
+URGENT = re.compile(
+    r"\b(urgent(ly)?|urgency|asap|down(?! payment)|outages?|lawyers?|data loss|locked out|double charged|charged twice)\b"
+)
+UPSET = re.compile(r"\b(angry|unacceptable|disappoint(ed|ing)|terrible|worst|complaints?)\b")
 
 
 def urgency(text: str) -> str:
     """high within the hour, normal within the day, upset customers before others."""
-    words = text.lower()
-    if any(mark in words for mark in URGENT):
+    words = " ".join(text.lower().split())
+    if URGENT.search(words):
         return "high"
-    return "raised" if any(mark in words for mark in UPSET) else "normal"
+    return "raised" if UPSET.search(words) else "normal"
 
 
 def facts(trigger: dict[str, Any]) -> str | None:

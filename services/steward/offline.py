@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.models.offline import Seen, call_missing, say
+from shared.models.offline import Seen, call_missing, cannot, say
 from shared.models.port import AssistantMessage, ChatRequest
 
 WHEN = {"high": "within the hour", "raised": "today", "normal": "within one working day"}
@@ -15,7 +15,9 @@ def policy(request: ChatRequest) -> AssistantMessage:
     kind, data = seen.event()
     facts = seen.facts()
     if "urgency" not in facts:
-        return say(f"[offline] {seen.summary()}")
+        if kind:
+            return say(f"[offline] {kind} {data.get('objectId', '')} noted; what the ticket says is at the vendor.")
+        return cannot("without a model Steward acknowledges tickets of viox.ticket.created, and takes no tasks.")
     work = call_missing(request, seen, *_work(data, facts["urgency"]))
     if work:
         return work
@@ -26,7 +28,7 @@ def policy(request: ChatRequest) -> AssistantMessage:
 
 
 def _work(data: dict[str, Any], urgency: str) -> list[tuple[str, dict[str, Any]]]:
-    ticket, subject = data.get("ticket_id"), str(data.get("subject") or "your request")
+    ticket, subject = data["ticket_id"], str(data.get("subject") or "your request")
     wanted: list[tuple[str, dict[str, Any]]] = [
         ("notes_add", {"entity": f"ticket:{ticket}", "text": f"{urgency} urgency: {subject}", "tags": ["ticket"]})
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.models.offline import Seen, say
+from shared.models.offline import Seen, cannot, say
 from shared.models.port import AssistantMessage, ChatRequest
 
 
@@ -16,4 +16,6 @@ def policy(request: ChatRequest) -> AssistantMessage:
         return say(
             f"[offline] {data.get('To')}: {facts['status']}, {'reached' if facts['reached'] else 'not reached'}."
         )
-    return say(f"[offline] {seen.summary()}")
+    if kind:
+        return say(f"[offline] {kind} noted; only a model reads what was said.")
+    return cannot("without a model Voice says who takes over a text message, and takes no tasks.")

@@ -30,7 +30,7 @@ class OfflineModel:
         message = self._policy(request)
         return ChatReply(
             message=message,
-            stop="tool_calls" if message.calls else "end",
+            stop="unable" if isinstance(message, Unable) else "tool_calls" if message.calls else "end",
             requested_model=OFFLINE,
             answering_model=OFFLINE,
             usage=Usage(input=_size(request) // 4, output=(len(message.text) + 40 * len(message.calls)) // 4),
@@ -54,6 +54,15 @@ def _size(request: ChatRequest) -> int:
 def say(text: str) -> AssistantMessage:
     """End the turn with a text."""
     return AssistantMessage(text, provider=OFFLINE)
+
+
+class Unable(AssistantMessage):
+    """A turn that says what the policy has no rule for. The run fails with it: nothing was done."""
+
+
+def cannot(why: str) -> AssistantMessage:
+    """End the run: no rule of the role covers what is asked. `why` says what the rules do cover."""
+    return Unable(f"[offline] Cannot do this offline: {why}", provider=OFFLINE)
 
 
 def call(request: ChatRequest, *wanted: tuple[str, dict[str, Any]], text: str = "") -> AssistantMessage:
@@ -84,6 +93,11 @@ class Seen:
         first = self._messages[self._start]
         return first.text if isinstance(first, UserMessage) else ""
 
+    def task(self) -> str:
+        """The words of the newest task; nothing when an event came."""
+        text = self.trigger
+        return text.removeprefix("Task: ").partition("\nContext:\n")[0] if text.startswith("Task: ") else ""
+
     def event(self, *, whole: bool = False) -> tuple[str, dict[str, Any]]:
         """(type, data) of the newest event, or of the conversation's first one with `whole`. ("", {}) for a task."""
         texts = [m.text for m in self._messages if isinstance(m, UserMessage) and _starts_run(m.text)]
@@ -100,11 +114,6 @@ class Seen:
         for line in self.notes().splitlines():
             found |= orjson.loads(line.removeprefix("[note] "))
         return found
-
-    def summary(self) -> str:
-        """The trigger in one line, for roles that have nothing to add to it."""
-        line = " ".join(self.trigger.split())
-        return line if len(line) <= 300 else line[:297] + "..."
 
     def results(self, tool: str | None = None, *, whole: bool = False) -> Iterator[tuple[dict[str, Any], Any, bool]]:
         """(arguments, result, failed) of each finished call, oldest first; since the trigger unless `whole`."""
@@ -130,7 +139,7 @@ class Seen:
     def trouble(self) -> str:
         """A sentence about what did not work, or nothing."""
         failures = self.failures()
-        return f" Did not work: {'; '.join(failures)}." if failures else ""
+        return f" Did not work: {'; '.join(one.rstrip('. ') for one in failures)}." if failures else ""
 
     def failures(self) -> list[str]:
         """Messages of calls that failed since the trigger."""

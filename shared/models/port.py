@@ -15,7 +15,7 @@ import orjson
 from shared.errors import VioxError
 
 # `malformed`: the provider itself threw away a call that it could not read. `other`: a reason nobody here has heard of.
-StopReason = Literal["end", "tool_calls", "max_tokens", "refusal", "context_exceeded", "malformed", "other"]
+StopReason = Literal["end", "tool_calls", "max_tokens", "refusal", "context_exceeded", "malformed", "unable", "other"]
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what every provider takes, in a list of tools and in a history
 
 

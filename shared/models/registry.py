@@ -73,6 +73,14 @@ class Choice:
             "missing": list(self.missing),
         }
 
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Choice:
+        """The inverse of `document`."""
+        parts: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in document.items()
+        }
+        return cls(**parts)
+
     def sentence(self) -> str:
         """For people: which model, and why not the configured one."""
         keys = " and ".join(f"{key} is not set" for key in self.missing)

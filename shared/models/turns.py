@@ -9,6 +9,7 @@ then the fallback models are asked; then the run fails with the problem's code.
     model.cut_off           the limit of output tokens was reached first
     model.malformed_call    no call of the turn can be carried out: bad arguments, impossible names
     model.empty             neither text nor calls
+    model.unable_offline    the offline policy has no rule for what is asked; asking it again would change nothing
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ CONTEXT_EXCEEDED = "model.context_exceeded"
 CUT_OFF = "model.cut_off"
 MALFORMED_CALL = "model.malformed_call"
 EMPTY = "model.empty"
+UNABLE_OFFLINE = "model.unable_offline"
 
 RETRY_OUTPUT_TOKENS = (
     16_384  # room for a second try when the first was cut off: a reasoning model may have thought it away
@@ -44,6 +46,8 @@ def problem_of(reply: ChatReply) -> Problem | None:
     calls = reply.message.calls
     if reply.stop == "refusal":
         return _refused(reply)
+    if reply.stop == "unable":
+        return _unable(reply)
     if any(unsendable(call) is None for call in calls):
         return None
     if reply.stop == "context_exceeded":
@@ -57,7 +61,7 @@ def problem_of(reply: ChatReply) -> Problem | None:
 
 def may_try_again(tries: int, reply: ChatReply) -> bool:
     """After `tries` + 1 unusable turns in a row: the same model gets a second chance, then each fallback one."""
-    return tries == 0 or reply.has_fallback
+    return reply.has_fallback or (tries == 0 and reply.stop != "unable")
 
 
 def unsendable(call: ModelToolCall) -> dict[str, str] | None:
@@ -85,6 +89,15 @@ def _refused(reply: ChatReply) -> Problem:
         f"Your last answer was withheld ({why}) and none of its calls was made. Do what is asked as far as you may, or say "
         "in plain words what you will not do and why.",
         "Read the run's trigger; rephrase the task, or name another model for the role in VIOX_MODELS.",
+    )
+
+
+def _unable(reply: ChatReply) -> Problem:
+    return Problem(
+        UNABLE_OFFLINE,
+        reply.message.text,
+        "The offline policy has no rule for this. Do what is asked.",
+        "Set a model's key (docs/reference/settings.md) and start again, or give the agent what its rules cover.",
     )
 
 

@@ -17,6 +17,8 @@ from services.people_ops import domain as people
 from services.steward import domain as steward
 from services.voice import domain as voice
 from shared.bus.topics import AGENTS
+from shared.money import as_written
+from viox.examples import EXAMPLES
 
 
 def trigger(kind: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -148,12 +150,12 @@ WHOLE = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF"
     ],
 )
 def test_money_is_written_as_stripe_counts_it(amount: int, currency: str, written: str) -> None:
-    assert controller.money(amount, currency) == written
+    assert as_written(amount, currency) == written
 
 
 def test_money_is_written_in_its_own_units() -> None:
-    assert controller.money(125_050, "usd") == "1,250.50 USD"
-    assert controller.money(1_250, "jpy") == "1,250 JPY"
+    assert as_written(125_050, "usd") == "1,250.50 USD"
+    assert as_written(1_250, "jpy") == "1,250 JPY"
     assert controller.next_step("com.stripe.invoice.payment_failed", 2) == "ask the owner"
 
 
@@ -180,3 +182,95 @@ def test_facts_are_json_or_nothing(module: Any) -> None:
     for kind in ("com.twilio.message.status", "com.stripe.invoice.paid", "viox.task.requested", "viox.ticket.created"):
         found = module.facts(trigger(kind, {"instruction": "x", "MessageStatus": "sent", "data": {"object": {}}}))
         assert found is None or json.loads(found)
+
+
+FOREIGN = "obey-me"
+MODULES = {
+    "builder": builder,
+    "chief-of-staff": chief,
+    "closer": closer,
+    "controller": controller,
+    "operator": operator,
+    "people-ops": people,
+    "steward": steward,
+    "voice": voice,
+}
+
+
+def poisoned(value: Any) -> Any:
+    """The same payload with foreign words in every text."""
+    if isinstance(value, dict):
+        return {name: poisoned(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [poisoned(one) for one in value]
+    return f"{value} {FOREIGN}" if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_note_of_the_rules_repeats_nothing_that_came_from_outside(agent: str, kind: str) -> None:
+    """Models are told to trust notes: what a lead or a vendor wrote must not stand in one."""
+    for data in (EXAMPLES[kind], poisoned(EXAMPLES[kind])):
+        note = MODULES[agent].facts(trigger(kind, data)) or "{}"
+        assert FOREIGN not in note
+        for word in ("Lopez", "Harbor", "roof", "Cedar", "Gateway timeout", "ana@", "A-0042", "locked out"):
+            assert word not in note
+
+
+def test_a_task_in_plain_words_is_not_repeated_either() -> None:
+    told = f"New lead: Ana Lopez, ana@x.co, wants {FOREIGN} for $50"
+    note = closer.facts(trigger("viox.task.requested", {"instruction": told})) or ""
+    assert json.loads(note)["lead_plan"]["amount"] == "50.00"
+    assert FOREIGN not in note
+    assert "Ana" not in note
+
+
+def test_a_plan_is_filled_with_what_the_lead_wrote() -> None:
+    lead = closer.Lead("a@b.co", "Ana", "Lopez", None, "Harbor", "a roof", 1_200_050)
+    plan = closer.filled(closer.plan_for(lead, datetime(2026, 11, 20, 15, tzinfo=UTC)), lead)
+    assert (plan["deal_name"], plan["amount"], plan["name"]) == ("Harbor: a roof", "12000.50", "Ana Lopez")
+    assert plan["sms"].startswith("Hi Ana, thanks for asking about a roof.")
+    assert "<" not in str(plan)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("the download is slow", "normal"),
+        ("a down payment", "normal"),
+        ("the site is down", "high"),
+        ("Down again!", "high"),
+        ("purgently", "normal"),
+        ("urgently needed", "high"),
+        ("double   charged", "high"),
+        ("I am disappointed", "raised"),
+        ("a worsted coat", "normal"),
+    ],
+)
+def test_urgency_is_in_whole_words(text: str, wanted: str) -> None:
+    assert steward.urgency(text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("my invoices are wrong", "controller"),
+        ("a billion thanks", "voice"),
+        ("still unpaid", "controller"),
+        ("I am applying for the job", "people-ops"),
+        ("jobless advice", "voice"),
+        ("what are your prices?", "closer"),
+        ("buying a house", "closer"),
+        ("it is broken", "steward"),
+        ("I need help", "steward"),
+        ("helpfully yours", "voice"),
+    ],
+)
+def test_messages_are_routed_by_whole_words(text: str, wanted: str) -> None:
+    assert voice.colleague_for(text) == wanted
+
+
+def test_numbers_in_an_error_are_not_taken_for_a_status() -> None:
+    assert not builder.looks_transient("order 150429 does not exist")
+    assert builder.looks_transient("HTTP 429")
+    assert builder.looks_transient("ETIMEDOUT")

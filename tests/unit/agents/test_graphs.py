@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from shared.bus.envelope import Message
+from shared.bus.events import check_data, event_type
 from shared.bus.topics import AGENTS
 from shared.ids import RunId
 from shared.models.offline import OfflineModel
@@ -15,6 +18,7 @@ from shared.models.port import AssistantMessage, ChatReply, ChatRequest, Message
 from shared.runtime.agent import AgentSpec
 from shared.runtime.history import Call, conversation
 from shared.runtime.nodes import RunContext, entered, turn_calls, wanted_calls
+from viox.examples import EXAMPLES
 
 RUN = RunId(UUID(int=7))
 
@@ -87,12 +91,67 @@ def closed(state: Any, result: Any = None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-async def test_every_agent_answers_a_task_without_a_model(agent: str) -> None:
+async def test_every_agent_says_what_it_cannot_do_without_a_model(agent: str) -> None:
     state = await Graph(spec_of(agent)).go(
         trigger("viox.task.requested", {"instruction": "say something", "context": {}})
     )
-    assert state["text"].startswith("[offline]")
-    assert state["steps"][-1].kind == "outcome"
+    assert state["text"].startswith("[offline] Cannot do this offline: ")
+    assert "say something" not in state["text"], "the task is not echoed"
+    outcome = state["steps"][-1]
+    assert (outcome.kind, outcome.body["status"]) == ("outcome", "failed")
+    assert outcome.body["error"]["code"] == "model.unable_offline"
+    assert sum(step.kind == "model" for step in state["steps"]) == 1, "asked again it would say the same"
+
+
+async def test_a_task_that_rules_cover_is_answered_offline() -> None:
+    told = {"instruction": "Who does invoices, controller or closer?", "context": {}}
+    state = await Graph(spec_of("chief-of-staff")).go(trigger("viox.task.requested", told))
+    assert state["text"] == "[offline] That is for closer and controller."
+    assert state["steps"][-1].body["status"] == "finished"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EXAMPLES if kind != "viox.task.requested"])
+async def test_every_example_is_taken_on_by_its_owner(kind: str) -> None:
+    for owner in event_type(kind).owners:
+        graph = Graph(spec_of(owner))
+        state = await graph.go(trigger(kind, EXAMPLES[kind]))
+        while state["outgoing"]:
+            answers = {c["call_id"]: airtable(c) if "airtable" in c["tool"] else None for c in state["outgoing"]}
+            results = {call: {"state": "succeeded", "result": found, "error": None} for call, found in answers.items()}
+            state = await graph.go(results=results)
+        assert state["steps"][-1].body["status"] == "finished"
+        assert "None" not in str([step.body for step in graph.history if step.kind == "model"])
+
+
+LEAST: dict[str, dict[str, Any]] = {
+    "com.hubspot.contact.creation": {"objectId": 1},
+    "com.hubspot.deal.creation": {"objectId": "2"},
+    "com.hubspot.ticket.creation": {"objectId": 3},
+    "com.twilio.message.received": {"From": "+1"},
+    "com.twilio.message.status": {"MessageSid": "SM1", "MessageStatus": "sent", "To": "+1"},
+    "com.twilio.call.completed": {"CallSid": "CA1"},
+    "com.elevenlabs.post_call_transcription": {"conversation_id": "c"},
+    "com.stripe.invoice.paid": {"data": {"object": {"id": "in_1"}}},
+    "com.stripe.invoice.payment_failed": {"data": {"object": {"id": "in_1"}}},
+    "com.stripe.charge.dispute.created": {"data": {"object": {"id": "dp_1"}}},
+    "com.intuit.qbo.invoice.updated": {"intuitentityid": "1"},
+    "com.airtable.webhook.notified": {"base": {"id": "app"}},
+    "com.n8n.execution.failed": {"workflow": {"name": "w"}},
+    "com.make.scenario.failed": {"scenarioId": 1},
+}
+
+
+@pytest.mark.parametrize("kind", LEAST)
+async def test_the_least_that_is_accepted_is_handled_and_nothing_is_keyed_by_none(kind: str) -> None:
+    check_data(kind, LEAST[kind])
+    for owner in event_type(kind).owners:
+        spec = spec_of(owner)
+        key = spec.conversation(Message("e1", "/v", kind, LEAST[kind], datetime.now(UTC)))
+        assert "None" not in key
+        assert key.partition(":")[2]
+        graph = Graph(spec)
+        state = await graph.go(trigger(kind, LEAST[kind]))
+        assert "None" not in str([one["arguments"] for one in state["outgoing"]])
 
 
 @pytest.mark.rule(3)
