@@ -25,4 +25,8 @@ echo "setting up .venv (once)" >&2
 .venv/bin/python -m pip install -q --disable-pip-version-check "uv==0.13.9"
 .venv/bin/uv pip sync -q --python .venv/bin/python --require-hashes requirements.lock
 .venv/bin/uv pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e .
+# A command answers at once also where Python may not write bytecode next to the modules it loads (PYTHONDONTWRITEBYTECODE).
+site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+.venv/bin/python -m compileall -q "$site/typer" "$site/pydantic" "$site/pydantic_core" "$site/asyncpg" "$site/orjson" \
+    "$site/annotated_types" "$site/typing_extensions.py" "$site/typing_inspection" viox shared sandbox || true
 touch .venv/.ready

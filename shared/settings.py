@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import BadInput
+from shared.home import default_home
 
 
 class Settings(BaseSettings):
@@ -16,7 +17,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="VIOX_", extra="ignore", frozen=True)
 
-    home: Path = Field(default_factory=lambda: default_home())
+    home: Path = Field(default_factory=default_home)
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
     kafka_security_protocol: str = "PLAINTEXT"
     kafka_sasl_mechanism: str | None = None
@@ -59,12 +60,3 @@ class Settings(BaseSettings):
                 field=name,
                 remedy="See docs/reference/settings.md for an example.",
             ) from error
-
-
-def default_home() -> Path:
-    """Where `viox up` keeps its state: for root a place that an unprivileged Postgres can reach, else the user's own."""
-    import os
-
-    if os.geteuid() == 0:
-        return Path("/var/lib/viox")
-    return Path(os.environ.get("XDG_STATE_HOME", "~/.local/state")).expanduser() / "viox"

@@ -150,6 +150,8 @@ def _print_status(found: dict[str, Any]) -> None:
     output.say(f"postgres  {found['postgres']}")
     output.say(f"gateway   {found['gateway_url']}")
     output.say(f"identity: {found['identity']}")
+    for line in lifecycle.vendors_lines(found):
+        output.say(line)
     for model in found.get("models", []):
         output.say(f"model     {lifecycle.model_line(model)}")
 
@@ -179,6 +181,9 @@ def publish(
     from viox import ingress
 
     accepted = run_async(ingress.publish(ingress.read_events(file), topic))
+    for item in accepted:
+        for warning in item["warnings"]:
+            output.warn(f"{item['id']}: {warning}")
     if as_json:
         output.emit(output.listing(accepted, None))
     else:
@@ -216,28 +221,31 @@ def runs(
     since: Since = None,
     limit: Limit = 50,
     cursor: Cursor = None,
-    failed: Annotated[bool, typer.Option("--failed", help="The same as --status failed.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="What did not go well: failed, blocked, or finished with failed calls.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """List runs, newest first."""
     from viox import inspection, store
 
-    wanted = "failed" if failed else status
-    if wanted not in (None, *store.RUN_STATES):
+    if status not in (None, *store.RUN_STATES):
         raise BadInput(
-            "option.invalid", f"{wanted!r} is not a status.", field="--status", remedy=", ".join(store.RUN_STATES)
+            "option.invalid",
+            f"{status!r} is not a status.",
+            field="--status",
+            remedy=f"Use {', '.join(store.RUN_STATES)}.",
         )
-    run_async(
-        inspection.show_runs(agent_name(agent), wanted, store.parse_moment(since), cursor, limit, as_json=as_json)
-    )
+    moment = store.parse_moment(since)
+    run_async(inspection.show_runs(agent_name(agent), status, moment, cursor, limit, failed=failed, as_json=as_json))
 
 
 @app.command("run")
 def show_run(run_id: str, as_json: Json = False) -> None:
     """Tell a run step by step."""
-    from viox import inspection, store
+    from viox import inspection
 
-    run_async(inspection.show_run(store.parse_uuid(run_id, "run"), as_json=as_json))
+    run_async(inspection.show_run(run_id, as_json=as_json))
 
 
 @app.command()
@@ -245,7 +253,9 @@ def calls(
     agent: AgentOption = None,
     tool: Annotated[str | None, typer.Option(help="Only this tool.")] = None,
     status: Annotated[str | None, typer.Option(help="Only calls in this state.")] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Denied, failed, rejected, expired or unknown.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Declined, failed, rejected, expired or outcome unknown.")
+    ] = False,
     run: Annotated[str | None, typer.Option(help="Only calls of this run.")] = None,
     since: Since = None,
     limit: Limit = 50,
@@ -253,20 +263,23 @@ def calls(
     as_json: Json = False,
 ) -> None:
     """List tool calls, newest first."""
-    from viox import inspection, store
+    from viox import inspection, store, words
 
+    status = words.TYPED.get(status, status) if status else None
     if status not in (None, *store.CALL_STATES):
         raise BadInput(
-            "option.invalid", f"{status!r} is not a state.", field="--status", remedy=", ".join(store.CALL_STATES)
+            "option.invalid",
+            f"{status!r} is not a state.",
+            field="--status",
+            remedy=f"Use declined, {', '.join(store.CALL_STATES)}.",
         )
-    wanted = store.parse_uuid(run, "run") if run else None
     run_async(
         inspection.show_calls(
             agent_name(agent),
             tool,
             status,
             store.parse_moment(since),
-            wanted,
+            run,
             cursor,
             limit,
             failed=failed,
@@ -286,9 +299,9 @@ def show_call(call_id: str, as_json: Json = False) -> None:
 @app.command()
 def replay(run_id: str, as_json: Json = False) -> None:
     """Run a run's graph again from the record and compare step by step. Has no effects."""
-    from viox import inspection, store
+    from viox import inspection
 
-    raise typer.Exit(run_async(inspection.replay(store.parse_uuid(run_id, "run"), as_json=as_json)))
+    raise typer.Exit(run_async(inspection.replay(run_id, as_json=as_json)))
 
 
 @app.command()
@@ -383,14 +396,14 @@ def doctor(as_json: Json = False) -> None:
 @app.command()
 def cancel(run_id: str, as_json: Json = False) -> None:
     """End a run."""
-    from viox import intervention, store
+    from viox import intervention
 
-    run_async(intervention.cancel(store.parse_uuid(run_id, "run"), as_json=as_json))
+    run_async(intervention.cancel(run_id, as_json=as_json))
 
 
 @app.command()
 def unknowns(limit: Limit = 50, cursor: Cursor = None, as_json: Json = False) -> None:
-    """Calls whose effect may or may not have happened."""
+    """Calls with outcome unknown: what they were to do may or may not have happened."""
     from viox import inspection
 
     run_async(inspection.show_calls(None, None, "unknown", None, None, cursor, limit, failed=False, as_json=as_json))
@@ -404,7 +417,7 @@ def settle(
     by: By = "operator",
     as_json: Json = False,
 ) -> None:
-    """Say what happened to an unknown call."""
+    """Say what happened to a call with outcome unknown."""
     from viox import intervention
 
     run_async(intervention.settle(call_id, end, result, by, as_json=as_json))

@@ -1,4 +1,7 @@
-"""The deployment a command talks to: the stack of `viox up` in VIOX_HOME, or servers named by settings."""
+"""The deployment a command talks to: the stack of `viox up` in VIOX_HOME, or servers named by settings.
+
+Every command imports this module, so it loads neither the settings model nor anything of the services at import.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,19 @@ import fcntl
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from services.tool_gateway.wire.credentials import Secrets
 from shared.errors import Unavailable
-from shared.settings import Settings
-from shared.store.pool import Pool, open_pool
+from shared.home import state_home
+
+if TYPE_CHECKING:
+    from shared.store.pool import Pool
 
 CLI_ROLE = "viox_operator_cli"
 
 
 def home() -> Path:
-    return Settings.load().home
+    return state_home()
 
 
 def state() -> dict[str, Any] | None:
@@ -61,6 +65,8 @@ def operator_token() -> str | None:
 
     Raises BadInput when a file that should hold it cannot be read.
     """
+    from services.tool_gateway.wire.credentials import Secrets
+
     if given := Secrets(os.environ).or_none("VIOX_OPERATOR_TOKEN"):
         return given.strip()
     try:
@@ -70,4 +76,6 @@ def operator_token() -> str | None:
 
 
 async def pool() -> Pool:
+    from shared.store.pool import open_pool
+
     return await open_pool(dsn(), application="viox cli", size=2)

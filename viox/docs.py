@@ -11,10 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sandbox.ports import NAMES
+from sandbox.stack import DEFAULT_PORT_BASE
 from shared.bus import asyncapi, topics
 from shared.bus.asyncapi import OWN
 from shared.bus.events import REGISTRY
 from shared.settings import Settings
+from viox.examples import EXAMPLES
+from viox.output import EXIT_CODES
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 HEAD = "<!-- Made by `make docs` from the code. Do not edit. -->\n\n"
@@ -25,6 +29,9 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "topics.md", _topics()
     yield "events.md", _events()
     yield "settings.md", _settings()
+    yield "examples.md", _examples()
+    yield "exit-codes.md", _exit_codes()
+    yield "ports.md", _ports()
     yield "asyncapi.json", _json(asyncapi.document())
     for name, (model, _) in OWN.items():
         yield f"schemas/{name}.json", _json(asyncapi.schema(name, model))
@@ -50,7 +57,7 @@ def _topics() -> str:
 def _events() -> str:
     rows = [
         f"| `{e.type}` | `{e.topic}` | {', '.join(e.owners)}{' (when nobody owns the conversation)' if e.addressed else ''} "
-        f"| {e.about} | {f'[schema](schemas/{e.type}.json)' if e.data else 'the vendor’s own'} |"
+        f"| {e.about} | {f'[schema](schemas/{e.type}.json)' if e.data else 'the vendor’s own'}, [example](examples.md#{_anchor(e.type)}) |"
         for e in REGISTRY.values()
     ]
     own = [f"| `{n}` | {about} | [schema](schemas/{n}.json) |" for n, (_, about) in OWN.items() if n not in REGISTRY]
@@ -74,13 +81,18 @@ def _events() -> str:
     )
 
 
+def _anchor(name: str) -> str:
+    """As Markdown viewers make one of a heading in backticks."""
+    return name.replace(".", "")
+
+
 def _settings() -> str:
     rows = []
     for name, field in Settings.model_fields.items():
         default = "`~/.local/state/viox`, for root `/var/lib/viox`" if name == "home" else f"`{field.get_default()}`"
         rows.append(f"| `VIOX_{name.upper()}` | {default} |")
     extra = [
-        "| `VIOX_PORT_BASE` | first port of `viox up`: gateway +1, agents +2 to +9; `0` takes any free ones. `8080` |",
+        f"| `VIOX_PORT_BASE` | first of {len(NAMES)} ports of `viox up`, [each named here](ports.md); `0` takes any free ones. `8080` |",
         "| `<VENDOR>_BASE_URL` | where a vendor is reached; the vendor's real address without it |",
         "| `<VENDOR>_RATE_PER_SECOND` | calls a second the business's plan allows; the smallest plan's without it |",
         "| `STRIPE_API_KEY`, `STRIPE_API_VERSION` | credential, and the API version its requests name; `2026-10-28.endive` |",
@@ -103,6 +115,49 @@ def _settings() -> str:
         "| `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `GEMINI_API_KEY`, `MISTRAL_API_KEY` (+ `_BASE_URL`) | models, read by the agents only |",
     ]
     return HEAD + "\n".join(["# Settings", "", "| variable | default or meaning |", "|---|---|", *rows, *extra, ""])
+
+
+def _examples() -> str:
+    parts = [
+        f"## `{name}`\n\n```json\n{json.dumps(data, indent=2, ensure_ascii=False)}\n```\n"
+        for name, data in EXAMPLES.items()
+    ]
+    return HEAD + "\n".join(
+        [
+            "# An example of the data of each event type",
+            "",
+            "As the `data` of a CloudEvent; `viox publish` takes one event a line:",
+            "",
+            '    {"specversion":"1.0","id":"1","source":"/me","type":"viox.briefing.due","data":{"day":"2026-12-01"}}',
+            "",
+            "Vendors' types carry the vendor's own payload, unchanged. Shown is what matters here; one that lacks what its type",
+            "needs is refused by name.",
+            "",
+            *parts,
+        ]
+    )
+
+
+def _exit_codes() -> str:
+    rows = [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()]
+    return HEAD + "\n".join(["# Exit codes of `viox`", "", "| code | meaning |", "|---|---|", *rows, ""])
+
+
+def _ports() -> str:
+    rows = [f"| {name} | +{place} | {DEFAULT_PORT_BASE + place} |" for place, name in enumerate(NAMES)]
+    return HEAD + "\n".join(
+        [
+            "# Ports of `viox up`",
+            "",
+            "On 127.0.0.1, counted from `VIOX_PORT_BASE`. A port that some connection occupies is replaced by a free one, and",
+            "`viox status` shows where everything is. More replicas of a service take any free ports.",
+            "",
+            "| what | offset | by default |",
+            "|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
 
 
 def _json(value: Any) -> str:

@@ -24,8 +24,8 @@ async def examine(*, as_json: bool) -> int:
     if as_json:
         output.emit({"healthy": not broken, "findings": findings})
         return output.ERROR if broken else output.OK
-    rows = [(f["what"], f["state"], f["message"] or "", f["latency_ms"] or "") for f in findings]
-    output.table(("what", "state", "found", "ms"), rows, empty="nothing was found")
+    rows = [(f["what"], f["state"], f["latency_ms"] or "", f["message"] or "") for f in findings]
+    output.table(("what", "state", "ms", "found"), rows, empty="nothing was found")
     for finding in findings:
         if finding["remedy"] and finding["state"] in ("failed", "warning", "not tried"):
             field = f" {finding['field']}:" if finding["field"] else ""
@@ -54,6 +54,8 @@ def _models() -> list[dict[str, Any]]:
     """Which model answers for each agent, and what is wrong with that."""
     setting = credentials.for_agents(os.environ).get("VIOX_MODELS", os.environ.get("VIOX_MODELS"))
     try:
+        if started := (deployment.state() or {}).get("models"):  # what its agents chose when they started
+            return [_model(registry.Choice.of(one)) for one in started] + _ends(setting)
         return [_model(choice) for choice in registry.choices(setting, os.environ)] + _ends(setting)
     except BadInput as error:
         return [_finding("models", "failed", error.message, field=error.field, remedy=error.remedy)]
@@ -67,7 +69,8 @@ def _model(choice: registry.Choice) -> dict[str, Any]:
     if choice.replaced:
         remedy = f"Set {choice.missing[0]} to use the configured model."
         return _finding(what, "warning", choice.sentence(), field=choice.missing[0], remedy=remedy)
-    return _finding(what, "ok", choice.sentence())
+    offline = "offline: rules of the role, no AI" if choice.model == registry.OFFLINE else None
+    return _finding(what, "ok", offline or choice.sentence())
 
 
 def _ends(setting: str | None) -> list[dict[str, Any]]:
@@ -142,13 +145,26 @@ def _refusal(error: urllib.error.HTTPError) -> dict[str, Any]:
     return told
 
 
+def _emulated() -> set[str]:
+    """Vendors of the stack here whose emulators answer, by the names of the catalogue."""
+    names = {"mail": "email", "business": "northwind"}
+    return {names.get(name, name) for name in (deployment.state() or {}).get("emulated", [])}
+
+
+def _vendor(found: dict[str, Any], emulated: set[str]) -> dict[str, Any]:
+    what = found.pop("vendor")
+    is_emulated = what in emulated
+    told = f"emulated here: {found['message']}" if is_emulated and found["message"] else found["message"]
+    return {"what": what} | found | {"message": told, "emulated": is_emulated}
+
+
 def _vendors() -> list[dict[str, Any]]:
     """The gateway tries them: nobody else has their credentials."""
     try:
         found = _ask(None)
     except VioxError as error:
         return [_finding("gateway", "failed", error.message, field=error.field, remedy=error.remedy)]
-    vendors = [{"what": one.pop("vendor")} | one for one in found["vendors"]]
+    vendors = [_vendor(one, _emulated()) for one in found["vendors"]]
     documents = [
         _finding(
             f"document {one['document']}",

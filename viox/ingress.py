@@ -15,12 +15,12 @@ import orjson
 
 from shared.bus import topics
 from shared.bus.envelope import Message, check_conversation, parse_json, refuse_reserved
-from shared.bus.events import TASK_TYPE, check_data, event_type
+from shared.bus.events import TASK_TYPE, check_data, event_type, unknown_fields
 from shared.bus.messages import task
 from shared.bus.outbox import addressee
 from shared.errors import BadInput, NotFound
 from shared.ids import run_id
-from viox import deployment, output, store
+from viox import deployment, output, store, words
 
 POLL_SECONDS = 0.05
 
@@ -77,8 +77,17 @@ async def publish(events: Sequence[Message], topic: str | None) -> list[dict[str
             "type": message.type,
             "topic": where,
             "run_ids": [str(run_id(agent, message.source, message.id)) for agent in agents],
+            "warnings": _warnings(message),
         }
         for message, where, _, agents in placed
+    ]
+
+
+def _warnings(message: Message) -> list[str]:
+    """What was accepted and will be ignored: above all fields whose names are misspelt."""
+    return [
+        f"{field} is not a field of {message.type} and is ignored." + (f" Is {near} meant?" if near else "")
+        for field, near in unknown_fields(message.type, message.data)
     ]
 
 
@@ -193,7 +202,7 @@ async def _wait(pool: Any, run: Any, timeout: float, *, as_json: bool) -> int:
     if as_json:
         output.emit(found)
     elif found["status"] == "waiting":
-        output.say("waiting for: " + ", ".join(f"{w['kind']} {w['id']}" for w in found["waiting_for"]))
+        output.say("waiting for: " + ", ".join(map(words.waits_for, found["waiting_for"])))
     else:
         output.say(found["text"] or (found["error"] or {}).get("message", found["status"]))
     return {"finished": output.OK, "waiting": output.WAITING}.get(found["status"], output.FAILED)

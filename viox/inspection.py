@@ -7,34 +7,53 @@ import importlib
 import textwrap
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from shared.runs import timestamp
-from viox import deployment, output, store
+from viox import deployment, identify, output, store, words
 
 
 async def show_runs(
-    agent: str | None, status: str | None, since: datetime | None, cursor: str | None, limit: int, *, as_json: bool
+    agent: str | None,
+    status: str | None,
+    since: datetime | None,
+    cursor: str | None,
+    limit: int,
+    *,
+    failed: bool,
+    as_json: bool,
 ) -> None:
     pool = await deployment.pool()
     try:
-        items, following = await store.runs(pool, agent=agent, status=status, since=since, cursor=cursor, limit=limit)
+        items, following = await store.runs(
+            pool, agent=agent, status=status, since=since, cursor=cursor, limit=limit, failed=failed
+        )
     finally:
         await pool.close()
+    failures = [item.pop("failed_calls") for item in items]
     if as_json:
         output.emit(output.listing(items, following))
         return
     rows = [
-        (i["run_id"], i["agent"], i["status"], i["trigger"]["type"], i["tool_calls"], i["started_at"], _line(i["text"]))
-        for i in items
+        (
+            i["run_id"],
+            i["agent"],
+            words.run_end(i, failures_of),
+            i["trigger"]["type"],
+            i["tool_calls"],
+            _second(i["started_at"]),
+            _line(i["text"] or (i["error"] or {}).get("message")),
+        )
+        for i, failures_of in zip(items, failures, strict=True)
     ]
-    output.table(["run", "agent", "status", "trigger", "calls", "started", "text"], rows, empty="no runs yet")
-    _more(following)
+    nothing = "no runs that failed" if failed else "no runs like that" if agent or status or since else "no runs yet"
+    output.table(["run", "agent", "status", "trigger", "calls", "started", "text"], rows, empty=nothing)
+    output.more(following)
 
 
-async def show_run(run_id: UUID, *, as_json: bool) -> None:
+async def show_run(given: str, *, as_json: bool) -> None:
     pool = await deployment.pool()
     try:
+        run_id = await identify.run(pool, given)
         document = await store.run(pool, run_id)
         steps, calls = await store.story(pool, run_id, document["agent"])
     finally:
@@ -47,7 +66,8 @@ async def show_run(run_id: UUID, *, as_json: bool) -> None:
 
 def _tell(run: dict[str, Any], steps: list[Any], calls: dict[str, Any]) -> None:
     say = output.say
-    say(f"run {run['run_id']}  {run['agent']}  {run['status']}  conversation {run['conversation_id']}")
+    failures = sum(words.failed(call) for call in calls.values())
+    say(f"run {run['run_id']}  {run['agent']}  {words.run_end(run, failures)}  conversation {run['conversation_id']}")
     tokens = run["tokens"]
     say(f"model {run['model'] or '-'}  {tokens['input']} + {tokens['output']} tokens  {run['cost_usd']:.6f} USD")
     say(f"from {run['started_at']} to {run['finished_at'] or 'now'}")
@@ -59,7 +79,7 @@ def _tell(run: dict[str, Any], steps: list[Any], calls: dict[str, Any]) -> None:
         for line in _step_lines(step["kind"], step["body"], run["run_id"], step["step"], calls):
             say("     " + line)
     for waiting in run["waiting_for"]:
-        say(f"\nwaits for {waiting['kind']} {waiting['id']}")
+        say(f"\nwaits for {words.waits_for(waiting)}")
     if run["error"]:
         say(f"\n{run['error']['code']}: {run['error']['message']} {run['error'].get('remedy') or ''}")
 
@@ -85,8 +105,10 @@ def _step_lines(kind: str, body: dict[str, Any], run: str, number: int, calls: d
 def _result_line(result: dict[str, Any], calls: dict[str, Any]) -> str:
     row = calls.get(result["call_id"])
     took = f" {row['latency_ms']:.0f} ms" if row and row["latency_ms"] is not None else ""
+    state = words.call_state({"http_status": row["http_status"] if row else None} | result)
     shown = result["result"] if result["state"] == "succeeded" else result["error"]
-    return f"← {result['tool']} {result['state']}{took}  {_line(shown, 200)}\n       call {result['call_id']}"
+    told = "" if shown is None else f"  {_line(shown, 200)}"
+    return f"← {result['tool']} {state}{took}{told}\n       call {result['call_id']}"
 
 
 async def show_calls(
@@ -94,7 +116,7 @@ async def show_calls(
     tool: str | None,
     state: str | None,
     since: datetime | None,
-    run: UUID | None,
+    run: str | None,
     cursor: str | None,
     limit: int,
     *,
@@ -109,7 +131,7 @@ async def show_calls(
             tool=tool,
             state=state,
             since=since,
-            run_id=run,
+            run_id=await identify.run(pool, run, "--run") if run else None,
             cursor=cursor,
             limit=limit,
             failed=failed,
@@ -124,38 +146,39 @@ async def show_calls(
             i["call_id"],
             i["agent"],
             i["tool"],
-            i["state"],
+            words.call_state(i),
             i["http_status"],
             f"{i['latency_ms']:.0f}" if i["latency_ms"] is not None else "",
             _line((i["error"] or {}).get("message")),
         )
         for i in items
     ]
-    output.table(["call", "agent", "tool", "state", "http", "ms", "error"], rows, empty="no calls")
-    _more(following)
+    nothing = f"no call with {words.UNKNOWN}" if state == "unknown" else "no calls"
+    output.table(["call", "agent", "tool", "state", "http", "ms", "error"], rows, empty=nothing)
+    output.more(following)
 
 
-async def show_call(call_id: str, *, as_json: bool) -> None:
+async def show_call(given: str, *, as_json: bool) -> None:
     pool = await deployment.pool()
     try:
-        document = await store.call(pool, call_id)
+        document = await store.call(pool, await identify.call(pool, given))
     finally:
         await pool.close()
     if as_json:
         output.emit(document)
         return
     say = output.say
-    say(
-        f"call {document['call_id']}  {document['agent']} → {document['tool']}  {document['state']} ({document['effect']})"
-    )
+    say(f"call {document['call_id']}  {document['agent']} → {document['tool']}  {words.call_state(document)}")
     say(f"asked {document['created_at']}, closed {document['closed_at'] or 'not yet'}")
-    say("checks: " + ", ".join(f"{c['check']} {'ok' if c['passed'] else 'REFUSED'}" for c in document["checks"]))
+    say(f"effect: {words.effect(document['effect'])}")
+    for one in document["checks"]:
+        say(f"{'checked ' if one['passed'] else 'declined'}  {words.check(one['check'])}")
     say("arguments: " + _line(document["arguments"], 2000))
     for attempt in document["attempts_detail"]:
         _tell_attempt(attempt)
     for entry in document["ledger"]:
         if entry["phase"] in ("look_up", "settled", "incident"):
-            say(f"\n{entry['phase']} at {entry['at']}: {_line(entry['detail'], 500)}")
+            say(f"\n{words.ledger(entry['phase'], entry['detail'])} at {entry['at']}: {_line(entry['detail'], 500)}")
     if document["error"]:
         say("\nerror: " + _line(document["error"], 2000))
 
@@ -177,7 +200,7 @@ def _tell_attempt(attempt: dict[str, Any]) -> None:
         _body("<", response["body_base64"])
         say(f"< sha256 {response['sha256']}")
     elif "detail" in attempt:
-        say("no complete answer: " + _line(attempt["detail"], 500))
+        say("no complete answer came: " + _line(attempt["detail"], 500))
 
 
 def _body(mark: str, encoded: str) -> None:
@@ -201,14 +224,14 @@ async def show_tools(*, as_json: bool) -> None:
         (
             i["tool"],
             i["vendor"],
+            i["effect"] + (", paused" if i["paused"] else ""),
             f"{i['method']} {i['path']}",
-            i["effect"],
             ", ".join(i["granted_to"]) or "nobody",
-            "paused" if i["paused"] else "",
         )
         for i in items
     ]
-    output.table(["tool", "vendor", "operation", "effect", "granted to", ""], rows, empty="no tools published yet")
+    nothing = "no tools yet: the gateway publishes them when it starts"
+    output.table(["tool", "vendor", "effect", "operation", "granted to"], rows, empty=nothing)
 
 
 async def check_tools(*, as_json: bool) -> int:
@@ -248,12 +271,13 @@ async def check_tools(*, as_json: bool) -> int:
     return output.BAD_INPUT if left_out else output.OK
 
 
-async def replay(run_id: UUID, *, as_json: bool) -> int:
+async def replay(given: str, *, as_json: bool) -> int:
     from shared.runtime.history import Step
     from shared.runtime.replay import replay_run
 
     pool = await deployment.pool()
     try:
+        run_id = await identify.run(pool, given)
         facts = await store.run_row(pool, run_id)
         host = facts["merged_into"] or run_id
         steps = [
@@ -287,6 +311,11 @@ def _digests(steps: list[Any]) -> set[str]:
     return {turn[key] for turn in turns for key in ("prompt_sha256", "tools_sha256")}
 
 
+def _second(moment: str | None) -> str:
+    """RFC 3339 to the second."""
+    return f"{moment[:19]}Z" if moment else ""
+
+
 def _line(value: Any, width: int = 100) -> str:
     if value is None:
         return ""
@@ -296,8 +325,3 @@ def _line(value: Any, width: int = 100) -> str:
         value = orjson.dumps(value).decode()
     flat = " ".join(value.split())
     return flat if len(flat) <= width else flat[: width - 1] + "…"
-
-
-def _more(following: str | None) -> None:
-    if following:
-        output.say(f"more: --cursor {following}")

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 import orjson
 
 from shared.bus import topics
 from shared.errors import BadInput, VioxError
-from viox import deployment, output, store
+from viox import deployment, identify, output, store
 
 
-async def cancel(run_id: UUID, *, as_json: bool) -> None:
+async def cancel(given: str, *, as_json: bool) -> None:
     pool = await deployment.pool()
     try:
+        run_id = await identify.run(pool, given)
         await store.cancel(pool, run_id)
     finally:
         await pool.close()
     output.emit({"run_id": str(run_id), "cancelling": True}) if as_json else output.say(f"cancelling {run_id}")
 
 
-async def settle(call_id: str, end: str, result: str | None, by: str, *, as_json: bool) -> None:
+async def settle(given: str, end: str, result: str | None, by: str, *, as_json: bool) -> None:
     if end not in ("succeeded", "failed"):
         raise BadInput("option.invalid", f"{end!r} is not an end.", field="--as", remedy="Use succeeded or failed.")
     try:
@@ -32,6 +32,7 @@ async def settle(call_id: str, end: str, result: str | None, by: str, *, as_json
         ) from error
     pool = await deployment.pool()
     try:
+        call_id = await identify.call(pool, given)
         document = await store.settle(pool, call_id, end, value, by)
     finally:
         await pool.close()
@@ -49,8 +50,9 @@ async def show_dead_letters(
     if as_json:
         output.emit(output.listing(items, following))
         return
-    rows = [(i["dead_letter_id"], i["service"], i["topic"], i["code"], i["error"], i["state"]) for i in items]
-    output.table(["id", "service", "topic", "code", "error", "state"], rows, empty="no dead letters")
+    rows = [(i["dead_letter_id"], i["service"], i["state"], i["topic"], i["code"], i["error"]) for i in items]
+    output.table(["id", "service", "state", "topic", "code", "error"], rows, empty="no dead letters")
+    output.more(following)
 
 
 async def redrive(letter: str | None, *, everything: bool, as_json: bool) -> int:
@@ -59,11 +61,11 @@ async def redrive(letter: str | None, *, everything: bool, as_json: bool) -> int
         raise BadInput(
             "option.invalid", "name one dead letter, or say --all.", field="ID", remedy="See `viox dead-letters`."
         )
-    one = store.parse_uuid(letter, "dead letter") if letter is not None else None
     redriven: list[str] = []
     refused: list[dict[str, Any]] = []
     pool = await deployment.pool()
     try:
+        one = await identify.dead_letter(pool, letter) if letter is not None else None
         wanted = [one] if one else [row["dead_letter_id"] for row in await pool.fetch(store.SQL["dead_ids"])]
         for found in wanted:
             try:

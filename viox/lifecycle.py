@@ -132,14 +132,25 @@ def public(found: dict[str, Any]) -> dict[str, Any]:
         "identity",
         "broker",
         "vendors",
+        "emulated",
         "models",
         "ready",
     )
     return {name: found[name] for name in public_view if name in found}
 
 
+def vendors_lines(found: dict[str, Any]) -> list[str]:
+    """Which vendors are emulated on this machine, and which are the real ones."""
+    names = found.get("emulated", [])
+    real = [name for name in found["vendors"] if name not in names]
+    told = ["emulated  " + (", ".join(names) or "none") + " (nothing leaves this machine)" * bool(names)]
+    return [*told, f"real      {', '.join(real)} (credentials are set)"] if real else told
+
+
 def model_line(model: dict[str, Any]) -> str:
     """One agent's model, for people."""
+    if model["model"] == "offline":
+        return f"{model['agent']:<15} offline: rules of the role, no AI"
     instead = f" instead of {model['configured']}: no {', '.join(model['missing'])}"
     replaced = instead if model["model"] != model["configured"] else ""
     return f"{model['agent']:<15} {model['model']}{replaced}"

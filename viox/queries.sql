@@ -1,8 +1,26 @@
--- name: runs
-select * from run_overview
+-- name: runs    `failed` is what did not go well: also a run that finished although calls of it failed. The outcome is read through
+-- jsonb because the view of an older schema has none.
+select o.*, coalesce(c.failed, 0) as failed_calls from run_overview o
+left join lateral (
+    select count(*) as failed from tool_calls
+    where run_id = coalesce(o.merged_into, o.run_id) and agent = o.agent and state in ('failed', 'denied', 'rejected', 'expired')
+) c on true
 where ($1::text is null or agent = $1) and ($2::text is null or status = $2) and ($3::timestamptz is null or started_at >= $3)
   and ($4::timestamptz is null or (started_at, run_id) < ($4, $5::uuid))
+  and (not $7 or status in ('failed', 'blocked') or to_jsonb(o)->>'outcome' in ('failed', 'partly')
+       or (status = 'finished' and c.failed > 0))
 order by started_at desc, run_id desc limit $6
+
+-- name: runs_between    All ids with one beginning lie next to each other.
+select run_id, agent, started_at from runs where run_id between $1 and $2 order by started_at desc limit $3
+
+-- name: calls_between    $3 is how the part after the run's id begins; calls of exactly that step come first.
+select call_id, tool, state from tool_calls
+where run_id between $1 and $2 and starts_with(substr(call_id, 37), $3)
+order by starts_with(substr(call_id, 37) || '.', $3 || '.') desc, created_at desc limit $4
+
+-- name: dead_letters_between
+select dead_letter_id, service, code from dead_letters where dead_letter_id between $1 and $2 order by created_at desc limit $3
 
 -- name: run    More than one row only when an agent wrote a run under an id that is not its own.
 select * from run_overview where run_id = $1

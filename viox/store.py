@@ -1,4 +1,7 @@
-"""What the command line reads and the few things it writes. One function per question; documents as the contract has them."""
+"""What the command line reads and the few things it writes. One function per question; documents as the contract has them.
+
+Listings are asked for all the time: what only writing needs (envelopes, messages) is imported where it is used.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,20 @@ import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import orjson
 
 from shared.bus import topics
-from shared.bus.envelope import Message, conflict, headers_from_json, headers_to_json, parse_record
-from shared.bus.messages import CANCEL
-from shared.bus.outbox import Outgoing, outgoing
 from shared.errors import BadInput, Conflict, NotFound
 from shared.ids import is_run_of, parse_call_id
-from shared.models.port import sha256_json
 from shared.runs import run_document, timestamp
 from shared.store.sql import Queries
+
+if TYPE_CHECKING:
+    from shared.bus.envelope import Message
+    from shared.bus.outbox import Outgoing
 
 SQL = Queries(Path(__file__).with_name("queries.sql"))
 CLI_SOURCE = "/viox/cli"
@@ -63,16 +66,29 @@ def call_document(row: Any) -> dict[str, Any]:
 
 
 async def runs(
-    pool: Any, *, agent: str | None, status: str | None, since: datetime | None, cursor: str | None, limit: int
+    pool: Any,
+    *,
+    agent: str | None,
+    status: str | None,
+    since: datetime | None,
+    cursor: str | None,
+    limit: int,
+    failed: bool = False,
 ) -> tuple[list[dict[str, Any]], str | None]:
+    """A page of runs, each with `failed_calls`, which the contract's object does not have."""
     at, last = _cursor(cursor, UUID)
-    rows = await pool.fetch(SQL["runs"], agent, status, since, at, last, limit + 1)
+    rows = await pool.fetch(SQL["runs"], agent, status, since, at, last, limit + 1, failed)
     following = _next(rows[limit - 1], "started_at", "run_id") if len(rows) > limit else None
-    return [run_document(row) for row in rows[:limit]], following
+    return [_run(row) | {"failed_calls": row["failed_calls"]} for row in rows[:limit]], following
 
 
 async def run(pool: Any, run_id: UUID) -> dict[str, Any]:
-    return run_document(await run_row(pool, run_id))
+    return _run(await run_row(pool, run_id))
+
+
+def _run(row: Any) -> dict[str, Any]:
+    """The contract's run object, with its outcome where the schema has one."""
+    return ({"outcome": row["outcome"]} if "outcome" in row.keys() else {}) | run_document(row)  # noqa: SIM118
 
 
 async def run_row(pool: Any, run_id: UUID) -> Any:
@@ -90,6 +106,8 @@ async def story(pool: Any, run_id: UUID, agent: str) -> tuple[list[Any], list[An
 
 async def prompt(pool: Any, digest: str) -> str | None:
     """A system prompt or tool list as it was sent. Raises Conflict when it is not the one that the digest names."""
+    from shared.models.port import sha256_json
+
     body: str | None = await pool.fetchval(SQL["prompt"], digest)
     if body is not None and sha256_json(orjson.loads(body)) != digest:
         raise Conflict(
@@ -184,6 +202,9 @@ async def accept(connection: Any, topic: str, message: Message, receivers: Seque
 
     A repeat is accepted like the first. Raises Conflict when the identity stands for other content.
     """
+    from shared.bus.envelope import conflict, headers_from_json, parse_record
+    from shared.bus.outbox import outgoing
+
     for row in await connection.fetch(SQL["held_events"], message.source, message.id):
         if not parse_record(row["value"], headers_from_json(row["headers"])).says_the_same(message):
             raise conflict(message)
@@ -192,6 +213,8 @@ async def accept(connection: Any, topic: str, message: Message, receivers: Seque
 
 
 async def _put(connection: Any, row: Outgoing) -> None:
+    from shared.bus.envelope import headers_to_json
+
     headers = headers_to_json(row.headers)
     await connection.execute(
         SQL["outbox_row"],
@@ -208,6 +231,9 @@ async def _put(connection: Any, row: Outgoing) -> None:
 
 async def cancel(pool: Any, run_id: UUID) -> dict[str, Any]:
     """Ask a run's agent to end it. Calls that have not begun are refused; what is under way is settled as usual."""
+    from shared.bus.envelope import Message, headers_to_json
+    from shared.bus.messages import CANCEL
+
     found = await run(pool, run_id)
     if found["merged_into"]:
         raise Conflict(
@@ -359,13 +385,6 @@ def parse_moment(text: str | None) -> datetime | None:
             remedy="For instance 2026-11-22T08:00:00Z or 24h.",
         ) from None
     return at
-
-
-def parse_uuid(text: str, what: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise BadInput("option.invalid", f"{text!r} is not the id of a {what}.", field=what) from None
 
 
 def _call_id(text: str) -> str:

@@ -144,7 +144,14 @@ def test_waiting_for_somebody_is_exit_code_3_and_says_for_whom(deployment: Deplo
         assert run["waiting_for"] == [{"kind": "paused", "id": "agent:builder"}]
     finally:
         deployment("resume", "builder")
-    assert finished(deployment, run["run_id"])["status"] == "finished"
+    assert finished(deployment, run["run_id"])["status"] == "failed", "builder takes no tasks offline"
+
+
+def test_what_cannot_be_done_offline_is_exit_code_4_and_is_said(deployment: Deployment) -> None:
+    asked = deployment("ask", "steward", "Paint the fence.", "--wait")
+    assert asked.code == 4
+    assert asked.out.startswith("[offline] Cannot do this offline: ")
+    assert "fence" not in asked.out
 
 
 def test_a_cancelled_run_ends(deployment: Deployment) -> None:

@@ -1,0 +1,80 @@
+"""Ids as people type them: whole, or so much of the beginning that only one fits."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import UUID
+
+from shared.errors import BadInput, NotFound
+from shared.runs import timestamp
+from viox import store
+
+TOLD = 5  # candidates in the message about an ambiguous id
+_HEX = re.compile(r"[0-9a-f]{1,32}")
+_CALL = re.compile(r"(?P<run>[0-9a-f-]+)(?P<rest>\.\d*(?:\.\d*)?)?")
+
+
+async def run(pool: Any, text: str, field: str = "run") -> UUID:
+    """Raises BadInput when it is no id or fits several, NotFound when it fits none."""
+    first, last = _span(text, "run", field)
+    if first == last:
+        return first
+    rows = await pool.fetch(store.SQL["runs_between"], first, last, TOLD + 1)
+    found = {str(row["run_id"]): f"{row['agent']}, {timestamp(row['started_at'])}" for row in rows}
+    return UUID(_only(text, "run", field, found, "See `viox runs`."))
+
+
+async def dead_letter(pool: Any, text: str, field: str = "id") -> UUID:
+    first, last = _span(text, "dead letter", field)
+    if first == last:
+        return first
+    rows = await pool.fetch(store.SQL["dead_letters_between"], first, last, TOLD + 1)
+    found = {str(row["dead_letter_id"]): f"{row['service']}, {row['code']}" for row in rows}
+    return UUID(_only(text, "dead letter", field, found, "See `viox dead-letters`."))
+
+
+async def call(pool: Any, text: str, field: str = "call") -> str:
+    """A call is named by its run, step and index: the run may be shortened, and index and step left out."""
+    match = _CALL.fullmatch(text.strip().lower())
+    if match is None:
+        raise _no_id(text, "call", field)
+    first, last = _span(match["run"], "call", field, given=text)
+    rest = match["rest"] or ""
+    if first == last and rest.count(".") == 2 and not rest.endswith("."):
+        return f"{first}{rest}"
+    rows = await pool.fetch(store.SQL["calls_between"], first, last, rest, TOLD + 1)
+    found = {row["call_id"]: f"{row['tool']}, {row['state']}" for row in rows}
+    of_step = {key: told for key, told in found.items() if f"{key[36:]}.".startswith(f"{rest}.")}
+    return _only(text, "call", field, of_step or found, "See `viox calls`.")
+
+
+def _span(text: str, what: str, field: str, given: str | None = None) -> tuple[UUID, UUID]:
+    """The first and the last id that begin so."""
+    digits = text.strip().lower().replace("-", "")
+    if not _HEX.fullmatch(digits):
+        raise _no_id(given or text, what, field)
+    return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+
+
+def _no_id(text: str, what: str, field: str) -> BadInput:
+    return BadInput(
+        "option.invalid",
+        f"{text!r} is not the id of a {what}.",
+        field=field,
+        remedy="Give the id or its first characters.",
+    )
+
+
+def _only(text: str, what: str, field: str, found: dict[str, str], remedy: str) -> str:
+    if not found:
+        raise NotFound(
+            f"{what.replace(' ', '_')}.not_found", f"no {what} begins with {text}.", field=field, remedy=remedy
+        )
+    if len(found) == 1:
+        return next(iter(found))
+    told = "; ".join(f"{key} ({about})" for key, about in list(found.items())[:TOLD])
+    more = "; and more" if len(found) > TOLD else ""
+    raise BadInput(
+        "id.ambiguous", f"{text} fits several: {told}{more}.", field=field, remedy="Give more of its characters."
+    )

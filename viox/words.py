@@ -1,0 +1,81 @@
+"""Words for people where tables and JSON have states and codes. `--json` keeps the contract's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+UNKNOWN = "outcome unknown"
+NOT_FOUND = "not found at the vendor"
+
+_STATES = {
+    "denied": "declined",
+    "awaiting_approval": "waits for approval",
+    "rejected": "rejected by a person",
+    "unknown": UNKNOWN,
+}
+_CHECKS = {
+    "tool.known": "the tool exists",
+    "tool.granted": "the agent may use it",
+    "run.open": "its run is open",
+    "deadline.open": "in time",
+    "recipient.consents": "the recipient did not ask to be left alone",
+    "arguments.size": "arguments not too large",
+    "arguments.schema": "arguments fit the tool",
+    "duplicate.in_doubt": f"no identical call with {UNKNOWN}",
+}
+_EFFECTS = {
+    "read": "read (changes nothing)",
+    "idempotent": "idempotent (a repeat changes nothing more)",
+    "keyed": "keyed (the vendor recognises a repeat by its key)",
+    "once": "once (a repeat would be a second effect)",
+}
+_WAITS = {
+    "unknown": f"call {{}} with {UNKNOWN}",
+    "approval": "a person's approval of call {}",
+    "paused": "the end of the pause of {}",
+}
+_LEDGER = {"look_up": "looked up at the vendor", "settled": "settled", "incident": "late answer"}
+# What people type for the states above.
+TYPED = {"declined": "denied", "outcome-unknown": "unknown", UNKNOWN: "unknown"}
+
+
+def call_state(call: Any) -> str:
+    """How a call stands: of a row or document with `state`, `http_status` and `error`."""
+    state, status = call["state"], call["http_status"]
+    if state in ("succeeded", "failed") and status == 404:
+        return NOT_FOUND
+    if state == "failed" and (call["error"] or {}).get("code") == "tool.vendor_refused":
+        return "declined by the vendor"
+    return _STATES.get(str(state), str(state))
+
+
+def failed(call: Any) -> bool:
+    """Did what the call was for not happen?"""
+    return call["state"] in ("failed", "denied", "rejected", "expired")
+
+
+def effect(name: str | None) -> str:
+    return _EFFECTS.get(name or "", name or "not known")
+
+
+def check(name: str) -> str:
+    return _CHECKS.get(name, name)
+
+
+def waits_for(one: dict[str, Any]) -> str:
+    kind, awaited = str(one["kind"]), str(one["id"])
+    return _WAITS.get(kind, kind + " {}").format(awaited)
+
+
+def ledger(phase: str, detail: Any) -> str:
+    """The heading of a ledger entry that is no attempt."""
+    if phase == "settled" and isinstance(detail, dict) and detail.get("absent"):
+        return f"{NOT_FOUND}, so it is sent again"
+    return _LEDGER.get(phase, phase)
+
+
+def run_end(run: dict[str, Any], failed_calls: int) -> str:
+    """A run's status, and that it went well only in part."""
+    outcome = run.get("outcome")
+    told = run["status"] if outcome in (None, run["status"], "succeeded", "done") else f"{run['status']} ({outcome})"
+    return f"{told}, {failed_calls} of {run['tool_calls']} calls failed" if failed_calls else told
