@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from services.tool_gateway.catalogue import catalogue, foreign
+from services.tool_gateway.catalogue import catalogue, foreign, reading
 from services.tool_gateway.catalogue.importer import Import, Wish, import_document, settings_of, words
 from services.tool_gateway.catalogue.library import fitting
 from services.tool_gateway.wire.credentials import Secrets
@@ -22,6 +20,7 @@ from viox.store import SQL
 
 MANY_TOOLS = 128  # what OpenAI's Chat Completions accept in one request
 FEW = 5
+MANY_NOTES = 30
 TRUST = (
     "Put what you agree to into an overlay (--overlay), or say --trust-x-viox when you trust its author with all of it."
 )
@@ -168,8 +167,8 @@ def _overlay(file: Path | None) -> Mapping[str, Any] | None:
     if file is None:
         return None
     try:
-        found = yaml.safe_load(file.read_text())
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        found = reading.read(file.read_bytes())
+    except (OSError, *reading.UNREADABLE) as error:
         raise BadInput("file.unreadable", f"{file}: {error}.", field="--overlay") from error
     if not isinstance(found, dict):
         raise BadInput("overlay.invalid", "not an OpenAPI Overlay 1.0 document.", field="--overlay")
@@ -184,6 +183,7 @@ def _document(made: Import, many: Mapping[str, int], *, stored: bool) -> dict[st
         "tools": [{"tool": t.name, "method": t.method, "path": t.path, "effect": t.effect} for t in made.tools],
         "skipped": [{"method": s.method, "path": s.path, "reason": s.reason} for s in made.skipped],
         "ignored": {"places": made.ignored, "remedy": TRUST if made.ignored else None},
+        "notes": [{"note": note, "tools": tools} for note, tools in made.notes().items()],
         "granted_to": about["granted_to"],
         "hosts": about["hosts"],
         "settings": made.secrets(),
@@ -200,6 +200,11 @@ def _tell(made: Import, missing: Sequence[str], many: Mapping[str, int], *, stor
     if made.ignored:
         more = f" and {len(made.ignored) - FEW} more places" if len(made.ignored) > FEW else ""
         output.say(f"ignored: the document's own x-viox in {', '.join(made.ignored[:FEW])}{more}. {TRUST}")
+    for note, tools in list(made.notes().items())[:MANY_NOTES]:
+        more = f" and {len(tools) - FEW} more" if len(tools) > FEW else ""
+        output.say(f"note: {', '.join(tools[:FEW])}{more}: {note}")
+    if len(made.notes()) > MANY_NOTES:
+        output.say(f"and {len(made.notes()) - MANY_NOTES} more notes: --json has them all")
     granted = ", ".join(about["granted_to"]) or "nobody: denied until you import it again with --grant and --replace"
     output.say(
         f"{len(made.tools)} tools{'' if stored else ' would be'} imported as {made.name}, {len(made.skipped)} operations not"

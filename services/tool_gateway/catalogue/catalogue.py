@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from services.tool_gateway.catalogue import reading
 from services.tool_gateway.catalogue.document import read_tools
+from services.tool_gateway.catalogue.schema import with_plain_references
 from services.tool_gateway.catalogue.tools import Tool
 from shared.bus.topics import AGENTS
 from shared.errors import BadInput
@@ -96,7 +96,7 @@ def read_grants(services: Path | None = None) -> dict[str, frozenset[str]]:
     """Each agent's tools.yaml, read as data. An agent without one is granted nothing."""
     found: dict[str, frozenset[str]] = {}
     for file in sorted((services or Path(__file__).parents[2]).glob("*/tools.yaml")):
-        listed = (yaml.safe_load(file.read_text()) or {}).get("grants") or []
+        listed = (reading.read(file.read_bytes()) or {}).get("grants") or []
         found[file.parent.name.replace("_", "-")] = frozenset(listed)
     return found
 
@@ -130,10 +130,10 @@ def _check_look_up(tool: Tool, by: Tool | None, name: str) -> None:
 
 def _parsed(file: Path) -> Mapping[str, Any]:
     try:
-        content = yaml.load(file.read_text(), Loader=yaml.CSafeLoader)  # the safe loader, in C
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        content = reading.read(file.read_bytes())
+    except (OSError, *reading.UNREADABLE) as error:
         raise BadInput("catalogue.invalid", f"{file.name} cannot be read: {error}.", field=str(file)) from error
-    return content if isinstance(content, dict) else {}
+    return with_plain_references(content) if isinstance(content, dict) else {}
 
 
 def _granted_by(document: Document) -> list[str]:

@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 from urllib.parse import urljoin, urlsplit
 
-import jsonschema_rs
-
 from services.tool_gateway.catalogue import limits
-from services.tool_gateway.catalogue.schema import Bundle, deref, for_models
+from services.tool_gateway.catalogue.schema import Bundle, Schemas, deref, for_models
+from services.tool_gateway.catalogue.schema.checks import validator
 from services.tool_gateway.catalogue.security import check_agreed, credentials_of
 from services.tool_gateway.catalogue.tools import (
     Address,
@@ -42,8 +41,10 @@ BODY_KINDS = {
 NOT_PLAIN = ("oneOf", "anyOf", "not", "if", "patternProperties", "dependentSchemas", "dependentRequired")
 IGNORED_HEADERS = limits.FRAMING | {"accept", "content-type", "authorization", "cookie"}
 DEFAULT_STYLES: dict[str, Any] = {"path": "simple", "header": "simple", "query": "form", "cookie": "form"}
-# An engine that never goes back, and nothing that grows too large for it: a document must not hold up the gateway.
-PATTERNS = jsonschema_rs.RegexOptions(size_limit=3_000_000)
+OPEN = (
+    "takes fields that the document does not describe (it does not say additionalProperties: false); "
+    "one that is called nearly like a described one is refused as a typing mistake"
+)
 MAX_PARAMETERS = 500
 MAX_PARTS = 1_000
 FILE = {
@@ -69,9 +70,10 @@ def read_tools(document: Mapping[str, Any], name: str) -> list[Tool]:
     except (KeyError, TypeError, AttributeError) as error:
         raise BadInput("catalogue.invalid", f"{name} lacks {error}.", field="info.x-viox") from error
     tools = []
+    schemas = Schemas(document)
     for path, method, item in operations(paths):
         try:
-            tools.append(read_tool(document, vendor, path, method, item))
+            tools.append(read_tool(document, vendor, path, method, item, schemas))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadInput(
                 "catalogue.invalid",
@@ -95,8 +97,15 @@ def reason(error: Exception) -> str:
     return f"lacks {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
 
 
-def read_tool(document: Mapping[str, Any], vendor: Mapping[str, Any], path: str, method: str, item: Any) -> Tool:
-    """One operation. Raises ValueError, KeyError or TypeError that says what is wrong with it."""
+def read_tool(
+    document: Mapping[str, Any],
+    vendor: Mapping[str, Any],
+    path: str,
+    method: str,
+    item: Any,
+    schemas: Schemas | None = None,
+) -> Tool:
+    """One operation of a document with these `schemas`. Raises ValueError, KeyError or TypeError that says what is wrong."""
     operation = item[method]
     own = operation["x-viox"]
     name, effect = own["tool"], own["effect"]
@@ -104,16 +113,16 @@ def read_tool(document: Mapping[str, Any], vendor: Mapping[str, Any], path: str,
         raise ValueError(f"tool name {name!r} does not match {NAME.pattern}")
     idempotency = own.get("idempotency", vendor.get("idempotency") if effect == "keyed" else None)
     _check_effect(effect, own, idempotency)
-    bundle = Bundle(document)
+    bundle = Bundle(document, schemas)
     given = [p for p in _parameters(document, item, operation) if not _is_key(p, idempotency)]
     parameters, properties, required = _arguments(document, bundle, given)
     _check_path(path, parameters)
-    body = _body(document, bundle, operation, vendor, properties, required)
+    body = _body(document, bundle, operation, vendor, parameters, properties, required)
     schema: dict[str, Any] = {
         "type": "object",
         "properties": properties,
         "required": required,
-        "additionalProperties": False,
+        "additionalProperties": body is not None and body.beside is not None,
     }
     if bundle.defs:
         schema["$defs"] = bundle.defs
@@ -155,22 +164,9 @@ def read_tool(document: Mapping[str, Any], vendor: Mapping[str, Any], path: str,
         connector=vendor.get("connector", "http"),
         max_argument_bytes=int(own.get("max_argument_bytes", Tool.__dataclass_fields__["max_argument_bytes"].default)),
         timeout_seconds=limits.seconds(own.get("timeout_seconds", vendor.get("timeout_seconds", 20))),
-        validator=_validator(schema),
+        validator=validator(schema),
+        notes=tuple(bundle.notes),
     )
-
-
-def _validator(schema: dict[str, Any]) -> Any:
-    """Checks arguments. Regular expressions that only other dialects know are left to the vendor to check."""
-    try:
-        return jsonschema_rs.Draft202012Validator(schema, validate_formats=True, pattern_options=PATTERNS)
-    except ValueError:
-        return jsonschema_rs.Draft202012Validator(_without_patterns(schema), validate_formats=True)
-
-
-def _without_patterns(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {k: _without_patterns(v) for k, v in node.items() if not (k == "pattern" and isinstance(v, str))}
-    return [_without_patterns(item) for item in node] if isinstance(node, list) else node
 
 
 def base_url(document: Mapping[str, Any], item: Mapping[str, Any], operation: Mapping[str, Any]) -> str:
@@ -243,7 +239,7 @@ def _arguments(
         style = one.get("style", DEFAULT_STYLES[place])
         if place == "query":
             limits.query_style(style)
-        plain = deref(document, schema)
+        plain = bundle.resolved(schema)
         parameters.append(
             Parameter(
                 name=one["name"],
@@ -255,12 +251,12 @@ def _arguments(
                 as_json=bool(content),
                 reserved=bool(one.get("allowReserved")),
                 setting=one.get("x-viox-setting"),
-                default=plain.get("default") if _ours(document) else None,
+                default=plain.get("default") if isinstance(plain, dict) and _ours(document) else None,
             )
         )
         if "x-viox-setting" in one or "x-viox-hidden" in one:
             continue
-        made = bundle.take(schema)
+        made = bundle.take(schema, argument)
         properties[argument] = _described(made, one.get("description"))
         if parameters[-1].required and parameters[-1].default is None:
             required.append(argument)
@@ -287,6 +283,7 @@ def _body(
     bundle: Bundle,
     operation: Any,
     vendor: Mapping[str, Any],
+    parameters: tuple[Parameter, ...],
     properties: dict[str, Any],
     required: list[str],
 ) -> Body | None:
@@ -297,8 +294,8 @@ def _body(
     media_type, kind = _media(content)
     described = content[media_type]
     raw = described.get("schema", {})
-    schema = deref(document, raw)
-    flat = _flat(document, schema)
+    schema = bundle.resolved(raw, "body")
+    flat = _flat(bundle, raw)
     if kind in ("form", "multipart") and _empty(schema):
         return None
     style = ("deepObject", True) if vendor.get("form_style") == "deepObject" else ("form", True)
@@ -310,21 +307,42 @@ def _body(
     if flat is None or any(ARGUMENT.search(n) or n in properties for n in flat["properties"]) or kind == "text":
         if kind in ("form", "multipart") and flat is None:
             raise ValueError(f"a {media_type} body whose schema is not an object")
-        whole = bundle.take(_with_files(document, {**flat, "type": "object"}) if kind == "multipart" and flat else raw)
+        whole = bundle.take(_with_files(bundle, _object(flat)) if kind == "multipart" and flat else raw, "body")
         argument = free_name("body", properties)
         properties[argument] = _described(whole, request.get("description"))
         if request.get("required"):
             required.append(argument)
         return Body(kind, media_type, argument=argument, styles=styles, style=style)  # type: ignore[arg-type]
     if kind == "multipart":
-        flat = _with_files(document, flat)
-    settings = {k: v["x-viox-setting"] for k, v in flat["properties"].items() if "x-viox-setting" in v}
-    defaults = {k: v["x-viox-default"] for k, v in flat["properties"].items() if "x-viox-default" in v}
-    as_text = frozenset(k for k, v in flat["properties"].items() if v.get("x-viox-json-text"))
-    taken = bundle.take({"type": "object", "properties": flat["properties"], "required": flat["required"]})
+        flat = _with_files(bundle, flat)
+    ours = {k: v for k, v in flat["properties"].items() if isinstance(v, Mapping)}
+    settings = {k: v["x-viox-setting"] for k, v in ours.items() if "x-viox-setting" in v}
+    defaults = {k: v["x-viox-default"] for k, v in ours.items() if "x-viox-default" in v}
+    as_text = frozenset(k for k, v in ours.items() if v.get("x-viox-json-text"))
+    taken = bundle.take(_object(flat))
+    beside = frozenset(p.argument for p in parameters) if flat["open"] and not _ours(document) else None
+    if beside is not None:  # what is not described may be given, but for what is not a call's to give
+        refused = {*beside, *settings, *(flat["properties"].keys() - taken["properties"].keys())}
+        properties.update({name: False for name in sorted(refused) if name not in properties})
+        bundle.note("", OPEN)
     properties.update({k: v for k, v in taken["properties"].items() if k not in settings})
-    required += [k for k in taken["required"] if k not in settings and k not in defaults and k in taken["properties"]]
-    return Body(kind, media_type, None, frozenset(taken["properties"]), settings, defaults, styles, style, as_text)  # type: ignore[arg-type]
+    required += [k for k in taken.get("required", ()) if k not in settings and k not in defaults]
+    return Body(
+        kind,  # type: ignore[arg-type]
+        media_type,
+        None,
+        frozenset(taken["properties"]),
+        settings,
+        defaults,
+        styles,
+        style,  # type: ignore[arg-type]
+        as_text,
+        beside,
+    )
+
+
+def _object(flat: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": flat["properties"], "required": flat["required"]}
 
 
 def _media(content: Mapping[str, Any]) -> tuple[str, str]:
@@ -340,36 +358,38 @@ def _media(content: Mapping[str, Any]) -> tuple[str, str]:
     raise ValueError(f"a body of type {', '.join(content)} cannot be written")
 
 
-def _flat(
-    document: Mapping[str, Any], schema: Any, depth: int = 0, seen: list[None] | None = None
-) -> dict[str, Any] | None:
-    """Properties and required names of a plain object, `allOf` put together; None when it is anything else."""
+def _flat(bundle: Bundle, schema: Any, depth: int = 0, seen: list[None] | None = None) -> dict[str, Any] | None:
+    """Properties and required names of a plain object, `allOf` put together; None when it is anything else.
+
+    `open`: nothing is said of names that it does not describe, so that they may be given.
+    """
     seen = [] if seen is None else seen
     seen.append(None)
-    if (
-        not isinstance(schema, Mapping)
-        or depth > 10
-        or len(seen) > MAX_PARTS
-        or any(key in schema for key in NOT_PLAIN)
-    ):
+    plain = bundle.resolved(schema) if depth <= 10 and len(seen) <= MAX_PARTS else None
+    if not isinstance(plain, dict) or any(key in plain for key in NOT_PLAIN):
         return None
-    if schema.get("type", "object") not in ("object", ["object"]) or schema.get("nullable"):
+    if plain.get("type", "object") not in ("object", ["object"]):
         return None
-    properties = dict(schema.get("properties") or {})
-    required = list(schema.get("required") or [])
-    for part in schema.get("allOf") or []:
-        inner = _flat(document, deref(document, part), depth + 1, seen)
+    if (other := plain.get("additionalProperties")) not in (None, False) or "unevaluatedProperties" in plain:
+        return None
+    properties, required, is_open = (
+        dict(plain.get("properties") or {}),
+        list(plain.get("required") or []),
+        other is None,
+    )
+    for part in plain.get("allOf") or []:
+        inner = _flat(bundle, part, depth + 1, seen)
         if inner is None:
             return None
-        properties = {**inner["properties"], **properties}
+        for name, found in inner["properties"].items():
+            both = name in properties and properties[name] != found
+            properties[name] = {"allOf": [properties[name], found]} if both else found
         required += [name for name in inner["required"] if name not in required]
-    if schema.get("additionalProperties") not in (None, False):
+        is_open = is_open and inner["open"]
+    if not depth and not properties:
         return None
-    if depth:
-        return {"properties": properties, "required": required}  # a part may require what another part describes
-    if not properties:
-        return None
-    return {"properties": properties, "required": [name for name in dict.fromkeys(required) if name in properties]}
+    # A part may require what another part describes.
+    return {"properties": properties, "required": list(dict.fromkeys(required)), "open": is_open}
 
 
 def _empty(schema: Any) -> bool:
@@ -383,9 +403,11 @@ def _empty(schema: Any) -> bool:
     )
 
 
-def _with_files(document: Mapping[str, Any], flat: dict[str, Any]) -> dict[str, Any]:
+def _with_files(bundle: Bundle, flat: dict[str, Any]) -> dict[str, Any]:
     def file_or(schema: Any) -> Any:
-        plain = deref(document, schema)
+        plain = bundle.resolved(schema)
+        if not isinstance(plain, dict):
+            return schema
         if plain.get("type") == "array":
             return {**plain, "items": file_or(plain.get("items", {}))}
         binary = plain.get("format") in ("binary", "byte") or "contentMediaType" in plain

@@ -5,21 +5,19 @@ What is refused here is refused by name: not a document, too large, circular, an
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import httpx2
-import orjson
-import yaml
 
+from services.tool_gateway.catalogue import reading
+from services.tool_gateway.catalogue.schema import with_plain_references
+from services.tool_gateway.catalogue.yaml12 import MAX_DEPTH, MAX_NODES, Circular, TooDeep, TooMany
 from services.tool_gateway.wire.transport import MaybeSent, NotSent, Wire
 from shared.errors import BadInput
 
 MAX_BYTES = 20_000_000
-MAX_NODES = 3_000_000
-MAX_DEPTH = 200
 REDIRECTS = 3
 
 
@@ -44,17 +42,16 @@ def parse(raw: bytes) -> dict[str, Any]:
     if len(raw) > MAX_BYTES:
         raise BadInput("document.too_large", f"{len(raw):,} bytes; {MAX_BYTES:,} is the limit.", field="SOURCE")
     try:
-        document = orjson.loads(raw) if raw.lstrip()[:1] == b"{" else _yaml(raw)
-    except (yaml.YAMLError, orjson.JSONDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        document = reading.read(raw)
+    except (TooDeep, TooMany, Circular) as error:
+        code = {TooDeep: "document.too_deep", TooMany: "document.too_large", Circular: "document.circular"}[type(error)]
+        raise BadInput(code, f"{error}.", field="SOURCE") from error
+    except reading.UNREADABLE as error:
         told = " ".join(str(error).split())[:300] or "nested too deeply"
         raise BadInput("document.unreadable", f"neither JSON nor YAML: {told}.", field="SOURCE") from error
     if not isinstance(document, dict):
         raise BadInput("document.invalid", "the document is not an object.", field="SOURCE")
     _weigh(document)
-    try:
-        document = {_key(key): _plain(value) for key, value in document.items()}
-    except (ValueError, OverflowError) as error:
-        raise BadInput("document.unreadable", f"a value that cannot be kept: {error}.", field="SOURCE") from error
     version = str(document.get("openapi", ""))
     if "swagger" in document:
         raise BadInput(
@@ -66,43 +63,7 @@ def parse(raw: bytes) -> dict[str, Any]:
         )
     if not isinstance(document.get("paths"), dict) or not isinstance(document.get("info"), dict):
         raise BadInput("document.invalid", "info or paths is missing.", field="paths")
-    return document
-
-
-class _Loader(yaml.CSafeLoader):
-    """PyYAML's own, without what makes much of little."""
-
-    merged = 0
-
-    def flatten_mapping(self, node: Any) -> None:
-        super().flatten_mapping(node)
-        self.merged += len(node.value)
-        if self.merged > MAX_NODES:
-            raise yaml.YAMLError("its merge keys unfold to too much")
-
-
-def _number(loader: Any, node: Any) -> Any:
-    """Without base 60 (`1:30`), which YAML 1.2 has given up and which takes the square of its length to read."""
-    if ":" in (text := loader.construct_scalar(node)):
-        return text
-    read = loader.construct_yaml_int if node.tag.endswith(":int") else loader.construct_yaml_float
-    return read(node)
-
-
-for _tag in ("int", "float"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _number)
-
-
-def _yaml(raw: bytes) -> Any:
-    """Measured before it is built: building goes as deep as the document, on C's stack."""
-    depth = 0
-    for count, event in enumerate(yaml.parse(raw, Loader=yaml.CSafeLoader)):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise BadInput("document.too_deep", f"nested deeper than {MAX_DEPTH} levels.", field="SOURCE")
-        if count > MAX_NODES:
-            raise BadInput("document.too_large", f"more than {MAX_NODES:,} values.", field="SOURCE")
-    return yaml.load(raw, Loader=_Loader)  # noqa: S506  # a safe one
+    return with_plain_references(document)
 
 
 def _read(path: Path) -> bytes:
@@ -172,28 +133,3 @@ def _weigh(document: Any) -> None:
             raise BadInput("document.too_deep", f"nested deeper than {MAX_DEPTH} levels.", field="SOURCE")
         stack.append((node, True))
         stack += [(child, False) for child in (node.values() if isinstance(node, dict) else node)]
-
-
-def _plain(node: Any) -> Any:
-    """YAML's extras as JSON has them: keys are text, dates are text."""
-    if isinstance(node, dict):
-        return {_key(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [_plain(item) for item in node]
-    if isinstance(node, int) and not -(2**63) <= node < 2**64:
-        return float(node)
-    if isinstance(node, datetime.date | datetime.datetime):
-        return node.isoformat()
-    if isinstance(node, bytes | set):
-        return str(node)
-    return _kept(node) if isinstance(node, str) else node
-
-
-def _key(key: Any) -> str:
-    return ("true" if key else "false") if isinstance(key, bool) else _kept(str(key))
-
-
-def _kept(text: str) -> str:
-    if "\0" in text:
-        raise BadInput("document.invalid", "it holds the character 0x00, which cannot be stored.", field="SOURCE")
-    return text

@@ -17,10 +17,10 @@ import orjson
 
 from services.tool_gateway.catalogue.claims import without_claims
 from services.tool_gateway.catalogue.document import base_url, check_base_url, operations, read_tool, reason
-from services.tool_gateway.catalogue.foreign import MAX_NODES
 from services.tool_gateway.catalogue.overlay import apply_overlay
-from services.tool_gateway.catalogue.schema import deref, lookup
+from services.tool_gateway.catalogue.schema import Schemas, deref, lookup
 from services.tool_gateway.catalogue.tools import Effect, Tool
+from services.tool_gateway.catalogue.yaml12 import MAX_NODES
 from shared.bus.topics import AGENTS
 from shared.errors import BadInput
 
@@ -79,6 +79,14 @@ class Import:
     tools: list[Tool]
     skipped: list[Skipped]
     ignored: list[str]
+
+    def notes(self) -> dict[str, list[str]]:
+        """Where the document could not be taken at its word, and the tools that it concerns."""
+        found: dict[str, list[str]] = {}
+        for tool in self.tools:
+            for note in tool.notes:
+                found.setdefault(note, []).append(tool.name)
+        return found
 
     def secrets(self) -> list[str]:
         """Settings that the tools need before they can be called; of alternative credentials those of the first."""
@@ -181,6 +189,7 @@ def _take_operations(made: Import, wish: Wish) -> None:
     document = made.document
     kept: dict[str, Any] = {}
     names: set[str] = set()
+    schemas = Schemas(document)
     size = 0
     for path, item, problem in _items(document):
         if problem:
@@ -190,7 +199,7 @@ def _take_operations(made: Import, wish: Wish) -> None:
             try:
                 annotated = _annotated(document, wish, path, method, item, names)
                 trial = {"parameters": item.get("parameters") or [], "servers": item.get("servers"), method: annotated}
-                tool = read_tool(document, document["info"]["x-viox"], path, method, trial)
+                tool = read_tool(document, document["info"]["x-viox"], path, method, trial, schemas)
                 _check_settings(tool, wish)
             except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
                 made.skipped.append(Skipped(method.upper(), path, reason(error)))

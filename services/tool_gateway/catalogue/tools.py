@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from services.tool_gateway.catalogue.schema import checks
 from shared.bus.topics import MAX_INLINE_BYTES
 
 Effect = Literal["read", "idempotent", "keyed", "once"]
@@ -39,7 +40,8 @@ class Body:
     """A request body. `argument` holds all of it, or else each of `properties` is an argument of its own.
 
     `settings` (property → setting) and `defaults` are filled in; `styles` say how a form writes arrays and objects;
-    `as_text` are properties whose values the vendor wants as text holding JSON.
+    `as_text` are properties whose values the vendor wants as text holding JSON. `beside`: the vendor takes fields that its
+    document does not describe, so that every argument belongs to the body but these; None when it takes none.
     """
 
     kind: Literal["json", "form", "multipart", "text"]
@@ -51,6 +53,7 @@ class Body:
     styles: Mapping[str, tuple[Style, bool]] = field(default_factory=dict)
     style: tuple[Style, bool] = ("form", True)
     as_text: frozenset[str] = frozenset()
+    beside: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,7 @@ class Tool:
     """One callable operation. `input_schema` checks arguments; `model_schema` is the same without references.
 
     `credentials` are alternatives, each of which may need several at once. `probe` are the arguments of the vendor's
-    harmless call that `viox doctor` makes.
+    harmless call that `viox doctor` makes. `notes` say where the document could not be taken at its word.
     """
 
     name: str
@@ -189,16 +192,27 @@ class Tool:
     max_argument_bytes: int = MAX_INLINE_BYTES
     timeout_seconds: float = 20.0
     validator: Any = field(default=None, compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def problem_with(self, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
         """None when the arguments fit, else an error a model can repair: where, what is wrong, what is allowed."""
-        error = next(iter(self.validator.iter_errors(arguments)), None)
-        if error is None:
+        found = checks.problem(self.validator, arguments) or self._misspelt(arguments)
+        if found is None:
             return None
-        where = ".".join(str(part) for part in error.instance_path) or "arguments"
+        where, what = found
         return {
             "code": "tool.invalid_arguments",
-            "message": f"{where}: {error.message[:600]}",
+            "message": f"{where}: {what}",
             "field": where,
             "remedy": f"Call {self.name} again with arguments that fit its schema.",
         }
+
+    def _misspelt(self, arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Where fields may be given that are not described, one that is nearly called like a described one is a mistake."""
+        described = self.input_schema["properties"]
+        if self.body is None or self.body.beside is None or arguments.keys() <= described.keys():
+            return None
+        for name in arguments.keys() - described.keys():
+            if meant := checks.misspelt(name, described, arguments):
+                return name, f"no such field is described; {meant} is"
+        return None

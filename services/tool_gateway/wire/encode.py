@@ -16,6 +16,7 @@ from services.tool_gateway.catalogue.tools import Body, Parameter, Tool
 from services.tool_gateway.connectors import postgres, smtp
 from services.tool_gateway.wire import styles
 from services.tool_gateway.wire.credentials import Secrets
+from services.tool_gateway.wire.numbers import with_integers
 from services.tool_gateway.wire.prepared import Prepared
 from shared.errors import BadInput
 
@@ -29,8 +30,8 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, *, key: 
     Raises BadInput naming a setting or credential that is missing, or an argument that cannot be written.
     """
     try:
-        return CONNECTORS.get(tool.connector, _http)(tool, arguments, secrets, key)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return CONNECTORS.get(tool.connector, _http)(tool, with_integers(arguments), secrets, key)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         # Whoever sends many calls must not stumble over one of them.
         raise BadInput(
             "tool.invalid_arguments",
@@ -134,7 +135,7 @@ def _body(body: Body, arguments: Mapping[str, Any], secrets: Secrets) -> tuple[b
     else:
         values = {name: secrets.get(setting) for name, setting in body.settings.items()}
         values |= {name: value for name, value in body.defaults.items() if name not in arguments}
-        values |= {name: arguments[name] for name in arguments if name in body.properties}
+        values |= {name: arguments[name] for name in arguments if _is_in(body, name)}
         values |= {name: orjson.dumps(values[name]).decode() for name in body.as_text if name in values}
     match body.kind:
         case "json":
@@ -146,6 +147,10 @@ def _body(body: Body, arguments: Mapping[str, Any], secrets: Secrets) -> tuple[b
         case "form":
             found = [pair for name, value in values.items() for pair in _form(body, name, value)]
             return styles.query([(name, text, False) for name, text in found]).encode(), body.media_type
+
+
+def _is_in(body: Body, argument: str) -> bool:
+    return argument in body.properties or (body.beside is not None and argument not in body.beside)
 
 
 def _form(body: Body, name: str, value: Any) -> list[tuple[str, str]]:
