@@ -16,7 +16,10 @@ class Unresolvable(ValueError):
 def lookup(document: Mapping[str, Any], reference: Any) -> Any:
     """What a local `$ref` points to. Raises Unresolvable."""
     if not isinstance(reference, str) or not reference.startswith("#/"):
-        raise Unresolvable(f"$ref {reference!r} leads out of the document")
+        raise Unresolvable(
+            f"$ref {reference!r} leads out of the document. Bundle its files into one document first "
+            "(for instance with `redocly bundle`)"
+        )
     target: Any = document
     for raw in reference[2:].split("/"):
         part = unquote(raw).replace("~1", "/").replace("~0", "~")  # a pointer in a URL's fragment
