@@ -338,7 +338,7 @@ def tools_check(as_json: Json = False) -> None:
 
 @tools_app.command("import")
 def tools_import(
-    source: Annotated[str, typer.Argument(help="OpenAPI 3.0 or 3.1 document: file or URL.")],
+    source: Annotated[str, typer.Argument(help="OpenAPI 3.0 or 3.1 document, or Swagger 2.0: file or URL.")],
     name: Annotated[str, typer.Option("--name", help="Prefix of the tools and of their settings.")],
     grant: Annotated[
         list[str] | None, typer.Option("--grant", help="Agents that may use them, by comma or repeated.")
@@ -353,7 +353,7 @@ def tools_import(
         bool, typer.Option("--trust-x-viox", help="Let the document say effects, risks, probes and the like of itself.")
     ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Over an earlier import of this name.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported, and with --replace what would change.")] = False,
     by: By = "operator",
     as_json: Json = False,
 ) -> None:

@@ -15,15 +15,10 @@ from services.tool_gateway.wire.guard import Guard
 from services.tool_gateway.wire.transport import Wire
 from shared.bus import topics
 from shared.errors import BadInput, Conflict, NotFound, Unavailable
-from viox import deployment, output
+from viox import deployment, import_report, output
 from viox.store import SQL
 
 MANY_TOOLS = 128  # what OpenAI's Chat Completions accept in one request
-FEW = 5
-MANY_NOTES = 30
-TRUST = (
-    "Put what you agree to into an overlay (--overlay), or say --trust-x-viox when you trust its author with all of it."
-)
 
 
 def wish(
@@ -59,36 +54,53 @@ def wish(
 
 async def bring_in(source: str, wanted: Wish, *, by: str, replace: bool, dry_run: bool, as_json: bool) -> None:
     """Read, check against everything that is there, store, tell."""
-    alone = False
     if dry_run:
         made = await _read(source, wanted)
         others = await imported()
-        alone = others is None
+        before = _earlier(made, others or [])
         whole = joined(made, others or [], wanted, replace=replace)
     else:
-        made, whole = await store(source, wanted, by=by, replace=replace)
+        others = []
+        made, whole, before = await _store(source, wanted, by=by, replace=replace)
     many = {agent: len(names) for agent in wanted.grants if len(names := whole.tools_of(agent)) > MANY_TOOLS}
-    if as_json:
-        output.emit(_document(made, many, stored=not dry_run) | {"compared": not alone})
-    else:
-        missing = [name for name in made.secrets() if Secrets(os.environ).or_none(name) is None]
-        _tell(made, missing, many, stored=not dry_run)
-        if alone:
-            output.say("no deployment runs here: not compared with what was imported before")
+    missing = [name for name in made.secrets() if Secrets(os.environ).or_none(name) is None]
+    report = import_report.Report(
+        made,
+        stored=not dry_run,
+        compared=others is not None,
+        before=before,
+        missing=missing,
+        many=many,
+        most=MANY_TOOLS,
+    )
+    output.emit(report.document()) if as_json else report.tell()
 
 
 async def store(source: str, wanted: Wish, *, by: str, replace: bool) -> tuple[Import, catalogue.Catalogue]:
     """Read a document and put it into the deployment's catalogue, which is returned too. Raises BadInput or Conflict."""
+    made, whole, _ = await _store(source, wanted, by=by, replace=replace)
+    return made, whole
+
+
+async def _store(
+    source: str, wanted: Wish, *, by: str, replace: bool
+) -> tuple[Import, catalogue.Catalogue, catalogue.Document | None]:
+    """The same, with what was there under its name before."""
     made = await _read(source, wanted)
     pool = await deployment.pool()
     try:
         async with pool.acquire() as connection, connection.transaction():
             rows = await connection.fetch(SQL["documents_for_import"])
-            whole = joined(made, [catalogue.Document(*row) for row in rows], wanted, replace=replace)
+            others = [catalogue.Document(*row) for row in rows]
+            whole = joined(made, others, wanted, replace=replace)
             await connection.execute(SQL["put_document"], made.name, made.document, len(made.tools), by)
     finally:
         await pool.close()
-    return made, whole
+    return made, whole, _earlier(made, others)
+
+
+def _earlier(made: Import, others: Sequence[catalogue.Document]) -> catalogue.Document | None:
+    return next((document for document in others if document.name == made.name), None)
 
 
 async def imported() -> list[catalogue.Document] | None:
@@ -112,7 +124,7 @@ def joined(made: Import, imported: Sequence[catalogue.Document], wanted: Wish, *
             "document.exists",
             f"{made.name!r} was imported before.",
             field="--name",
-            remedy="Say --replace, or take another name.",
+            remedy="Say --replace, or take another name; --dry-run --replace shows what would change.",
         )
     return fits(made, [document for document in imported if document.name != made.name], wanted)
 
@@ -173,47 +185,3 @@ def _overlay(file: Path | None) -> Mapping[str, Any] | None:
     if not isinstance(found, dict):
         raise BadInput("overlay.invalid", "not an OpenAPI Overlay 1.0 document.", field="--overlay")
     return found
-
-
-def _document(made: Import, many: Mapping[str, int], *, stored: bool) -> dict[str, Any]:
-    about = made.document["info"]["x-viox"]
-    return {
-        "name": made.name,
-        "stored": stored,
-        "tools": [{"tool": t.name, "method": t.method, "path": t.path, "effect": t.effect} for t in made.tools],
-        "skipped": [{"method": s.method, "path": s.path, "reason": s.reason} for s in made.skipped],
-        "ignored": {"places": made.ignored, "remedy": TRUST if made.ignored else None},
-        "notes": [{"note": note, "tools": tools} for note, tools in made.notes().items()],
-        "granted_to": about["granted_to"],
-        "hosts": about["hosts"],
-        "settings": made.secrets(),
-        "too_many_tools": dict(many),
-    }
-
-
-def _tell(made: Import, missing: Sequence[str], many: Mapping[str, int], *, stored: bool) -> None:
-    about = made.document["info"]["x-viox"]
-    rows = [(t.name, t.effect, f"{t.method} {t.path}") for t in made.tools]
-    output.table(("tool", "effect", "operation"), rows, empty="no tools")
-    for skipped in made.skipped:
-        output.say(f"not imported: {skipped.method} {skipped.path}: {skipped.reason}")
-    if made.ignored:
-        more = f" and {len(made.ignored) - FEW} more places" if len(made.ignored) > FEW else ""
-        output.say(f"ignored: the document's own x-viox in {', '.join(made.ignored[:FEW])}{more}. {TRUST}")
-    for note, tools in list(made.notes().items())[:MANY_NOTES]:
-        more = f" and {len(tools) - FEW} more" if len(tools) > FEW else ""
-        output.say(f"note: {', '.join(tools[:FEW])}{more}: {note}")
-    if len(made.notes()) > MANY_NOTES:
-        output.say(f"and {len(made.notes()) - MANY_NOTES} more notes: --json has them all")
-    granted = ", ".join(about["granted_to"]) or "nobody: denied until you import it again with --grant and --replace"
-    output.say(
-        f"{len(made.tools)} tools{'' if stored else ' would be'} imported as {made.name}, {len(made.skipped)} operations not"
-    )
-    output.say(f"hosts: {', '.join(about['hosts']) or 'none: set ' + about['base_url_setting']}")
-    output.say(f"granted to: {granted}")
-    if missing:
-        output.say(f"the gateway needs: {', '.join(missing)} (docs/tools.md says where); then try `viox doctor`")
-    for agent, count in many.items():
-        output.say(
-            f"warning: {agent} has {count} tools now; some models take no more than {MANY_TOOLS}. Remove some in an overlay."
-        )

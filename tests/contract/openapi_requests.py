@@ -117,11 +117,11 @@ def parameters(document: Document, operation: Operation) -> Iterator[tuple[dict[
 
 
 def body(document: Document, operation: Operation) -> tuple[str, dict[str, Any], Any] | None:
-    """Media type, its content object and a value of the operation's body."""
+    """Media type, its content object and a value of the operation's body: plain JSON where it is offered."""
     what = document.at(operation.what.get("requestBody"))
     if what is None:
         return None
-    kind, content = next(iter(what["content"].items()))
+    kind, content = min(what["content"].items(), key=lambda offered: offered[0] != "application/json")
     examples = [e["value"] for e in content.get("examples", {}).values()]
     return kind, content, content.get("example") or (examples[0] if examples else document.sample(content["schema"]))
 

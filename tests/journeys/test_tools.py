@@ -150,7 +150,8 @@ def test_48_endpoints_are_tools_of_whom_they_are_granted_to(deployment: Deployme
     for options in ([], ["--dry-run"]):
         again = deployment("tools", "import", NORTHWIND, "--name", "northwind", "--json", *options)
         assert (again.code, again.json()["error"]["code"]) == (1, "document.exists")
-    assert deployment("tools", "import", NORTHWIND, "--name", "northwind", "--dry-run", "--replace").code == 0
+    compared = deployment("tools", "import", NORTHWIND, "--name", "northwind", "--dry-run", "--replace", "--json")
+    assert compared.json()["changes"] == {"new": [], "changed": {}, "gone": [], "same": 48}
     assert deployment("tools", "check", "--json").json()["imported"] == ["northwind"]
     (credential,) = [f for f in deployment("doctor", "--json").json()["findings"] if "NORTHWIND" in f["what"]]
     assert (credential["state"], credential["problem"]) == ("ok", None)

@@ -57,12 +57,18 @@ class Settler:
                 try:
                     found = await self._store.claim_unknown(20, LOOK_EVERY_SECONDS, list(self._asking))
                     for vendor in {row.vendor for row in found}:
-                        rows = [_with_key(row) for row in found if row.vendor == vendor]
+                        rows = [self._with_key(row) for row in found if row.vendor == vendor]
                         self._asking[vendor] = group.create_task(self._look_up(vendor, rows))
                     metrics.CALLS_UNKNOWN.set(await self._store.count_unknown())
                 except Exception as error:  # noqa: BLE001  # Postgres away: look again later
                     log.warning("settling failed: %s", error)
                 await asyncio.sleep(0.5)
+
+    def _with_key(self, row: CallRow) -> CallRow:
+        """`$.$key` in a look-up is the call's idempotency key, as it was sent."""
+        tool = self._catalogue.tools.get(row.tool)
+        sent = tool.idempotency.of(row.call_id) if tool and tool.idempotency else row.call_id
+        return replace(row, arguments={**row.arguments, "$key": sent})
 
     async def _look_up(self, vendor: str, rows: Sequence[CallRow]) -> None:
         """One that cannot be looked up does not keep the others from it."""
@@ -180,11 +186,6 @@ class _Body:
 
     def __init__(self, value: Any) -> None:
         self.value = value
-
-
-def _with_key(row: CallRow) -> CallRow:
-    """`$.$key` in a look-up is the call's id, which is its idempotency key."""
-    return replace(row, arguments={**row.arguments, "$key": row.call_id})
 
 
 def matching(

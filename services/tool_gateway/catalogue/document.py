@@ -10,56 +10,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
-from urllib.parse import urljoin, urlsplit
 
-from services.tool_gateway.catalogue import limits
-from services.tool_gateway.catalogue.schema import Bundle, Schemas, deref, for_models
+from services.tool_gateway.catalogue import limits, media
+from services.tool_gateway.catalogue.arguments import Arguments, Named, check_path, fixed_query, named, parameters_of
+from services.tool_gateway.catalogue.bodies import body_of
+from services.tool_gateway.catalogue.schema import Bundle, Schemas, for_models
 from services.tool_gateway.catalogue.schema.checks import validator
-from services.tool_gateway.catalogue.security import check_agreed, credentials_of
-from services.tool_gateway.catalogue.tools import (
-    Address,
-    Body,
-    Effect,
-    Idempotency,
-    Parameter,
-    Rate,
-    Settle,
-    Success,
-    Tool,
-)
+from services.tool_gateway.catalogue.security import Alternatives, check_agreed, credentials_of
+from services.tool_gateway.catalogue.servers import server_of
+from services.tool_gateway.catalogue.tools import Address, Effect, Idempotency, Rate, Settle, Success, Tool
+from services.tool_gateway.wire.keys import check_form
 from shared.errors import BadInput
 
 NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
-ARGUMENT = re.compile(r"[^a-zA-Z0-9_.-]")
 METHODS = ("get", "put", "post", "delete", "patch")
-BODY_KINDS = {
-    "application/json": "json",
-    "application/x-www-form-urlencoded": "form",
-    "multipart/form-data": "multipart",
-    "text/plain": "text",
-}
-NOT_PLAIN = ("oneOf", "anyOf", "not", "if", "patternProperties", "dependentSchemas", "dependentRequired")
-IGNORED_HEADERS = limits.FRAMING | {"accept", "content-type", "authorization", "cookie"}
-DEFAULT_STYLES: dict[str, Any] = {"path": "simple", "header": "simple", "query": "form", "cookie": "form"}
-OPEN = (
-    "takes fields that the document does not describe (it does not say additionalProperties: false); "
-    "one that is called nearly like a described one is refused as a typing mistake"
-)
-MAX_PARAMETERS = 500
-MAX_PARTS = 1_000
-FILE = {
-    "type": "object",
-    "description": "A file: its name, and its content as text or as base64.",
-    "properties": {
-        "filename": {"type": "string", "minLength": 1, "maxLength": 200},
-        "content_type": {"type": "string"},
-        "text": {"type": "string"},
-        "base64": {"type": "string", "contentEncoding": "base64"},
-    },
-    "required": ["filename"],
-    "oneOf": [{"required": ["text"]}, {"required": ["base64"]}],
-    "additionalProperties": False,
-}
 
 
 def read_tools(document: Mapping[str, Any], name: str) -> list[Tool]:
@@ -94,7 +58,11 @@ def operations(paths: Any) -> Iterator[tuple[str, str, Any]]:
 
 def reason(error: Exception) -> str:
     """Why something could not be read, in words."""
-    return f"lacks {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+    if isinstance(error, KeyError):
+        return f"lacks {error}"
+    if isinstance(error, TypeError | AttributeError):
+        return f"it is not as OpenAPI has it ({error})"
+    return str(error) or type(error).__name__
 
 
 def read_tool(
@@ -114,40 +82,36 @@ def read_tool(
     idempotency = own.get("idempotency", vendor.get("idempotency") if effect == "keyed" else None)
     _check_effect(effect, own, idempotency)
     bundle = Bundle(document, schemas)
-    given = [p for p in _parameters(document, item, operation) if not _is_key(p, idempotency)]
-    parameters, properties, required = _arguments(document, bundle, given)
-    _check_path(path, parameters)
-    body = _body(document, bundle, operation, vendor, parameters, properties, required)
-    schema: dict[str, Any] = {
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": body is not None and body.beside is not None,
-    }
-    if bundle.defs:
-        schema["$defs"] = bundle.defs
-    url = base_url(document, item, operation)
-    if url:
-        check_agreed(vendor, url, "its server")
-    accept, answer = _accept(document, operation)
+    credentials = credentials_of(document, vendor, operation)
+    headers = {**vendor.get("headers", {}), **own.get("headers", {})}
+    given, query = fixed_query(path, parameters_of(document, item, operation))
+    made = Arguments(bundle, ours=_ours(document))
+    made.add(given, without=_filled(credentials, headers, idempotency))
+    check_path(path, made.parameters)
+    key = idempotency["name"] if idempotency and idempotency["in"] == "body" else None
+    body = body_of(document, bundle, operation, vendor, made, ours=_ours(document), key=key)
+    schema = _schema(made, bundle, is_open=body is not None and body.beside is not None)
+    server = server_of(document, item, operation, vendor)
+    if server.url:
+        check_agreed(vendor, server.url, "its server")
+    accept, answer = media.accepted(document, operation, ours=_ours(document))
     return Tool(
         name=name,
         vendor=vendor["vendor"],
         method=method.upper(),
         path=path,
-        base_url=url,
+        base_url=server.url,
         base_url_setting=own.get("base_url_setting", vendor.get("base_url_setting")),
         effect=effect,
         description=" ".join(str(operation.get("description") or operation.get("summary") or "").split())[:1000],
         input_schema=schema,
         model_schema=for_models(schema),
-        parameters=parameters,
+        parameters=tuple(made.parameters),
         body=body,
-        credentials=credentials_of(document, vendor, operation),
-        headers={
-            limits.header_name(key): _header(value)
-            for key, value in {**vendor.get("headers", {}), **own.get("headers", {})}.items()
-        },
+        credentials=credentials,
+        headers={limits.header_name(name): _header(value) for name, value in headers.items()},
+        base_path=server.path,
+        query=query,
         accept=accept,
         answer=answer,
         risk=tuple(own.get("risk", ())),
@@ -169,265 +133,26 @@ def read_tool(
     )
 
 
-def base_url(document: Mapping[str, Any], item: Mapping[str, Any], operation: Mapping[str, Any]) -> str:
-    """The first server's URL with its variables' defaults, or "" when only a setting can tell."""
-    servers = operation.get("servers") or item.get("servers") or document.get("servers") or []
-    if not servers:
-        return ""
-    url = str(servers[0]["url"])
-    for variable, about in (servers[0].get("variables") or {}).items():
-        url = url.replace("{" + variable + "}", str(about["default"]))
-    url = urljoin(str(document["info"].get("x-viox", {}).get("source", "")), url).rstrip("/")
-    check_base_url(url)
-    return url
+def _filled(credentials: Alternatives, headers: Mapping[str, Any], idempotency: Mapping[str, Any] | None) -> set[Named]:
+    """Where something of ours goes no argument may: it would be there twice, or a model would be asked for a secret."""
+    found = {named(c.scheme, c.name) for one in credentials for c in one if c.scheme in ("header", "query", "cookie")}
+    found |= {named("header", name) for name in headers}
+    return found | ({named(idempotency["in"], str(idempotency["name"]))} if idempotency else set())
 
 
-def check_base_url(url: str) -> None:
-    """Raises ValueError when a server's URL is not one we would call."""
-    parts = urlsplit(url)
-    if "{" in url:
-        raise ValueError(f"server {url!r} has a variable without a default")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"server {url!r} is not an absolute http(s) URL")
-    _ = parts.port  # raises ValueError when it is none
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError(f"server {url!r} must have neither user, query nor fragment")
-    if any(part in (".", "..") for part in parts.path.replace("%2e", ".").replace("%2E", ".").split("/")):
-        raise ValueError(f"server {url!r} has a path that climbs")
-
-
-def _check_path(path: str, parameters: tuple[Parameter, ...]) -> None:
-    if not path.startswith("/") or "?" in path or "#" in path:
-        raise ValueError("the path must begin with / and have neither query nor fragment")
-    if any(part in (".", "..", "") for part in path.split("/")[1:-1]) or path.endswith(("/..", "/.")):
-        raise ValueError("the path has an empty or climbing segment")
-    known = {p.name for p in parameters if p.place == "path"}
-    for name in re.findall(r"\{([^}]*)\}", path):
-        if name not in known:
-            raise ValueError(f"no parameter is given for {{{name}}} of the path")
-
-
-def _parameters(document: Mapping[str, Any], item: Any, operation: Any) -> list[dict[str, Any]]:
-    """Path item's and operation's parameters; an operation's replaces one of the same name and place."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for raw in [*(item.get("parameters") or []), *(operation.get("parameters") or [])]:
-        given = deref(document, raw)
-        if given["in"] == "header" and given["name"].lower() in IGNORED_HEADERS:
-            continue
-        if given["in"] == "header":
-            limits.header_name(given["name"])
-        found[given["name"], given["in"]] = given
-    return list(found.values())
-
-
-def _arguments(
-    document: Mapping[str, Any], bundle: Bundle, given: list[dict[str, Any]]
-) -> tuple[tuple[Parameter, ...], dict[str, Any], list[str]]:
-    """Parameters with the schema properties and required names that they become."""
-    parameters: list[Parameter] = []
-    properties: dict[str, Any] = {}
-    required: list[str] = []
-    if len(given) > MAX_PARAMETERS:
-        raise ValueError(f"it has more than {MAX_PARAMETERS} parameters")
-    for one in given:
-        place = one["in"]
-        if place not in DEFAULT_STYLES:
-            raise ValueError(f"parameter {one['name']!r} is in {place!r}")
-        argument = free_name(one.get("x-viox-argument", one["name"]), properties)
-        content = one.get("content")
-        schema = next(iter(content.values())).get("schema", {}) if content else one.get("schema", {})
-        style = one.get("style", DEFAULT_STYLES[place])
-        if place == "query":
-            limits.query_style(style)
-        plain = bundle.resolved(schema)
-        parameters.append(
-            Parameter(
-                name=one["name"],
-                argument=argument,
-                place=place,
-                required=bool(one.get("required")) or place == "path",
-                style=style,
-                explode=bool(one.get("explode", style in ("form", "deepObject"))),
-                as_json=bool(content),
-                reserved=bool(one.get("allowReserved")),
-                setting=one.get("x-viox-setting"),
-                default=plain.get("default") if isinstance(plain, dict) and _ours(document) else None,
-            )
-        )
-        if "x-viox-setting" in one or "x-viox-hidden" in one:
-            continue
-        made = bundle.take(schema, argument)
-        properties[argument] = _described(made, one.get("description"))
-        if parameters[-1].required and parameters[-1].default is None:
-            required.append(argument)
-    return tuple(parameters), properties, required
-
-
-def free_name(name: str, taken: Mapping[str, Any]) -> str:
-    """A name that models' providers accept as a key and that is not taken yet."""
-    plain = ARGUMENT.sub("_", name)[:60] or "_"
-    found, number = plain, 2
-    while found in taken:
-        found, number = f"{plain}_{number}", number + 1
-    return found
-
-
-def _described(schema: Any, about: Any) -> Any:
-    if not about or not isinstance(schema, dict):
-        return schema
-    return {"allOf": [schema], "description": str(about)} if "$ref" in schema else {**schema, "description": str(about)}
-
-
-def _body(
-    document: Mapping[str, Any],
-    bundle: Bundle,
-    operation: Any,
-    vendor: Mapping[str, Any],
-    parameters: tuple[Parameter, ...],
-    properties: dict[str, Any],
-    required: list[str],
-) -> Body | None:
-    request = deref(document, operation.get("requestBody")) or {}
-    content = request.get("content") or {}
-    if not content:
-        return None
-    media_type, kind = _media(content)
-    described = content[media_type]
-    raw = described.get("schema", {})
-    schema = bundle.resolved(raw, "body")
-    flat = _flat(bundle, raw)
-    if kind in ("form", "multipart") and _empty(schema):
-        return None
-    style = ("deepObject", True) if vendor.get("form_style") == "deepObject" else ("form", True)
-    styles = {
-        name: (limits.query_style(e["style"]), bool(e.get("explode", e["style"] == "form")))
-        for name, e in (described.get("encoding") or {}).items()
-        if isinstance(e, Mapping) and "style" in e
+def _schema(made: Arguments, bundle: Bundle, *, is_open: bool) -> dict[str, Any]:
+    """What a tool's arguments must be."""
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": made.properties,
+        "required": made.required,
+        "additionalProperties": is_open,
     }
-    if flat is None or any(ARGUMENT.search(n) or n in properties for n in flat["properties"]) or kind == "text":
-        if kind in ("form", "multipart") and flat is None:
-            raise ValueError(f"a {media_type} body whose schema is not an object")
-        whole = bundle.take(_with_files(bundle, _object(flat)) if kind == "multipart" and flat else raw, "body")
-        argument = free_name("body", properties)
-        properties[argument] = _described(whole, request.get("description"))
-        if request.get("required"):
-            required.append(argument)
-        return Body(kind, media_type, argument=argument, styles=styles, style=style)  # type: ignore[arg-type]
-    if kind == "multipart":
-        flat = _with_files(bundle, flat)
-    ours = {k: v for k, v in flat["properties"].items() if isinstance(v, Mapping)}
-    settings = {k: v["x-viox-setting"] for k, v in ours.items() if "x-viox-setting" in v}
-    defaults = {k: v["x-viox-default"] for k, v in ours.items() if "x-viox-default" in v}
-    as_text = frozenset(k for k, v in ours.items() if v.get("x-viox-json-text"))
-    taken = bundle.take(_object(flat))
-    beside = frozenset(p.argument for p in parameters) if flat["open"] and not _ours(document) else None
-    if beside is not None:  # what is not described may be given, but for what is not a call's to give
-        refused = {*beside, *settings, *(flat["properties"].keys() - taken["properties"].keys())}
-        properties.update({name: False for name in sorted(refused) if name not in properties})
-        bundle.note("", OPEN)
-    properties.update({k: v for k, v in taken["properties"].items() if k not in settings})
-    required += [k for k in taken.get("required", ()) if k not in settings and k not in defaults]
-    return Body(
-        kind,  # type: ignore[arg-type]
-        media_type,
-        None,
-        frozenset(taken["properties"]),
-        settings,
-        defaults,
-        styles,
-        style,  # type: ignore[arg-type]
-        as_text,
-        beside,
-    )
-
-
-def _object(flat: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": flat["properties"], "required": flat["required"]}
-
-
-def _media(content: Mapping[str, Any]) -> tuple[str, str]:
-    """The media type we would rather send, and its kind."""
-    for wanted, kind in BODY_KINDS.items():
-        for media_type in content:
-            plain = media_type.split(";")[0].strip().lower()
-            if plain == wanted or (kind == "json" and plain.startswith("application/") and plain.endswith("+json")):
-                return media_type, kind
-    for media_type in content:
-        if media_type.split(";")[0].strip() in ("*/*", "application/*"):
-            return media_type, "json"
-    raise ValueError(f"a body of type {', '.join(content)} cannot be written")
-
-
-def _flat(bundle: Bundle, schema: Any, depth: int = 0, seen: list[None] | None = None) -> dict[str, Any] | None:
-    """Properties and required names of a plain object, `allOf` put together; None when it is anything else.
-
-    `open`: nothing is said of names that it does not describe, so that they may be given.
-    """
-    seen = [] if seen is None else seen
-    seen.append(None)
-    plain = bundle.resolved(schema) if depth <= 10 and len(seen) <= MAX_PARTS else None
-    if not isinstance(plain, dict) or any(key in plain for key in NOT_PLAIN):
-        return None
-    if plain.get("type", "object") not in ("object", ["object"]):
-        return None
-    if (other := plain.get("additionalProperties")) not in (None, False) or "unevaluatedProperties" in plain:
-        return None
-    properties, required, is_open = (
-        dict(plain.get("properties") or {}),
-        list(plain.get("required") or []),
-        other is None,
-    )
-    for part in plain.get("allOf") or []:
-        inner = _flat(bundle, part, depth + 1, seen)
-        if inner is None:
-            return None
-        for name, found in inner["properties"].items():
-            both = name in properties and properties[name] != found
-            properties[name] = {"allOf": [properties[name], found]} if both else found
-        required += [name for name in inner["required"] if name not in required]
-        is_open = is_open and inner["open"]
-    if not depth and not properties:
-        return None
-    # A part may require what another part describes.
-    return {"properties": properties, "required": list(dict.fromkeys(required)), "open": is_open}
-
-
-def _empty(schema: Any) -> bool:
-    """An object that can have nothing in it."""
-    return (
-        isinstance(schema, Mapping)
-        and schema.get("type") == "object"
-        and not schema.get("properties")
-        and not schema.get("additionalProperties")
-        and not any(key in schema for key in ("allOf", "anyOf", "oneOf"))
-    )
-
-
-def _with_files(bundle: Bundle, flat: dict[str, Any]) -> dict[str, Any]:
-    def file_or(schema: Any) -> Any:
-        plain = bundle.resolved(schema)
-        if not isinstance(plain, dict):
-            return schema
-        if plain.get("type") == "array":
-            return {**plain, "items": file_or(plain.get("items", {}))}
-        binary = plain.get("format") in ("binary", "byte") or "contentMediaType" in plain
-        return FILE if plain.get("type", "string") == "string" and binary else schema
-
-    return {**flat, "properties": {name: file_or(schema) for name, schema in flat["properties"].items()}}
-
-
-def _accept(document: Mapping[str, Any], operation: Any) -> tuple[str, Any]:
-    """What answers we ask for, and whether they must be JSON. A vendor's document that lists none speaks JSON."""
-    kinds: list[str] = []
-    for status, raw in (operation.get("responses") or {}).items():
-        if str(status).startswith("2") or status == "default":
-            kinds += deref(document, raw).get("content") or {}
-    if not kinds:
-        return "application/json", "json" if _ours(document) else "any"
-    json = next((k for k in kinds if "json" in k), None)
-    if json is None:
-        return kinds[0], "any"
-    return json, "json" if all("json" in k for k in kinds) else "any"
+    if made.together:
+        schema["dependentRequired"] = made.together
+    if bundle.defs:
+        schema["$defs"] = bundle.defs
+    return schema
 
 
 def _ours(document: Mapping[str, Any]) -> bool:
@@ -452,17 +177,15 @@ def _check_effect(effect: str, own: Mapping[str, Any], idempotency: Any) -> None
         raise ValueError("a probe only reads")
 
 
-def _is_key(parameter: Mapping[str, Any], idempotency: Any) -> bool:
-    """Where the key goes nothing else may: an argument of this name would be a second one."""
-    if not idempotency or parameter["in"] != idempotency["in"]:
-        return False
-    return str(parameter["name"]).lower() == str(idempotency["name"]).lower()
-
-
 def _idempotency(given: Mapping[str, Any]) -> Idempotency:
+    if given["in"] not in ("header", "query", "body"):
+        raise ValueError(f"idempotency is in {given['in']!r}; one of header, query, body")
     if given["in"] == "header":
         limits.header_name(given["name"])
-    return Idempotency(given["in"], given["name"], float(given.get("hours", 24)), _success(given.get("busy")))
+    form, prefix = check_form(str(given.get("form", "id"))), str(given.get("prefix", ""))
+    return Idempotency(
+        given["in"], given["name"], float(given.get("hours", 24)), _success(given.get("busy")), form, prefix
+    )
 
 
 def _success(given: dict[str, Any] | None) -> Success | None:

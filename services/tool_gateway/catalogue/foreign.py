@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
-from services.tool_gateway.catalogue import reading
+from services.tool_gateway.catalogue import reading, swagger2
 from services.tool_gateway.catalogue.schema import with_plain_references
 from services.tool_gateway.catalogue.yaml12 import MAX_DEPTH, MAX_NODES, Circular, TooDeep, TooMany
 from services.tool_gateway.wire.transport import MaybeSent, NotSent, Wire
@@ -38,7 +38,7 @@ async def fetch(source: str, wire: Wire) -> tuple[bytes, str]:
 
 
 def parse(raw: bytes) -> dict[str, Any]:
-    """An OpenAPI 3.0 or 3.1 document as JSON values. Raises BadInput naming what is wrong with it."""
+    """An OpenAPI 3.0 or 3.1 document as JSON values; Swagger 2.0 as 3.0. Raises BadInput naming what is wrong with it."""
     if len(raw) > MAX_BYTES:
         raise BadInput("document.too_large", f"{len(raw):,} bytes; {MAX_BYTES:,} is the limit.", field="SOURCE")
     try:
@@ -52,18 +52,25 @@ def parse(raw: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise BadInput("document.invalid", "the document is not an object.", field="SOURCE")
     _weigh(document)
-    version = str(document.get("openapi", ""))
-    if "swagger" in document:
-        raise BadInput(
-            "document.invalid", "this is Swagger 2.0.", field="swagger", remedy="Convert it to OpenAPI 3 first."
-        )
-    if not version.startswith(("3.0", "3.1")):
-        raise BadInput(
-            "document.invalid", f"openapi is {version!r}.", field="openapi", remedy="3.0 and 3.1 can be read."
-        )
+    if "openapi" not in document and swagger2.is_swagger2(document):
+        document = swagger2.converted(document)
+    _check_version(document)
     if not isinstance(document.get("paths"), dict) or not isinstance(document.get("info"), dict):
         raise BadInput("document.invalid", "info or paths is missing.", field="paths")
     return with_plain_references(document)
+
+
+def _check_version(document: dict[str, Any]) -> None:
+    """Raises BadInput when it is none that can be read."""
+    named = "swagger" if "openapi" not in document and "swagger" in document else "openapi"
+    version = str(document.get(named, ""))
+    if named == "swagger" or not version.startswith(("3.0", "3.1")):
+        raise BadInput(
+            "document.invalid",
+            f"{named} is {version!r}.",
+            field=named,
+            remedy="OpenAPI 3.0 and 3.1 and Swagger 2.0 can be read: convert it to one of them.",
+        )
 
 
 def _read(path: Path) -> bytes:

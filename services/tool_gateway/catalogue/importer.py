@@ -6,21 +6,27 @@ only to hosts that were agreed to, and what a document says of itself in `x-viox
 
 from __future__ import annotations
 
-import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import orjson
 
+from services.tool_gateway.catalogue import servers
 from services.tool_gateway.catalogue.claims import without_claims
-from services.tool_gateway.catalogue.document import base_url, check_base_url, operations, read_tool, reason
+from services.tool_gateway.catalogue.document import operations, read_tool, reason
+from services.tool_gateway.catalogue.idempotency import Place, key_of
+from services.tool_gateway.catalogue.media import response_content
+from services.tool_gateway.catalogue.naming import tool_name
 from services.tool_gateway.catalogue.overlay import apply_overlay
-from services.tool_gateway.catalogue.schema import Schemas, deref, lookup
+from services.tool_gateway.catalogue.reachable import out_of_paths, reachable
+from services.tool_gateway.catalogue.remarks import of_operation
+from services.tool_gateway.catalogue.schema import Schemas, deref
+from services.tool_gateway.catalogue.servers import Server
 from services.tool_gateway.catalogue.tools import Effect, Tool
-from services.tool_gateway.catalogue.yaml12 import MAX_NODES
 from shared.bus.topics import AGENTS
 from shared.errors import BadInput
 
@@ -42,7 +48,9 @@ ERROR_PATHS = [
     "msg",
 ]
 MAX_SCHEMA_BYTES = 50_000_000
-KEY_HEADERS = ("idempotency-key", "x-idempotency-key")
+FEW = 3
+OURS = ("vendor", "source", "hosts", "https_only", "granted_to", "connector")
+DROPPED = ("responses", "callbacks", "tags", "externalDocs", "x-codeSamples", "x-code-samples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +80,23 @@ class Skipped:
 
 @dataclass(slots=True)
 class Import:
-    """A document made ready for the catalogue. `ignored`: where it said `x-viox` of itself and was not heard."""
+    """A document made ready for the catalogue. `ignored`: where it said `x-viox` of itself and was not heard.
+
+    `remarks`: what should be known of it, each with the operations it is about (none: of the whole document).
+    """
 
     name: str
     document: dict[str, Any]
     tools: list[Tool]
     skipped: list[Skipped]
     ignored: list[str]
+    remarks: dict[str, list[str]] = field(default_factory=dict)
+
+    def remark(self, text: str, operation: str | None = None) -> None:
+        """Keep a remark once, with all operations it is about."""
+        about = self.remarks.setdefault(text, [])
+        if operation and operation not in about:
+            about.append(operation)
 
     def notes(self) -> dict[str, list[str]]:
         """Where the document could not be taken at its word, and the tools that it concerns."""
@@ -90,7 +108,11 @@ class Import:
 
     def secrets(self) -> list[str]:
         """Settings that the tools need before they can be called; of alternative credentials those of the first."""
-        needed = {n for t in self.tools for c in (t.credentials[0] if t.credentials else ()) for n in c.secrets}
+        first = [c for t in self.tools for c in (t.credentials[0] if t.credentials else ())]
+        needed = {name for credential in first for name in credential.secrets}
+        needed |= {
+            c.oauth.token_url_setting for c in first if c.oauth and not c.oauth.token_url and c.oauth.token_url_setting
+        }
         needed |= {t.base_url_setting for t in self.tools if not t.base_url and t.base_url_setting}
         return sorted(needed)
 
@@ -102,34 +124,67 @@ def import_document(original: Mapping[str, Any], source: str, wish: Wish) -> Imp
     document, ignored = (dict(original), []) if wish.trusted else without_claims(original)
     document = apply_overlay(document, wish.overlay) if wish.overlay else document
     document = {key: value for key, value in document.items() if key not in ("webhooks", "tags", "externalDocs")}
-    document = _out_of_paths(document)
-    prefix = wish.name.upper().replace("-", "_")
+    document = out_of_paths(document)
+    given, setting = document.get("servers"), f"{wish.name.upper().replace('-', '_')}_BASE_URL"
     server = _server(document, source, wish)
-    document["servers"] = [{"url": server}] if server else []
-    main = urlsplit(server).hostname if server else None
-    hosts = sorted({h for h in (main, *wish.hosts) if h})
-    about = {
+    document["servers"] = [{"url": server.url}] if server.url else []
+    document["info"] = _info(document["info"], source, wish, server, setting)
+    made = Import(wish.name, document, [], [], ignored)
+    for remark in _of_servers(given, server, source, wish, setting):
+        made.remark(remark)
+    _take_operations(made, wish)
+    _check_used(made, wish)
+    document["components"] = reachable(document)
+    return made
+
+
+def _server(document: Mapping[str, Any], source: str, wish: Wish) -> Server:
+    try:
+        return servers.chosen(document, source, wish.base_url)
+    except ValueError as error:
+        if wish.base_url is not None:
+            raise BadInput("option.invalid", f"{error}.", field="--base-url") from error
+        raise BadInput(
+            "document.server", f"{error}.", field="servers", remedy="Give the right one with --base-url."
+        ) from error
+
+
+def _of_servers(given: Any, server: Server, source: str, wish: Wish, setting: str) -> Iterator[str]:
+    if wish.base_url is None:
+        yield from servers.remarks(given, source, setting)
+    elif told := servers.replaced_path(given, wish.base_url):
+        yield told
+    if server.path:
+        yield (
+            f"the document's server is the path {server.path}: a --base-url or {setting} without a path is followed by it, "
+            "one with a path is taken as it is"
+        )
+
+
+def _info(info: Mapping[str, Any], source: str, wish: Wish, server: Server, setting: str) -> dict[str, Any]:
+    """`info` with the `x-viox` of the whole document."""
+    main = urlsplit(server.url).hostname if server.url else None
+    about: dict[str, Any] = {
         "vendor": wish.name,
-        "base_url_setting": f"{prefix}_BASE_URL",
+        "base_url_setting": setting,
         "source": source or "file",
-        "hosts": hosts,
-        "https_only": server.startswith("https:"),
+        "hosts": sorted({h for h in (main, *wish.hosts) if h}),
+        "https_only": server.url.startswith("https:"),
         "granted_to": sorted(set(wish.grants)),
         "error_paths": ERROR_PATHS,
         "rate": {"key": wish.name, "per_second": 10, "burst": 20},
-    }
-    info = document["info"]
-    ours = ("vendor", "source", "hosts", "https_only", "granted_to", "connector")
+    } | ({"base_path": server.path} if server.path else {})
     given = info.get("x-viox") or {}
     if not isinstance(given, Mapping):
         raise BadInput("document.invalid", "it is not an object.", field="info.x-viox")
-    about |= {key: value for key, value in given.items() if key not in ours}
-    title, version = (str(info.get(key, "")) for key in ("title", "version"))
-    document["info"] = {"title": title, "version": version, "x-viox": about}
-    made = Import(wish.name, document, [], [], ignored)
-    _take_operations(made, wish)
+    about |= {key: value for key, value in given.items() if key not in OURS}
+    return {"title": str(info.get("title", "")), "version": str(info.get("version", "")), "x-viox": about}
+
+
+def _check_used(made: Import, wish: Wish) -> None:
+    """Raises BadInput when an option names no operation, or nothing can be used."""
     unused = set(wish.effects) - _names_used(made)
-    if unused:
+    if made.tools and unused:
         raise BadInput(
             "option.invalid",
             f"no operation is called {sorted(unused)[0]!r}.",
@@ -137,10 +192,9 @@ def import_document(original: Mapping[str, Any], source: str, wish: Wish) -> Imp
             remedy="Name a tool, an operationId or 'METHOD /path'.",
         )
     if not made.tools:
-        why = made.skipped[0].reason if made.skipped else "it has no operations"
-        raise BadInput("document.unusable", f"no operation can be imported: {why}.", field="SOURCE")
-    document["components"] = _reachable(document)
-    return made
+        counted = Counter(skipped.reason for skipped in made.skipped).most_common(FEW)
+        why = "; ".join(f"{reason} ({count} operations)" if count > 1 else reason for reason, count in counted)
+        raise BadInput("document.unusable", f"no operation can be imported: {why or 'it has none'}.", field="SOURCE")
 
 
 def _check(wish: Wish) -> None:
@@ -161,30 +215,6 @@ def _check(wish: Wish) -> None:
             )
 
 
-def _server(document: Mapping[str, Any], source: str, wish: Wish) -> str:
-    """The first server we would call, absolute; "" when only the deployment can say. Raises BadInput."""
-    if wish.base_url:
-        try:
-            check_base_url(wish.base_url)
-        except ValueError as error:
-            raise BadInput("option.invalid", f"{error}.", field="--base-url") from error
-        return wish.base_url.rstrip("/")
-    problems = []
-    for server in document.get("servers") or []:
-        try:
-            one = {"servers": [server], "info": {"x-viox": {"source": source}}}
-            return base_url(one, {}, {})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            relative = isinstance(server, Mapping) and str(server.get("url", "")).startswith("/") and not source
-            if not relative:
-                problems.append(reason(error))
-    if problems:
-        raise BadInput(
-            "document.server", f"{problems[0]}.", field="servers", remedy="Give the right one with --base-url."
-        )
-    return urljoin(source, "/").rstrip("/") if source else ""
-
-
 def _take_operations(made: Import, wish: Wish) -> None:
     document = made.document
     kept: dict[str, Any] = {}
@@ -196,11 +226,9 @@ def _take_operations(made: Import, wish: Wish) -> None:
             made.skipped.append(Skipped("*", path, problem))
             continue
         for _, method, _ in operations([(path, item)]):
+            place = kept.get(path) or _shared(item)
             try:
-                annotated = _annotated(document, wish, path, method, item, names)
-                trial = {"parameters": item.get("parameters") or [], "servers": item.get("servers"), method: annotated}
-                tool = read_tool(document, document["info"]["x-viox"], path, method, trial, schemas)
-                _check_settings(tool, wish)
+                operation, tool = _taken(made, wish, path, method, item, names, schemas)
             except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
                 made.skipped.append(Skipped(method.upper(), path, reason(error)))
                 continue
@@ -214,14 +242,40 @@ def _take_operations(made: Import, wish: Wish) -> None:
                 )
             names.add(tool.name)
             made.tools.append(tool)
-            place = kept.setdefault(path, {"parameters": trial["parameters"]})
-            if item.get("servers"):
-                place["servers"] = item["servers"]
-            place[method] = annotated
+            kept[path] = place | {method: operation}
         for method in ("head", "options", "trace"):
             if method in item:
                 made.skipped.append(Skipped(method.upper(), path, f"{method.upper()} says nothing a model could use"))
     document["paths"] = kept
+
+
+def _shared(item: Mapping[str, Any]) -> dict[str, Any]:
+    """What all operations of a path have in common."""
+    common: dict[str, Any] = {"parameters": item.get("parameters") or []}
+    return common | ({"servers": item["servers"]} if item.get("servers") else {})
+
+
+def _taken(
+    made: Import,
+    wish: Wish,
+    path: str,
+    method: str,
+    item: Mapping[str, Any],
+    names: set[str],
+    schemas: Schemas,
+) -> tuple[dict[str, Any], Tool]:
+    """An operation as it is kept, and its tool. Raises what says why there is none."""
+    document, vendor = made.document, made.document["info"]["x-viox"]
+    annotated = _annotated(made, wish, path, method, item, names)
+    tool = read_tool(document, vendor, path, method, _shared(item) | {method: annotated}, schemas)
+    _check_settings(tool, wish)
+    place = f"{method.upper()} {path}"
+    for text in of_operation(document, item, item[method], tool):
+        made.remark(text, place)
+    own = item[method].get("servers") or item.get("servers")
+    for text in servers.remarks(own, vendor["source"], str(vendor["base_url_setting"])):
+        made.remark(text, place)
+    return annotated, tool
 
 
 def settings_of(tool: Tool) -> set[str]:
@@ -267,104 +321,52 @@ def _items(document: Mapping[str, Any]) -> Iterator[tuple[str, Any, str | None]]
 
 
 def _annotated(
-    document: Mapping[str, Any], wish: Wish, path: str, method: str, item: Mapping[str, Any], names: set[str]
+    made: Import, wish: Wish, path: str, method: str, item: Mapping[str, Any], names: set[str]
 ) -> dict[str, Any]:
     """The operation with its `x-viox`, without what is of no use here."""
-    operation = item[method]
-    dropped = ("responses", "callbacks", "tags", "externalDocs", "x-codeSamples", "x-code-samples")
-    made = {key: value for key, value in operation.items() if key not in dropped}
-    made["responses"] = _answers(document, operation)
+    document, operation = made.document, item[method]
+    if not isinstance(operation, Mapping):
+        raise ValueError("it is not an object")
+    kept = {key: value for key, value in operation.items() if key not in DROPPED}
+    kept["responses"] = _answers(document, operation)
     own = dict(operation.get("x-viox") or {})
     wanted = str(operation.get("operationId") or f"{method}_{path}")
-    tool = own.get("tool") or _tool_name(wish.name, wanted, f"{method} {path}", names)
+    tool = own.get("tool") or tool_name(wish.name, wanted, method, path, names)
     if not tool.startswith(f"{wish.name}_"):
         raise ValueError(f"its tool is called {tool!r}; tools of this document begin with {wish.name}_")
     called = (tool, operation.get("operationId"), f"{method.upper()} {path}")
     chosen = next((effect for name, effect in wish.effects.items() if name in called), None)
-    key = _key_parameter(document, item, operation)
-    effect = chosen or own.get("effect") or ("keyed" if key and method == "post" else EFFECTS[method])
-    if key and effect == "keyed":
-        made["parameters"] = [p for p in made.get("parameters") or [] if deref(document, p).get("name") != key]
-        own.setdefault("idempotency", {"in": "header", "name": key})
-    if effect == "keyed" and "idempotency" not in own:
-        raise ValueError("effect keyed: the operation has no idempotency header; say where in an overlay")
-    if not made.get("description") and not made.get("summary"):
-        made["summary"] = f"{method.upper()} {path}"
+    idempotency, unfit = key_of(document, item, operation, own.get("idempotency"))
+    takes_key = idempotency is not None and EFFECTS[method] == "once"
+    effect = chosen or own.get("effect") or ("keyed" if takes_key else EFFECTS[method])
+    if idempotency is not None:
+        own["idempotency"] = idempotency
+    elif effect == "keyed":
+        raise ValueError("effect keyed: the operation has no idempotency key; say where in an overlay")
+    for one in unfit:
+        made.remark(f"no key of ours has the shape of the idempotency key {one.name}: none is sent", called[-1])
+    kept["parameters"] = [*(operation.get("parameters") or []), *(_hidden(one) for one in unfit if one.place != "body")]
+    if not kept.get("description") and not kept.get("summary"):
+        kept["summary"] = f"{method.upper()} {path}"
     if operation.get("deprecated"):
-        made["summary"] = f"(deprecated) {made.get('summary', '')}".strip()
-    made["x-viox"] = {"risk": RISKS.get(effect, ["changes_state"])} | own | {"tool": tool, "effect": effect}
-    return made
+        kept["summary"] = f"(deprecated) {kept.get('summary', '')}".strip()
+    kept["x-viox"] = {"risk": RISKS.get(effect, ["changes_state"])} | own | {"tool": tool, "effect": effect}
+    return kept
+
+
+def _hidden(one: Place) -> dict[str, Any]:
+    """A parameter that nobody fills."""
+    return {**one.about, "required": False, "x-viox-hidden": True}
 
 
 def _answers(document: Mapping[str, Any], operation: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the responses only what kinds of content they have."""
-    found = {}
-    for status, raw in (operation.get("responses") or {}).items():
-        content = (deref(document, raw) or {}).get("content") or {}
-        found[str(status)] = (
-            {"description": "", "content": {kind: {} for kind in content}} if content else {"description": ""}
-        )
+    """Of the responses only what kinds of content they have: nothing else of them is needed to make a request."""
+    given = operation.get("responses")
+    found: dict[str, Any] = {}
+    for status, raw in given.items() if isinstance(given, Mapping) else ():
+        kinds = response_content(document, raw)
+        found[str(status)] = {"description": ""} | ({"content": {kind: {} for kind in kinds}} if kinds else {})
     return found
-
-
-def _key_parameter(document: Mapping[str, Any], item: Mapping[str, Any], operation: Mapping[str, Any]) -> str | None:
-    """The header in which the operation takes an idempotency key, if it does."""
-    for raw in [*(item.get("parameters") or []), *(operation.get("parameters") or [])]:
-        given = deref(document, raw)
-        if given.get("in") == "header" and str(given.get("name", "")).lower() in KEY_HEADERS:
-            return str(given["name"])
-    return None
-
-
-def _tool_name(prefix: str, wanted: str, place: str, taken: set[str]) -> str:
-    plain = re.sub(r"_+", "_", re.sub(r"[^a-zA-Z0-9_-]", "_", f"{prefix}_{wanted}")).strip("_")
-    if len(plain) <= 64 and plain not in taken:
-        return plain
-    digest = hashlib.sha256(f"{wanted} {place}".encode()).hexdigest()[:6]
-    shorter = f"{plain[:57]}_{digest}"
-    if shorter in taken:
-        raise ValueError(f"two operations are called {wanted!r}")
-    return shorter
-
-
-def _out_of_paths(document: Mapping[str, Any]) -> dict[str, Any]:
-    """What is referred to within `paths` gets a place of its own among the components: paths do not stay as they are."""
-    moved: dict[str, Any] = {}
-    waiting: list[tuple[str, Any]] = []
-    count = 0
-
-    def rewritten(node: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count > 2 * MAX_NODES:
-            raise BadInput("document.too_large", "its references into paths unfold to too much.", field="paths")
-        if isinstance(node, list):
-            return [rewritten(item) for item in node]
-        if not isinstance(node, Mapping):
-            return node
-        made = {key: rewritten(value) for key, value in node.items()}
-        reference = node.get("$ref")
-        if isinstance(reference, str) and reference.startswith("#/paths/"):
-            try:
-                target = lookup(document, reference)
-            except ValueError:
-                return made  # leads nowhere; who uses it will hear so
-            name = (
-                re.sub(r"\W", "_", reference.rsplit("/", 1)[1])
-                + "_"
-                + hashlib.sha256(reference.encode()).hexdigest()[:12]
-            )
-            if name not in moved:
-                moved[name] = None
-                waiting.append((name, target))
-            made["$ref"] = f"#/components/x-moved/{name}"
-        return made
-
-    whole = {key: rewritten(value) if key in ("paths", "components") else value for key, value in document.items()}
-    while waiting:
-        name, target = waiting.pop()
-        moved[name] = rewritten(target)
-    return whole | {"components": {**(whole.get("components") or {}), "x-moved": moved}} if moved else whole
 
 
 def _names_used(made: Import) -> set[str]:
@@ -373,43 +375,3 @@ def _names_used(made: Import) -> set[str]:
         operation = item[method]
         used |= {operation["x-viox"]["tool"], str(operation.get("operationId")), f"{method.upper()} {path}"}
     return used
-
-
-def _reachable(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The components that the kept operations lead to, and the security schemes."""
-    kept: dict[str, Any] = {}
-    schemes = (document.get("components") or {}).get("securitySchemes")
-    if schemes:
-        kept["securitySchemes"] = schemes
-    waiting = list(_references(document["paths"]))
-    done: set[str] = set()
-    while waiting:
-        reference = waiting.pop()
-        if reference in done:
-            continue
-        done.add(reference)
-        try:
-            target = lookup(document, reference)
-        except ValueError:
-            continue  # in an example: operations that need it are not here
-        parts = [unquote(p).replace("~1", "/").replace("~0", "~") for p in reference[2:].split("/")]
-        if parts[0] == "components" and len(parts) >= 3:
-            if parts[2] in kept.get(parts[1], {}):
-                continue
-            whole = document["components"][parts[1]][parts[2]]
-            kept.setdefault(parts[1], {})[parts[2]] = whole
-            waiting += _references(whole)
-        else:
-            waiting += _references(target)
-    return kept
-
-
-def _references(node: Any) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        if isinstance(node.get("$ref"), str):
-            yield node["$ref"]
-        for value in node.values():
-            yield from _references(value)
-    elif isinstance(node, list):
-        for item in node:
-            yield from _references(item)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from services.tool_gateway.catalogue.schema import checks
+from services.tool_gateway.wire import keys
 from shared.bus.topics import MAX_INLINE_BYTES
 
 Effect = Literal["read", "idempotent", "keyed", "once"]
@@ -39,9 +40,11 @@ class Parameter:
 class Body:
     """A request body. `argument` holds all of it, or else each of `properties` is an argument of its own.
 
-    `settings` (property → setting) and `defaults` are filled in; `styles` say how a form writes arrays and objects;
-    `as_text` are properties whose values the vendor wants as text holding JSON. `beside`: the vendor takes fields that its
-    document does not describe, so that every argument belongs to the body but these; None when it takes none.
+    `settings` (property → setting) and `defaults` are filled in. `styles` say how a form writes arrays and objects and
+    `types` in which media type; for the others `style`, or else objects are JSON under their own name. Not `required`:
+    without a value for it no body is sent. `as_text` are properties whose values the vendor wants as text holding JSON.
+    `beside`: the vendor takes fields that its document does not describe, so that every argument belongs to the body but
+    these; None when it takes none.
     """
 
     kind: Literal["json", "form", "multipart", "text"]
@@ -51,7 +54,9 @@ class Body:
     settings: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     styles: Mapping[str, tuple[Style, bool]] = field(default_factory=dict)
-    style: tuple[Style, bool] = ("form", True)
+    types: Mapping[str, str] = field(default_factory=dict)
+    style: tuple[Style, bool] | None = None
+    required: bool = True
     as_text: frozenset[str] = frozenset()
     beside: frozenset[str] | None = None
 
@@ -116,15 +121,23 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """Where the vendor wants the key that makes a repeat harmless. The key is the call's id; it is good for `hours`.
+    """Where the vendor wants the key that makes a repeat harmless. It is made of the call's id and good for `hours`.
+
+    `form` is how it is written (wire/keys.py), after `prefix`.
 
     A refusal whose body meets `busy` says that an earlier attempt is still in progress: it may yet take effect.
     """
 
-    place: Literal["header", "query"]
+    place: Literal["header", "query", "body"]
     name: str
     hours: float = 24.0
     busy: Success | None = None
+    form: str = "id"
+    prefix: str = ""
+
+    def of(self, call: str) -> str | int:
+        """The key of a call."""
+        return keys.written(self.form, self.prefix, call)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +170,7 @@ class Credential:
 class Tool:
     """One callable operation. `input_schema` checks arguments; `model_schema` is the same without references.
 
+    `base_path` follows a host that a setting gives without a path; `query` are the pairs that `path` has after its `?`.
     `credentials` are alternatives, each of which may need several at once. `probe` are the arguments of the vendor's
     harmless call that `viox doctor` makes. `notes` say where the document could not be taken at its word.
     """
@@ -175,6 +189,8 @@ class Tool:
     body: Body | None
     credentials: tuple[tuple[Credential, ...], ...]
     headers: Mapping[str, str | tuple[str, str | None]]
+    base_path: str = ""
+    query: tuple[tuple[str, str], ...] = ()
     accept: str = "application/json"
     answer: Literal["json", "any"] = "json"
     risk: tuple[str, ...] = ()

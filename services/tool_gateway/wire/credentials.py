@@ -19,6 +19,7 @@ from shared.errors import BadInput
 
 MARKED = re.compile(r'\{"\$secret":"[^"]+"\}$')
 SHORTEST_PROOF = 8
+COOKIE_VALUE = re.compile(r'[!#-+\--:<-\[\]-~]*|"[!#-+\--:<-\[\]-~]*"')  # RFC 6265, 4.1.1
 Headers = list[tuple[str, str]]
 TokenOf = Callable[[Credential], Awaitable[str]]
 
@@ -117,12 +118,14 @@ def again(prepared: Prepared, url: str, headers: Headers, body: bytes) -> Prepar
     """The request that the ledger kept, to be sent byte for byte once more with today's credentials."""
     marked, _ = redacted(prepared)
     tail = marked[len(prepared.url) :]
-    plain = [(name, value) for name, value in headers if not MARKED.search(value)]
-    for credential in prepared.auth:
-        if credential.scheme == "cookie":
-            (_, mine), *_ = _joined(credential, _marker(credential), "", [])[1]
-            plain = [(k, v.removesuffix(mine).removesuffix("; ") if k == "Cookie" else v) for k, v in plain]
-            plain = [(k, v) for k, v in plain if v or k != "Cookie"]
+    cookies = [_joined(c, _marker(c), "", [])[1][0][1] for c in prepared.auth if c.scheme == "cookie"]
+    plain = []
+    for name, value in headers:
+        if name == "Cookie":
+            for mine in reversed(cookies):
+                value = value.removesuffix(mine).removesuffix("; ")
+        if (value or name != "Cookie") and not MARKED.search(value):
+            plain.append((name, value))
     return replace(prepared, url=url.removesuffix(tail) if tail else url, headers=plain, body=body)
 
 
@@ -131,9 +134,23 @@ def _marker(credential: Credential) -> str:
 
 
 def _plain(credential: Credential, secrets: Secrets) -> str:
+    if credential.scheme == "cookie":
+        return _cookie_value(credential, secrets.get(credential.secrets[0]))
     if credential.scheme == "basic":
         return base64.b64encode(":".join(secrets.get(n) for n in credential.secrets).encode()).decode()
     return secrets.get(credential.secrets[0])
+
+
+def _cookie_value(credential: Credential, value: str) -> str:
+    """As it is: servers do not decode cookies. Raises BadInput for what would end the value."""
+    if not COOKIE_VALUE.fullmatch(value):
+        raise BadInput(
+            "credential.invalid",
+            "it cannot be sent as a cookie: a space, quote, comma, semicolon, backslash or other character is in it.",
+            field=credential.secrets[0],
+            remedy="Set it to the cookie's value alone, as the vendor's server set it.",
+        )
+    return value
 
 
 def _joined(credential: Credential, value: str, url: str, headers: Headers) -> tuple[str, Headers]:
@@ -145,7 +162,7 @@ def _joined(credential: Credential, value: str, url: str, headers: Headers) -> t
         case "header":
             return url, [*headers, (credential.name, credential.prefix + value)]
         case "cookie":
-            mine = f"{credential.name}={quote_plus(value)}"
+            mine = f"{credential.name}={value}"
             others = [v for k, v in headers if k == "Cookie"]
             return url, [*((k, v) for k, v in headers if k != "Cookie"), ("Cookie", "; ".join([*others, mine]))]
         case "query":

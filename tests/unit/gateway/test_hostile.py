@@ -192,7 +192,8 @@ def test_an_object_in_the_query_does_not_say_what_is_somebody_elses_to_say(name:
 
 def test_an_object_in_a_form_does_not_either() -> None:
     fields = {"From": {"type": "string", "x-viox-setting": "SHOP_FROM"}, "extra": {"type": "object"}}
-    form = {"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": fields}}}
+    spread = {"schema": {"type": "object", "properties": fields}, "encoding": {"extra": {"style": "form"}}}
+    form = {"application/x-www-form-urlencoded": spread}
     tool = one(document(things={"post": {"requestBody": {"content": form}}}), trusted=True)
     secrets = Secrets({"SHOP_FROM": "+1500"})
     assert prepare(tool, {"extra": {"a": "b"}}, secrets).body == b"From=%2B1500&a=b"
