@@ -21,7 +21,8 @@ from aiohttp import StreamReader, web
 
 from sandbox.vendors.common import Emulator, Handler
 from services.tool_gateway.call import outcome, settle
-from services.tool_gateway.call.outcome import Answer, AttemptResult
+from services.tool_gateway.call.answer import Answer
+from services.tool_gateway.call.outcome import AttemptResult
 from services.tool_gateway.call.paths import filled
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.tools import Credential, Tool

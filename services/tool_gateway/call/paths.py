@@ -27,10 +27,11 @@ def _step(value: Any, part: str, arguments: dict[str, Any]) -> Any:
         name, key, wanted = choose.groups()
         found = filled(wanted, arguments)
         items = value.get(name) if isinstance(value, dict) else None
-        return next((item for item in items or [] if item.get(key) == found), None)
+        listed = items if isinstance(items, list) else []
+        return next((item for item in listed if isinstance(item, dict) and item.get(key) == found), None)
     if isinstance(value, dict):
         return value.get(part)
-    if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+    if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
         return value[int(part)]
     return None
 

@@ -20,9 +20,10 @@ from typing import Any
 import orjson
 
 from services.tool_gateway.call import close
+from services.tool_gateway.call.answer import Answer
 from services.tool_gateway.call.call import CallRow, Ready, tell_closed
 from services.tool_gateway.call.execute import Sender
-from services.tool_gateway.call.outcome import Answer, projected
+from services.tool_gateway.call.outcome import projected
 from services.tool_gateway.call.paths import at, filled
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue.catalogue import Catalogue

@@ -154,6 +154,7 @@ def read_tool(document: Mapping[str, Any], vendor: Mapping[str, Any], path: str,
         probe=own.get("probe"),
         connector=vendor.get("connector", "http"),
         max_argument_bytes=int(own.get("max_argument_bytes", Tool.__dataclass_fields__["max_argument_bytes"].default)),
+        max_answer_bytes=limits.answer_bytes(own.get("max_answer_bytes", vendor.get("max_answer_bytes"))),
         timeout_seconds=limits.seconds(own.get("timeout_seconds", vendor.get("timeout_seconds", 20))),
         validator=_validator(schema),
     )

@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from shared.bus.topics import MAX_INLINE_BYTES
 
+MAX_RESPONSE_BYTES = 10_000_000  # more of an answer is not taken in
+MAX_ANSWER_BYTES = 2_000_000  # more is kept, but not read, unless a tool's document says so
+
 Effect = Literal["read", "idempotent", "keyed", "once"]
 Place = Literal["path", "query", "header", "cookie"]
 Style = Literal["simple", "label", "matrix", "form", "spaceDelimited", "pipeDelimited", "deepObject"]
@@ -187,6 +190,7 @@ class Tool:
     probe: Mapping[str, Any] | None = None
     connector: str = "http"
     max_argument_bytes: int = MAX_INLINE_BYTES
+    max_answer_bytes: int = MAX_ANSWER_BYTES
     timeout_seconds: float = 20.0
     validator: Any = field(default=None, compare=False)
 

@@ -18,11 +18,11 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from services.tool_gateway.call.outcome import Answer
-from services.tool_gateway.catalogue.tools import Tool
+from services.tool_gateway.call.answer import Answer
+from services.tool_gateway.catalogue.tools import MAX_RESPONSE_BYTES, Tool
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.prepared import Prepared
-from services.tool_gateway.wire.transport import MAX_RESPONSE_BYTES, Gate, MaybeSent, NotSent
+from services.tool_gateway.wire.transport import Gate, MaybeSent, NotSent
 from shared.errors import BadInput
 from shared.store.pool import Pool, is_transient
 from shared.store.sql import Queries

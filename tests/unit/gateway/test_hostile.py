@@ -19,9 +19,9 @@ from aiohttp.test_utils import TestClient, TestServer
 from oauthlib.oauth2 import BackendApplicationClient
 
 from services.tool_gateway.call import outcome
+from services.tool_gateway.call.answer import Answer
 from services.tool_gateway.call.call import CallRow, Ready, Requested
 from services.tool_gateway.call.execute import Sender
-from services.tool_gateway.call.outcome import Answer
 from services.tool_gateway.call.settle import Settler
 from services.tool_gateway.catalogue import catalogue, foreign
 from services.tool_gateway.catalogue.importer import Wish, import_document
