@@ -36,6 +36,16 @@ def _step(value: Any, part: str, arguments: dict[str, Any]) -> Any:
     return None
 
 
+def every(value: Any, path: str) -> list[Any]:
+    """All values at a path in which `*` stands for each element of a list."""
+    before, star, behind = path.partition(".*")
+    found = at(value, before)
+    if not star:
+        return [found]
+    items = found if isinstance(found, list) else []
+    return [one for item in items for one in (every(item, behind[1:]) if behind else [item])]
+
+
 def filled(template: Any, arguments: dict[str, Any]) -> Any:
     """A template with its `$.path` strings replaced by what the arguments hold there."""
     if isinstance(template, str) and template.startswith("$."):

@@ -182,6 +182,9 @@ class GatewayStore:
     async def look_again(self, call: str, at: datetime) -> None:
         await self._pool.execute(*SQL.bind("look_again", call=call, at=at))
 
+    async def next_look(self, call: str) -> int:
+        return int(await self._pool.fetchval(*SQL.bind("next_look", call=call)))
+
     async def taken_items(
         self, connection: Any, tool: str, place: Sequence[str], ids: Sequence[str], since: datetime
     ) -> set[str]:

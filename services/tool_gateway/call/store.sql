@@ -195,6 +195,9 @@ returning c.*, c.idx as index,
 -- name: look_again    Sooner than planned: the vendor did not answer, or absence begins to count before the next look.
 update tool_calls set not_before = least(not_before, :at) where call_id = :call and state = 'unknown'
 
+-- name: next_look    One more look-up, made beside the one that was claimed: the number under which it is on record.
+update tool_calls set look_ups = look_ups + 1 where call_id = :call returning look_ups
+
 -- name: settling    One replica at a time gives the items at a vendor to the calls of a tool.
 select pg_advisory_xact_lock(7002, hashtext(:tool))
 

@@ -18,6 +18,7 @@ from services.tool_gateway.catalogue import limits
 from services.tool_gateway.catalogue.schema import Bundle, deref, for_models
 from services.tool_gateway.catalogue.security import check_agreed, credentials_of
 from services.tool_gateway.catalogue.tools import (
+    Absence,
     Address,
     Body,
     Effect,
@@ -149,7 +150,7 @@ def read_tool(document: Mapping[str, Any], vendor: Mapping[str, Any], path: str,
         harmless_statuses=frozenset(own.get("harmless_statuses", vendor.get("harmless_statuses", ()))),
         error_paths=tuple(vendor.get("error_paths", ())),
         idempotency=_idempotency(idempotency) if idempotency else None,
-        settle=Settle(**{**vendor.get("look_ups", {}), **own["settle"]}) if "settle" in own else None,
+        settle=_settle({**vendor.get("look_ups", {}), **own["settle"]}) if "settle" in own else None,
         address=Address(**own["address"]) if "address" in own else None,
         probe=own.get("probe"),
         connector=vendor.get("connector", "http"),
@@ -442,6 +443,15 @@ def _idempotency(given: Mapping[str, Any]) -> Idempotency:
     if given["in"] == "header":
         limits.header_name(given["name"])
     return Idempotency(given["in"], given["name"], float(given.get("hours", 24)), _success(given.get("busy")))
+
+
+def _settle(given: dict[str, Any]) -> Settle:
+    made = dict(given)
+    for name in ("rewritten", "prepends"):
+        made[name] = tuple(given.get(name, ()))
+    if absence := given.get("absence"):
+        made["absence"] = Absence(**absence)
+    return Settle(**made)
 
 
 def _success(given: dict[str, Any] | None) -> Success | None:

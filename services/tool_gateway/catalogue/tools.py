@@ -83,6 +83,20 @@ class Success:
 
 
 @dataclass(frozen=True, slots=True)
+class Absence:
+    """A second look-up, of a list that is always up to date but says nothing of its items: their ids at `ids`.
+
+    Absence is proven when the first look-up has shown all of them and none could be the call's. Where what `more` points to
+    says that the list goes on, nothing is proven.
+    """
+
+    tool: str
+    arguments: dict[str, Any]
+    ids: str
+    more: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
     """Look-up that decides an unknown call: call `tool` with `arguments`, find an item whose `match` paths agree.
 
@@ -91,6 +105,10 @@ class Settle:
     the call would have answered, `within` where the call's own answer holds such an item. Absence counts only
     `lag_seconds` after the call's lease. Where what `more` points to says that the list goes on, it does not count at all,
     unless the list has its newest first and reaches back to before the call.
+
+    `rewritten` are paths of `match` whose texts the vendor may change: equal ones prove presence, others prove nothing;
+    `prepends` is what it may put before them. `index`: the list is a search index, which shows new items late, so that
+    absence never counts by itself; `absence` is how it can be proven.
     """
 
     tool: str
@@ -104,6 +122,10 @@ class Settle:
     found: str = ""
     more: str | None = None
     newest_first: bool = False
+    rewritten: tuple[str, ...] = ()
+    prepends: tuple[str, ...] = ()
+    index: bool = False
+    absence: Absence | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from services.tool_gateway.call import outcome
 from services.tool_gateway.call.answer import Answer
 from services.tool_gateway.call.call import CallRow, Ready, Requested
 from services.tool_gateway.call.execute import Sender
+from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.settle import Settler
 from services.tool_gateway.catalogue import catalogue, foreign
 from services.tool_gateway.catalogue.importer import Wish, import_document
@@ -219,6 +220,9 @@ class Notes:
     async def taken_items(self, *_: object) -> set[str]:
         return set()
 
+    async def reserve_rate_slots(self, calls: Any) -> dict[str, datetime]:
+        return {call: datetime.now(UTC) for call, _, _ in calls}
+
     def __getattr__(self, name: str) -> Any:
         async def note(*_: object, **__: object) -> None:
             self.told.append(name)
@@ -249,7 +253,9 @@ async def looked(body: Any, arguments: dict[str, Any], **settle: Any) -> list[st
     made = bring(document(things={"get": listing, "post": make}), trusted=True)
     store, long_ago = Notes(), datetime.now(UTC) - timedelta(hours=1)
     tools = catalogue.Catalogue(made.tools, {})
-    settler = Settler(tools, Secrets({}), cast(Any, store), cast(Any, None), cast(Any, Vendor(body)))
+    settler = Settler(
+        tools, Secrets({}), cast(Any, store), cast(Any, None), cast(Any, Vendor(body)), InFlightLimiter(1)
+    )
     run = run_id("closer", "/t", "1")
     row = CallRow(
         call_id(run, 1, 0),
