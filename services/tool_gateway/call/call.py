@@ -73,13 +73,15 @@ class CallRow(Requested):
 
 @dataclass(frozen=True, slots=True)
 class Preconditions:
-    """What the tables say about a call before it begins. `known`: the call exists already."""
+    """What is known about a call before it begins. `known`: it exists already; `same_call`: an identical one of the same
+    turn is made, or will be."""
 
     duplicate_in_doubt: bool
     run_over: bool
     paused: bool
     own_run: bool = True
     known: bool = False
+    same_call: CallId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,8 @@ class GatewayStore:
                 "tool": c.tool,
                 "sha256": c.digest,
                 "run_id": c.run_id,
+                "step": c.step,
+                "idx": c.index,
                 "agent": c.agent,
             }
             for c in calls
@@ -254,7 +256,9 @@ class GatewayStore:
 
 def _preconditions(row: Any) -> Preconditions:
     own = row["trigger_source"] is not None and _is_own(row)
-    return Preconditions(row["duplicate_in_doubt"], row["run_over"], row["paused"], own, row["known"])
+    return Preconditions(
+        row["duplicate_in_doubt"], row["run_over"], row["paused"], own, row["known"], row["same_call"]
+    )
 
 
 def _is_own(run: Any) -> bool:

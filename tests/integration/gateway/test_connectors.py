@@ -418,3 +418,32 @@ async def test_a_question_can_do_nothing_else(desk: Desk, admin: Any, sql: str) 
     told = await desk("records_query", sql=sql)
     assert told.state == "failed", told
     assert await admin.fetchval("select count(*) from records") == 1
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select length(repeat('x', 1000000000) || repeat('y', 70000000))",
+        "select length(string_agg(repeat('x', 1000), '')) from generate_series(1, 900000)",
+        "select count(*) from (select n, repeat('x', 200) from generate_series(1, 20000000) n order by 2, 1 desc offset 1) t",
+    ],
+)
+async def test_a_question_takes_so_much_memory_disk_and_time_and_no_more(desk: Desk, admin: Any, sql: str) -> None:
+    started = await admin.fetchval("select pg_postmaster_start_time()")
+    told = await desk("records_query", sql=sql)
+    assert told.state == "failed", told
+    assert "it takes" in (told.error or {})["message"]
+    assert "Ask for less." in (told.error or {})["message"]
+    assert (await desk("records_query", sql="select 1 as n")).result["rows"] == [[1]]
+    assert await admin.fetchval("select pg_postmaster_start_time()") == started
+
+
+async def test_a_question_may_not_loosen_its_limits(desk: Desk) -> None:
+    shown = await desk(
+        "records_query",
+        sql="select current_setting('temp_file_limit'), current_setting('work_mem'),"
+        " current_setting('max_parallel_workers_per_gather')",
+    )
+    assert shown.result["rows"] == [["256MB", "8MB", "0"]]
+    wider = await desk("records_query", sql="select set_config('temp_file_limit', '-1', false)")
+    assert wider.state == "failed"

@@ -138,7 +138,7 @@ def admission(slots: Slots, most: int) -> Admission:
     return Admission(tools, Secrets(TOKEN), cast(Any, slots), InFlightLimiter(most))
 
 
-def standing(*candidates: Candidate, **more: bool) -> dict[tuple[str, CallId], Preconditions]:
+def standing(*candidates: Candidate, **more: Any) -> dict[tuple[str, CallId], Preconditions]:
     return {(one.call.agent, one.call.call_id): replace(FINE, **more) for one in candidates}
 
 
