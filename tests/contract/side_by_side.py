@@ -20,10 +20,10 @@ from urllib.parse import parse_qsl, quote, unquote
 from aiohttp import StreamReader, web
 
 from sandbox.vendors.common import Emulator, Handler
+from services.tool_gateway.answers.answer import Answer
+from services.tool_gateway.answers.paths import filled
 from services.tool_gateway.call import look_up, outcome
-from services.tool_gateway.call.answer import Answer
 from services.tool_gateway.call.outcome import AttemptResult
-from services.tool_gateway.call.paths import filled
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.tools import Credential, Tool
 from services.tool_gateway.wire.credentials import Secrets, apply_credentials

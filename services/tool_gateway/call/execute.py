@@ -11,8 +11,8 @@ from typing import Protocol
 
 import httpx2
 
+from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.call import outcome
-from services.tool_gateway.call.answer import Answer
 from services.tool_gateway.call.call import Ready
 from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.outcome import AttemptResult

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from services.tool_gateway.call.paths import at, every, filled
+from services.tool_gateway.answers.paths import at, every, filled
 from services.tool_gateway.catalogue.tools import Absence, Settle
 
 CLOCK_SKEW = timedelta(seconds=5)  # between us and a vendor's creation times

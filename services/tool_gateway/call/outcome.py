@@ -26,10 +26,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from services.tool_gateway.call.answer import Answer
-from services.tool_gateway.call.apart import is_large, read_apart
-from services.tool_gateway.call.reading import MAX_MESSAGE, Body, Form, Reading, read, shown, storable_text, unread
-from services.tool_gateway.call.retry_after import LONGEST_SECONDS, seconds_to_wait
+from services.tool_gateway.answers.answer import Answer
+from services.tool_gateway.answers.apart import is_large, read_apart
+from services.tool_gateway.answers.reading import MAX_MESSAGE, Body, Form, Reading, read, shown, storable_text, unread
+from services.tool_gateway.answers.retry_after import LONGEST_SECONDS, seconds_to_wait
 from services.tool_gateway.catalogue.tools import Tool
 from services.tool_gateway.wire.transport import NotSent
 from shared.errors import VioxError

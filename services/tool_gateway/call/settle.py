@@ -14,9 +14,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from services.tool_gateway.answers.answer import Answer
+from services.tool_gateway.answers.apart import is_large, read_apart
+from services.tool_gateway.answers.paths import at, filled
+from services.tool_gateway.answers.reading import json_value
+from services.tool_gateway.answers.retry_after import seconds_to_wait
 from services.tool_gateway.call import close
-from services.tool_gateway.call.answer import Answer
-from services.tool_gateway.call.apart import is_large, read_apart
 from services.tool_gateway.call.call import CallRow, Ready, rate_key, tell_closed
 from services.tool_gateway.call.execute import Sender
 from services.tool_gateway.call.in_flight import InFlightLimiter
@@ -31,9 +34,6 @@ from services.tool_gateway.call.look_up import (
     unexplained,
 )
 from services.tool_gateway.call.outcome import projected
-from services.tool_gateway.call.paths import at, filled
-from services.tool_gateway.call.reading import json_value
-from services.tool_gateway.call.retry_after import seconds_to_wait
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Settle, Tool

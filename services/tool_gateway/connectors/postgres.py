@@ -18,7 +18,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from services.tool_gateway.call.answer import Answer
+from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.catalogue.tools import MAX_RESPONSE_BYTES, Tool
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.prepared import Prepared

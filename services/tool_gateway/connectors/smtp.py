@@ -22,7 +22,7 @@ from typing import Any
 import aiosmtplib
 import orjson
 
-from services.tool_gateway.call.answer import Answer
+from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.catalogue.tools import Credential, Tool
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.guard import Guard, Refused

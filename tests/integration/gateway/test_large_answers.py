@@ -14,10 +14,10 @@ import pytest
 from aiohttp import web
 
 from sandbox.vendors.hubspot import TOKEN
+from services.tool_gateway.answers.answer import Answer
+from services.tool_gateway.answers.apart import SMALL_BYTES, is_large, read_apart
+from services.tool_gateway.answers.reading import read
 from services.tool_gateway.call import outcome
-from services.tool_gateway.call.answer import Answer
-from services.tool_gateway.call.apart import SMALL_BYTES, is_large, read_apart
-from services.tool_gateway.call.reading import read
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.tools import MAX_ANSWER_BYTES, MAX_RESPONSE_BYTES
 from tests.integration.gateway.world import World, gateway_world, wants

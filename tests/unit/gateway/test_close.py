@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 from uuid import UUID
 
-from services.tool_gateway.call.answer import Answer
+from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.call.call import Outcome, Ready, Requested
 from services.tool_gateway.call.close import BATCH, BATCH_BYTES, OutcomeWriter
 from services.tool_gateway.call.outcome import AttemptResult

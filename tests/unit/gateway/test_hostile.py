@@ -18,8 +18,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from oauthlib.oauth2 import BackendApplicationClient
 
+from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.call import outcome
-from services.tool_gateway.call.answer import Answer
 from services.tool_gateway.call.call import CallRow, Ready, Requested
 from services.tool_gateway.call.execute import Sender
 from services.tool_gateway.call.in_flight import InFlightLimiter

@@ -7,7 +7,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from services.tool_gateway.call.answer import Answer
+from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.call.outcome import (
     MAX_ATTEMPTS,
     after_attempt_in_doubt,

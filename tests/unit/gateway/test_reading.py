@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 import pytest
 
-from services.tool_gateway.call.answer import Answer
-from services.tool_gateway.call.json_text import MAX_DEPTH, TOO_DEEP
+from services.tool_gateway.answers.answer import Answer
+from services.tool_gateway.answers.json_text import MAX_DEPTH, TOO_DEEP
 from services.tool_gateway.call.outcome import AttemptResult, of_answer
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.tools import Success

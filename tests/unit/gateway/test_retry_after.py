@@ -8,9 +8,9 @@ from email.utils import format_datetime
 
 import pytest
 
-from services.tool_gateway.call.answer import Answer
+from services.tool_gateway.answers.answer import Answer
+from services.tool_gateway.answers.retry_after import LONGEST_SECONDS, seconds_to_wait
 from services.tool_gateway.call.outcome import MAX_ATTEMPTS, of_answer
-from services.tool_gateway.call.retry_after import LONGEST_SECONDS, seconds_to_wait
 from services.tool_gateway.catalogue import catalogue
 
 NOW = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)

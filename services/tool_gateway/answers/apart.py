@@ -14,13 +14,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from services.tool_gateway.call.answer import Answer
+from services.tool_gateway.answers.answer import Answer
 
 T = TypeVar("T")
 SMALL_BYTES = 200_000  # read on the loop: some milliseconds
 SMALL_ENCODED_BYTES = 2_000  # it may unfold to a thousand times as much
 SECONDS = 20.0
-READER = "services.tool_gateway.call.reader"
+READER = "services.tool_gateway.answers.reader"
 _one_at_a_time = ThreadPoolExecutor(1, thread_name_prefix="large-answer")
 
 

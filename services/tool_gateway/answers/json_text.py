@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from services.tool_gateway.call import charsets
+from services.tool_gateway.answers import charsets
 
 MAX_DEPTH = 100
 TOO_DEEP = "[nested too deep]"

@@ -1,6 +1,6 @@
 """One reading of a large answer: from standard input to standard output. `apart` starts it and says why.
 
-python -m services.tool_gateway.call.reader < pickled (function, arguments) > pickled (result, problem)
+python -m services.tool_gateway.answers.reader < pickled (function, arguments) > pickled (result, problem)
 """
 
 from __future__ import annotations

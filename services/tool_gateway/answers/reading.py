@@ -13,9 +13,9 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from services.tool_gateway.call import charsets, json_text
-from services.tool_gateway.call.answer import Answer
-from services.tool_gateway.call.paths import at, project
+from services.tool_gateway.answers import charsets, json_text
+from services.tool_gateway.answers.answer import Answer
+from services.tool_gateway.answers.paths import at, project
 from services.tool_gateway.catalogue.tools import Success
 from shared.bus.topics import MAX_INLINE_BYTES
 
