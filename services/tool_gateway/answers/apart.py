@@ -49,6 +49,8 @@ def _in_a_process(function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         )
     except subprocess.TimeoutExpired:
         raise ValueError(f"it cannot be read within {SECONDS:g} s") from None
+    except OSError as error:
+        raise ValueError(f"no process could be started to read it: {error}") from error
     if ended.returncode:
         raise ValueError("it takes too much memory to be read")
     result, problem = pickle.loads(ended.stdout)  # noqa: S301  # written by our own process

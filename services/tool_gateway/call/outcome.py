@@ -169,9 +169,9 @@ def _uncertain(tool: Tool, attempt: int, error: dict[str, Any], asked: float | N
 
 
 def _again(
-    attempt: int, wait: float, error: dict[str, Any], *, throttled: bool = False, most: int = MAX_ATTEMPTS
+    attempt: int, wait: float, error: dict[str, Any], *, throttled: bool = False, most: int | None = None
 ) -> AttemptResult:
-    if attempt >= most:
+    if attempt >= (most or MAX_ATTEMPTS):
         return AttemptResult("failed", error=error | {"attempts": attempt})
     return AttemptResult("requested", error=error, wait_seconds=wait, throttled=throttled)
 

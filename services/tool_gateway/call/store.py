@@ -256,9 +256,7 @@ class GatewayStore:
 
 def _preconditions(row: Any) -> Preconditions:
     own = row["trigger_source"] is not None and _is_own(row)
-    return Preconditions(
-        row["duplicate_in_doubt"], row["run_over"], row["paused"], own, row["known"], row["same_call"]
-    )
+    return Preconditions(row["duplicate_in_doubt"], row["run_over"], row["paused"], own, row["known"], row["same_call"])
 
 
 def _is_own(run: Any) -> bool:
