@@ -46,6 +46,11 @@ SETTINGS = {
     "log_checkpoints": "off",
     "jit": "off",
 }
+QUERY_ROLE, QUERY_TEMP_FILES = "viox_query", "256MB"
+# Of each server process. No setting of Postgres bounds what one statement takes: `repeat('x', 1000000000)` takes 2 GB, and
+# a machine that runs out of memory takes the whole server down. Beyond this the statement fails, and nothing else.
+MOST_KILOBYTES = 1_000_000
+LIMITED = f'ulimit -v {MOST_KILOBYTES} 2>/dev/null; exec "$0" "$@"'  # not every system has such a limit
 
 
 class Postgres:
@@ -72,7 +77,21 @@ class Postgres:
         while True:
             with self._log_file.open("ab") as log:
                 self.process = children.start(
-                    [_binary("postgres"), "-D", self.data, "-h", "127.0.0.1", "-p", str(self.port), "-k", "", *options],
+                    [
+                        "/bin/sh",
+                        "-c",
+                        LIMITED,
+                        _binary("postgres"),
+                        "-D",
+                        self.data,
+                        "-h",
+                        "127.0.0.1",
+                        "-p",
+                        str(self.port),
+                        "-k",
+                        "",
+                        *options,
+                    ],
                     log=log,
                     stop_signal=signal.SIGINT,
                     unprivileged=True,
@@ -161,6 +180,7 @@ class Postgres:
                 if not await admin.fetchval("select 1 from pg_roles where rolname = $1", role):
                     await admin.execute(f'create role "{role}" login {rights}')
                 await admin.execute(f"alter role \"{role}\" password '{self._password(role)}'")
+            await admin.execute(f"alter role \"{QUERY_ROLE}\" set temp_file_limit = '{QUERY_TEMP_FILES}'")
             if not await admin.fetchval("select 1 from pg_database where datname = $1", DATABASE):
                 await admin.execute(f'create database "{DATABASE}" owner "{OWNER}"')
         finally:

@@ -331,7 +331,7 @@ class HubSpot(Emulator):
         values = _stored(schema.DEFAULTS.get(kind, {}) | properties)
         made = {"id": number, "properties": values, "createdAt": now, "updatedAt": now, "_at": time.monotonic()}
         self.objects[kind][number] = made
-        self.effect("create", type=kind, id=number, properties=values)
+        self.effect("create", type=kind, id=number, properties=values | _texts(properties))
         self._announce(kind, "creation", [{"objectId": int(number), "changeFlag": "CREATED"}])
         for item in associations:
             if target := self.links.target(kind, item):
@@ -437,8 +437,14 @@ def signature(url: str, body: bytes) -> dict[str, str]:
     return {"X-HubSpot-Signature-v3": base64.b64encode(digest).decode(), "X-HubSpot-Request-Timestamp": now}
 
 
+def _texts(properties: dict[str, Any]) -> dict[str, str | None]:
+    return {name: None if value is None else str(value) for name, value in properties.items()}
+
+
 def _stored(properties: dict[str, Any]) -> dict[str, str | None]:
-    values = {name: None if value is None else str(value) for name, value in properties.items()}
+    values = _texts(properties)
+    for name in schema.RICH_TEXT & values.keys():
+        values[name] = schema.sanitized(values[name] or "")
     if values.get("email"):
         values["email"] = str(values["email"]).lower()
     return values

@@ -3,6 +3,7 @@
 Form bodies, Basic auth, RFC 2822 dates, its error codes. Control beyond the common:
 
     POST /_sandbox/inbound    {"from": ..., "body": ..., "media"?: [urls]}   somebody texts the number
+    POST /_sandbox/account    {"type": "Trial" | "Full"}             texts of a trial account get a line before them
     POST /_sandbox/webhooks   {"url": ..., "events"?: [...]}   events: inbound, message_status, call_status, voice
 """
 
@@ -40,6 +41,7 @@ __all__ = ["ACCOUNT", "AUTH_TOKEN", "NUMBER", "UNREACHABLE", "Twilio"]
 UNREACHABLE = "+15005550009"
 """Messages to this number end undelivered with error 30003."""
 SENT, DELIVERED = 0.2, 1.0
+TRIAL = "Sent from your Twilio trial account - "
 STOP = {"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT"}
 START = {"START", "YES", "UNSTOP"}
 LINE = {
@@ -83,12 +85,14 @@ class Twilio(Emulator):
             ("GET", ROOT + ".json", self.account),
             ("GET", "/v2/PhoneNumbers/{number}", self.lookup),
             ("POST", "/_sandbox/inbound", self._receive),
+            ("POST", "/_sandbox/account", self._become),
         ):
             self.app.router.add_route(method, path, self._guarded(handler))
 
     def reset(self) -> None:
         self.messages: dict[str, dict[str, Any]] = {}
         self.opted_out: set[str] = set()
+        self.trial = False
         self._window = Window(limit=200, seconds=1)
         self.voice.reset()
         self.callbacks.reset()
@@ -144,8 +148,9 @@ class Twilio(Emulator):
         scheduled = form.get("ScheduleType") == "fixed"
         if scheduled and not (service and form.get("SendAt")):
             raise Refused(400, "SendAt and MessagingServiceSid are required to schedule a message.", 35111)
+        kept = TRIAL + body if self.trial else body
         made = self._insert(
-            to=to, sender=sender or None, body=body, media=media, _service=service or None, _scheduled=scheduled
+            to=to, sender=sender or None, body=kept, media=media, _service=service or None, _scheduled=scheduled
         )
         self.effect("send", sid=made["sid"], to=to, body=body)
         if not scheduled:
@@ -252,10 +257,14 @@ class Twilio(Emulator):
         self.callbacks.send("inbound", form, self.voice.settings["SmsUrl"])
         return web.json_response({"sid": made["sid"]})
 
+    async def _become(self, request: web.Request) -> web.Response:
+        self.trial = (await request.json())["type"] == "Trial"
+        return web.json_response({"type": "Trial" if self.trial else "Full"})
+
     # -- the rest ----------------------------------------------------------------------------------------------------
 
     async def account(self, request: web.Request) -> web.Response:
-        return web.json_response({"sid": ACCOUNT, "status": "active", "type": "Full"})
+        return web.json_response({"sid": ACCOUNT, "status": "active", "type": "Trial" if self.trial else "Full"})
 
     async def lookup(self, request: web.Request) -> web.Response:
         number, country = request.match_info["number"], request.query.get("CountryCode")

@@ -18,10 +18,11 @@ from uuid import uuid4
 import orjson
 from aiohttp import web
 
+from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.call import outcome
 from services.tool_gateway.call.call import Ready, Requested
 from services.tool_gateway.call.execute import Sender
-from services.tool_gateway.call.outcome import Answer, AttemptResult
+from services.tool_gateway.call.outcome import AttemptResult
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.library import LeftOut

@@ -106,7 +106,7 @@ class _Gateway:
         self._intake = Intake(admission, store, self.publisher, self._executor.start, self._resumer.wait_until, pool)
         self.redrives = Redrives(topics.GATEWAY, pool, self._intake.accept, self._intake.poison, is_transient)
         instance.on_notify(CHANNEL, self.redrives.wake)
-        self.settler = Settler(tools, secrets, store, self.publisher, sender)
+        self.settler = Settler(tools, secrets, store, self.publisher, sender, places)
         self.doctor = Doctor(tools, secrets, store, sender, mailer)
         self.consumer = process.bus.consume(
             "viox.gateway", topics.of_gateway(), self._intake.accept, self._intake.poison, is_transient

@@ -20,9 +20,10 @@ from urllib.parse import parse_qsl, quote, unquote
 from aiohttp import StreamReader, web
 
 from sandbox.vendors.common import Emulator, Handler
-from services.tool_gateway.call import outcome, settle
-from services.tool_gateway.call.outcome import Answer, AttemptResult
-from services.tool_gateway.call.paths import filled
+from services.tool_gateway.answers.answer import Answer
+from services.tool_gateway.answers.paths import filled
+from services.tool_gateway.call import look_up, outcome
+from services.tool_gateway.call.outcome import AttemptResult
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.tools import Credential, Tool
 from services.tool_gateway.wire.credentials import Secrets, apply_credentials
@@ -90,8 +91,8 @@ class SideBySide(Served):
         assert self.tools[found.tool].problem_with(asked) is None, asked
         answer = asyncio.run(self._send(found.tool, "", asked))
         assert answer.status == 200, answer
-        items = settle.matching(found, json.loads(answer.plain()), arguments, intended_at)
-        return [outcome.projected(self.tools[tool], settle.as_answered(found, item)) for item in items]
+        items = look_up.matching(found, json.loads(answer.plain()), arguments, intended_at)
+        return [outcome.projected(self.tools[tool], look_up.as_answered(found, item)) for item in items]
 
     def effects(self, operation: str) -> list[dict[str, Any]]:
         """What really happened at the vendor."""

@@ -43,6 +43,24 @@ def new_contact(email: str, **more: str) -> Any:
     return contacts_api.SimplePublicObjectInputForCreate(properties={"email": email, **more}, associations=[])
 
 
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ('<p onclick="x()">Tea & cake<br/>Call</p>', "<p>Tea &amp; cake<br>Call</p>"),
+        ("<b>a</b><script>alert(1)</script>", "<b>a</b>"),
+        ("called &amp; left a message", "called &amp; left a message"),
+        ("plain", "plain"),
+    ],
+)
+def test_the_text_of_a_note_is_kept_in_hubspots_own_form(served: Served, written: str, kept: str) -> None:
+    api = sdk(served).crm.objects.notes.basic_api
+    given = notes_api.SimplePublicObjectInputForCreate(
+        properties={"hs_note_body": written, "hs_timestamp": "2030-01-01T00:00:00Z"}, associations=[]
+    )
+    made = api.create(given)
+    assert api.get_by_id(made.id, properties=["hs_note_body"]).properties["hs_note_body"] == kept
+
+
 def test_create_read_update_search_archive(served: Served) -> None:
     api = sdk(served).crm.contacts.basic_api
     made = api.create(new_contact("Ana@X.co", firstname="Ana"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx2
 import pytest
 from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.rest import Client
@@ -35,6 +36,16 @@ def test_create_read_redact_delete(served: Served) -> None:
     assert client.messages(made.sid).update(body="").body == ""
     assert client.messages(made.sid).delete()
     assert served.operations == ["send", "redact", "delete"]
+
+
+def test_a_trial_account_puts_a_line_before_its_texts(served: Served) -> None:
+    client = sdk(served)
+    assert client.api.accounts(ACCOUNT).fetch().type == "Full"
+    httpx2.post(f"{served.url}/_sandbox/account", json={"type": "Trial"}).raise_for_status()
+    assert client.api.accounts(ACCOUNT).fetch().type == "Trial"
+    made = client.messages.create(to="+14155550100", from_=NUMBER, body="Hello")
+    assert made.body == "Sent from your Twilio trial account - Hello"
+    assert [m.body for m in client.messages.list(to="+14155550100")] == [made.body]
 
 
 def test_lists_filter_and_page(served: Served) -> None:

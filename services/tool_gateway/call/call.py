@@ -76,7 +76,8 @@ class CallRow(Requested):
 
 @dataclass(frozen=True, slots=True)
 class Preconditions:
-    """What the tables say about a call before it begins. `known`: the call exists already."""
+    """What is known about a call before it begins. `known`: it exists already; `same_call`: an identical one of the same
+    turn is made, or will be."""
 
     duplicate_in_doubt: bool
     run_over: bool
@@ -84,6 +85,7 @@ class Preconditions:
     own_run: bool = True
     known: bool = False
     opted_out: frozenset[Contact] = frozenset()  # of the addresses that the calls judged together name
+    same_call: CallId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.call.announce import announce_waiting
 from services.tool_gateway.call.call import CallRow, Decision, Error, Outcome, Ready, rate_key, tell_closed
-from services.tool_gateway.call.outcome import Answer, AttemptResult
+from services.tool_gateway.call.outcome import AttemptResult
 from services.tool_gateway.call.store import GatewayStore
 from shared.bus.publisher import Publisher
 from shared.store.pool import is_transient

@@ -11,10 +11,11 @@ from typing import Protocol
 
 import httpx2
 
+from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.call import outcome
 from services.tool_gateway.call.call import Ready
 from services.tool_gateway.call.in_flight import InFlightLimiter
-from services.tool_gateway.call.outcome import Answer, AttemptResult
+from services.tool_gateway.call.outcome import AttemptResult
 from services.tool_gateway.catalogue.tools import Credential, Tool
 from services.tool_gateway.wire.credentials import Secrets, apply_credentials, without_proofs
 from services.tool_gateway.wire.oauth import Tokens
@@ -59,7 +60,8 @@ class Executor:
         answer: Answer | None = None
         try:
             answer = await self._sender.send(ready)
-            result = outcome.of_answer(ready.tool, answer, ready.attempt)
+            reading = await outcome.reading_of(ready.tool, answer)
+            result = outcome.of_answer(ready.tool, answer, ready.attempt, reading)
         except NotSent as error:
             result = outcome.of_not_sent(ready.attempt, error)
         except MaybeSent as error:
@@ -121,7 +123,11 @@ class Sender:
                 authorized.url,
                 headers=[(name.encode(), value.encode()) for name, value in authorized.headers],
                 stream=httpx2.ByteStream(prepared.body),
-                extensions={"timeout": {"connect": 5.0, "read": _seconds(ready)}, "viox.gate": _gate(ready)},
+                extensions={
+                    "timeout": {"connect": 5.0, "read": _seconds(ready)},
+                    "viox.gate": _gate(ready),
+                    "viox.cut": True,
+                },
             )
         except NotSent:
             raise
@@ -140,14 +146,15 @@ def _answer(tool: Tool, response: httpx2.Response, proofs: Mapping[str, str]) ->
         (name.decode("latin-1"), without_proofs(value, proofs).decode("latin-1"))
         for name, value in response.headers.raw
     ]
-    answer = Answer(response.status_code, raw, response.extensions["viox.body"])
+    cut = response.extensions["viox.cut"]
+    answer = Answer(response.status_code, raw, response.extensions["viox.body"], cut)
     with contextlib.suppress(ValueError):
         plain = answer.plain()
         if (hidden := without_proofs(plain, proofs)) != plain:
             metrics.INCIDENTS.labels("secret.echoed").inc()
             log.warning("answer.credential_removed", vendor=tool.vendor, tool=tool.name)
             kept = [(name, value) for name, value in raw if name.lower() != "content-encoding"]
-            return Answer(response.status_code, kept, hidden)
+            return Answer(response.status_code, kept, hidden, cut)
     return answer
 
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from services.tool_gateway.call.admit import Admission, Standing
 from services.tool_gateway.call.call import Candidate, Decision, Ready, Requested, tell_closed
+from services.tool_gateway.call.judge import with_same_calls
 from services.tool_gateway.call.store import GatewayStore
 from shared.bus import topics
 from shared.bus.dead_letters import write_dead_letter
@@ -89,6 +90,7 @@ class Intake:
             else:
                 fresh[call.call_id] = (call, record)
         if fresh:
+            standing = with_same_calls((call for call, _ in fresh.values()), standing)
             repeats += await self._admit(fresh, standing)
         await self._check_repeats(repeats)
 

@@ -7,14 +7,17 @@ Pure but for the clock: what it needs to know is passed in.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from services.tool_gateway.call.call import Checks, Error, Preconditions, Requested
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Tool
 from shared.bus.consent import address_key
+from shared.ids import CallId
+
+Key = tuple[str, CallId]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,30 @@ def _checks(
         )
         if preconditions.duplicate_in_doubt
         else None,
+    )
+    yield "turn.once", _same_call(tool, preconditions)
+
+
+def with_same_calls(calls: Iterable[Requested], standing: Mapping[Key, Preconditions]) -> dict[Key, Preconditions]:
+    """The preconditions of calls that arrive together, each identical one of a turn after the first in order marked."""
+    marked, first = dict(standing), dict[tuple[object, ...], CallId]()
+    for call in sorted(calls, key=lambda one: one.index):
+        same = first.setdefault((call.agent, call.run_id, call.step, call.tool, call.digest), call.call_id)
+        if same != call.call_id:
+            key = (call.agent, call.call_id)
+            marked[key] = replace(marked[key], same_call=same)
+    return marked
+
+
+def _same_call(tool: Tool, preconditions: Preconditions) -> Error | None:
+    """A model sometimes writes the same call twice into one turn. Two turns with it are two effects."""
+    first = preconditions.same_call
+    if first is None or tool.effect not in ("once", "keyed"):
+        return None
+    return _error(
+        "tool.same_call",
+        f"the same call stands in this turn already, as {first}: it is made once, and its result is that of both.",
+        "Read the result of the other one; do not call again.",
     )
 
 

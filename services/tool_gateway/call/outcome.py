@@ -3,7 +3,11 @@
 nothing left (NotSent)                          any effect: try again, later failed for certain
 401 with an access token of OAuth               sent once more with a new token, then as below
 2xx, success condition met                      succeeded
-    2xx with a body that is not JSON                as an answer that never came
+    2xx that cannot be read (cut, a web page at     as an answer that never came: the look-up, or a person, decides
+    200 where only JSON makes sense) or does not
+    say what the condition asks for
+    2xx with anything else readable by its type     succeeded, with its text
+    2xx, too large to be read                       succeeded, with its beginning
 2xx, success condition not met                  failed (the vendor said so)
 400 401 403 404 409 422 … (nothing happened)    failed, final
 304, 307, 308 (do it elsewhere: not done here)  failed, final
@@ -18,20 +22,20 @@ sent without an answer, 408, 5xx                read, idempotent: try again, lat
 
 from __future__ import annotations
 
-import contextlib
-import math
-import zlib
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
-from services.tool_gateway.call.paths import at, project
+from services.tool_gateway.answers.answer import Answer
+from services.tool_gateway.answers.apart import is_large, read_apart
+from services.tool_gateway.answers.reading import MAX_MESSAGE, Body, Form, Reading, read, shown, storable_text, unread
+from services.tool_gateway.answers.retry_after import LONGEST_SECONDS, seconds_to_wait
 from services.tool_gateway.catalogue.tools import Tool
-from services.tool_gateway.wire.transport import MAX_RESPONSE_BYTES, NotSent
-from shared.bus.envelope import has_nul
-from shared.bus.topics import MAX_INLINE_BYTES
+from services.tool_gateway.wire.transport import NotSent
 from shared.errors import VioxError
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
 
 # A vendor that answers so has done nothing (RFC 9110, section 15.5; 409 and 422 by every vendor of the catalogue).
 NOTHING_HAPPENED = frozenset(
@@ -39,35 +43,10 @@ NOTHING_HAPPENED = frozenset(
 )
 NOT_LET_IN = frozenset({401, 403, 407, 429})
 OF_REPEATS = frozenset({409, 422})
+# Statuses that somebody in between does not answer with: a page beside them is the vendor's own.
+VENDORS_OWN = frozenset({201, 202, 204, 205, 207})
 MAX_ATTEMPTS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP response, complete. `body` are the bytes as they came."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-
-    def plain(self) -> bytes:
-        """The body without its content encoding. Raises ValueError when it unfolds to too much or cannot be read."""
-        encoding = (self.header("content-encoding") or "identity").strip().lower()
-        if encoding == "identity" or not self.body:
-            return self.body
-        if encoding not in ("gzip", "deflate"):
-            raise ValueError(f"content encoding {encoding!r} was not asked for")
-        unfold = zlib.decompressobj(zlib.MAX_WBITS | 32)
-        try:
-            plain = unfold.decompress(self.body, MAX_RESPONSE_BYTES)
-        except zlib.error as error:
-            raise ValueError(f"not {encoding}: {error}") from error
-        if unfold.unconsumed_tail or not unfold.eof:
-            raise ValueError(f"unfolds to more than {MAX_RESPONSE_BYTES:,} bytes, or is cut off")
-        return plain
-
-    def header(self, name: str) -> str | None:
-        return next((value for key, value in self.headers if key.lower() == name), None)
+MAX_LATER_ATTEMPTS = 8  # of what is told to come back later: with a minute at first they go over half an hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,33 +64,64 @@ class AttemptResult:
     in_doubt: bool = False
 
 
-def of_answer(tool: Tool, answer: Answer, attempt: int) -> AttemptResult:
-    """What a complete response means for the call."""
+def form_of(tool: Tool) -> Form:
+    """What the tool's document says about its answers."""
+    busy = tool.idempotency.busy if tool.idempotency else None
+    wants_json = tool.answer == "json"
+    return Form(wants_json, tool.projection, tool.success, tool.error_paths, busy, tool.max_answer_bytes)
+
+
+async def reading_of(tool: Tool, answer: Answer) -> Reading:
+    """What an answer says. A large one is read apart, and the loop goes on meanwhile."""
+    form = form_of(tool)
+    if not is_large(answer, form.most_bytes):
+        return read(form, answer)
+    try:
+        return await read_apart(read, form, answer)
+    except ValueError as error:
+        log.warning("answer.not_read", tool=tool.name, bytes=len(answer.body), error=error)
+        return unread(answer, answer.body)
+
+
+def of_answer(tool: Tool, answer: Answer, attempt: int, reading: Reading | None = None) -> AttemptResult:
+    """What a complete response means for the call. `reading` is given where it was read elsewhere."""
     if answer.status in tool.empty_statuses:
         return AttemptResult("succeeded", None)
+    reading = reading or read(form_of(tool), answer)
     if 200 <= answer.status < 300:
-        return _of_success(tool, answer, attempt)
-    if _busy(tool, answer):
-        return _uncertain(tool, attempt, _vendor_error(tool, answer))
+        return _of_success(tool, answer.status, reading, attempt)
+    error = {"code": f"http.{answer.status}", "message": reading.message, "status": answer.status}
+    asked = seconds_to_wait(answer.header, datetime.now(UTC))
+    if reading.busy:
+        return _uncertain(tool, attempt, error, asked)
     if answer.status == 429:
-        return _again(attempt, _retry_after(tool, answer), _vendor_error(tool, answer), throttled=True)
+        return _again(attempt, asked or _pause(tool, attempt), error, throttled=True)
     if _done_elsewhere(tool, answer.status):
-        return _uncertain(tool, attempt, _vendor_error(tool, answer))
+        return _uncertain(tool, attempt, error)
     if answer.status in NOTHING_HAPPENED or answer.status in tool.harmless_statuses or 300 <= answer.status < 400:
-        return AttemptResult("failed", error=_vendor_error(tool, answer))
-    return _uncertain(tool, attempt, _vendor_error(tool, answer))
+        return AttemptResult("failed", error=error)
+    return _uncertain(tool, attempt, error, asked)
+
+
+def projected(tool: Tool, body: Any) -> Any:
+    """What a model is shown of a JSON value."""
+    return shown(Body("json", body), tool.projection)
 
 
 def of_not_sent(attempt: int, error: NotSent) -> AttemptResult:
     """Nothing left: safe to try again whatever the effect, where that can help."""
+    told = {"code": error.code, "message": storable_text(error.message)}
     if error.final:
-        return AttemptResult("failed", error=error.as_dict() | {"message": storable(error.message)})
-    return _again(attempt, 0.2 * 2**attempt, {"code": error.code, "message": storable(error.message)})
+        return AttemptResult("failed", error=error.as_dict() | {"message": told["message"]})
+    if error.wait_seconds is None:
+        return _again(attempt, 0.2 * 2**attempt, told)
+    wait = min(error.wait_seconds * 2 ** (attempt - 1), LONGEST_SECONDS)
+    return _again(attempt, wait, told, throttled=error.throttled, most=MAX_LATER_ATTEMPTS)
 
 
 def of_maybe_sent(tool: Tool, attempt: int, error: VioxError) -> AttemptResult:
     """The request may have been carried out."""
-    return _uncertain(tool, attempt, {"code": error.code, "message": storable(error.message)})
+    return _uncertain(tool, attempt, {"code": error.code, "message": storable_text(error.message)})
 
 
 def after_attempt_in_doubt(tool: Tool, result: AttemptResult) -> AttemptResult:
@@ -132,106 +142,41 @@ def _done_elsewhere(tool: Tool, status: int) -> bool:
     return 300 <= status < 400 and status not in (304, 307, 308) and tool.effect != "read"
 
 
-def _of_success(tool: Tool, answer: Answer, attempt: int) -> AttemptResult:
-    try:
-        body = read_body(tool, answer, answer.plain())
-    except ValueError as unreadable:
-        # A proxy's page, a cut body: the status says yes, but nobody can say what happened.
-        return _uncertain(
-            tool, attempt, {"code": "tool.unreadable_answer", "message": f"the answer is not JSON: {unreadable}."}
-        )
-    if tool.success is not None and not tool.success.met(at(body, tool.success.path)):
-        error = _vendor_error(tool, answer) | {"code": "tool.vendor_refused"}
-        return AttemptResult("failed", error=error)
-    return AttemptResult("succeeded", projected(tool, body))
+def _of_success(tool: Tool, status: int, reading: Reading, attempt: int) -> AttemptResult:
+    """The status says yes. What cannot be read, or does not say what it should, may come from somebody in between."""
+    if reading.problem and not (reading.page and status in VENDORS_OWN and tool.success is None):
+        return _uncertain(tool, attempt, _error("tool.unreadable_answer", f"{status}, but {reading.problem}", status))
+    if tool.success is not None and reading.met is None:
+        message = f"{status}, but the answer does not say {tool.success.path}: {reading.message}"
+        return _uncertain(tool, attempt, _error("tool.unreadable_answer", message, status))
+    if tool.success is not None and not reading.met:
+        return AttemptResult("failed", error=_error("tool.vendor_refused", reading.message, status))
+    return AttemptResult("succeeded", reading.result)
 
 
-def read_body(tool: Tool, answer: Answer, raw: bytes) -> Any:
-    """A body as a JSON value. Raises ValueError when it should be JSON and is not."""
-    if not raw:
-        return None
-    kind = (answer.header("content-type") or "").split(";")[0].strip().lower()
-    if tool.answer == "json" or "json" in kind:
-        return orjson.loads(raw)
-    try:
-        return {"content_type": kind, "text": raw.decode()}
-    except UnicodeDecodeError:
-        return {"content_type": kind, "bytes": len(raw)}
+def _error(code: str, message: str, status: int) -> dict[str, Any]:
+    return {"code": code, "message": message[:MAX_MESSAGE], "status": status}
 
 
-def projected(tool: Tool, body: Any) -> Any:
-    """The projection a model sees; what is too large for a message stays in the ledger and is named by its size."""
-    result = project(body, tool.projection)
-    raw = orjson.dumps(result)
-    if has_nul(raw):
-        result = _without_nul(result)
-    if len(raw) <= MAX_INLINE_BYTES:
-        return result
-    return {"truncated": True, "bytes": len(raw), "preview": raw[:2000].decode("utf-8", "replace")}
-
-
-def storable(text: str) -> str:
-    """Text as tables and messages take it: no NUL, no half characters."""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()
-
-
-def _without_nul(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.replace("\x00", "")
-    if isinstance(value, list):
-        return [_without_nul(item) for item in value]
-    if isinstance(value, dict):
-        return {_without_nul(name): _without_nul(item) for name, item in value.items()}
-    return value
-
-
-def _busy(tool: Tool, answer: Answer) -> bool:
-    """An earlier attempt with the same key is still in progress: this one did nothing, but that one may."""
-    busy = tool.idempotency.busy if tool.idempotency else None
-    if busy is None or busy.one_of is None:
-        return False
-    with contextlib.suppress(ValueError):
-        return at(_json(answer.plain()), busy.path) in busy.one_of
-    return False
-
-
-def _uncertain(tool: Tool, attempt: int, error: dict[str, Any]) -> AttemptResult:
+def _uncertain(tool: Tool, attempt: int, error: dict[str, Any], asked: float | None = None) -> AttemptResult:
+    """The request may have been carried out. Who may be asked again is asked when the vendor wants it, if it says so."""
     if tool.effect == "once":
         return AttemptResult("unknown", error=error, in_doubt=True)
-    result = replace(_again(attempt, 0.5 * 2**attempt, error), in_doubt=True)
+    result = replace(_again(attempt, max(0.5 * 2**attempt, asked or 0.0), error), in_doubt=True)
     if result.state == "failed" and tool.effect == "keyed":
         return replace(result, state="unknown", error=error)
     return result
 
 
-def _again(attempt: int, wait: float, error: dict[str, Any], *, throttled: bool = False) -> AttemptResult:
-    if attempt >= MAX_ATTEMPTS:
+def _again(
+    attempt: int, wait: float, error: dict[str, Any], *, throttled: bool = False, most: int | None = None
+) -> AttemptResult:
+    if attempt >= (most or MAX_ATTEMPTS):
         return AttemptResult("failed", error=error | {"attempts": attempt})
     return AttemptResult("requested", error=error, wait_seconds=wait, throttled=throttled)
 
 
-def _retry_after(tool: Tool, answer: Answer) -> float:
-    given = answer.header("retry-after")
-    with contextlib.suppress(TypeError, ValueError):
-        if not math.isnan(seconds := float(given or "")):
-            return min(max(seconds, 0.05), 300.0)
-    return tool.rate.pause_seconds if tool.rate else 1.0
-
-
-def _vendor_error(tool: Tool, answer: Answer) -> dict[str, Any]:
-    """Short, exact, repairable: the status and what the vendor said, found at the document's error paths."""
-    try:
-        raw = answer.plain()
-    except ValueError:
-        raw = answer.body
-    body = _json(raw)
-    said = [str(text) for path in tool.error_paths if isinstance(text := at(body, path), str | int) and text != ""]
-    message = " · ".join(dict.fromkeys(said)) if said else raw[:300].decode("utf-8", "replace")
-    return {"code": f"http.{answer.status}", "message": storable(message)[:1000], "status": answer.status}
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return orjson.loads(body) if body else None
-    except orjson.JSONDecodeError:
-        return body.decode("utf-8", "replace")
+def _pause(tool: Tool, attempt: int) -> float:
+    """After a refusal for haste that does not say how long: longer each time, so that the attempts are not used up."""
+    first = tool.rate.pause_seconds if tool.rate else 1.0
+    return float(min(first * 2 ** (attempt - 1), LONGEST_SECONDS))

@@ -2,53 +2,71 @@
 is sent again; anything else waits for a person (`viox settle`). Never by a blind retry.
 
 Presence counts at once. Absence counts only when the attempt can no longer arrive and the vendor's reads have caught
-up: after the lease, the request timeout and the tool's read lag.
+up: after the lease, the request timeout and the tool's read lag. What an answer proves is read in `look_up`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
-import orjson
-
+from services.tool_gateway.answers.answer import Answer
+from services.tool_gateway.answers.apart import is_large, read_apart
+from services.tool_gateway.answers.paths import at, filled
+from services.tool_gateway.answers.reading import json_value
+from services.tool_gateway.answers.retry_after import seconds_to_wait
 from services.tool_gateway.call import close
-from services.tool_gateway.call.call import CallRow, Ready, tell_closed
+from services.tool_gateway.call.call import CallRow, Ready, rate_key, tell_closed
 from services.tool_gateway.call.execute import Sender
-from services.tool_gateway.call.outcome import Answer, projected
-from services.tool_gateway.call.paths import at, filled
+from services.tool_gateway.call.in_flight import InFlightLimiter
+from services.tool_gateway.call.look_up import (
+    CLOCK_SKEW,
+    as_answered,
+    goes_on,
+    listed,
+    lookalikes,
+    matching,
+    telling,
+    unexplained,
+)
+from services.tool_gateway.call.outcome import projected
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Settle, Tool
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.encode import prepare
+from services.tool_gateway.wire.prepared import Prepared
 from services.tool_gateway.wire.transport import MaybeSent, NotSent
 from shared.bus.publisher import Publisher
 from shared.telemetry import metrics
+from shared.telemetry.logs import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 LOOK_EVERY_SECONDS = 2.0
-CLOCK_SKEW = timedelta(seconds=5)  # between us and a vendor's creation times
 
 
 class Settler:
     """Looks up unknown calls, those of one vendor one after another."""
 
     def __init__(
-        self, catalogue: Catalogue, secrets: Secrets, store: GatewayStore, publisher: Publisher, sender: Sender
+        self,
+        catalogue: Catalogue,
+        secrets: Secrets,
+        store: GatewayStore,
+        publisher: Publisher,
+        sender: Sender,
+        places: InFlightLimiter,
     ) -> None:
         self._catalogue = catalogue
         self._secrets = secrets
         self._store = store
         self._publisher = publisher
         self._sender = sender
+        self._places = places
         self._asking: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -61,7 +79,7 @@ class Settler:
                         self._asking[vendor] = group.create_task(self._look_up(vendor, rows))
                     metrics.CALLS_UNKNOWN.set(await self._store.count_unknown())
                 except Exception as error:  # noqa: BLE001  # Postgres away: look again later
-                    log.warning("settling failed: %s", error)
+                    log.warning("settling.failed", error=error)
                 await asyncio.sleep(0.5)
 
     def _with_key(self, row: CallRow) -> CallRow:
@@ -76,75 +94,108 @@ class Settler:
             try:
                 await self._look(row)
             except Exception as error:  # noqa: BLE001  # arguments that do not fit, Postgres away, vendor odd
-                log.warning("call %s cannot be looked up: %s", row.call_id, error)
+                log.warning("call.look_up_failed", call_id=row.call_id, tool=row.tool, error=error)
         del self._asking[vendor]
 
     async def _look(self, row: CallRow) -> None:
         tool = self._catalogue.tools.get(row.tool)
         if tool is None or tool.settle is None:
             return
-        asked_at = datetime.now(UTC)
-        body = await self._ask(row, tool.settle)
+        settle, asked_at = tool.settle, datetime.now(UTC)
+        if not telling(settle, row.arguments):
+            log.warning("call.look_up_impossible", call_id=row.call_id, tool=row.tool, error="arguments say too little")
+            return
+        body = await self._ask(row, settle.tool, settle.arguments, row.look_ups)
         if body is None:
             await self._store.look_again(row.call_id, asked_at + timedelta(seconds=LOOK_EVERY_SECONDS))
             return
-        items = matching(tool.settle, body.value, row.arguments, row.intended_at)
+        items = matching(settle, body.value, row.arguments, row.intended_at)
         if items:
             await self._found(row, tool, items)
-        elif listed(tool.settle, body.value, row.arguments) and not goes_on(
-            tool.settle, body.value, row.arguments, row.intended_at
-        ):
-            counts_from = _absence_counts_from(row, tool)
-            if asked_at >= counts_from:
-                await self._absent(row)
-            else:
-                await self._store.look_again(row.call_id, counts_from)
+        elif asked_at < (counts_from := _absence_counts_from(row, tool)):
+            await self._store.look_again(row.call_id, counts_from)
+        elif await self._proven_absent(row, tool, body):
+            await self._absent(row)
 
-    async def _ask(self, row: CallRow, settle: Settle) -> _Body | None:
-        """The vendor's answer to the look-up, on record; None when there was none worth anything."""
-        tool = self._catalogue.tools[settle.tool]
-        arguments = filled(settle.arguments, row.arguments)
-        if tool.problem_with(arguments) or not telling(settle, row.arguments):
-            log.warning("call %s cannot be looked up: its arguments do not fill the look-up", row.call_id)
+    async def _proven_absent(self, row: CallRow, tool: Tool, body: _Body) -> bool:
+        """Whether finding nothing proves that there is nothing: the list is whole, or another one is that is."""
+        settle = tool.settle
+        assert settle is not None  # noqa: S101  # what has no look-up is never found by one
+        alike = lookalikes(settle, body.value, row.arguments, row.intended_at)
+        taken = await self._taken(row, tool, [str(item.get(settle.unique)) for item in alike])
+        if goes_on(settle, body.value, row.arguments, row.intended_at, taken):
+            return False
+        if settle.absence is None:
+            return listed(settle, body.value, row.arguments)
+        number = await self._store.next_look(row.call_id)
+        listing = await self._ask(row, settle.absence.tool, settle.absence.arguments, number)
+        if listing is None:
+            return False
+        others = unexplained(settle.absence, listing.value, settle, body.value, row.arguments)
+        return others is not None and not others - await self._taken(row, tool, list(others))
+
+    async def _taken(self, row: CallRow, tool: Tool, ids: Sequence[str]) -> set[str]:
+        """Which of these items belong to other calls that are known to have succeeded."""
+        assert tool.settle is not None  # noqa: S101  # see above
+        if not ids:
+            return set()
+        async with self._store.transaction() as connection, connection.transaction():
+            return await self._store.taken_items(
+                connection, row.tool, _place(tool.settle), ids, _not_before(row, tool.settle)
+            )
+
+    async def _ask(self, row: CallRow, name: str, template: dict[str, Any], number: int) -> _Body | None:
+        """The vendor's answer to look-up `number` of the call, on record; None when there was none worth anything."""
+        tool = self._catalogue.tools[name]
+        arguments = filled(template, row.arguments)
+        if problem := tool.problem_with(arguments):
+            log.warning("call.look_up_impossible", call_id=row.call_id, tool=name, error=problem["message"])
             return None
         prepared = prepare(tool, arguments, self._secrets)
-        now = time.monotonic()
-        ready = Ready(row, tool, prepared, row.attempt, now + tool.timeout_seconds, now)
-        answer: Answer | None = None
-        with contextlib.suppress(NotSent, MaybeSent):
-            answer = await self._sender.send(ready)
+        answer = await self._exchange(row, tool, prepared, arguments)
         async with self._store.transaction() as connection:
             await self._store.enter(
                 connection,
                 row.call_id,
-                row.look_ups,
+                number,
                 "look_up",
                 prepared=prepared,
                 status=answer.status if answer else None,
                 body=answer.body if answer else None,
                 detail={"tool": tool.name, "answered": answer is not None},
             )
-        if answer is None:
+        return await _understood(tool, answer) if answer else None
+
+    async def _exchange(self, row: CallRow, tool: Tool, prepared: Prepared, arguments: dict[str, Any]) -> Answer | None:
+        """One request, at its rate's turn and with a place at the vendor, as for calls. None without either, or an answer."""
+        key = rate_key(tool.rate, arguments) if tool.rate else ""
+        if tool.rate and self._places.free(tool.vendor):
+            slots = await self._store.reserve_rate_slots([(row.call_id, tool.rate, key)])
+            await asyncio.sleep((slots[row.call_id] - datetime.now(UTC)).total_seconds())
+        if not self._places.free(tool.vendor):
             return None
-        if answer.status in tool.empty_statuses:
-            return _Body(None)
-        if answer.status != 200:
-            return None
+        self._places.take(tool.vendor)
         try:
-            body = orjson.loads(answer.plain())
-        except ValueError:
+            now = time.monotonic()
+            answer = await self._sender.send(Ready(row, tool, prepared, row.attempt, now + tool.timeout_seconds, now))
+        except (NotSent, MaybeSent) as error:
+            log.warning("call.look_up_failed", call_id=row.call_id, tool=tool.name, error=error)
             return None
-        refused = tool.success is not None and not tool.success.met(at(body, tool.success.path))
-        return None if refused else _Body(body)
+        finally:
+            self._places.give_back(tool.vendor)
+        if answer.status == 429 and tool.rate:
+            wait = seconds_to_wait(answer.header, datetime.now(UTC)) or tool.rate.pause_seconds
+            await self._store.pause_rate(key, wait)
+        return answer
 
     async def _found(self, row: CallRow, tool: Tool, items: Sequence[dict[str, Any]]) -> None:
         """The first of the items that is no other call's is this call's."""
         assert tool.settle is not None  # noqa: S101  # what has no look-up is never found by one
-        key, within = tool.settle.unique, [part for part in tool.settle.within.split(".") if part]
+        key = tool.settle.unique
         ids = [str(item.get(key)) for item in items]
         async with self._store.transaction() as connection, connection.transaction():
             taken = await self._store.taken_items(
-                connection, row.tool, [*within, key], ids, _not_before(row, tool.settle)
+                connection, row.tool, _place(tool.settle), ids, _not_before(row, tool.settle)
             )
             ours = next((item for item in items if str(item.get(key)) not in taken), None)
             ended = await self._end(connection, row, tool, ours) if ours else None
@@ -152,7 +203,7 @@ class Settler:
             state, result, error = ended
             tell_closed(self._publisher, row, state, result, error)
             metrics.CALLS.labels(row.agent, row.tool, state).inc()
-            log.warning("call %s %s: settled as %s by look-up", row.call_id, row.tool, state)
+            log.warning("call.settled_by_look_up", call_id=row.call_id, tool=row.tool, state=state)
 
     async def _end(
         self, connection: Any, row: CallRow, tool: Tool, item: dict[str, Any]
@@ -178,7 +229,7 @@ class Settler:
                 await self._store.enter(
                     connection, row.call_id, row.attempt, "settled", detail={"by": "look-up", "absent": True}
                 )
-                log.warning("call %s %s: proven absent at the vendor, sent again", row.call_id, row.tool)
+                log.warning("call.not_found_at_vendor", call_id=row.call_id, tool=row.tool)  # it is sent again
 
 
 class _Body:
@@ -188,61 +239,27 @@ class _Body:
         self.value = value
 
 
-def matching(
-    settle: Settle, body: Any, arguments: dict[str, Any], intended_at: datetime | None
-) -> list[dict[str, Any]]:
-    """Items of the answer that agree with the call and, where creation times are given, are not older than it."""
-    found = at(body, settle.items, arguments)
-    items = found if isinstance(found, list) else [found] if isinstance(found, dict) else []
-    wanted = filled(settle.match, arguments)
-    agreeing = [item for item in items if all(at(item, path) == value for path, value in wanted.items())]
-    return [item for item in agreeing if _young(item, settle, intended_at)]
-
-
-def telling(settle: Settle, arguments: dict[str, Any]) -> bool:
-    """Whether the call says what to look for. Arguments that were left out agree with whatever lacks them, too."""
-    return not settle.match or any(value is not None for value in filled(settle.match, arguments).values())
-
-
-def listed(settle: Settle, body: Any, arguments: dict[str, Any]) -> bool:
-    """Whether the answer has the place where the item would be. Null is the whole answer of "there is none"."""
-    return body is None or at(body, settle.items, arguments) is not None
-
-
-def goes_on(settle: Settle, body: Any, arguments: dict[str, Any], intended_at: datetime | None) -> bool:
-    """Whether what we look for could be on a further page: then not finding it proves nothing."""
-    if settle.more is None or not at(body, settle.more):
-        return False
-    found = at(body, settle.items, arguments)
-    reaches_back = settle.newest_first and any(not _young(item, settle, intended_at) for item in found or [])
-    return not reaches_back
-
-
-def as_answered(settle: Settle, item: dict[str, Any]) -> dict[str, Any]:
-    """A found item as the call's own answer would have held it."""
-    for part in reversed([part for part in settle.within.split(".") if part]):
-        item = {part: item}
-    return item
-
-
-def _young(item: dict[str, Any], settle: Settle, intended_at: datetime | None) -> bool:
-    if settle.created is None or intended_at is None:
-        return True
-    created = _moment(at(item, settle.created))
-    return created is None or created >= intended_at.replace(microsecond=0) - CLOCK_SKEW
-
-
-def _moment(given: Any) -> datetime | None:
-    """Unix seconds, RFC 3339 or RFC 2822, as vendors write times; without a zone they mean UTC. Zero is no time."""
-    if isinstance(given, int | float):
-        with contextlib.suppress(OverflowError, OSError, ValueError):
-            return datetime.fromtimestamp(given, UTC) if given > 0 else None
+async def _understood(tool: Tool, answer: Answer) -> _Body | None:
+    """What a look-up's answer says; None when it says nothing, or that it failed."""
+    if answer.status in tool.empty_statuses:
+        return _Body(None)
+    if answer.status != 200:
         return None
-    for read in (datetime.fromisoformat, parsedate_to_datetime):
-        with contextlib.suppress(TypeError, ValueError):
-            found = read(str(given).replace("Z", "+00:00") if read is datetime.fromisoformat else str(given))
-            return found if found.tzinfo else found.replace(tzinfo=UTC)
-    return None
+    try:
+        if is_large(answer, tool.max_answer_bytes):
+            body = await read_apart(json_value, answer, tool.max_answer_bytes)
+        else:
+            body = json_value(answer, tool.max_answer_bytes)
+    except ValueError as error:
+        log.warning("look_up.unreadable", tool=tool.name, error=error)
+        return None
+    refused = tool.success is not None and not tool.success.met(at(body, tool.success.path))
+    return None if refused else _Body(body)
+
+
+def _place(settle: Settle) -> list[str]:
+    """Where a call's own answer holds the id of its item."""
+    return [*(part for part in settle.within.split(".") if part), settle.unique]
 
 
 def _not_before(row: CallRow, settle: Settle) -> datetime:

@@ -60,6 +60,8 @@ class GatewayStore:
                 "tool": c.tool,
                 "sha256": c.digest,
                 "run_id": c.run_id,
+                "step": c.step,
+                "idx": c.index,
                 "agent": c.agent,
             }
             for c in calls
@@ -185,6 +187,9 @@ class GatewayStore:
     async def look_again(self, call: str, at: datetime) -> None:
         await self._pool.execute(*SQL.bind("look_again", call=call, at=at))
 
+    async def next_look(self, call: str) -> int:
+        return int(await self._pool.fetchval(*SQL.bind("next_look", call=call)))
+
     async def taken_items(
         self, connection: Any, tool: str, place: Sequence[str], ids: Sequence[str], since: datetime
     ) -> set[str]:
@@ -254,7 +259,9 @@ class GatewayStore:
 
 def _preconditions(row: Any, opted_out: frozenset[Contact]) -> Preconditions:
     own = row["trigger_source"] is not None and _is_own(row)
-    return Preconditions(row["duplicate_in_doubt"], row["run_over"], row["paused"], own, row["known"], opted_out)
+    return Preconditions(
+        row["duplicate_in_doubt"], row["run_over"], row["paused"], own, row["known"], opted_out, row["same_call"]
+    )
 
 
 def _is_own(run: Any) -> bool:

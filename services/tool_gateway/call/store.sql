@@ -9,17 +9,22 @@ exists (select from pauses p where p.scope in ('all', 'tool:' || c.tool, 'agent:
 -- fragment: abandoned    The executor of the call overran its lease or died. We live: of ours only the lease counts.
 (c.lease_until < now() or (c.lease_owner <> :owner and not owner_alive(c.lease_owner)))
 
--- name: preconditions    What forbids calls before they begin: an identical one whose effect is unknown, a run that ended, a pause.
+-- name: preconditions    What forbids calls before they begin: an identical one whose effect is unknown, or of the same turn, a run
+--     that ended, a pause. Of identical calls of one turn the first that came is made; of those that wait, the first in order.
 select c.call_id, c.agent,
        exists (select from tool_calls t where t.state = 'unknown' and t.thread_id = c.thread_id and t.tool = c.tool
                and t.arguments_sha256 = c.sha256 and t.call_id <> c.call_id) as duplicate_in_doubt,
        {run_over} as run_over,
        {paused} as paused,
        c.run_id, r.trigger_source, r.trigger_id,
-       exists (select from tool_calls t where t.call_id = c.call_id) as known
+       own.call_id is not null as known,
+       (select min(t.call_id) from tool_calls t
+        where t.run_id = c.run_id and t.step = c.step and t.agent = c.agent and t.tool = c.tool and t.arguments_sha256 = c.sha256
+          and t.state <> 'denied' and t.idx <> c.idx and (t.idx < c.idx or own.call_id is null)) as same_call
 from json_to_recordset(:calls::json)
-    as c(call_id text, thread_id uuid, tool text, sha256 text, run_id uuid, agent text)
+    as c(call_id text, thread_id uuid, tool text, sha256 text, run_id uuid, step int, idx int, agent text)
 left join runs r on r.run_id = c.run_id and r.agent = c.agent
+left join tool_calls own on own.call_id = c.call_id
 
 -- name: open_run    A run of an agent that still waits for its calls, with what its id is derived from.
 select run_id, agent, trigger_source, trigger_id, thread_id, conversation_id, traceparent from runs
@@ -194,6 +199,9 @@ returning c.*, c.idx as index,
 
 -- name: look_again    Sooner than planned: the vendor did not answer, or absence begins to count before the next look.
 update tool_calls set not_before = least(not_before, :at) where call_id = :call and state = 'unknown'
+
+-- name: next_look    One more look-up, made beside the one that was claimed: the number under which it is on record.
+update tool_calls set look_ups = look_ups + 1 where call_id = :call returning look_ups
 
 -- name: settling    One replica at a time gives the items at a vendor to the calls of a tool.
 select pg_advisory_xact_lock(7002, hashtext(:tool))

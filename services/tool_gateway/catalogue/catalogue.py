@@ -53,8 +53,8 @@ class Catalogue:
                     remedy="Correct the name, or add the tool.",
                 )
         for tool in self.tools.values():
-            if tool.settle:
-                _check_look_up(tool, self.tools.get(tool.settle.tool), tool.settle.tool)
+            for name in _look_ups(tool):
+                _check_look_up(tool, self.tools.get(name), name)
 
     def granted(self, agent: str, tool: str) -> bool:
         return tool in self.tools_of(agent)
@@ -113,6 +113,13 @@ def extra_documents(setting: str | None) -> list[Path]:
 @cache
 def _own_tools() -> tuple[Tool, ...]:
     return tuple(tool for file in sorted(HERE.glob("*.yaml")) for tool in read_document(file))
+
+
+def _look_ups(tool: Tool) -> list[str]:
+    """Names of the tools by which lost calls of this one are settled."""
+    if tool.settle is None:
+        return []
+    return [tool.settle.tool, *([tool.settle.absence.tool] if tool.settle.absence else [])]
 
 
 def _check_look_up(tool: Tool, by: Tool | None, name: str) -> None:

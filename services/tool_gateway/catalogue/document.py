@@ -18,7 +18,7 @@ from services.tool_gateway.catalogue.schema import Bundle, Schemas, for_models
 from services.tool_gateway.catalogue.schema.checks import validator
 from services.tool_gateway.catalogue.security import Alternatives, check_agreed, credentials_of
 from services.tool_gateway.catalogue.servers import server_of
-from services.tool_gateway.catalogue.tools import Address, Effect, Idempotency, Rate, Settle, Success, Tool
+from services.tool_gateway.catalogue.tools import Absence, Address, Effect, Idempotency, Rate, Settle, Success, Tool
 from services.tool_gateway.wire.keys import check_form
 from shared.errors import BadInput
 
@@ -122,11 +122,12 @@ def read_tool(
         harmless_statuses=frozenset(own.get("harmless_statuses", vendor.get("harmless_statuses", ()))),
         error_paths=tuple(vendor.get("error_paths", ())),
         idempotency=_idempotency(idempotency) if idempotency else None,
-        settle=Settle(**{**vendor.get("look_ups", {}), **own["settle"]}) if "settle" in own else None,
+        settle=_settle({**vendor.get("look_ups", {}), **own["settle"]}) if "settle" in own else None,
         address=Address(**own["address"]) if "address" in own else None,
         probe=own.get("probe"),
         connector=vendor.get("connector", "http"),
         max_argument_bytes=int(own.get("max_argument_bytes", Tool.__dataclass_fields__["max_argument_bytes"].default)),
+        max_answer_bytes=limits.answer_bytes(own.get("max_answer_bytes", vendor.get("max_answer_bytes"))),
         timeout_seconds=limits.seconds(own.get("timeout_seconds", vendor.get("timeout_seconds", 20))),
         validator=validator(schema),
         notes=tuple(bundle.notes),
@@ -186,6 +187,15 @@ def _idempotency(given: Mapping[str, Any]) -> Idempotency:
     return Idempotency(
         given["in"], given["name"], float(given.get("hours", 24)), _success(given.get("busy")), form, prefix
     )
+
+
+def _settle(given: dict[str, Any]) -> Settle:
+    made = dict(given)
+    for name in ("rewritten", "prepends"):
+        made[name] = tuple(given.get(name, ()))
+    if absence := given.get("absence"):
+        made["absence"] = Absence(**absence)
+    return Settle(**made)
 
 
 def _success(given: dict[str, Any] | None) -> Success | None:

@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from services.tool_gateway.catalogue.tools import Rate
+from services.tool_gateway.catalogue.tools import MAX_ANSWER_BYTES, MAX_RESPONSE_BYTES, Rate
 
 LONGEST_SECONDS = 600.0
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -41,6 +41,14 @@ def seconds(given: Any) -> float:
     number = float(given)
     if not 0 < number <= LONGEST_SECONDS:
         raise ValueError(f"timeout_seconds is {number:g}; up to {LONGEST_SECONDS:g} is possible")
+    return number
+
+
+def answer_bytes(given: Any) -> int:
+    """How large an answer may be to be read. Raises ValueError."""
+    number = MAX_ANSWER_BYTES if given is None else int(given)
+    if not 0 < number <= MAX_RESPONSE_BYTES:
+        raise ValueError(f"max_answer_bytes is {number:,}; up to {MAX_RESPONSE_BYTES:,} is possible")
     return number
 
 

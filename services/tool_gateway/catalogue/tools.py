@@ -10,6 +10,9 @@ from services.tool_gateway.catalogue.schema import checks
 from services.tool_gateway.wire import keys
 from shared.bus.topics import MAX_INLINE_BYTES
 
+MAX_RESPONSE_BYTES = 10_000_000  # more of an answer is not taken in
+MAX_ANSWER_BYTES = 2_000_000  # more is kept, but not read, unless a tool's document says so
+
 Effect = Literal["read", "idempotent", "keyed", "once"]
 Place = Literal["path", "query", "header", "cookie"]
 Style = Literal["simple", "label", "matrix", "form", "spaceDelimited", "pipeDelimited", "deepObject"]
@@ -88,6 +91,20 @@ class Success:
 
 
 @dataclass(frozen=True, slots=True)
+class Absence:
+    """A second look-up, of a list that is always up to date but says nothing of its items: their ids at `ids`.
+
+    Absence is proven when the first look-up has shown all of them and none could be the call's. Where what `more` points to
+    says that the list goes on, nothing is proven.
+    """
+
+    tool: str
+    arguments: dict[str, Any]
+    ids: str
+    more: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
     """Look-up that decides an unknown call: call `tool` with `arguments`, find an item whose `match` paths agree.
 
@@ -96,6 +113,10 @@ class Settle:
     the call would have answered, `within` where the call's own answer holds such an item. Absence counts only
     `lag_seconds` after the call's lease. Where what `more` points to says that the list goes on, it does not count at all,
     unless the list has its newest first and reaches back to before the call.
+
+    `rewritten` are paths of `match` whose texts the vendor may change: equal ones prove presence, others prove nothing;
+    `prepends` is what it may put before them. `index`: the list is a search index, which shows new items late, so that
+    absence never counts by itself; `absence` is how it can be proven.
     """
 
     tool: str
@@ -109,6 +130,10 @@ class Settle:
     found: str = ""
     more: str | None = None
     newest_first: bool = False
+    rewritten: tuple[str, ...] = ()
+    prepends: tuple[str, ...] = ()
+    index: bool = False
+    absence: Absence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +231,7 @@ class Tool:
     probe: Mapping[str, Any] | None = None
     connector: str = "http"
     max_argument_bytes: int = MAX_INLINE_BYTES
+    max_answer_bytes: int = MAX_ANSWER_BYTES
     timeout_seconds: float = 20.0
     validator: Any = field(default=None, compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)

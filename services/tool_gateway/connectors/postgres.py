@@ -18,11 +18,11 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from services.tool_gateway.call.outcome import Answer
-from services.tool_gateway.catalogue.tools import Tool
+from services.tool_gateway.answers.answer import Answer
+from services.tool_gateway.catalogue.tools import MAX_RESPONSE_BYTES, Tool
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.prepared import Prepared
-from services.tool_gateway.wire.transport import MAX_RESPONSE_BYTES, Gate, MaybeSent, NotSent
+from services.tool_gateway.wire.transport import Gate, MaybeSent, NotSent
 from shared.errors import BadInput
 from shared.store.pool import Pool, is_transient
 from shared.store.sql import Queries
@@ -31,7 +31,19 @@ SQL = Queries(Path(__file__).with_name("records.sql"))
 QUERY = "query"
 MAX_ROWS = 200
 QUERY_SECONDS = 5.0
-AT_ONCE = 4
+AT_ONCE = 2
+TOO_MUCH = frozenset({"53200", "53400", "54000"})  # out of memory, temp_file_limit, a value of more than 1 GB
+# What the role may set for itself. `temp_file_limit` is a superuser's to set: `alter role viox_query set temp_file_limit`.
+QUERY_SETTINGS = {
+    "application_name": "viox question",
+    "statement_timeout": str(int(QUERY_SECONDS * 1000)),
+    "lock_timeout": "1000",
+    "search_path": "business",
+    "work_mem": "8MB",
+    "hash_mem_multiplier": "1",
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
+}
 NO_QUESTION: dict[str, Any] = {"columns": [], "rows": [], "more": False}
 
 
@@ -65,12 +77,8 @@ class Records:
         except BadInput as error:
             return _refused(error.code, " ".join(error.message.split()), error.remedy)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            if isinstance(error, asyncpg.QueryCanceledError):
-                return _refused("57014", f"it takes longer than {QUERY_SECONDS:g} s", "Ask for less.")
-            if isinstance(error, asyncpg.ReadOnlySQLTransactionError) and name == QUERY:
-                return _refused(error.sqlstate or "", str(error), "Ask with one SELECT.")
-            if isinstance(error, asyncpg.PostgresError) and not is_transient(error):
-                return _refused(error.sqlstate or "", str(error), getattr(error, "hint", None))
+            if refusal := _refusal(name, error):
+                return refusal
             raise MaybeSent("postgres.no_answer", f"{type(error).__name__}: {error}.") from error
         if found == NO_QUESTION:
             return _refused("42601", "the statement answers nothing", "Ask with one SELECT.")
@@ -89,11 +97,7 @@ class Records:
                 self._secrets.get("VIOX_QUERY_DSN"),
                 timeout=5,
                 command_timeout=QUERY_SECONDS + 1,
-                server_settings={
-                    "application_name": "viox question",
-                    "statement_timeout": str(int(QUERY_SECONDS * 1000)),
-                    "search_path": "business",
-                },
+                server_settings=QUERY_SETTINGS,
             )
         except (OSError, asyncpg.PostgresError, TimeoutError) as error:
             raise NotSent("postgres.not_connected", f"{error}.", field="VIOX_QUERY_DSN") from error
@@ -141,6 +145,20 @@ class _Meter:
 
 def _typed(value: Any) -> Any:
     return orjson.dumps(value).decode() if isinstance(value, dict | list) else value
+
+
+def _refusal(name: str, error: Exception) -> Answer | None:
+    """What Postgres says about the statement itself; None when it says something about Postgres."""
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return _refused("57014", f"it takes longer than {QUERY_SECONDS:g} s", "Ask for less.")
+    if not isinstance(error, asyncpg.PostgresError):
+        return None
+    code = error.sqlstate or ""
+    if name == QUERY and code in TOO_MUCH:
+        return _refused(code, f"it takes too much memory or disk: {error}", "Ask for less.")
+    if name == QUERY and isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        return _refused(code, str(error), "Ask with one SELECT.")
+    return None if is_transient(error) else _refused(code, str(error), getattr(error, "hint", None))
 
 
 def _refused(code: str, message: str, hint: str | None) -> Answer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from typing import Any
 import aiosmtplib
 import orjson
 
-from services.tool_gateway.call.outcome import Answer
+from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.catalogue.tools import Credential, Tool
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.guard import Guard, Refused
@@ -31,6 +32,11 @@ from shared.errors import BadInput
 
 LOGIN = Credential("basic", ("SMTP_USERNAME", "SMTP_PASSWORD"))
 MODES = ("starttls", "implicit", "none")
+FIRST_WAIT_SECONDS = 60.0
+RECONNECT_SECONDS = 5.0
+LATER, NEVER = range(400, 500), range(500, 600)
+BUSY = frozenset({421, 432})  # said of the connection or the sender: other messages would hear the same
+_SEPARATOR = re.compile(r"""[;,](?=(?:[^"]*"[^"]*")*[^"]*$)(?![^<]*>)""")  # not within quotes or angle brackets
 
 
 def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, key: str) -> Prepared:
@@ -39,8 +45,7 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, key: str
     message = EmailMessage(policy=WIRE_FORMAT)
     message["From"] = sender
     for header, name in (("To", "to"), ("Cc", "cc"), ("Reply-To", "reply_to")):
-        given = arguments.get(name) or []
-        if addresses := [_address(one, name) for one in ([given] if isinstance(given, str) else given)]:
+        if addresses := _addresses(arguments.get(name), name):
             message[header] = addresses
     message["Subject"] = " ".join(str(arguments["subject"]).split())
     message["Date"] = datetime.now(UTC)
@@ -51,7 +56,7 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, key: str
     message.set_content(arguments["text"])
     if html := arguments.get("html"):
         message.add_alternative(html, subtype="html")
-    bcc = [_address(one, "bcc").addr_spec for one in arguments.get("bcc") or []]
+    bcc = [one.addr_spec for one in _addresses(arguments.get("bcc"), "bcc")]
     recipients = [a.addr_spec for h in ("To", "Cc") if h in message for a in message[h].addresses] + bcc
     url = f"smtp://{secrets.get('SMTP_HOST')}:{_port(secrets)}"
     headers = [("MAIL FROM", sender.addr_spec), *(("RCPT TO", one) for one in dict.fromkeys(recipients))]
@@ -76,7 +81,9 @@ class Mailer:
                     client = await self._connected(seconds)
                     refused = await self._introduce(client, prepared)
             except TimeoutError as error:
-                raise NotSent("smtp.not_sent", f"not ready for the message within {seconds:g} s.") from error
+                late = NotSent("smtp.not_sent", f"not ready for the message within {seconds:g} s.")
+                late.wait_seconds = RECONNECT_SECONDS
+                raise late from error
             if isinstance(refused, Answer):
                 return refused
             await gate()
@@ -110,8 +117,14 @@ class Mailer:
             await client.connect()
             if user := secrets.or_none("SMTP_USERNAME"):
                 await client.login(user, secrets.get("SMTP_PASSWORD"))
-        except aiosmtplib.SMTPAuthenticationError as error:
+        except aiosmtplib.SMTPResponseException as error:
             client.close()
+            if error.code in LATER:
+                raise _later(error, host) from error
+            if not isinstance(error, aiosmtplib.SMTPAuthenticationError):
+                raise _final(
+                    BadInput("smtp.refused", f"{host}: {error.code} {_said(error.message)}.", field="SMTP_HOST")
+                ) from error
             raise _final(
                 BadInput(
                     "credential.refused",
@@ -122,7 +135,7 @@ class Mailer:
             ) from error
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             client.close()
-            raise NotSent("smtp.not_connected", f"{host}: {_said(str(error))}.") from error
+            raise _unreachable(f"{host}: {_said(str(error))}.") from error
         except asyncio.CancelledError:
             client.close()
             raise
@@ -135,7 +148,7 @@ class Mailer:
         try:
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
-            raise NotSent("smtp.not_connected", f"{host}: {error}.", field="SMTP_HOST") from error
+            raise _unreachable(f"{host}: {error}.") from error
         for info in found:
             try:
                 made = self._guard.open(info)
@@ -151,7 +164,7 @@ class Mailer:
                 problem = error
             else:
                 return made
-        raise NotSent("smtp.not_connected", f"{host}:{port}: {problem}.", field="SMTP_HOST")
+        raise _unreachable(f"{host}:{port}: {problem}.")
 
     async def _introduce(self, client: aiosmtplib.SMTP, prepared: Prepared) -> Answer | dict[str, str]:
         """MAIL FROM and RCPT TO. The refused recipients, or an answer when nobody is left to send to."""
@@ -166,15 +179,17 @@ class Mailer:
                     await client.rcpt(address)
                     accepted += 1
                 except aiosmtplib.SMTPRecipientRefused as error:
-                    if error.code < 500:
-                        raise NotSent("smtp.try_again", f"{address}: {error.code} {_said(error.message)}.") from error
+                    if error.code in LATER:
+                        raise _later(error, address) from error
                     refused[address] = f"{error.code} {_said(error.message)}"
         except aiosmtplib.SMTPSenderRefused as error:
-            if error.code < 500:
-                raise NotSent("smtp.try_again", f"{error.code} {_said(error.message)}.") from error
+            if error.code in LATER:
+                raise _later(error) from error
             return _refusal(error.code, _said(error.message))
         except (aiosmtplib.SMTPException, OSError) as error:
-            raise NotSent("smtp.not_sent", f"before the message was given: {_said(str(error))}.") from error
+            lost = NotSent("smtp.not_sent", f"before the message was given: {_said(str(error))}.")
+            lost.wait_seconds = RECONNECT_SECONDS
+            raise lost from error
         return refused if accepted else _refusal(550, "; ".join(f"{a}: {why}" for a, why in refused.items()))
 
     async def _hand_over(
@@ -184,8 +199,12 @@ class Mailer:
             async with asyncio.timeout_at(ends):
                 reply = await client.data(prepared.body)
         except aiosmtplib.SMTPDataError as error:
-            if error.code < 500:
-                raise NotSent("smtp.try_again", f"{error.code} {_said(error.message)}.") from error
+            if error.code in LATER:
+                raise _later(error) from error
+            if error.code not in NEVER:
+                raise MaybeSent(
+                    "smtp.no_answer", f"an answer that is none: {error.code} {_said(error.message)}."
+                ) from error
             return _refusal(error.code, _said(error.message))
         except (aiosmtplib.SMTPException, OSError) as error:
             raise MaybeSent(
@@ -213,14 +232,53 @@ def _final(problem: BadInput) -> NotSent:
     return made
 
 
+def _unreachable(message: str) -> NotSent:
+    """No connection, or none any more: servers restart, and limits on connections look like this, too."""
+    made = NotSent("smtp.not_connected", message, field="SMTP_HOST")
+    made.wait_seconds = RECONNECT_SECONDS
+    return made
+
+
+def _later(error: aiosmtplib.SMTPResponseException, about: str = "") -> NotSent:
+    """The server takes nothing now but may later (RFC 5321, section 4.2.1): greylisting, limits, a full disk.
+
+    Seconds do not help; nothing has been sent, to nobody, so that the whole message is tried again.
+    """
+    said = " ".join(_said(error.message).split())
+    later = NotSent("smtp.try_again", f"{about}{': ' if about else ''}{error.code} {said}.")
+    later.wait_seconds = FIRST_WAIT_SECONDS
+    later.throttled = error.code in BUSY
+    return later
+
+
+def _addresses(given: Any, field: str) -> list[Address]:
+    """The addresses of a field. One text may hold several, parted by commas or semicolons as in a mail program."""
+    found: list[Address] = []
+    for text in [given] if isinstance(given, str) else given or []:
+        if any(c in text for c in "\r\n"):
+            raise _no_address(text, field)
+        parts = [part for part in _SEPARATOR.split(text) if part.strip()]
+        found += [_address(part.strip(), field) for part in parts or [text]]
+    return found
+
+
 def _address(text: str, field: str) -> Address:
     name, plain = parseaddr(text)
-    if any(c in text for c in "\r\n") or plain.count("@") != 1:
-        raise BadInput("tool.invalid_arguments", f"{field}: {text!r} is not an e-mail address.", field=field)
+    if any(c in text for c in "\r\n") or plain.count("@") != 1 or len(_SEPARATOR.split(text)) > 1:
+        raise _no_address(text, field)
     try:
         return Address(display_name=name, addr_spec=plain)
     except (ValueError, IndexError) as error:
-        raise BadInput("tool.invalid_arguments", f"{field}: {text!r} is not an e-mail address.", field=field) from error
+        raise _no_address(text, field) from error
+
+
+def _no_address(text: str, field: str) -> BadInput:
+    return BadInput(
+        "tool.invalid_arguments",
+        f"{field}: {text!r} is not an e-mail address.",
+        field=field,
+        remedy="Give each address like ana@example.com or Ana <ana@example.com>.",
+    )
 
 
 def _check_id(text: str) -> None:

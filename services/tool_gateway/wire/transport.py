@@ -26,17 +26,23 @@ from aiohttp.helpers import set_exception
 from multidict import CIMultiDict
 from yarl import URL
 
+from services.tool_gateway.catalogue.tools import MAX_RESPONSE_BYTES
 from services.tool_gateway.wire.guard import Guard, Refused
 from shared.errors import VioxError
 
-MAX_RESPONSE_BYTES = 10_000_000
 Gate = Callable[[], Awaitable[None]]
 
 
 class NotSent(VioxError):
-    """No byte of the request left. Trying again cannot do anything twice, though it may be of no use (`final`)."""
+    """Nothing of the request took effect. Trying again cannot do anything twice, though it may be of no use (`final`).
+
+    `wait_seconds`: the server asks to come back later, and this is how long to wait the first time. `throttled`: it means
+    everything from us, not just this request.
+    """
 
     final = False
+    wait_seconds: float | None = None
+    throttled = False
 
 
 class MaybeSent(VioxError):
@@ -173,7 +179,8 @@ def _check_usable(protocol: Any) -> None:
 class Wire(httpx2.AsyncBaseTransport):
     """Outgoing HTTP. No retries, redirects, cookies, proxies or decompression: what is recorded is what happened.
 
-    Request extensions: `timeout` {"connect", "read"} in seconds; `viox.gate`, awaited right before the first byte.
+    Request extensions: `timeout` {"connect", "read"} in seconds; `viox.gate`, awaited right before the first byte;
+    `viox.cut`, to have the beginning of an answer that is too large (the response's extension `viox.cut` says so).
     Raises NotSent (nothing left) or MaybeSent (something may have).
     """
 
@@ -229,24 +236,27 @@ class Wire(httpx2.AsyncBaseTransport):
         ) as answer:
             if attempt.written == 0:
                 raise NotSent("http.stray_answer", "an answer came to a request that was never written.")
-            raw = await self._read(answer)
+            raw, cut = await self._read(answer, may_cut=request.extensions.get("viox.cut", False))
             return httpx2.Response(
                 answer.status,
                 headers=list(answer.raw_headers),
                 stream=httpx2.ByteStream(raw),
-                extensions={"viox.body": raw, "reason_phrase": (answer.reason or "").encode()},
+                extensions={"viox.body": raw, "viox.cut": cut, "reason_phrase": (answer.reason or "").encode()},
             )
 
-    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, answer: aiohttp.ClientResponse, *, may_cut: bool) -> tuple[bytes, bool]:
+        """The body, and whether it was cut off at the limit."""
         parts: list[bytes] = []
         size = 0
         async for part in answer.content.iter_any():
             size += len(part)
+            parts.append(part)
             if size > self._max_bytes:
                 answer.close()
+                if may_cut:
+                    return b"".join(parts)[: self._max_bytes], True
                 raise MaybeSent("http.response_too_large", f"the answer is larger than {self._max_bytes:,} bytes.")
-            parts.append(part)
-        return b"".join(parts)
+        return b"".join(parts), False
 
     async def aclose(self) -> None:
         if self._session is not None:

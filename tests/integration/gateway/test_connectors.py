@@ -129,14 +129,26 @@ async def greylisting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
             writer.write(b"450 r\xe9essayez\r\n" if line.startswith(b"RCPT") else b"250 ok\r\n")
 
 
-async def submit(serve: Any, seconds: float, recipients: int = 1) -> Exception:
+async def odd_ending(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that takes the message and says so with another code than the standard's."""
+    writer.write(b"220 hello\r\n")
+    with contextlib.suppress(ConnectionError), contextlib.closing(writer):
+        while command := await reader.readline():
+            writer.write(b"354 go on\r\n" if command == b"DATA\r\n" else b"250 ok\r\n")
+            if command == b"DATA\r\n":
+                await reader.readuntil(b"\r\n.\r\n")
+                writer.write(b"200 fine\r\n")
+
+
+async def submit(serve: Any, seconds: float, recipients: int = 1, **more: str) -> Exception:
     """What handing a message to such a server raises."""
     served: list[asyncio.Task[None]] = []
     server = await asyncio.start_server(
         lambda reader, writer: served.append(asyncio.create_task(serve(reader, writer))), "127.0.0.1", 0
     )
     port = server.sockets[0].getsockname()[1]
-    secrets = Secrets({"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(port), "SMTP_TLS": "none", "SMTP_FROM": "a@b.co"})
+    known = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(port), "SMTP_TLS": "none", "SMTP_FROM": "a@b.co"}
+    secrets = Secrets(known | more)
     to = [f"ana{n}@example.com" for n in range(recipients)]
     prepared = prepare(TOOLS["email_send"], LETTER | {"to": to}, secrets, key="k")
     try:
@@ -154,10 +166,117 @@ async def test_a_submission_ends_in_time_however_slow_the_server(mail: Mail) -> 
     assert "within 1 s" in str(error)
 
 
+async def test_an_end_that_is_neither_yes_nor_no_is_not_sent_again() -> None:
+    assert isinstance(await submit(odd_ending, 30.0), MaybeSent)
+
+
 async def test_what_a_server_says_in_another_encoding_can_be_stored(mail: Mail) -> None:
     error = await submit(greylisting, 30.0)
     assert isinstance(error, NotSent)
     assert "r?essayez" in str(error).encode().decode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "command", "said"),
+    [
+        ("451", "RCPT", "451 4.3.0 try again later"),
+        ("451", "MAIL", "451 4.3.0 try again later"),
+        ("451", "DATA", "451 4.3.0 try again later"),
+        ("421", "RCPT", "421 4.3.2 closing"),
+        ("421", "DATA", "421 4.3.2 closing"),
+    ],
+)
+async def test_a_server_that_says_later_is_asked_again_after_minutes(
+    mail: Mail, kind: str, command: str, said: str
+) -> None:
+    mail.faults.append(Fault(kind, method=command))
+    told = await send(mail)
+    assert told.state == "requested"
+    assert told.wait_seconds >= 60
+    assert said in (told.error or {})["message"]
+    assert told.throttled == (kind == "421"), "a full mailbox of one is no reason to keep everybody's mail"
+    assert mail.messages == []
+
+
+def greeted(line: bytes, at: bytes = b"") -> Any:
+    """A server whose answer to a command (to the connection, without one) is this line."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError), contextlib.closing(writer):
+            writer.write(b"220 hello\r\n" if at else line)
+            while command := await reader.readline():
+                if at and command.startswith(at):
+                    writer.write(line)
+                elif command.startswith(b"EHLO"):
+                    writer.write(b"250-me\r\n250 AUTH PLAIN\r\n")
+                elif command.startswith(b"AUTH"):
+                    writer.write(b"235 ok\r\n")
+                else:
+                    writer.write(b"250 ok\r\n")
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    ("line", "command", "wait"),
+    [
+        (b"421 4.7.0 too many connections\r\n", b"", 60.0),
+        (b"450 4.3.2 busy\r\n", b"", 60.0),
+        (b"454 4.7.0 temporary authentication failure\r\n", b"AUTH", 60.0),
+        (b"432 4.3.2 Concurrent connections limit exceeded\r\n", b"MAIL", 60.0),
+        (b"452 4.5.3 too many recipients\r\n", b"RCPT", 60.0),
+        (b"554 5.7.1 go away\r\n", b"", None),
+        (b"535 5.7.8 wrong password\r\n", b"AUTH", None),
+    ],
+)
+async def test_later_is_later_at_every_command_and_never_is_never(
+    line: bytes, command: bytes, wait: float | None
+) -> None:
+    error = await submit(greeted(line, command), 30.0, SMTP_USERNAME="u", SMTP_PASSWORD="secret-word")
+    assert isinstance(error, NotSent)
+    assert (error.wait_seconds, error.final) == (wait, wait is None)
+    assert line.decode().strip() in error.message
+
+
+def test_waits_of_a_mail_go_over_more_than_ten_minutes() -> None:
+    later = NotSent("smtp.try_again", "451 4.7.1 Greylisted, please try again in 5 minutes.")
+    later.wait_seconds = 60.0
+    told = [outcome.of_not_sent(attempt, later) for attempt in range(1, outcome.MAX_LATER_ATTEMPTS + 1)]
+    assert {one.state for one in told[:-1]} == {"requested"}
+    assert min(one.wait_seconds for one in told[:-1]) >= 60
+    assert 600 < sum(one.wait_seconds for one in told[:-1]) < 3600
+    assert told[-1].state == "failed"
+    assert "in 5 minutes" in str(told[-1].error)
+
+
+@pytest.mark.parametrize(
+    ("to", "recipients"),
+    [
+        (["Ana <ana@x.com>, Bo <bo@x.com>"], ["ana@x.com", "bo@x.com"]),
+        (["Ana <ana@x.com>; bo@x.com;"], ["ana@x.com", "bo@x.com"]),
+        (['"López, Ana" <ana@x.com>', "bo@x.com"], ["ana@x.com", "bo@x.com"]),
+        (["ana@x.com", "ana@x.com"], ["ana@x.com"]),
+    ],
+)
+def test_several_addresses_in_one_text_are_all_written_to(to: list[str], recipients: list[str]) -> None:
+    made = prepare(
+        TOOLS["email_send"], LETTER | {"to": to}, Secrets({"SMTP_HOST": "h", "SMTP_FROM": "a@b.co"}), key="k"
+    )
+    assert [value for name, value in made.headers if name == "RCPT TO"] == recipients
+
+
+@pytest.mark.parametrize("to", [["ana@x.com, nobody"], ["ana@x.com bo@x.com"], ["ana@x.com,\r\nbo@x.com"]])
+def test_one_wrong_address_among_several_is_named(to: list[str]) -> None:
+    with pytest.raises(BadInput) as error:
+        prepare(TOOLS["email_send"], LETTER | {"to": to}, Secrets({"SMTP_HOST": "h", "SMTP_FROM": "a@b.co"}), key="k")
+    assert error.value.field == "to"
+    assert "ana@example.com" in (error.value.remedy or "")
+
+
+def test_the_sender_is_one_address() -> None:
+    with pytest.raises(BadInput) as error:
+        prepare(TOOLS["email_send"], LETTER, Secrets({"SMTP_HOST": "h", "SMTP_FROM": "a@b.co, c@d.co"}), key="k")
+    assert error.value.field == "SMTP_FROM"
 
 
 async def test_one_refused_recipient_does_not_keep_the_others_from_getting_it(mail: Mail) -> None:
@@ -299,3 +418,32 @@ async def test_a_question_can_do_nothing_else(desk: Desk, admin: Any, sql: str) 
     told = await desk("records_query", sql=sql)
     assert told.state == "failed", told
     assert await admin.fetchval("select count(*) from records") == 1
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select length(repeat('x', 1000000000) || repeat('y', 70000000))",
+        "select length(string_agg(repeat('x', 1000), '')) from generate_series(1, 900000)",
+        "select count(*) from (select n, repeat('x', 200) from generate_series(1, 20000000) n order by 2, 1 desc offset 1) t",
+    ],
+)
+async def test_a_question_takes_so_much_memory_disk_and_time_and_no_more(desk: Desk, admin: Any, sql: str) -> None:
+    started = await admin.fetchval("select pg_postmaster_start_time()")
+    told = await desk("records_query", sql=sql)
+    assert told.state == "failed", told
+    assert "it takes" in (told.error or {})["message"]
+    assert "Ask for less." in (told.error or {})["message"]
+    assert (await desk("records_query", sql="select 1 as n")).result["rows"] == [[1]]
+    assert await admin.fetchval("select pg_postmaster_start_time()") == started
+
+
+async def test_a_question_may_not_loosen_its_limits(desk: Desk) -> None:
+    shown = await desk(
+        "records_query",
+        sql="select current_setting('temp_file_limit'), current_setting('work_mem'),"
+        " current_setting('max_parallel_workers_per_gather')",
+    )
+    assert shown.result["rows"] == [["256MB", "8MB", "0"]]
+    wider = await desk("records_query", sql="select set_config('temp_file_limit', '-1', false)")
+    assert wider.state == "failed"

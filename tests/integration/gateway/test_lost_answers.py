@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -72,8 +73,11 @@ async def test_what_happened_is_found_and_not_done_again(world: World, tool: str
     assert {"look_up", "settled"} <= set(await world.phases())
 
 
+INDEX_ONLY = "hubspot_create_company"  # no list but a search has companies by name, and that lags
+
+
 @pytest.mark.rule(9)
-@pytest.mark.parametrize("tool", ONCE)
+@pytest.mark.parametrize("tool", ONCE.keys() - {INDEX_ONLY})
 async def test_what_did_not_happen_is_proven_absent_and_done_once(world: World, tool: str) -> None:
     contact = contacts_and_decoys(world, tool)
     gateway = await world.gateway()
@@ -83,6 +87,60 @@ async def test_what_did_not_happen_is_proven_absent_and_done_once(world: World, 
     row = await world.state("succeeded")
     assert row["attempt"] == 2
     assert [effect["operation"] for effect in world.hubspot.effects] == ["create"]
+
+
+@pytest.mark.rule(10)
+@pytest.mark.parametrize("tool", ["hubspot_create_deal", "hubspot_create_note", INDEX_ONLY])
+async def test_what_the_index_does_not_show_yet_is_not_done_again(world: World, tool: str) -> None:
+    contact = contacts_and_decoys(world, tool)
+    for made in world.hubspot.objects[ONCE[tool][0]].values():
+        made["_at"] -= 1e6
+    world.hubspot.index_delay = 1e5
+    gateway = await world.gateway("outcomes", "resumer")
+    world.fault(world.hubspot, "cut_after", method="POST", path=ONCE[tool][0])
+    await gateway.intake.accept([wants(tool, arguments(tool, contact))])
+    await world.unknown_for()
+    await world.gateway("settler", "resumer", "outcomes")
+    await looked(world, 2)
+    assert (await world.state("unknown"))["attempt"] == 1
+    world.hubspot.index_delay = 0  # it has caught up
+    await world.unknown_for()
+    assert (await world.state("succeeded"))["attempt"] == 1
+    assert [effect["operation"] for effect in world.hubspot.effects] == ["create"]
+
+
+@pytest.mark.rule(10)
+async def test_a_company_that_is_not_found_waits_for_a_person(world: World) -> None:
+    contacts_and_decoys(world, INDEX_ONLY)
+    world.fault(world.hubspot, "cut_before", method="POST", path="companies")
+    await (await world.gateway()).intake.accept([wants(INDEX_ONLY, arguments(INDEX_ONLY, ""))])
+    await world.unknown_for()
+    await looked(world, 2)
+    assert (await world.state("unknown"))["attempt"] == 1
+    assert world.hubspot.effects == []
+
+
+async def looked(world: World, times: int) -> None:
+    """Until the call was looked up so often, each time without delay."""
+    for number in range(1, times + 1):
+        await world.unknown_for()
+        async with asyncio.timeout(60):
+            while (await world.call())["look_ups"] < number:
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.rule(10)
+async def test_a_note_that_was_sanitised_is_found(world: World) -> None:
+    contact = contacts_and_decoys(world, "hubspot_create_note")
+    asked = arguments("hubspot_create_note", contact)
+    asked["properties"] = asked["properties"] | {"hs_note_body": '<p onclick="x()">Tea & cake<br/>Call</p>'}
+    world.fault(world.hubspot, "cut_after", method="POST", path="notes")
+    await (await world.gateway("outcomes", "resumer")).intake.accept([wants("hubspot_create_note", asked)])
+    await world.state("unknown")
+    await world.gateway("settler", "resumer", "outcomes")
+    row = await world.state("succeeded")
+    (effect,) = world.hubspot.effects
+    assert (row["attempt"], json.loads(row["result"])["id"]) == (1, effect["id"])
 
 
 async def test_a_contact_of_long_ago_is_not_taken_for_the_new_one(world: World) -> None:

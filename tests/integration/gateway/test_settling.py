@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -210,3 +211,60 @@ async def test_records_that_were_created_blindly_wait_for_a_person(office: Offic
             await asyncio.sleep(0.05)
     assert (await office.state("unknown"))["attempt"] == 1
     assert len(office.airtable.effects) == 1
+
+
+@pytest.mark.rule(10)
+@pytest.mark.parametrize("fault", ["cut_after", "cut_before"])
+async def test_a_text_that_the_vendor_changed_is_found_and_a_strange_one_is_no_proof(
+    office: Office, fault: str
+) -> None:
+    """Trial accounts get a line before their texts; another text to the same number could be ours, rewritten."""
+    office.twilio.trial = True
+    office.fault(office.twilio, fault, method="POST")
+    gateway = await office.gateway("outcomes", "resumer")
+    await gateway.intake.accept([wants("twilio_send_message", SMS)])
+    await office.state("unknown")
+    if fault == "cut_before":
+        await office.ask("twilio", "/Messages.json", To=SMS["To"], From=office.secrets["TWILIO_FROM"], Body="by hand")
+    await office.gateway()
+    if fault == "cut_after":
+        assert (await office.state("succeeded"))["attempt"] == 1
+    else:
+        async with asyncio.timeout(60):
+            while (await office.unknown_for())["look_ups"] < 2:
+                await asyncio.sleep(0.05)
+        assert (await office.state("unknown"))["attempt"] == 1
+    assert len(office.twilio.effects) == 1
+
+
+async def test_a_look_up_waits_for_its_rate_and_for_a_place(office: Office) -> None:
+    office.fault(office.twilio, "cut_after", method="POST")
+    gateway = await office.gateway("outcomes", per_vendor=1)
+    await gateway.intake.accept([wants("twilio_send_message", SMS)])
+    await office.state("unknown")
+    asked = len(office.seen)
+    gateway.places.take("twilio")  # a call is on its way
+    looking = await office.call()
+    found = await gateway.store.claim_unknown(1, 2.0, [])
+    await gateway.settler._look(found[0])
+    assert len(office.seen) == asked, "there was no place"
+    gateway.places.give_back("twilio")
+    tool = gateway.catalogue.tools["twilio_list_messages"]
+    gateway.catalogue.tools[tool.name] = replace(tool, rate=TOOLS[tool.name].rate)
+    await gateway.settler._look(found[0])
+    assert len(office.seen) == asked + 1
+    assert await office.admin.fetchval("select count(*) from rate_limits where key = 'twilio'") == 1
+    assert (await office.state("succeeded"))["call_id"] == looking["call_id"]
+
+
+async def test_a_look_up_that_came_too_early_makes_everybody_wait(office: Office) -> None:
+    office.fault(office.twilio, "cut_after", method="POST")
+    gateway = await office.gateway("outcomes")
+    await gateway.intake.accept([wants("twilio_send_message", SMS)])
+    await office.state("unknown")
+    tool = gateway.catalogue.tools["twilio_list_messages"]
+    gateway.catalogue.tools[tool.name] = replace(tool, rate=TOOLS[tool.name].rate)
+    office.fault(office.twilio, "429", method="GET")
+    (row,) = await gateway.store.claim_unknown(1, 2.0, [])
+    await gateway.settler._look(row)
+    assert await office.admin.fetchval("select tat > now() from rate_limits where key = 'twilio'")

@@ -87,13 +87,13 @@ class Gateway:
         self.tokens = Tokens(values, pool, self.wire)
         others: dict[str, Connector] = {"smtp": Mailer(values, Guard(loopback=True)), "postgres": Records(pool, values)}
         self.sender = Sender(self.wire, values, self.tokens, others)
-        places = InFlightLimiter(per_vendor)
+        self.places = places = InFlightLimiter(per_vendor)
         admission = Admission(self.catalogue, values, self.store, places)
         self.resumer = Resumer(admission, self.store, publisher, lambda ready: self.executor.start(ready))
         self.outcomes = OutcomeWriter(self.store, publisher, self.resumer.wait_until)
         self.executor = Executor(self.sender, self.outcomes.submit, places)
         self.intake = Intake(admission, self.store, publisher, self.executor.start, self.resumer.wait_until, pool)
-        self.settler = Settler(self.catalogue, values, self.store, publisher, self.sender)
+        self.settler = Settler(self.catalogue, values, self.store, publisher, self.sender, places)
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self, *loops: str) -> None:

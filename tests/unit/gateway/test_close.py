@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any, cast
 from uuid import UUID
 
+from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.call.call import Outcome, Ready, Requested
 from services.tool_gateway.call.close import BATCH, BATCH_BYTES, OutcomeWriter
-from services.tool_gateway.call.outcome import Answer, AttemptResult
+from services.tool_gateway.call.outcome import AttemptResult
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.wire.prepared import Prepared
 from shared.ids import CallId, RunId, ThreadId

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from services.tool_gateway.call.paths import at, filled, project
+from services.tool_gateway.answers.paths import at, filled, project
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.document import read_tools
 from services.tool_gateway.catalogue.tools import Credential

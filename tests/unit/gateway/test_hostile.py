@@ -18,10 +18,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from oauthlib.oauth2 import BackendApplicationClient
 
+from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.call import outcome
 from services.tool_gateway.call.call import CallRow, Ready, Requested
 from services.tool_gateway.call.execute import Sender
-from services.tool_gateway.call.outcome import Answer
+from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.settle import Settler
 from services.tool_gateway.catalogue import catalogue, foreign
 from services.tool_gateway.catalogue.importer import Wish, import_document
@@ -220,6 +221,9 @@ class Notes:
     async def taken_items(self, *_: object) -> set[str]:
         return set()
 
+    async def reserve_rate_slots(self, calls: Any) -> dict[str, datetime]:
+        return {call: datetime.now(UTC) for call, _, _ in calls}
+
     def __getattr__(self, name: str) -> Any:
         async def note(*_: object, **__: object) -> None:
             self.told.append(name)
@@ -250,7 +254,9 @@ async def looked(body: Any, arguments: dict[str, Any], **settle: Any) -> list[st
     made = bring(document(things={"get": listing, "post": make}), trusted=True)
     store, long_ago = Notes(), datetime.now(UTC) - timedelta(hours=1)
     tools = catalogue.Catalogue(made.tools, {})
-    settler = Settler(tools, Secrets({}), cast(Any, store), cast(Any, None), cast(Any, Vendor(body)))
+    settler = Settler(
+        tools, Secrets({}), cast(Any, store), cast(Any, None), cast(Any, Vendor(body)), InFlightLimiter(1)
+    )
     run = run_id("closer", "/t", "1")
     row = CallRow(
         call_id(run, 1, 0),

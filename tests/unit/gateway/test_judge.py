@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from services.tool_gateway.call.call import Preconditions, Requested
-from services.tool_gateway.call.judge import judge
+from services.tool_gateway.call.judge import judge, with_same_calls
 from services.tool_gateway.catalogue import catalogue
 from shared.ids import CallId, RunId, ThreadId
 
@@ -37,6 +38,7 @@ def test_a_granted_call_that_fits_passes_every_check_on_record() -> None:
         "arguments.schema",
         "recipient.consents",
         "duplicate.in_doubt",
+        "turn.once",
     ]
     assert all(c["passed"] for c in verdict.checks)
 
@@ -88,3 +90,72 @@ def test_calls_of_ended_runs_and_huge_arguments_are_refused() -> None:
     huge = judge(call("hubspot_create_note", {"properties": {"hs_note_body": "x" * 300_000}}), FINE, CATALOGUE)
     assert huge.error is not None
     assert huge.error["code"] == "tool.arguments_too_large"
+
+
+# -- the same call twice in one turn ------------------------------------------------------------------------------------
+
+CUSTOMER = {"DisplayName": "Bo"}
+
+
+def of_turn(step: int, *indices: int, run: RunId = RUN, **more: Any) -> list[Requested]:
+    usual: dict[str, Any] = {"tool": "hubspot_create_deal", "arguments": DEAL} | more
+    return [
+        replace(
+            call(usual["tool"], usual["arguments"]),
+            call_id=CallId(f"{run}.{step}.{index}"),
+            run_id=run,
+            step=step,
+            index=index,
+        )
+        for index in indices
+    ]
+
+
+def same_calls(*calls: Requested) -> dict[str, str]:
+    """Which of the calls are the same as which other."""
+    standing = with_same_calls(calls, {(one.agent, one.call_id): FINE for one in calls})
+    return {
+        call_id.partition(".")[2]: found.same_call.partition(".")[2]
+        for (_, call_id), found in standing.items()
+        if found.same_call
+    }
+
+
+def test_identical_calls_of_a_turn_are_the_first_one() -> None:
+    assert same_calls(*of_turn(1, 2, 0, 1)) == {"1.1": "1.0", "1.2": "1.0"}
+    reordered = of_turn(1, 1, arguments=dict(reversed(DEAL.items())))
+    assert same_calls(*of_turn(1, 0), *reordered) == {"1.1": "1.0"}
+
+
+def test_calls_of_other_turns_runs_tools_and_arguments_are_their_own() -> None:
+    other = DEAL | {"properties": {"dealname": "y", "dealstage": "closedwon"}}
+    calls = [
+        *of_turn(1, 0),
+        *of_turn(2, 0),
+        *of_turn(1, 1, arguments=other),
+        *of_turn(1, 2, tool="hubspot_create_ticket"),
+        *of_turn(1, 1, run=RunId(UUID(int=9))),
+    ]
+    assert same_calls(*calls) == {}
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "refused"),
+    [
+        ("hubspot_create_deal", DEAL, True),
+        ("quickbooks_create_customer", CUSTOMER, True),
+        ("hubspot_get_deal", {"dealId": "7"}, False),
+        ("hubspot_update_deal", {"dealId": "7", "properties": {"amount": "1"}}, False),
+    ],
+)
+def test_only_what_would_happen_twice_is_refused(tool: str, arguments: dict[str, Any], refused: bool) -> None:
+    everything = catalogue.Catalogue(list(CATALOGUE.tools.values()), {"closer": frozenset(CATALOGUE.tools)})
+    again = replace(FINE, same_call=CallId(f"{RUN}.1.0"))
+    verdict = judge(call(tool, arguments), again, everything)
+    if not refused:
+        assert verdict.error is None
+        return
+    assert verdict.error is not None
+    assert verdict.error["code"] == "tool.same_call"
+    assert f"{RUN}.1.0" in verdict.error["message"]
+    assert verdict.checks[-1] == {"check": "turn.once", "passed": False}

@@ -7,9 +7,9 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.call.outcome import (
     MAX_ATTEMPTS,
-    Answer,
     after_attempt_in_doubt,
     of_answer,
     of_maybe_sent,
@@ -120,7 +120,7 @@ def test_huge_results_stay_in_the_ledger() -> None:
 
 
 @pytest.mark.rule(9)
-@pytest.mark.parametrize("body", [b"<html>", b"\xff\xfe", b'{"id": '])
+@pytest.mark.parametrize("body", [b"<html>", b"\x89\xff\x00\x01", b'{"id": '])
 def test_an_unreadable_200_is_no_proof_of_anything(body: bytes) -> None:
     assert of_answer(ONCE, Answer(200, [], body), 1).state == "unknown"
     assert of_answer(READ, Answer(200, [], body), 1).state == "requested"

@@ -27,12 +27,23 @@ def _step(value: Any, part: str, arguments: dict[str, Any]) -> Any:
         name, key, wanted = choose.groups()
         found = filled(wanted, arguments)
         items = value.get(name) if isinstance(value, dict) else None
-        return next((item for item in items or [] if item.get(key) == found), None)
+        listed = items if isinstance(items, list) else []
+        return next((item for item in listed if isinstance(item, dict) and item.get(key) == found), None)
     if isinstance(value, dict):
         return value.get(part)
-    if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+    if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
         return value[int(part)]
     return None
+
+
+def every(value: Any, path: str) -> list[Any]:
+    """All values at a path in which `*` stands for each element of a list."""
+    before, star, behind = path.partition(".*")
+    found = at(value, before)
+    if not star:
+        return [found]
+    items = found if isinstance(found, list) else []
+    return [one for item in items for one in (every(item, behind[1:]) if behind else [item])]
 
 
 def filled(template: Any, arguments: dict[str, Any]) -> Any:
