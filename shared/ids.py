@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NewType
 from uuid import UUID, uuid5
 
@@ -14,6 +15,7 @@ CallId = NewType("CallId", str)
 NAMESPACE = UUID("6f0f9a52-3d1b-5c64-9a77-2b7c1f6d4e10")
 
 
+@lru_cache(maxsize=8192)  # asked for every message of a conversation
 def thread_id(agent: str, conversation_id: str) -> ThreadId:
     """One conversation of one agent."""
     return ThreadId(uuid5(NAMESPACE, f"thread\n{agent}\n{conversation_id}"))
