@@ -353,7 +353,9 @@ def tools_import(
         bool, typer.Option("--trust-x-viox", help="Let the document say effects, risks, probes and the like of itself.")
     ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Over an earlier import of this name.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported, and with --replace what would change.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be imported, and with --replace what would change.")
+    ] = False,
     by: By = "operator",
     as_json: Json = False,
 ) -> None:

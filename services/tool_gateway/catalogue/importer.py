@@ -256,13 +256,7 @@ def _shared(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _taken(
-    made: Import,
-    wish: Wish,
-    path: str,
-    method: str,
-    item: Mapping[str, Any],
-    names: set[str],
-    schemas: Schemas,
+    made: Import, wish: Wish, path: str, method: str, item: Mapping[str, Any], names: set[str], schemas: Schemas
 ) -> tuple[dict[str, Any], Tool]:
     """An operation as it is kept, and its tool. Raises what says why there is none."""
     document, vendor = made.document, made.document["info"]["x-viox"]
