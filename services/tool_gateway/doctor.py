@@ -208,7 +208,7 @@ class Doctor:
         answer: Answer | None = None
         try:
             answer = await self._sender.send(ready)
-            result = outcome.of_answer(tool, answer, outcome.MAX_ATTEMPTS)
+            result = self._sender.discreet(tool, outcome.of_answer(tool, answer, outcome.MAX_ATTEMPTS))
         except NotSent as error:
             error.final = True
             result = outcome.of_not_sent(1, error)

@@ -18,7 +18,7 @@ from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.library import Library
 from services.tool_gateway.catalogue.store import CatalogueStore
 from services.tool_gateway.connectors.postgres import Records
-from services.tool_gateway.connectors.smtp import Mailer
+from services.tool_gateway.connectors.smtp import VENDOR, Mailer
 from services.tool_gateway.doctor import Doctor
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.guard import Guard
@@ -95,9 +95,9 @@ class _Gateway:
         instance.on_notify("viox_outbox", self.outbox.wake)
         wire = Wire(self._guard)
         process.on_stop(wire.aclose)
-        mailer = Mailer(secrets, self._guard)
+        mailer = Mailer(secrets, self._guard, process.redactor.of(VENDOR))
         others: dict[str, Connector] = {"smtp": mailer, "postgres": Records(pool, secrets)}
-        sender = Sender(wire, secrets, Tokens(secrets, tokens_pool, wire), others)
+        sender = Sender(wire, secrets, Tokens(secrets, tokens_pool, wire), others, process.redactor)
         places = InFlightLimiter(4 * settings.concurrency)
         admission = Admission(tools, secrets, store, places)
         self._resumer = Resumer(admission, store, self.publisher, lambda ready: self._executor.start(ready))

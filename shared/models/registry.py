@@ -16,7 +16,9 @@ from typing import Any
 import yaml
 
 from shared.errors import BadInput
+from shared.models.discreet import DiscreetModel
 from shared.models.port import ChatModel
+from shared.redaction import Redactor
 from shared.settings import Settings
 from shared.telemetry.logs import get_logger
 
@@ -113,8 +115,11 @@ def check(setting: str | None, environment: Mapping[str, str], agents: Iterable[
     return found
 
 
-def model_for(role: str, offline: Any, settings: Settings) -> ChatModel:
-    """The model of a role. Raises BadInput naming the setting when the file or every credential is missing."""
+def model_for(role: str, offline: Any, settings: Settings, redactor: Redactor) -> ChatModel:
+    """The model of a role; `redactor` learns its keys.
+
+    Raises BadInput naming the setting when the file or every credential is missing.
+    """
     if settings.models == OFFLINE:
         return _offline(offline)
     agent = next((agent for agent, known in ROLES.items() if known == role), role)
@@ -132,12 +137,12 @@ def model_for(role: str, offline: Any, settings: Settings) -> ChatModel:
             "model.replaced", role=role, configured=choice.configured, used=choice.model, missing=choice.missing
         )
     windows: dict[str, int] = given.get("windows") or {}
-    first = _adapter(choice.model, offline, windows)
+    first = _adapter(choice.model, offline, windows, redactor)
     if not choice.fallbacks:
         return first
     from shared.models.failover import FailoverModel
 
-    return FailoverModel([first, *(_lazy(name, offline, windows) for name in choice.fallbacks)])
+    return FailoverModel([first, *(_lazy(name, offline, windows, redactor) for name in choice.fallbacks)])
 
 
 def preload(setting: str | None, environment: Mapping[str, str], agents: Iterable[str]) -> list[str]:
@@ -223,24 +228,27 @@ def _offline(offline: Any) -> ChatModel:
     return OfflineModel(offline)
 
 
-def _lazy(name: str, offline: Any, windows: Mapping[str, int]) -> ChatModel:
+def _lazy(name: str, offline: Any, windows: Mapping[str, int], redactor: Redactor) -> ChatModel:
     from shared.models.failover import LazyModel
 
     provider, _, model = name.partition("/")
-    return LazyModel(provider, model or provider, lambda: _adapter(name, offline, windows))
+    return LazyModel(provider, model or provider, lambda: _adapter(name, offline, windows, redactor))
 
 
-def _adapter(name: str, offline: Any, windows: Mapping[str, int]) -> ChatModel:
+def _adapter(name: str, offline: Any, windows: Mapping[str, int], redactor: Redactor) -> ChatModel:
     provider, _, model = name.partition("/")
     if provider == OFFLINE:
         return _offline(offline)
     key_name, url_name, default_url = PROVIDERS[provider]
     key, base_url = os.environ[key_name].strip(), os.environ.get(url_name) or default_url
     window = windows.get(name)
+    redactor.tell(provider, key_name, key)
     if provider == "anthropic":
         from shared.models.anthropic import AnthropicModel
 
-        return AnthropicModel(model, api_key=key, base_url=base_url, window=window)
-    from shared.models.openai import OpenAIModel
+        made: ChatModel = AnthropicModel(model, api_key=key, base_url=base_url, window=window)
+    else:
+        from shared.models.openai import OpenAIModel
 
-    return OpenAIModel(model, provider=provider, api_key=key, base_url=base_url, window=window)
+        made = OpenAIModel(model, provider=provider, api_key=key, base_url=base_url, window=window)
+    return DiscreetModel(made, redactor.of(provider))

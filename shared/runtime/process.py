@@ -11,11 +11,13 @@ import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared.bus.kafka import Bus
+from shared.redaction import Redactor
 from shared.settings import Settings
 from shared.telemetry import failpoints, logs, metrics
 from shared.telemetry.logs import get_logger
@@ -36,6 +38,7 @@ class Process:
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
         self.settings = settings
+        self.redactor = _redactor_of(settings)
         self.bus = Bus(settings, name)
         self.app = web.Application()
         self.app.add_routes(
@@ -79,6 +82,7 @@ class Process:
     async def opened(self, label: str, stop: Callable[[], None]) -> AsyncIterator[None]:
         """The process with its port and its resources open. Raises what ended a loop, after closing."""
         _prepare(label, self.settings)
+        logs.redact_with(self.redactor.everywhere)
         self._end = stop
         runner = await self._serve()
         try:
@@ -140,6 +144,23 @@ class Process:
             {"service": self.name, "ready": not missing, "missing": missing, "warnings": warnings},
             status=503 if missing else 200,
         )
+
+
+def _redactor_of(settings: Settings) -> Redactor:
+    """Knows the passwords among the settings."""
+    redactor = Redactor()
+    redactor.tell("settings", "VIOX_POSTGRES_DSN", _password_of(settings.postgres_dsn.get_secret_value()))
+    if settings.kafka_sasl_plain_password:
+        password = settings.kafka_sasl_plain_password.get_secret_value()
+        redactor.tell("settings", "VIOX_KAFKA_SASL_PLAIN_PASSWORD", password)
+    return redactor
+
+
+def _password_of(dsn: str) -> str | None:
+    try:
+        return unquote(urlsplit(dsn).password or "")
+    except ValueError:  # not a URL: Postgres says so when it is opened
+        return None
 
 
 def _said(checks: dict[str, Check]) -> dict[str, str]:

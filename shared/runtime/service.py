@@ -61,7 +61,7 @@ class _Runner:
     def __init__(self, spec: AgentSpec, process: Process, model: ChatModel | None) -> None:
         self._spec = spec
         self._process = process
-        self._model = model or model_for(spec.model_role, spec.offline, process.settings)
+        self._model = model or model_for(spec.model_role, spec.offline, process.settings, process.redactor)
         self.publisher = Publisher(spec.name, process.bus.producer)
         self.consumer = process.bus.consume(
             f"viox.{spec.name}", topics.of(spec.name), self._accept, self._poison, is_transient

@@ -31,6 +31,7 @@ from services.tool_gateway.wire.encode import prepare
 from services.tool_gateway.wire.guard import Guard
 from services.tool_gateway.wire.transport import MaybeSent, Wire
 from shared.ids import CallId
+from shared.redaction import Redactions
 from tests.contract.emulators import Served
 
 TOOLS = catalogue.load().tools
@@ -106,8 +107,7 @@ class SideBySide(Served):
         import httpx2
 
         prepared = prepare(self.tools[tool], arguments, self.secrets, key=CallId(key))
-        authorized = await apply_credentials(prepared, self.secrets, self._token)
-        url, headers = authorized.url, authorized.headers
+        url, headers = await apply_credentials(prepared, self.secrets, self._token, Redactions())
         wire = Wire(Guard(loopback=True))
         try:
             request = httpx2.Request(prepared.method, url, headers=headers, stream=httpx2.ByteStream(prepared.body))

@@ -7,21 +7,24 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
 import httpx2
 
 from services.tool_gateway.answers.answer import Answer
+from services.tool_gateway.answers.apart import SMALL_BYTES
 from services.tool_gateway.call import outcome
 from services.tool_gateway.call.call import Ready
 from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.outcome import AttemptResult
 from services.tool_gateway.catalogue.tools import Credential, Tool
-from services.tool_gateway.wire.credentials import Secrets, apply_credentials, without_proofs
+from services.tool_gateway.wire.credentials import Secrets, apply_credentials, tell_secrets
 from services.tool_gateway.wire.oauth import Tokens
 from services.tool_gateway.wire.prepared import Prepared
 from services.tool_gateway.wire.transport import Gate, MaybeSent, NotSent, Wire
 from shared.errors import BadInput
+from shared.redaction import Redactions, Redactor
 from shared.telemetry import metrics
 from shared.telemetry.failpoints import failpoint
 from shared.telemetry.logs import get_logger
@@ -61,7 +64,7 @@ class Executor:
         try:
             answer = await self._sender.send(ready)
             reading = await outcome.reading_of(ready.tool, answer)
-            result = outcome.of_answer(ready.tool, answer, ready.attempt, reading)
+            result = self._sender.discreet(ready.tool, outcome.of_answer(ready.tool, answer, ready.attempt, reading))
         except NotSent as error:
             result = outcome.of_not_sent(ready.attempt, error)
         except MaybeSent as error:
@@ -87,41 +90,67 @@ class Connector(Protocol):
 
 
 class Sender:
-    """Sends prepared requests with their credentials."""
+    """Sends prepared requests with their credentials. Neither answers nor errors say one of them."""
 
-    def __init__(self, wire: Wire, secrets: Secrets, tokens: Tokens, others: Mapping[str, Connector]) -> None:
+    def __init__(
+        self, wire: Wire, secrets: Secrets, tokens: Tokens, others: Mapping[str, Connector], redactor: Redactor
+    ) -> None:
         self._wire = wire
         self._secrets = secrets
         self._tokens = tokens
         self._others = others
+        self._redactor = redactor
 
     async def send(self, ready: Ready) -> Answer:
         """One exchange. Raises NotSent or MaybeSent when there is no complete answer."""
+        redactions = self._redactor.of(ready.tool.vendor)
+        with redactions.errors():
+            answer = await self._send(ready, redactions)
+        if len(answer.body) <= SMALL_BYTES and not answer.encoded:
+            return _without_secrets(answer, ready.tool, redactions)
+        return await asyncio.to_thread(_without_secrets, answer, ready.tool, redactions)
+
+    def discreet(self, tool: Tool, result: AttemptResult) -> AttemptResult:
+        """A result without our credentials."""
+        shown, error = self.without_secrets(tool, result.result), self.without_secrets(tool, result.error)
+        unchanged = shown is result.result and error is result.error
+        return result if unchanged else replace(result, result=shown, error=error)
+
+    def without_secrets(self, tool: Tool, value: Any) -> Any:
+        """What was read of an answer: reading resolves charsets and escapes, behind which a credential may have been."""
+        hidden = self._redactor.of(tool.vendor).value(value)
+        if hidden is not value:
+            _tell_removed(tool)
+        return hidden
+
+    async def _send(self, ready: Ready, redactions: Redactions) -> Answer:
         if other := self._others.get(ready.tool.connector):
+            for credential in ready.prepared.auth:
+                tell_secrets(credential, self._secrets, redactions)
             try:
                 return await other.send(ready.prepared, _seconds(ready), _gate(ready))
             except BadInput as error:
                 raise NotSent(error.code, error.message, field=error.field, remedy=error.remedy) from error
-        answer, used = await self._exchange(ready)
+        answer, used = await self._exchange(ready, redactions)
         if answer.status == 401 and any(self._tokens.refused(c, token) for c, token in used.items()):
             # 401 means that nothing happened. The access token may have been revoked early: once more with a new one.
-            answer, _ = await self._exchange(ready)
+            answer, _ = await self._exchange(ready, redactions)
         return answer
 
-    async def _exchange(self, ready: Ready) -> tuple[Answer, dict[Credential, str]]:
+    async def _exchange(self, ready: Ready, redactions: Redactions) -> tuple[Answer, dict[Credential, str]]:
         used: dict[Credential, str] = {}
 
         async def token_of(credential: Credential) -> str:
-            used[credential] = await self._tokens.get(credential)
+            used[credential] = await self._tokens.get(credential, redactions)
             return used[credential]
 
         prepared = ready.prepared
         try:
-            authorized = await apply_credentials(prepared, self._secrets, token_of)
+            url, headers = await apply_credentials(prepared, self._secrets, token_of, redactions)
             request = httpx2.Request(
                 prepared.method,
-                authorized.url,
-                headers=[(name.encode(), value.encode()) for name, value in authorized.headers],
+                url,
+                headers=[(name.encode(), value.encode()) for name, value in headers],
                 stream=httpx2.ByteStream(prepared.body),
                 extensions={
                     "timeout": {"connect": 5.0, "read": _seconds(ready)},
@@ -137,25 +166,29 @@ class Sender:
             # Postgres away, a URL too long: whatever it is, nothing has been sent.
             raise NotSent("http.not_sent", f"no request could be made: {type(error).__name__}.") from error
         response = await self._wire.handle_async_request(request)
-        return _answer(ready.tool, response, authorized.proofs), used
+        raw = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw]
+        extensions = response.extensions
+        return Answer(response.status_code, raw, extensions["viox.body"], extensions["viox.cut"]), used
 
 
-def _answer(tool: Tool, response: httpx2.Response, proofs: Mapping[str, str]) -> Answer:
-    """The response byte for byte, without our credentials where a vendor repeats them."""
-    raw = [
-        (name.decode("latin-1"), without_proofs(value, proofs).decode("latin-1"))
-        for name, value in response.headers.raw
-    ]
-    cut = response.extensions["viox.cut"]
-    answer = Answer(response.status_code, raw, response.extensions["viox.body"], cut)
-    with contextlib.suppress(ValueError):
-        plain = answer.plain()
-        if (hidden := without_proofs(plain, proofs)) != plain:
-            metrics.INCIDENTS.labels("secret.echoed").inc()
-            log.warning("answer.credential_removed", vendor=tool.vendor, tool=tool.name)
-            kept = [(name, value) for name, value in raw if name.lower() != "content-encoding"]
-            return Answer(response.status_code, kept, hidden, cut)
-    return answer
+def _without_secrets(answer: Answer, tool: Tool, redactions: Redactions) -> Answer:
+    """The answer byte for byte, without our credentials where a vendor says them back."""
+    headers = [(name, redactions.text(value)) for name, value in answer.headers]
+    body, kept = answer.body, answer.body
+    if answer.encoded:
+        with contextlib.suppress(ValueError):
+            body = answer.plain()
+    if (hidden := redactions.data(body)) is not body:
+        kept, headers = hidden, [(name, value) for name, value in headers if name.lower() != "content-encoding"]
+    elif headers == answer.headers:
+        return answer
+    _tell_removed(tool)
+    return replace(answer, headers=headers, body=kept)
+
+
+def _tell_removed(tool: Tool) -> None:
+    metrics.INCIDENTS.labels("secret.echoed").inc()
+    log.warning("answer.credential_removed", vendor=tool.vendor, tool=tool.name)
 
 
 def _seconds(ready: Ready) -> float:

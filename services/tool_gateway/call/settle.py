@@ -164,7 +164,8 @@ class Settler:
                 body=answer.body if answer else None,
                 detail={"tool": tool.name, "answered": answer is not None},
             )
-        return await _understood(tool, answer) if answer else None
+        found = await _understood(tool, answer) if answer else None
+        return _Body(self._sender.without_secrets(tool, found.value)) if found else None
 
     async def _exchange(self, row: CallRow, tool: Tool, prepared: Prepared, arguments: dict[str, Any]) -> Answer | None:
         """One request, at its rate's turn and with a place at the vendor, as for calls. None without either, or an answer."""

@@ -24,12 +24,14 @@ import orjson
 
 from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.catalogue.tools import Credential, Tool
-from services.tool_gateway.wire.credentials import Secrets
+from services.tool_gateway.wire.credentials import Secrets, tell_secrets
 from services.tool_gateway.wire.guard import Guard, Refused
 from services.tool_gateway.wire.prepared import Prepared
 from services.tool_gateway.wire.transport import Gate, MaybeSent, NotSent
 from shared.errors import BadInput
+from shared.redaction import Redactions
 
+VENDOR = "email"
 LOGIN = Credential("basic", ("SMTP_USERNAME", "SMTP_PASSWORD"))
 MODES = ("starttls", "implicit", "none")
 FIRST_WAIT_SECONDS = 60.0
@@ -67,8 +69,9 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, key: str
 class Mailer:
     """Hands messages to the submission server, a connection for each."""
 
-    def __init__(self, secrets: Secrets, guard: Guard) -> None:
+    def __init__(self, secrets: Secrets, guard: Guard, redactions: Redactions) -> None:
         self._secrets = secrets
+        self._redactions = redactions
         self._guard = guard
 
     async def send(self, prepared: Prepared, seconds: float, gate: Gate) -> Answer:
@@ -96,7 +99,8 @@ class Mailer:
 
     async def probe(self, seconds: float) -> None:
         """Connect, log in, say good-bye. Raises NotSent or BadInput saying what is wrong."""
-        client = await self._connected(seconds)
+        with self._redactions.errors():
+            client = await self._connected(seconds)
         with contextlib.suppress(Exception):
             await asyncio.wait_for(client.quit(), 1.0)
         client.close()
@@ -116,6 +120,7 @@ class Mailer:
         try:
             await client.connect()
             if user := secrets.or_none("SMTP_USERNAME"):
+                tell_secrets(LOGIN, secrets, self._redactions)
                 await client.login(user, secrets.get("SMTP_PASSWORD"))
         except aiosmtplib.SMTPResponseException as error:
             client.close()

@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote_plus
 
@@ -16,9 +16,9 @@ import orjson
 from services.tool_gateway.catalogue.tools import Credential
 from services.tool_gateway.wire.prepared import Prepared
 from shared.errors import BadInput
+from shared.redaction import Redactions
 
 MARKED = re.compile(r'\{"\$secret":"[^"]+"\}$')
-SHORTEST_PROOF = 8
 COOKIE_VALUE = re.compile(r'[!#-+\--:<-\[\]-~]*|"[!#-+\--:<-\[\]-~]*"')  # RFC 6265, 4.1.1
 Headers = list[tuple[str, str]]
 TokenOf = Callable[[Credential], Awaitable[str]]
@@ -77,33 +77,27 @@ def _read(path: Path, field: str) -> str:
         ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorizedRequest:
-    """A request as it goes out, credentials included; `proofs` are those credentials: marker → what it stands for."""
-
-    url: str
-    headers: Headers
-    proofs: dict[str, str]
-
-
-async def apply_credentials(prepared: Prepared, secrets: Secrets, token_of: TokenOf) -> AuthorizedRequest:
-    """Put the credentials into a request."""
-    url, headers, proofs = prepared.url, list(prepared.headers), {}
+async def apply_credentials(
+    prepared: Prepared, secrets: Secrets, token_of: TokenOf, redactions: Redactions
+) -> tuple[str, Headers]:
+    """URL and headers as they go out, credentials included. `redactions` learns what must not come back."""
+    url, headers = prepared.url, list(prepared.headers)
     for credential in prepared.auth:
         value = await token_of(credential) if credential.scheme == "oauth2" else _plain(credential, secrets)
+        redactions.tell("+".join(credential.secrets), value)
+        tell_secrets(credential, secrets, redactions)
         url, headers = _joined(credential, value, url, headers)
-        proofs["+".join(credential.secrets)] = value
-        if credential.scheme == "basic":
-            proofs[credential.secrets[-1]] = secrets.get(credential.secrets[-1])
-    return AuthorizedRequest(url, headers, proofs)
+    return url, headers
 
 
-def without_proofs(text: bytes, proofs: Mapping[str, str]) -> bytes:
-    """What a vendor answered, without the credentials that it says back to us. Short ones could be anything and stay."""
-    for name, value in proofs.items():
-        if len(value) >= SHORTEST_PROOF and value.encode() in text:
-            text = text.replace(value.encode(), b"[secret " + name.encode() + b"]")
-    return text
+def tell_secrets(credential: Credential, secrets: Secrets, redactions: Redactions) -> None:
+    """What a credential is made of. User names and client ids stay, as greetings and addresses have them, too: unless
+    there is no password, because then the name is the key."""
+    first, *others = [(name, secrets.or_none(name)) for name in credential.secrets]
+    if credential.scheme not in ("basic", "oauth2") or not any(value for _, value in others):
+        others.append(first)
+    for name, value in others:
+        redactions.tell(name, value or "")
 
 
 def redacted(prepared: Prepared) -> tuple[str, Headers]:

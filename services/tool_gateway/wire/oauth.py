@@ -10,7 +10,6 @@ import asyncio
 import base64
 import hashlib
 import json
-import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,12 +19,14 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error, WebApplicationClient
 
 from services.tool_gateway.catalogue.tools import Credential
-from services.tool_gateway.wire.credentials import Secrets
+from services.tool_gateway.wire.credentials import Secrets, tell_secrets
 from services.tool_gateway.wire.transport import NotSent, Wire
 from shared.errors import BadInput, VioxError
+from shared.redaction import Redactions
 from shared.store.pool import Pool
+from shared.telemetry.logs import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 KEY_NAME = "VIOX_SECRET_KEY"
 EARLY = timedelta(seconds=90)
 PERMANENT = ("credential.refused", "credential.missing", "credential.unreadable", "settings.invalid")
@@ -57,10 +58,14 @@ class Tokens:
         self._refused: set[str] = set()
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def get(self, credential: Credential) -> str:
-        """An access token that is good for a while. Raises NotSent, because without one nothing is sent."""
+    async def get(self, credential: Credential, redactions: Redactions) -> str:
+        """An access token that is good for a while. Raises NotSent, because without one nothing is sent.
+
+        `redactions` learns what the token is made of and fetched with.
+        """
+        tell_secrets(credential, self._secrets, redactions)
         try:
-            return await self._get(credential)
+            return await self._get(credential, redactions)
         except NotSent:
             raise
         except VioxError as error:
@@ -81,34 +86,35 @@ class Tokens:
             del self._known[_name(credential)]
         return True
 
-    async def _get(self, credential: Credential) -> str:
+    async def _get(self, credential: Credential, redactions: Redactions) -> str:
         name, seed = _name(credential), self._seed(credential)
         async with self._locks.setdefault(name, asyncio.Lock()):
             known = self._known.get(name)
             if known is None or not known.good(seed):
-                known = self._known[name] = await self._fetch(credential, name, seed)
+                known = self._known[name] = await self._fetch(credential, name, seed, redactions)
             return known.access
 
-    async def _fetch(self, credential: Credential, name: str, seed: str) -> _Token:
+    async def _fetch(self, credential: Credential, name: str, seed: str, redactions: Redactions) -> _Token:
         """The token of the table, or a new one put there. The row is ours from here to the commit."""
         box = self._box()
         async with self._pool.acquire() as connection:
             async with connection.transaction():
                 row = await connection.fetchrow(LOCK, name)
                 stored = _opened(box, row)
+                _tell(stored, name, redactions)
                 if stored and stored.good(seed) and stored.access not in self._refused:
                     return stored
                 refresh = stored.refresh if stored and stored.seed == seed else None
                 try:
-                    made = await self._ask(credential, refresh, seed)
+                    with redactions.errors():
+                        made = await self._ask(credential, refresh, seed)
                 except VioxError as error:
                     problem = _with_lost(error, row, stored)
                 else:
                     sealed = box.encrypt(json.dumps({"access": made.access, "refresh": made.refresh}).encode())
                     await connection.execute(WRITE, name, sealed, made.expires_at, seed)
-                    log.info(
-                        "credential %s: new access token until %s", name, made.expires_at.isoformat("T", "seconds")
-                    )
+                    _tell(made, name, redactions)
+                    log.info("credential.renewed", credential=name, until=made.expires_at.isoformat("T", "seconds"))
                     return made
             await connection.execute(FAILED, name, problem.message)
         raise problem
@@ -214,13 +220,16 @@ def _opened(box: MultiFernet, row: Any) -> _Token | None:
     try:
         held = json.loads(box.decrypt(row["sealed"]))
     except InvalidToken:
-        log.warning(
-            "credential %s: the stored token was sealed with another %s; starting from the settings",
-            row["name"],
-            KEY_NAME,
-        )
+        # Starting anew from the settings.
+        log.warning("credential.sealed_with_another_key", credential=row["name"], setting=KEY_NAME)
         return None
     return _Token(held["access"], held["refresh"], row["expires_at"], row["seed_sha256"])
+
+
+def _tell(token: _Token | None, name: str, redactions: Redactions) -> None:
+    if token is not None:
+        redactions.tell(name, token.access)
+        redactions.tell(name, token.refresh or "")
 
 
 def _name(credential: Credential) -> str:

@@ -23,6 +23,7 @@ from services.tool_gateway.wire.encode import prepare
 from services.tool_gateway.wire.guard import Guard
 from services.tool_gateway.wire.transport import MaybeSent, NotSent
 from shared.errors import BadInput
+from shared.redaction import Redactions
 from shared.store.pool import Pool
 from tests.integration.gateway.world import until
 
@@ -64,7 +65,7 @@ async def send(
     assert tool.problem_with(given) is None
     prepared = prepare(tool, given, secrets, key=key)
     try:
-        answer = await Mailer(secrets, guard or Guard(loopback=True)).send(prepared, 3.0, agreed)
+        answer = await Mailer(secrets, guard or Guard(loopback=True), Redactions()).send(prepared, 3.0, agreed)
     except NotSent as error:
         return outcome.of_not_sent(1, error)
     except MaybeSent as error:
@@ -153,7 +154,7 @@ async def submit(serve: Any, seconds: float, recipients: int = 1, **more: str) -
     prepared = prepare(TOOLS["email_send"], LETTER | {"to": to}, secrets, key="k")
     try:
         with pytest.raises((NotSent, MaybeSent)) as error:
-            await Mailer(secrets, Guard(loopback=True)).send(prepared, seconds, agreed)
+            await Mailer(secrets, Guard(loopback=True), Redactions()).send(prepared, seconds, agreed)
     finally:
         server.close()
         await asyncio.gather(*served)

@@ -265,10 +265,10 @@ async def test_what_goes_wrong_before_the_first_byte_is_no_doubt(world: World, m
     gateway = await world.gateway()
     get, failures = gateway.tokens.get, [RuntimeError("Postgres is away")]
 
-    async def once_away(credential: Any) -> str:
+    async def once_away(credential: Any, redactions: Any) -> str:
         if failures:
             raise failures.pop()
-        return await get(credential)
+        return await get(credential, redactions)
 
     monkeypatch.setattr(gateway.tokens, "get", once_away)
     tool: Tool = gateway.catalogue.tools["quickbooks_get_company"]

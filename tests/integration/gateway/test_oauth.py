@@ -16,6 +16,7 @@ from services.tool_gateway.catalogue.tools import Credential
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.oauth import Tokens
 from services.tool_gateway.wire.transport import NotSent
+from shared.redaction import Redactions
 from shared.store.pool import Pool, open_pool
 from tests.integration.gateway.world import Gateway, World, gateway_world, wants
 
@@ -135,7 +136,7 @@ async def test_two_gateways_refresh_once_between_them(world: World, gateway_pool
     try:
         both = [Tokens(Secrets(world.secrets), pool, gateway.wire) for pool in (gateway_pool, second_pool)]
         world.fault(world.quickbooks, "slow", path="/oauth2/", seconds=0.3)
-        wanted = [tokens.get(credential(gateway)) for tokens in both for _ in range(5)]
+        wanted = [tokens.get(credential(gateway), Redactions()) for tokens in both for _ in range(5)]
         assert len(set(await asyncio.gather(*wanted))) == 1
     finally:
         await second_pool.close()
@@ -219,7 +220,7 @@ async def test_a_token_endpoint_is_never_asked_without_a_client(world: World) ->
     gateway = await world.gateway()
     del world.secrets["QUICKBOOKS_CLIENT_SECRET"]
     with pytest.raises(NotSent) as error:
-        await gateway.tokens.get(credential(gateway))
+        await gateway.tokens.get(credential(gateway), Redactions())
     assert (error.value.code, error.value.field) == ("credential.missing", "QUICKBOOKS_CLIENT_SECRET")
     assert granted(world) == []
 

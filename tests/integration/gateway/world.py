@@ -30,7 +30,7 @@ from services.tool_gateway.call.settle import Settler
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.connectors.postgres import Records
-from services.tool_gateway.connectors.smtp import Mailer
+from services.tool_gateway.connectors.smtp import VENDOR, Mailer
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.guard import Guard
 from services.tool_gateway.wire.oauth import Tokens
@@ -39,6 +39,7 @@ from shared.bus import topics
 from shared.bus.kafka import Record
 from shared.bus.messages import ToolCallRequested, call_requested
 from shared.ids import RunId, call_id, run_id, thread_id
+from shared.redaction import Redactor
 from shared.store.instance import Instance
 from shared.store.pool import Pool
 from tests.integration.publisher import RecordingPublisher
@@ -85,8 +86,12 @@ class Gateway:
         self.publisher = publisher = RecordingPublisher("gateway")
         self.wire = Wire(Guard(loopback=True))
         self.tokens = Tokens(values, pool, self.wire)
-        others: dict[str, Connector] = {"smtp": Mailer(values, Guard(loopback=True)), "postgres": Records(pool, values)}
-        self.sender = Sender(self.wire, values, self.tokens, others)
+        self.redactor = redactor = Redactor()
+        others: dict[str, Connector] = {
+            "smtp": Mailer(values, Guard(loopback=True), redactor.of(VENDOR)),
+            "postgres": Records(pool, values),
+        }
+        self.sender = Sender(self.wire, values, self.tokens, others, redactor)
         self.places = places = InFlightLimiter(per_vendor)
         admission = Admission(self.catalogue, values, self.store, places)
         self.resumer = Resumer(admission, self.store, publisher, lambda ready: self.executor.start(ready))

@@ -12,6 +12,7 @@ from services.tool_gateway.catalogue.tools import Credential
 from services.tool_gateway.wire.credentials import Secrets, apply_credentials, redacted
 from services.tool_gateway.wire.encode import prepare
 from shared.errors import BadInput
+from shared.redaction import Redactions
 
 TOOLS = catalogue.load().tools
 SECRETS = Secrets(
@@ -45,7 +46,7 @@ async def test_no_secret_is_shown() -> None:
         made = prepare(TOOLS[name], arguments, SECRETS)
         assert "secret" not in repr(redacted(made)).replace("$secret", "")
         assert "secret" not in made.url + made.body.decode()
-        real = (await apply_credentials(made, SECRETS, no_token)).headers
+        real = (await apply_credentials(made, SECRETS, no_token, Redactions()))[1]
         assert "secret" in repr(real) or "Basic" in repr(real), "the real headers do"
         assert real != redacted(made)[1]
 

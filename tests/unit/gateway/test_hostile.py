@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 import httpx2
 import orjson
@@ -34,9 +36,10 @@ from services.tool_gateway.wire.encode import prepare
 from services.tool_gateway.wire.guard import Guard
 from services.tool_gateway.wire.oauth import Tokens
 from services.tool_gateway.wire.oauth import _answered as token_of
-from services.tool_gateway.wire.transport import MaybeSent, Wire
+from services.tool_gateway.wire.transport import MaybeSent, NotSent, Wire
 from shared.errors import BadInput, VioxError
 from shared.ids import CallId, call_id, run_id
+from shared.redaction import Redactions, Redactor
 from tests.unit.gateway.test_importer import SOURCE, bring, document, one
 
 TOOLS = catalogue.load().tools
@@ -61,7 +64,7 @@ async def sent(tool: Tool, secret: str, answer: bytes, arguments: dict[str, Any]
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     secrets, wire = Secrets({"SHOP_KEY": secret, "SHOP_BASE_URL": base}), Wire(Guard(loopback=True))
-    sender = Sender(wire, secrets, cast(Tokens, None), {})
+    sender = Sender(wire, secrets, cast(Tokens, None), {}, Redactor())
     call = Requested(CallId("c"), cast(Any, None), 0, 0, "closer", cast(Any, None), "", tool.name, {}, None)
     prepared, now = prepare(tool, arguments or {}, secrets), time.monotonic()
     try:
@@ -87,6 +90,44 @@ async def test_a_secret_that_is_not_ascii_goes_out_and_is_in_no_error() -> None:
     answer, read = await sent(keyed("header"), "\ufeffs3cret", b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
     assert answer.status == 401
     assert "X-Key: \ufeffs3cret\r\n".encode() in read
+
+
+ECHOES = {
+    "status line": "HTTP/9.9 {} \0\r\n\r\n",
+    "reason": "HTTP/1.1 500 {}\r\nContent-Length: 2\r\n\r\n{{}}",
+    "header line": "HTTP/1.1 200 OK\r\nBad Hea der {}\r\n\r\n",
+    "length": "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+    "chunk size": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}\r\n",
+    "header": "HTTP/1.1 200 OK\r\nX-Echo: {}\r\nContent-Length: 2\r\n\r\n{{}}",
+    "redirect": "HTTP/1.1 302 F\r\nLocation: https://b.example/?k={}\r\nContent-Length: 0\r\n\r\n",
+    "error": 'HTTP/1.1 401 No\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{{"message": "bad {}"}}',
+    "body": 'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{{"k": "{}"}}',
+}
+ECHO_CODINGS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "URL": lambda s: quote(s, safe=""),
+    "base64": lambda s: base64.b64encode(f"me:{s}".encode()).decode(),
+    "hex": lambda s: s.encode().hex(),
+    "JSON": lambda s: "".join(f"\\u{ord(c):04x}" for c in s),
+}
+
+
+@pytest.mark.rule(15)
+@pytest.mark.parametrize("coding", ECHO_CODINGS)
+@pytest.mark.parametrize("place", ECHOES)
+async def test_a_credential_said_back_anywhere_is_in_no_answer_and_no_error(place: str, coding: str) -> None:
+    secret = "k3y/Wq+77==RtZ9pLmX"
+    said = ECHO_CODINGS[coding](secret)
+    tool = keyed("header")
+    try:
+        answer, read = await sent(tool, secret, ECHOES[place].format(said).encode())
+    except (MaybeSent, NotSent) as error:
+        told = repr(error.as_dict())
+    else:
+        assert secret.encode() in read
+        told = repr((answer.headers, answer.body, outcome.of_answer(tool, answer, 1)))
+    assert said not in told
+    assert secret[:10] not in told
 
 
 @pytest.mark.rule(9)
@@ -171,7 +212,7 @@ async def test_a_repeat_has_its_cookies_and_headers_again() -> None:
     url, headers = redacted(first)
     assert "s3cret" not in str(headers)
     for made in (first, again(first, url, headers, b"")):
-        real = (await apply_credentials(made, secrets, cast(Any, None))).headers
+        real = (await apply_credentials(made, secrets, cast(Any, None), Redactions()))[1]
         assert dict(real)["Cookie"] == "lang=de; X-Key=s3cret"
         assert dict(real)["X-Note"] == 'a {"$secret": 1}'
 
@@ -237,6 +278,9 @@ class Vendor:
 
     async def send(self, ready: Ready) -> Answer:
         return self.answer
+
+    def without_secrets(self, tool: Tool, value: Any) -> Any:
+        return value
 
 
 async def looked(body: Any, arguments: dict[str, Any], **settle: Any) -> list[str]:

@@ -10,6 +10,7 @@ from services.tool_gateway.catalogue.tools import Credential
 from services.tool_gateway.wire.credentials import Secrets, again, apply_credentials, redacted
 from services.tool_gateway.wire.encode import prepare
 from shared.errors import BadInput
+from shared.redaction import Redactions
 from tests.unit.gateway.test_importer import bring, document, get, one
 
 SERVERS = {"servers": [{"url": "https://api.shop.example/v1"}]}
@@ -140,9 +141,9 @@ async def test_where_a_credential_goes_no_argument_may(place: str, scheme_name: 
     tool = one(given)
     assert set(tool.input_schema["properties"]) == {"page"}
     secrets = Secrets({"SHOP_KEY": "real-key"})
-    made = await apply_credentials(prepare(tool, {"page": "1"}, secrets), secrets, no_token)
-    assert (made.url + repr(made.headers)).lower().count(name.lower()) == 1
-    assert "real-key" in made.url + repr(made.headers)
+    url, headers = await apply_credentials(prepare(tool, {"page": "1"}, secrets), secrets, no_token, Redactions())
+    assert (url + repr(headers)).lower().count(name.lower()) == 1
+    assert "real-key" in url + repr(headers)
 
 
 def test_a_parameter_of_that_name_in_another_place_is_one() -> None:
@@ -205,15 +206,15 @@ COOKIE = document(me=get(parameters=[parameter("lang", "cookie")])) | {
 @pytest.mark.parametrize("value", ["ab+/cd==:x", "a%20b", '"quoted"', "{json:1}"])
 async def test_a_cookie_is_the_secret_as_it_is(value: str) -> None:
     secrets = Secrets({"SHOP_SESSION": value})
-    made = await apply_credentials(prepare(one(COOKIE), {"lang": "en"}, secrets), secrets, no_token)
-    assert ("Cookie", f"lang=en; session={value}") in made.headers
+    _, headers = await apply_credentials(prepare(one(COOKIE), {"lang": "en"}, secrets), secrets, no_token, Redactions())
+    assert ("Cookie", f"lang=en; session={value}") in headers
 
 
 @pytest.mark.parametrize("value", ["a;b", "a b", "a,b", 'a"b', "a\\b", "a\nb", "é"])
 async def test_a_cookie_that_would_end_early_is_refused_by_the_name_of_its_setting(value: str) -> None:
     secrets = Secrets({"SHOP_SESSION": value})
     with pytest.raises(BadInput) as error:
-        await apply_credentials(prepare(one(COOKIE), {"lang": "en"}, secrets), secrets, no_token)
+        await apply_credentials(prepare(one(COOKIE), {"lang": "en"}, secrets), secrets, no_token, Redactions())
     assert error.value.field == "SHOP_SESSION"
     assert value not in str(error.value)
 

@@ -11,6 +11,7 @@ import pytest
 from shared.errors import BadInput
 from shared.models import registry
 from shared.models.registry import ROLES, check, choices, ends, model_for, preload
+from shared.redaction import Redactor
 from shared.settings import Settings
 
 ALL = {key: "k" for key, _, _ in registry.PROVIDERS.values()}
@@ -83,11 +84,11 @@ async def test_an_agent_starts_with_what_is_reachable(own: str, monkeypatch: pyt
     for name in ALL:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", "k")
-    model = model_for("sales", lambda request: None, Settings(models=own))
+    model = model_for("sales", lambda request: None, Settings(models=own), Redactor())
     assert (model.provider, model.model) == ("openai", "gpt-5.5")
     await model.aclose()
     with pytest.raises(BadInput) as error:
-        model_for("voice", lambda request: None, Settings(models=own))
+        model_for("voice", lambda request: None, Settings(models=own), Redactor())
     assert error.value.field == "GEMINI_API_KEY"
 
 
