@@ -70,7 +70,7 @@ class Redactions:
         if (name, value) in self._secrets or len(value) < SHORTEST:
             return
         former = [key for key in self._secrets if key[0] == name]
-        for key in former[: len(former) - KEPT_VALUES + 1]:
+        for key in former[: max(len(former) - KEPT_VALUES + 1, 0)]:
             del self._secrets[key]
         self._secrets[name, value] = _spellings(value)
 
