@@ -102,9 +102,8 @@ def ended(process: subprocess.Popen[bytes] | None) -> bool:
     return process is not None and process.poll() is not None
 
 
-def ending(status: int) -> str:
-    """How a process ended, from its wait status: the signal's name or the exit code."""
-    code = os.waitstatus_to_exitcode(status)
+def ending(code: int) -> str:
+    """How a process ended, from its exit code as Python has it: the signal's name or the code."""
     return signal.Signals(-code).name if code < 0 else f"exit {code}"
 
 

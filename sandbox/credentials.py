@@ -7,7 +7,7 @@ its own it is used; otherwise the sandbox's invented one, together with the emul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from secrets import token_urlsafe
 
@@ -37,6 +37,8 @@ SYSTEM = (
     "LC_ALL",
     "TZ",
     "TMPDIR",
+    "JAVA_HOME",
+    "XDG_CACHE_HOME",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "PYTHONPATH",
@@ -142,6 +144,12 @@ def inherited(service: str, environment: Mapping[str, str]) -> dict[str, str]:
         return {n: v for n, v in environment.items() if n not in MODEL_NAMES and not _for_postgres(n)}
     ours = {n: v for n, v in environment.items() if n.startswith(("VIOX_", "OTEL_")) and not n.startswith(GATEWAYS_OWN)}
     return ours | {name: value for name, value in environment.items() if name in SYSTEM or name in MODEL_NAMES}
+
+
+def forget(environment: MutableMapping[str, str]) -> None:
+    """Keep of the supervisor's own environment only what programs need to run: what it starts inherits it."""
+    for name in [name for name in environment if name not in SYSTEM]:
+        del environment[name]
 
 
 def _for_postgres(name: str) -> bool:

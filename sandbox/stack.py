@@ -1,8 +1,8 @@
 """The supervisor behind `viox up`: Postgres, broker, vendor emulators and every service, as processes of one machine.
 
-Heavy modules are imported once here and services are forked from it: nine imports of LangGraph would take a minute and
-ten times the memory. The supervisor itself never runs an event loop or a thread, so forking is safe. When it dies, even
-by SIGKILL, the kernel takes its children down (parent-death signal); what it left behind is cleaned at the next start.
+Services are forked by a server of their own (`forking`); database and topics are prepared in a fork of this process, which
+never runs an event loop or a thread. When it dies, even by SIGKILL, the kernel takes its children down (parent-death
+signal); what it left behind is cleaned at the next start.
 """
 
 from __future__ import annotations
@@ -11,20 +11,23 @@ import argparse
 import asyncio
 import contextlib
 import fcntl
-import gc
-import importlib
 import json
 import os
 import signal
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import sandbox
+import shared
 from sandbox import children, credentials, ports
 from sandbox.broker import ApacheKafka, Broker, Tansu
+from sandbox.forking import ForkServer, Seat, users
 from sandbox.net import Reserved, ready
 from sandbox.ports import SERVICES
 from sandbox.postgres import Postgres
@@ -34,6 +37,7 @@ from shared.models import registry
 from shared.settings import Settings
 
 VENDORS = "vendors"
+VENDORS_MODULE = "sandbox.vendors.main"
 DEFAULT_PORT_BASE = 8080
 TICK_SECONDS = 0.05
 READY_EVERY_SECONDS = 0.25
@@ -56,17 +60,20 @@ class Plan:
 class Child:
     """One forked service."""
 
-    name: str
+    seat: Seat
     service: str
     port: int
-    target: Callable[[], None]
-    environment: dict[str, str]
+    process: BaseProcess | None = None
     pid: int = 0
     started: float = 0.0
     restarts: int = 0
     again_at: float = 0.0
     ready: bool = False
     stopped: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.seat.label
 
 
 class Stack:
@@ -76,6 +83,8 @@ class Stack:
         self.plan = plan
         self.home = plan.home
         self._ending = False
+        self._forks: ForkServer | None = None
+        self._users: dict[str, int] = {}
         self._children: list[Child] = []
         self._postgres: Postgres | None = None
         self._broker: Broker | None = None
@@ -94,7 +103,8 @@ class Stack:
     def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises VioxError when it cannot start."""
         self.home.mkdir(parents=True, exist_ok=True)
-        (self.home / "logs").mkdir(exist_ok=True)
+        (self.home / "logs").mkdir(exist_ok=True, mode=0o700)
+        (self.home / "logs").chmod(0o700)  # vendors' answers are in there
         self._take_lock()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
@@ -139,23 +149,25 @@ class Stack:
         self._ports = ports.choose(self.plan.port_base, self.plan.only, self._reserved)
         self._tell_moved()
         self._write_state(ready=False)
+        self._load_code()
         self._start_postgres()
         self._start_broker()
-        importing = time.monotonic()
-        modules = {name: importlib.import_module(_module(name)) for name in self.plan.only}
-        for adapter in registry.preload(self._models_setting, self.plan.environment, self._agents):
-            importlib.import_module(adapter)
-        vendors = importlib.import_module("sandbox.vendors.main")
-        self._say(f"code loaded in {time.monotonic() - importing:.1f} s")
-        gc.collect()
-        gc.freeze()
         self._in_child(self._prepare)
-        self._children.append(self._vendor_child(vendors))
+        self._children.append(self._vendor_child())
         for name in self.plan.only:
             for number in range(1, self.plan.replicas.get(name, 1) + 1):
-                self._children.append(self._service_child(name, number, modules[name]))
+                self._children.append(self._service_child(name, number))
         for child in self._children:
             self._fork(child)
+
+    def _load_code(self) -> None:
+        """Start the fork server, which loads the services' code while database and broker start."""
+        adapters = registry.preload(self._models_setting, self.plan.environment, self._agents)
+        self._forks = ForkServer([VENDORS_MODULE, *(_module(name) for name in self.plan.only), *adapters])
+        self._forks.start()
+        self._users = users(self._agents, _code())
+        if os.geteuid() == 0 and not self._users:
+            self._say("agents run as root without capabilities: other users cannot enter the folders of the code")
 
     def _tell_moved(self) -> None:
         """A port in the range of ephemeral ones may be in use by some connection; `viox status` shows where things are."""
@@ -201,15 +213,18 @@ class Stack:
     def _create_topics(self) -> None:
         from shared.bus.cluster import ensure_topics
 
-        os.environ.update(self._kafka_settings)
+        os.environ.update(credentials.inherited(VENDORS, self.plan.environment) | self._kafka_settings)
         asyncio.run(ensure_topics(Settings.load()))
 
-    def _vendor_child(self, module: Any) -> Child:
+    def _vendor_child(self) -> Child:
         listening: dict[str, Any] = {name: self._ports[name] for name in credentials.EMULATED}
         listening["mail"] = (self._ports["mail"], self._ports["smtp"])
-        return Child(VENDORS, VENDORS, 0, lambda: asyncio.run(module.serve(listening, self.home / "vendors")), {})
+        environment = credentials.inherited(VENDORS, self.plan.environment)
+        log, folder = self._log(VENDORS), self.home / "vendors"
+        seat = Seat(VENDORS, VENDORS_MODULE, log, environment, listening=listening, folder=folder)
+        return Child(seat, VENDORS, 0)
 
-    def _service_child(self, name: str, number: int, module: Any) -> Child:
+    def _service_child(self, name: str, number: int) -> Child:
         port = self._ports[name] if number == 1 else self._reserved.any()
         environment = self._kafka_settings | {
             "VIOX_HOME": str(self.home),
@@ -223,40 +238,16 @@ class Stack:
         else:
             environment |= credentials.for_agents(self.plan.environment)
         label = name if number == 1 else f"{name}-{number}"
-        return Child(label, name, port, lambda: module.app.serve(label), environment)
+        environment = credentials.inherited(name, self.plan.environment) | environment
+        seat = Seat(
+            label, _module(name), self._log(label), environment, confined=name != GATEWAY, uid=self._users.get(name)
+        )
+        return Child(seat, name, port)
 
     def _fork(self, child: Child) -> None:
-        pid = os.fork()
-        if pid == 0:
-            self._become(child)
-        child.pid, child.started, child.ready = pid, time.monotonic(), False
-
-    def _become(self, child: Child) -> None:
-        code = 1
-        try:
-            children.die_with_parent(signal.SIGTERM if child.service != VENDORS else signal.SIGKILL)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, signal.SIG_DFL)
-            os.setsid()
-            log = os.open(self._log(child.name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            kept = credentials.inherited(child.service, self.plan.environment)
-            os.environ.clear()
-            os.environ.update(kept | child.environment)
-            import setproctitle
-
-            setproctitle.setproctitle(f"viox {child.name}")
-            child.target()
-            code = 0
-        except VioxError as error:
-            print(error, file=sys.stderr, flush=True)  # noqa: T201
-        except BaseException:  # noqa: BLE001  # the last line of a forked process
-            import traceback
-
-            traceback.print_exc()
-        finally:
-            os._exit(code)
+        assert self._forks is not None  # noqa: S101  # started before there are children
+        child.process = self._forks.fork(child.seat)
+        child.pid, child.started, child.ready = child.process.pid or 0, time.monotonic(), False
 
     def _in_child(self, action: Callable[[], None]) -> None:
         """Run something that needs an event loop, without one in this process."""
@@ -293,35 +284,25 @@ class Stack:
             time.sleep(TICK_SECONDS)
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            for child in self._children:
-                if child.pid == pid:
-                    self._died(child, status)
-            self._note_infrastructure(pid, status)
+        for child in self._children:
+            if child.pid and child.process and child.process.exitcode is not None:
+                self._died(child, child.process.exitcode)
+        for thing in (self._postgres, self._broker):
+            if thing and thing.process:
+                thing.process.poll()
 
-    def _died(self, child: Child, status: int) -> None:
+    def _died(self, child: Child, code: int) -> None:
         lived = time.monotonic() - child.started
         child.restarts = child.restarts + 1 if lived < 10 else 1
         child.again_at = time.monotonic() + children.pause(child.restarts)
-        child.pid, child.ready = 0, False
+        child.pid, child.process, child.ready = 0, None, False
         if not child.stopped:
-            self._say(f"{child.name} ended ({children.ending(status)}) after {lived:.1f} s; starting it again")
+            self._say(f"{child.name} ended ({children.ending(code)}) after {lived:.1f} s; starting it again")
 
     def _revive(self) -> None:
         for child in self._children:
             if child.pid == 0 and not child.stopped and time.monotonic() >= child.again_at:
                 self._fork(child)
-
-    def _note_infrastructure(self, pid: int, status: int) -> None:
-        for thing in (self._postgres, self._broker):
-            if thing and thing.process and thing.process.pid == pid:
-                thing.process.returncode = os.waitstatus_to_exitcode(status)
 
     def _keep_infrastructure(self) -> None:
         """Start again what ended. What cannot be mended now is tried again after a pause; the services wait for it."""
@@ -385,7 +366,6 @@ class Stack:
         for child in group:
             if child.pid:
                 os.kill(child.pid, signal.SIGKILL)
-                os.waitpid(child.pid, 0)
 
     # -- what others see -----------------------------------------------------------------------------------------------
 
@@ -446,6 +426,12 @@ class Stack:
                 sys.stderr.write(new.decode(errors="replace"))
 
 
+def _code() -> list[Path]:
+    """Where the code is that the services load, also later on."""
+    ours = [Path(package.__path__[0]) for package in (sandbox, shared)]
+    return [*ours, Path(sysconfig.get_path("purelib")), Path(sys.executable)]
+
+
 def _module(service: str) -> str:
     return f"services.{'tool_gateway' if service == GATEWAY else service.replace('-', '_')}.main"
 
@@ -464,6 +450,7 @@ def main() -> None:
         foreground=given["foreground"],
         environment=dict(os.environ),
     )
+    credentials.forget(os.environ)
     try:
         Stack(plan).run()
     except VioxError as error:

@@ -104,6 +104,8 @@ class Sweep:
         failpoints = self.home / "failpoints"
         (failpoints / "arm").mkdir(parents=True)
         (failpoints / "stopped").mkdir()
+        for folder in (self.home, failpoints, failpoints / "arm", failpoints / "stopped"):
+            folder.chmod(0o777)  # agents run as users of their own
         os.environ.update(
             VIOX_HOME=str(self.home),
             VIOX_PORT_BASE="0",

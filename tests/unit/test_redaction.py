@@ -21,7 +21,9 @@ CODINGS: dict[str, Callable[[str], str]] = {
     "JSON in JSON": lambda s: json.dumps(json.dumps(s)),
     "JSON, everything escaped": lambda s: "".join(f"\\u{ord(c):04X}" for c in s),
     "URL": lambda s: quote(s, safe=""),
-    "URL in lower case": lambda s: "".join(f"%{b:02x}" if b > 126 or not chr(b).isalnum() else chr(b) for b in s.encode()),
+    "URL in lower case": lambda s: "".join(
+        f"%{b:02x}" if b > 126 or not chr(b).isalnum() else chr(b) for b in s.encode()
+    ),
     "URL in a URL": lambda s: quote(quote(s, safe=""), safe=""),
     "URL, everything escaped": lambda s: "".join(f"%{b:02X}" for b in s.encode()),
     "form": quote_plus,

@@ -18,13 +18,14 @@ import pytest
 
 from sandbox.broker import Broker
 from sandbox.children import LONGEST_PAUSE_SECONDS
+from sandbox.forking import Seat
 from sandbox.net import ready
 from sandbox.stack import Child, Plan, Stack
 from shared.errors import VioxError
 
 
 def child(**more: Any) -> Child:
-    return Child("closer", "closer", 0, lambda: None, {}, **more)
+    return Child(Seat("closer", "services.closer.main", Path("closer.log"), {}), "closer", 0, **more)
 
 
 class Full(io.StringIO):
@@ -47,7 +48,7 @@ def test_a_full_disk_takes_no_service_down(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_service_that_crashed_a_thousand_times_is_started_again(tmp_path: Path) -> None:
     crashing = child(restarts=2000, pid=7, started=time.monotonic())
-    Stack(Plan(tmp_path))._died(crashing, 256)
+    Stack(Plan(tmp_path))._died(crashing, 1)
     assert (crashing.pid, crashing.restarts) == (0, 2001)
     assert crashing.again_at <= time.monotonic() + LONGEST_PAUSE_SECONDS
 
