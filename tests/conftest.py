@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,6 +147,12 @@ class Deployment:
             timeout=timeout,
         )
         return Answer(done.returncode, done.stdout, done.stderr)
+
+    def fault(self, vendor: str, **what: Any) -> None:
+        """Have an emulator misbehave: `kind` and the rest of `/_sandbox/faults`."""
+        url, body = self.state["vendors"][vendor], json.dumps(what).encode()
+        request = urllib.request.Request(f"{url}/_sandbox/faults", body, {"Content-Type": "application/json"})
+        urllib.request.urlopen(request, timeout=60).close()
 
     @property
     def state(self) -> dict[str, Any]:

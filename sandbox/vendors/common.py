@@ -25,6 +25,7 @@ from aiohttp import web
 from sandbox.vendors.clock import Clock
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 KINDS = ("429", "500", "502", "503", "504", "slow", "cut_before", "cut_after", "wrong_body", "failed_200")
 
 
@@ -149,7 +150,7 @@ class Emulator(abc.ABC):
 
     async def _dispatched(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith("/_sandbox/"):
-            return await handler(request)
+            return _foreign(request) or await handler(request)
         self.requests[f"{request.method} {request.path}"] += 1
         refused = self.unauthorized(request)
         if refused is None and not self.unlimited:
@@ -227,3 +228,11 @@ class Emulator(abc.ABC):
         self.requests.clear()
         self.reset()
         return web.json_response({})
+
+
+def _foreign(request: web.Request) -> web.Response | None:
+    """A refusal of what a page in somebody's browser sends, also under a name that was made to lead here; else None."""
+    if "Origin" not in request.headers and request.url.host in LOOPBACK:
+        return None
+    said = "the sandbox is controlled by programs of this machine only: no Origin, and a loopback Host."
+    return web.json_response({"error": said}, status=403)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 import uuid
 from pathlib import Path
@@ -11,6 +14,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import Deployment
+
+CONFINED = "from sandbox.forking import _drop_capabilities; _drop_capabilities()"
 
 
 def lead(**more: Any) -> dict[str, Any]:
@@ -120,17 +125,14 @@ def test_one_bad_event_of_a_file_means_none_is_taken(deployment: Deployment, tmp
 
 
 def test_waiting_too_short_is_exit_code_5_and_the_run_goes_on(deployment: Deployment) -> None:
-    """A run whose call is paused is running, however fast the machine is."""
+    """The vendor is slow, so that it is too short however fast the machine is."""
     new = lead()["data"]
-    deployment("pause", "hubspot_get_contact_by_email")
-    try:
-        asked = f"New lead: {new['first_name']}, {new['email']}, wants tea for $50"
-        early = deployment("ask", "closer", asked, "--wait", "--timeout", "1", "--json")
-        assert early.code == 5, early.out + early.err
-        assert early.json()["status"] == "running"
-        assert "run.timeout" in early.err
-    finally:
-        deployment("resume", "hubspot_get_contact_by_email")
+    deployment.fault("hubspot", kind="slow", seconds=5, count=1)
+    asked = f"New lead: {new['first_name']}, {new['email']}, wants tea for $50"
+    early = deployment("ask", "closer", asked, "--wait", "--timeout", "1", "--json")
+    assert early.code == 5, early.out + early.err
+    assert early.json()["status"] == "running"
+    assert "run.timeout" in early.err
     run = finished(deployment, early.json()["run_id"])
     assert (run["status"], run["tool_calls"] > 0) == ("finished", True)
 
@@ -231,3 +233,21 @@ def waited(deployment: Deployment, run_id: str, condition: Any, seconds: float =
             return found
         assert time.monotonic() < deadline, answer.out + answer.err
         time.sleep(0.1)
+
+
+def test_processes_have_what_is_theirs_and_nothing_else(deployment: Deployment) -> None:
+    """Environment as the kernel shows it, user, capabilities, and who may read the logs."""
+    agent, gateway = deployment.process("closer"), deployment.process("gateway")
+    for process in (agent, gateway):
+        shown = Path(f"/proc/{process}/environ").read_bytes() if os.geteuid() == 0 else b""
+        assert b"VIOX_" not in shown
+        assert b"_TOKEN" not in shown
+    said = dict(line.split(":\t", 1) for line in Path(f"/proc/{agent}/status").read_text().splitlines())
+    assert int(said["CapEff"], 16) == 0
+    if os.geteuid() == 0:
+        look = f"import os; {CONFINED}; open('/proc/{gateway}/environ', 'rb').read()"
+        looked = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=False)
+        assert "PermissionError" in looked.stderr
+    modes = {path: path.stat().st_mode & 0o077 for path in (deployment.home / "logs").glob("*.log")}
+    assert (deployment.home / "logs").stat().st_mode & 0o077 == 0
+    assert {path.stem for path, mode in modes.items() if mode} <= {"broker", "postgres", "stack"}

@@ -121,10 +121,7 @@ def test_vendors_that_were_restarted_are_well_again(deployment: Deployment) -> N
 
 
 def test_the_doctor_says_which_vendor_is_ill(deployment: Deployment) -> None:
-    url = deployment.state["vendors"]["stripe"]
-    body = json.dumps({"kind": "500", "count": 1}).encode()
-    request = urllib.request.Request(f"{url}/_sandbox/faults", body, {"Content-Type": "application/json"})
-    urllib.request.urlopen(request, timeout=60).close()
+    deployment.fault("stripe", kind="500", count=1)
     told = deployment("doctor", "--json")
     assert told.code == 1
     (ill,) = [f for f in told.json()["findings"] if f["state"] == "failed"]
