@@ -29,7 +29,6 @@ async def show_runs(
         )
     finally:
         await pool.close()
-    failures = [item.pop("failed_calls") for item in items]
     if as_json:
         output.emit(output.listing(items, following))
         return
@@ -37,13 +36,13 @@ async def show_runs(
         (
             i["run_id"],
             i["agent"],
-            words.run_end(i, failures_of),
+            words.run_end(i),
             i["trigger"]["type"],
             i["tool_calls"],
             _second(i["started_at"]),
             _line(i["text"] or (i["error"] or {}).get("message")),
         )
-        for i, failures_of in zip(items, failures, strict=True)
+        for i in items
     ]
     nothing = "no runs that failed" if failed else "no runs like that" if agent or status or since else "no runs yet"
     output.table(["run", "agent", "status", "trigger", "calls", "started", "text"], rows, empty=nothing)
@@ -66,8 +65,7 @@ async def show_run(given: str, *, as_json: bool) -> None:
 
 def _tell(run: dict[str, Any], steps: list[Any], calls: dict[str, Any]) -> None:
     say = output.say
-    failures = sum(words.failed(call) for call in calls.values())
-    say(f"run {run['run_id']}  {run['agent']}  {words.run_end(run, failures)}  conversation {run['conversation_id']}")
+    say(f"run {run['run_id']}  {run['agent']}  {words.run_end(run)}  conversation {run['conversation_id']}")
     tokens = run["tokens"]
     say(f"model {run['model'] or '-'}  {tokens['input']} + {tokens['output']} tokens  {run['cost_usd']:.6f} USD")
     say(f"from {run['started_at']} to {run['finished_at'] or 'now'}")

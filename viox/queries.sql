@@ -1,14 +1,8 @@
--- name: runs    `failed` is what did not go well: also a run that finished although calls of it failed. The outcome is read through
--- jsonb because the view of an older schema has none.
-select o.*, coalesce(c.failed, 0) as failed_calls from run_overview o
-left join lateral (
-    select count(*) as failed from tool_calls
-    where run_id = coalesce(o.merged_into, o.run_id) and agent = o.agent and state in ('failed', 'denied', 'rejected', 'expired')
-) c on true
+-- name: runs    `failed` is what did not go well, also a run that finished although calls of it failed.
+select * from run_overview
 where ($1::text is null or agent = $1) and ($2::text is null or status = $2) and ($3::timestamptz is null or started_at >= $3)
   and ($4::timestamptz is null or (started_at, run_id) < ($4, $5::uuid))
-  and (not $7 or status in ('failed', 'blocked') or to_jsonb(o)->>'outcome' in ('failed', 'partly')
-       or (status = 'finished' and c.failed > 0))
+  and (not $7 or outcome in ('failed', 'partly'))
 order by started_at desc, run_id desc limit $6
 
 -- name: runs_between    All ids with one beginning lie next to each other.

@@ -75,20 +75,14 @@ async def runs(
     limit: int,
     failed: bool = False,
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """A page of runs, each with `failed_calls`, which the contract's object does not have."""
     at, last = _cursor(cursor, UUID)
     rows = await pool.fetch(SQL["runs"], agent, status, since, at, last, limit + 1, failed)
     following = _next(rows[limit - 1], "started_at", "run_id") if len(rows) > limit else None
-    return [_run(row) | {"failed_calls": row["failed_calls"]} for row in rows[:limit]], following
+    return [run_document(row) for row in rows[:limit]], following
 
 
 async def run(pool: Any, run_id: UUID) -> dict[str, Any]:
-    return _run(await run_row(pool, run_id))
-
-
-def _run(row: Any) -> dict[str, Any]:
-    """The contract's run object, with its outcome where the schema has one."""
-    return ({"outcome": row["outcome"]} if "outcome" in row.keys() else {}) | run_document(row)  # noqa: SIM118
+    return run_document(await run_row(pool, run_id))
 
 
 async def run_row(pool: Any, run_id: UUID) -> Any:

@@ -49,11 +49,6 @@ def call_state(call: Any) -> str:
     return _STATES.get(str(state), str(state))
 
 
-def failed(call: Any) -> bool:
-    """Did what the call was for not happen?"""
-    return call["state"] in ("failed", "denied", "rejected", "expired")
-
-
 def effect(name: str | None) -> str:
     return _EFFECTS.get(name or "", name or "not known")
 
@@ -74,8 +69,9 @@ def ledger(phase: str, detail: Any) -> str:
     return _LEDGER.get(phase, phase)
 
 
-def run_end(run: dict[str, Any], failed_calls: int) -> str:
-    """A run's status, and that it went well only in part."""
-    outcome = run.get("outcome")
-    told = run["status"] if outcome in (None, run["status"], "succeeded", "done") else f"{run['status']} ({outcome})"
-    return f"{told}, {failed_calls} of {run['tool_calls']} calls failed" if failed_calls else told
+def run_end(run: dict[str, Any]) -> str:
+    """A run's status, and that it went well only in part or not at all."""
+    told = (
+        run["status"] if run["outcome"] in (None, run["status"], "succeeded") else f"{run['status']} ({run['outcome']})"
+    )
+    return f"{told}, {run['failed_calls']} of {run['tool_calls']} calls failed" if run["failed_calls"] else told

@@ -85,6 +85,7 @@ class Run(EventData):
     agent: str
     conversation_id: str
     status: RunStatus
+    outcome: Literal["succeeded", "partly", "failed"] | None = None
     waiting_for: list[Waiting] = Field(default_factory=list)
     trigger: Trigger
     parent_run_id: str | None = None
@@ -92,6 +93,7 @@ class Run(EventData):
     finished_at: AwareDatetime | None = None
     steps: int = 0
     tool_calls: int = 0
+    failed_calls: int = 0
     tokens: Tokens = Field(default_factory=Tokens)
     cost_usd: float = 0.0
     model: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -12,7 +13,7 @@ from shared.errors import BadInput, NotFound
 from shared.ids import call_id, run_id
 from shared.store.pool import Pool
 from tests.unit import test_command_line_imports as imports
-from viox import identify, inspection, intervention
+from viox import identify, inspection, intervention, store
 
 REAL = str(run_id("closer", "/t", "1"))
 FIRST = "ab12cd34-0000-5000-8000-000000000001"
@@ -112,6 +113,38 @@ async def test_a_run_that_finished_with_failed_calls_is_among_the_failed(
     lines = capsys.readouterr().out.splitlines()
     assert ["1 of" in line for line in lines if FIRST in line] == [True]
     assert ["failed" in line for line in lines if OTHER in line] == [False]
+
+
+DENIED, TWICE, MISSING = (f'{{"code": "tool.{code}"}}' for code in ("invalid_arguments", "same_call", "not_found"))
+
+
+@pytest.mark.parametrize(
+    ("calls", "outcome", "failed"),
+    [
+        ([], "succeeded", 0),
+        ([("succeeded", 200, None)], "succeeded", 0),
+        ([("succeeded", 200, None), ("failed", 500, None)], "partly", 1),
+        ([("failed", 400, None), ("denied", None, None), ("expired", None, None)], "failed", 3),
+        ([("denied", None, TWICE), ("succeeded", 200, None)], "succeeded", 0),
+        ([("denied", None, DENIED), ("succeeded", 200, None)], "succeeded", 0),
+        ([("succeeded", 200, None), ("denied", None, DENIED)], "partly", 1),
+        ([("denied", None, MISSING), ("succeeded", 200, None)], "succeeded", 0),
+    ],
+)
+async def test_how_a_run_came_out(
+    admin: Any, operator_pool: Pool, calls: list[tuple[str, int | None, str | None]], outcome: str, failed: int
+) -> None:
+    await run(admin, REAL)
+    for step, (state, status, error) in enumerate(calls):
+        await call(admin, REAL, step, state, status, error)
+    found = await store.run(operator_pool, UUID(REAL))
+    assert (found["outcome"], found["failed_calls"]) == (outcome, failed)
+
+
+@pytest.mark.parametrize(("status", "outcome"), [("failed", "failed"), ("blocked", "failed"), ("cancelled", None)])
+async def test_what_did_not_finish_failed(admin: Any, operator_pool: Pool, status: str, outcome: str | None) -> None:
+    await run(admin, REAL, status)
+    assert (await store.run(operator_pool, UUID(REAL)))["outcome"] == outcome
 
 
 async def test_states_have_words(admin: Any, operator_pool: Pool, capsys: pytest.CaptureFixture[str]) -> None:
