@@ -1,8 +1,10 @@
 # Everything bootstraps itself into .venv; Python 3.11+ is all that must be there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check test-kafka chaos bench lock docs clean
+.PHONY: help demo test check lint test-kafka chaos bench lock docs clean
 
 PY := .venv/bin/python
+# Tests that share nothing run on every core; of those with a database, a broker and a stack one process has enough.
+SIDE_BY_SIDE := -n auto --dist loadfile
 READY := .venv/.ready
 
 help:  ## list these targets
@@ -15,14 +17,17 @@ demo: $(READY)  ## run a morning of the business end to end on the embedded stac
 	@$(PY) -m viox demo
 
 test: $(READY)  ## all tests that need no Java
-	@$(PY) -m pytest tests/unit tests/contract tests/integration tests/journeys
+	@$(PY) -m pytest $(SIDE_BY_SIDE) tests/unit tests/contract
+	@$(PY) -m pytest tests/integration tests/journeys
 
-check: $(READY)  ## format, lint, types, import rules, generated files, unit tests
+check: lint  ## format, lint, types, import rules, generated files, unit tests
+	@$(PY) -m pytest $(SIDE_BY_SIDE) tests/unit
+
+lint: $(READY)  ## check without the unit tests
 	@.venv/bin/ruff format --check -q . && .venv/bin/ruff check -q .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(PY) -m viox.docs --check
-	@$(PY) -m pytest tests/unit
 
 test-kafka: $(READY)  ## integration tests and a short chaos pass on Apache Kafka (needs Java 17 and Maven)
 	@$(PY) -c "from sandbox.broker import resolve; resolve()"
