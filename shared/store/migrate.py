@@ -12,12 +12,15 @@ from shared.settings import Settings
 from shared.store.migrations import HERE
 
 
-def migrate(dsn: str) -> None:
-    """Apply all pending migrations. Raises what the server says when one cannot be applied; nothing is half done."""
+def migrate(dsn: str, to: str = "head") -> None:
+    """Apply all pending migrations, or those up to a revision.
+
+    Raises what the server says when one cannot be applied; nothing is half done.
+    """
     config = Config()
     config.set_main_option("script_location", str(HERE))
     config.set_main_option("sqlalchemy.url", _sqlalchemy_url(dsn).replace("%", "%%"))
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def _sqlalchemy_url(dsn: str) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,9 @@ from services.tool_gateway.catalogue.catalogue import Catalogue, Document
 from services.tool_gateway.catalogue.document import reason
 from services.tool_gateway.catalogue.store import CatalogueStore
 from shared.errors import BadInput, VioxError
+from shared.telemetry.logs import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 LOOK_EVERY_SECONDS = 10.0
 UNFIT = (VioxError, KeyError, TypeError, ValueError, AttributeError, RecursionError)
 
@@ -64,7 +64,7 @@ class Library:
         else:
             self._current.take(found)
         for one in left_out if _told(left_out) != _told(self.left_out) else ():
-            log.error("imported document %s is left out: %s", one.document, one.error)
+            log.error("document.left_out", document=one.document, error=one.error)
         self.left_out = left_out
         self._stamp = stamp
         return self._current
@@ -82,11 +82,11 @@ class Library:
                     self._stamp = ""  # until the agents have it too
                     await self._store.publish(found)
                     self._stamp = stamp
-                    log.info("catalogue: %d tools", len(found.tools))
+                    log.info("catalogue.changed", tools=len(found.tools))
             except VioxError as error:
-                log.error("catalogue not changed: %s", error)
+                log.error("catalogue.not_changed", error=error)
             except Exception as error:  # noqa: BLE001  # Postgres away: look again
-                log.warning("catalogue not read: %s", error)
+                log.warning("catalogue.not_read", error=error)
 
 
 def fitting(files: Sequence[Path], documents: Sequence[Document]) -> tuple[Catalogue, list[LeftOut]]:

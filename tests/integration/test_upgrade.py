@@ -1,0 +1,95 @@
+"""A database with data in it, as an earlier version left it, brought to today's schema."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from sandbox.postgres import ROLES, Postgres
+from shared.ids import call_id, run_id
+from shared.store.migrate import migrate
+from viox import store
+
+OLD = "0004"  # the last schema before tables were renamed and checkpoints dropped
+DONE, WAITS = run_id("closer", "/t", "done"), run_id("closer", "/t", "waits")
+RUN = """insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type,
+                           steps, tool_calls, text) values ($1, 'closer', $1, 'talk', $2, '/t', $3, 'x', 3, 2, $4)"""
+CALL = """insert into tool_calls (call_id, run_id, step, idx, agent, conversation_id, tool, effect, state, arguments, arguments_sha256)
+          values ($1, $2, 2, $3, 'closer', 'talk', 'twilio_send_message', 'once', $4, '{}', '')"""
+OUTBOX = """insert into outbox (outbox_id, owner, topic, key, value, headers, source, message_id)
+            values (gen_random_uuid(), $1, $2, '', '', '[]', '/t', $2)"""
+
+
+@pytest.fixture
+async def old(postgres: Postgres) -> AsyncIterator[Any]:
+    """A connection to a database of its own with the old schema, and how to upgrade it."""
+    base = postgres.dsn("postgres").rsplit("/", 1)[0]
+    server = await asyncpg.connect(f"{base}/postgres")
+    await server.execute("drop database if exists upgraded with (force)")
+    await server.execute('create database upgraded owner "viox"')
+    prepared = await asyncpg.connect(f"{base}/upgraded")
+    await prepared.execute("create extension vector")
+    await prepared.close()
+    await asyncio.to_thread(migrate, _inside(postgres, "viox"), OLD)
+    connection = await asyncpg.connect(f"{base}/upgraded")
+    yield connection
+    await connection.close()
+    await server.execute("drop database upgraded with (force)")
+    await server.close()
+
+
+def _inside(postgres: Postgres, role: str) -> str:
+    return postgres.dsn(role).rsplit("/", 1)[0] + "/upgraded"
+
+
+async def test_what_was_there_is_there_and_goes_on(old: Any, postgres: Postgres) -> None:
+    await old.execute(RUN, DONE, "finished", "done", "All well.")
+    await old.execute(RUN, WAITS, "running", "waits", None)
+    await old.execute(CALL, call_id(DONE, 2, 0), DONE, 0, "succeeded")
+    await old.execute(CALL, call_id(DONE, 2, 1), DONE, 1, "failed")
+    await old.execute(CALL, call_id(WAITS, 2, 0), WAITS, 0, "unknown")
+    for number, (kind, body) in enumerate([("trigger", "{}"), ("note", '{"text": "n"}'), ("model", '{"calls": []}')]):
+        await old.execute("insert into steps values ($1, $2, $1, $2::int, $3, $4)", WAITS, number, kind, body)
+    await old.execute("insert into addresses values ('sms', '+15005550006', 'closer', 'talk')")
+    await old.execute("insert into checkpoints values ($1, '', 'c', null, '', '')", str(WAITS))
+    for owner, topic in (
+        ("closer", "viox.runs"),
+        ("gateway", "viox.tool-results.closer"),
+        ("closer", "viox.tool-calls.closer"),
+    ):
+        await old.execute(OUTBOX, owner, topic)
+
+    await asyncio.to_thread(migrate, _inside(postgres, "viox"))
+
+    found = {row["run_id"]: row for row in await old.fetch("select * from run_overview")}
+    assert (found[DONE]["status"], found[DONE]["outcome"], found[DONE]["text"]) == ("finished", "partly", "All well.")
+    assert (found[WAITS]["status"], found[WAITS]["steps"]) == ("waiting", 3)
+    assert found[WAITS]["waiting_for"] == f'[{{"kind" : "unknown", "id" : "{call_id(WAITS, 2, 0)}"}}]'
+    assert await old.fetchval("select agent from contact_owners where address = '+15005550006'") == "closer"
+    assert await old.fetchval("select count(*) from steps where run_id = $1", WAITS) == 3
+    # Calls and results are told from the tables now; what nothing else stands for is still to be sent.
+    assert [row["topic"] for row in await old.fetch("select topic from outbox")] == ["viox.runs"]
+
+
+async def test_every_role_reads_what_it_may_afterwards(old: Any, postgres: Postgres) -> None:
+    await old.execute(RUN, DONE, "finished", "done", "All well.")
+    await asyncio.to_thread(migrate, _inside(postgres, "viox"))
+    for role in ROLES:
+        connection = await asyncpg.connect(_inside(postgres, role))
+        try:
+            if role in ("viox_operator_cli", "viox_closer", "viox_gateway"):
+                assert await connection.fetchval("select text from run_overview") == "All well."
+            elif role == "viox_voice":
+                assert await connection.fetchval("select count(*) from run_overview") == 0, "another agent's"
+        finally:
+            await connection.close()
+
+
+async def test_an_upgrade_that_was_done_does_nothing(old: Any, postgres: Postgres) -> None:
+    for _ in range(2):
+        await asyncio.to_thread(migrate, _inside(postgres, "viox"))
+    assert await store.runs(old, agent=None, status=None, since=None, cursor=None, limit=5) == ([], None)
