@@ -1,4 +1,4 @@
-"""Builder's flow: inspect (the role's rules) → think → (act → wait → inspect → think)* → conclude."""
+"""Builder's flow: inspect (the role's rules) → think → (act → wait → inspect → think)*."""
 
 from __future__ import annotations
 

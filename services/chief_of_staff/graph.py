@@ -1,4 +1,4 @@
-"""Chief of Staff's flow: gather (the role's rules) → think → (act → wait → gather → think)* → conclude."""
+"""Chief of Staff's flow: gather (the role's rules) → think → (act → wait → gather → think)*."""
 
 from __future__ import annotations
 

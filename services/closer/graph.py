@@ -1,4 +1,4 @@
-"""Closer's flow: qualify (the role's rules) → think → (act → wait → qualify → think)* → conclude."""
+"""Closer's flow: qualify (the role's rules) → think → (act → wait → qualify → think)*."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Controller's flow: assess (the role's rules) → think → (act → wait → assess → think)* → conclude."""
+"""Controller's flow: assess (the role's rules) → think → (act → wait → assess → think)*."""
 
 from __future__ import annotations
 

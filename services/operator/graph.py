@@ -1,4 +1,4 @@
-"""Operator's flow: plan (the role's rules) → think → (act → wait → plan → think)* → conclude."""
+"""Operator's flow: plan (the role's rules) → think → (act → wait → plan → think)*."""
 
 from __future__ import annotations
 

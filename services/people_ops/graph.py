@@ -1,4 +1,4 @@
-"""People Ops's flow: screen (the role's rules) → think → (act → wait → screen → think)* → conclude."""
+"""People Ops's flow: screen (the role's rules) → think → (act → wait → screen → think)*."""
 
 from __future__ import annotations
 

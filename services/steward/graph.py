@@ -1,4 +1,4 @@
-"""Steward's flow: triage (the role's rules) → think → (act → wait → triage → think)* → conclude."""
+"""Steward's flow: triage (the role's rules) → think → (act → wait → triage → think)*."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Voice's flow: screen (the role's rules) → think → (act → wait → screen → think)* → conclude."""
+"""Voice's flow: screen (the role's rules) → think → (act → wait → screen → think)*."""
 
 from __future__ import annotations
 

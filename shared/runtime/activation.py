@@ -28,7 +28,7 @@ from shared.runtime.endings import End, ending, open_calls
 from shared.runtime.history import Call, conversation, seen_by, trigger_body, turns_of
 from shared.runtime.history_cache import HistoryCache
 from shared.runtime.meter import NOTHING_SPENT, Meter
-from shared.runtime.nodes import AgentState, RunContext, entered, identified_call, wanted_calls
+from shared.runtime.nodes import AgentState, RunContext, concluded, entered, identified_call, wanted_calls
 from shared.runtime.schedule import Limits, Scheduler
 from shared.runtime.store import Claimed, Commit, Pending, RunRow, RuntimeStore
 from shared.store.pool import is_transient
@@ -145,7 +145,7 @@ class Activator:
         steps = entered(context, triggers, open_calls(context.history, claimed.awaiting), claimed.results)
         state: AgentState = {"steps": steps, "turns": turns, "text": ""}
         output: AgentState = await self._graph.ainvoke(state, {"recursion_limit": 1000}, context=context)
-        return output
+        return output | {"steps": concluded(context, output)}
 
     async def _context(self, one: Activation) -> RunContext:
         past = await self._history.of(one.claimed)

@@ -1,9 +1,9 @@
-"""The nodes every agent's graph is built around: think, conclude.
+"""The nodes every agent's graph is built around, and what the end of a graph means.
 
 Nodes are pure apart from the model: what they want done is state, which the runtime commits and sends. A graph is invoked
 once per activation: it is entered with what happened (a trigger, or the results of its calls) already on record, and ends
-at the calls it wants made or at the run's end. What a thread waits for lies in the runtime's own tables, so nothing of
-LangGraph's is stored. All nodes and edges are async, because LangGraph hands plain functions to a thread.
+at the calls it wants made, or at a turn without calls, which ends the run. What a thread waits for lies in the runtime's own
+tables, so nothing of LangGraph's is stored. All nodes and edges are async, because LangGraph hands plain functions to a thread.
 """
 
 from __future__ import annotations
@@ -131,25 +131,30 @@ def record_results(
     return context.step(steps, "results", {"results": [_result(call, results) for call in calls]})
 
 
-async def conclude(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
-    """Put the run's end on record: finished, or failed when its last turn could not be used."""
-    problem = state["steps"][-1].body.get("problem")
+def concluded(context: RunContext, state: AgentState) -> list[Step]:
+    """All steps of an activation whose graph has ended. Where it wants no calls made the run's end is the last of them:
+    finished, or failed when its last turn could not be used."""
+    steps = state["steps"]
+    if wanted_calls(steps):
+        return steps
+    problem = steps[-1].body.get("problem")
     body = {"status": "finished", "text": state["text"]}
     if problem:
         body = {"status": "failed", "text": problem["message"], "error": {"retryable": False, "field": None} | problem}
-    return {"steps": runtime.context.step(state["steps"], "outcome", body)}
+    return context.step(steps, "outcome", body)
 
 
-async def after_thinking(state: AgentState) -> Literal["refuse_calls", "conclude", "__end__"]:
-    """A turn with calls ends the activation: they are sent after the commit, and the graph is entered with their results."""
+async def after_thinking(state: AgentState) -> Literal["refuse_calls", "__end__"]:
+    """A turn ends the activation: its calls are sent after the commit, and the graph is entered with their results.
+
+    Unless it has calls and none of them can be sent: then nothing would wake the thread again.
+    """
     calls = turn_calls(state["steps"][-1])
-    if not calls:
-        return "conclude"
-    return "__end__" if sendable(calls) else "refuse_calls"
+    return "refuse_calls" if calls and not sendable(calls) else "__end__"
 
 
 def add_loop(graph: StateGraph[Any, Any, Any, Any], *, entry: str | None = None) -> StateGraph[Any, Any, Any, Any]:
-    """Close a role's graph with the loop they all share: entry → think, again with the results of each turn's calls; conclude.
+    """Close a role's graph with the loop they all share: entry → think, again with the results of each turn's calls.
 
     `entry` is the role's deterministic node, for events and tasks that are new; results alone go straight to the model.
     """
@@ -159,15 +164,13 @@ def add_loop(graph: StateGraph[Any, Any, Any, Any], *, entry: str | None = None)
 
     graph.add_node("think", think)
     graph.add_node("refuse_calls", refuse_calls)
-    graph.add_node("conclude", conclude)
     if entry:
         graph.add_conditional_edges(START, where_to_begin, [entry, "think"])
         graph.add_edge(entry, "think")
     else:
         graph.add_edge(START, "think")
-    graph.add_conditional_edges("think", after_thinking, ["refuse_calls", "conclude", END])
+    graph.add_conditional_edges("think", after_thinking, ["refuse_calls", END])
     graph.add_edge("refuse_calls", "think")
-    graph.add_edge("conclude", END)
     return graph
 
 

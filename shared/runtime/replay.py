@@ -20,7 +20,7 @@ from shared.models.port import ChatReply, ChatRequest, Messages, Toolbox, ToolSp
 from shared.models.window import fit
 from shared.runtime.agent import AgentSpec
 from shared.runtime.history import Step, assistant_message, conversation, seen_by, turns_of
-from shared.runtime.nodes import RunContext, wanted_calls
+from shared.runtime.nodes import RunContext, concluded, wanted_calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ async def _replay_stretch(
         )
         state = {"steps": _entered(mine, at), "turns": turns_of(history, run_id), "text": ""}
         output = await graph.ainvoke(state, {"recursion_limit": 1000}, context=context)
-        made = output["steps"]
+        made = concluded(context, output)
         _compare(report, mine[at : at + len(made)], made)
         if not wanted_calls(made):
             break

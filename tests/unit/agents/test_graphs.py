@@ -17,7 +17,7 @@ from shared.models.offline import OfflineModel
 from shared.models.port import AssistantMessage, ChatReply, ChatRequest, Messages, ModelToolCall, Toolbox, ToolMessage
 from shared.runtime.agent import AgentSpec
 from shared.runtime.history import Call, conversation
-from shared.runtime.nodes import RunContext, entered, turn_calls, wanted_calls
+from shared.runtime.nodes import RunContext, concluded, entered, turn_calls, wanted_calls
 from viox.examples import EXAMPLES
 
 RUN = RunId(UUID(int=7))
@@ -59,6 +59,7 @@ class Graph:
         )
         steps = entered(context, triggers, self._calls, results)
         state = await self._graph.ainvoke({"steps": steps, "turns": turns, "text": ""}, context=context)
+        state["steps"] = concluded(context, state)
         self._calls = turn_calls(state["steps"][-1]) if wanted_calls(state["steps"]) else []
         self.history += state["steps"]
         return state | {"outgoing": wanted_calls(state["steps"])}
