@@ -119,7 +119,7 @@ def test_blank_texts_beside_thoughts_are_left_out_and_the_thoughts_stay() -> Non
 
 def test_thoughts_without_a_signature_are_left_out() -> None:
     blocks = [{"type": "thinking", "thinking": "hm", "signature": ""}, {"type": "text", "text": "a"}]
-    said = [UserMessage("hi"), AssistantMessage("a", (), "anthropic", blocks), UserMessage("go on")]
+    said: list[ChatMessage] = [UserMessage("hi"), AssistantMessage("a", (), "anthropic", blocks)]
     assert anthropic.messages(said)[1]["content"] == [{"type": "text", "text": "a"}]
 
 
