@@ -7,34 +7,33 @@ Kafka header `traceparent` wins over the extension of the same name.
 
 from __future__ import annotations
 
-import base64
-import binascii
+import codecs
 import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
 
-from shared.bus import topics
+from shared.bus import texts, topics
 from shared.bus.identity import content, identified
 from shared.errors import BadInput, Conflict
 from shared.telemetry.digest import sha256_bytes
 
 Headers = list[tuple[str, bytes]]
 MAX_ATTRIBUTE = 512  # characters of an id, source, type, subject or conversation: they are keys of tables
+MAX_EXTENSION = 8192  # as much as W3C's baggage may have
 MAX_ATTRIBUTE_BYTES = 1000  # of UTF-8: two of them fit into one index entry of Postgres
 PARENT_RUN = "parentrunid"
 OURS = "/viox"  # sources below it are services and tools of this deployment
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _LONG_NUMBER = re.compile(rb"\d{19,}")
 _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
-_TIME = re.compile(r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$")  # RFC 3339
 _JSON_CONTENT = b"application/json"
-_CE_PREFIX = topics.CE_PREFIX
+_CE_PREFIX, _HTTP_PREFIX = topics.CE_PREFIX, "ce-"
 
 
 def headers_to_json(headers: Iterable[tuple[str, bytes]]) -> list[list[str]]:
@@ -115,12 +114,12 @@ def conflict(message: Message) -> Conflict:
 def parse_record(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Message:
     """Read a Kafka record, binary or structured. Raises BadInput that names the attribute at fault.
 
-    In binary mode only `ce_*`, `content-type` and `traceparent` are read: other headers are nobody's business, whatever
-    bytes they hold. An attribute that is null is as good as absent.
+    In binary mode only `ce_*` (or, in their place, `ce-*`), `content-type` and `traceparent` are read: other headers are
+    nobody's business, whatever bytes they hold. An attribute that is null or empty is as good as absent.
     """
     if value is not None and len(value) > topics.MAX_RECORD_BYTES:
         raise _too_large(len(value))
-    given = {name.lower(): raw for name, raw in headers if raw is not None}
+    given = _by_name(headers)
     content_type = given.get(topics.CONTENT_TYPE, b"").lower()
     if content_type.startswith(b"application/cloudevents-batch"):
         raise BadInput(
@@ -130,6 +129,14 @@ def parse_record(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> M
     attributes, data = _binary(given, value) if binary else _structured(value)
     trace = given.get(topics.HEADER_TRACEPARENT)
     return _message(attributes, data, trace.decode("latin-1") if trace else None)
+
+
+def _by_name(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, bytes]:
+    """Headers by their names in small letters. Bridges from HTTP leave `ce-` where Kafka's binding has `ce_`."""
+    given = {name.lower(): raw for name, raw in headers if raw is not None}
+    if f"{_HTTP_PREFIX}specversion" not in given or any(name.startswith(_CE_PREFIX) for name in given):
+        return given
+    return {re.sub(f"^{_HTTP_PREFIX}", _CE_PREFIX, name): raw for name, raw in given.items()}
 
 
 def _binary(given: Mapping[str, bytes], value: bytes | None) -> tuple[dict[str, Any], Any]:
@@ -144,19 +151,12 @@ def _structured(value: bytes | None) -> tuple[dict[str, Any], Any]:
     data = attributes.pop("data", None)
     encoded = attributes.pop("data_base64", None)
     _require(attributes)
-    return attributes, _decoded(encoded) if data is None and encoded is not None else data
-
-
-def _decoded(encoded: Any) -> bytes:
-    try:
-        return base64.b64decode(encoded, validate=True)
-    except (binascii.Error, TypeError, ValueError) as error:
-        raise BadInput("event.invalid_data", f"data_base64 is not base64: {error}.", field="data_base64") from error
+    return attributes, texts.decoded(encoded) if data is None and encoded is not None else data
 
 
 def identity(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> tuple[str | None, str | None]:
     """Source and id of a record that may be unreadable otherwise; (None, None) when it does not say both."""
-    given: dict[str, Any] = {name.lower(): raw or b"" for name, raw in headers}
+    given = _by_name(headers)
     found = [given.get(f"{topics.CE_PREFIX}{name}", b"").decode("utf-8", "replace") for name in ("source", "id")]
     if not any(found):
         with contextlib.suppress(orjson.JSONDecodeError, AttributeError):
@@ -289,7 +289,11 @@ def has_nul(raw: bytes) -> bool:
 
 
 def _loads(raw: bytes) -> Any:
-    """JSON with every number exact. Raises BadInput where 64 bits do not hold one, ValueError when it is no JSON at all."""
+    """JSON with every number exact. Raises BadInput where 64 bits do not hold one, ValueError when it is no JSON at all.
+
+    Readers may ignore a byte order mark (RFC 8259, section 8.1); some producers write one.
+    """
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     if not _LONG_NUMBER.search(raw):
         return orjson.loads(raw)
     found = json.loads(raw)  # exact, where orjson would round
@@ -318,6 +322,7 @@ _OURS = {"conversationid", "traceparent", "partitionkey"}
 
 
 def _message(attributes: Mapping[str, Any], data: Any, header_trace: str | None) -> Message:
+    attributes = {name: value for name, value in attributes.items() if value != ""}
     kept = {name: _attribute(name, attributes[name]) for name in _KEYS if name in attributes}
     trace = header_trace or attributes.get("traceparent")
     read = _data(data)
@@ -326,7 +331,7 @@ def _message(attributes: Mapping[str, Any], data: Any, header_trace: str | None)
         source=kept["source"],
         type=kept["type"],
         data=read,
-        time=_time(attributes.get("time")),
+        time=texts.moment(attributes.get("time")),
         subject=kept.get("subject"),
         conversation_id=kept.get("conversationid"),
         traceparent=trace if isinstance(trace, str) and _TRACEPARENT.match(trace) else None,
@@ -340,22 +345,19 @@ def _extensions(attributes: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         if name in _KNOWN or name in _OURS:
             continue
         text = str(value).lower() if isinstance(value, bool) else value if isinstance(value, str) else str(value)
-        yield _attribute("extension", name), _attribute(name, text)
+        yield _attribute("extension", name), _extension(name, text)
 
 
-def _time(given: Any) -> datetime:
-    """The time of the event, or of its arrival when it has none. Raises BadInput unless it is RFC 3339."""
-    if given is None:
-        return datetime.now(UTC)
-    if isinstance(given, str) and _TIME.match(given):
-        with contextlib.suppress(ValueError):
-            return datetime.fromisoformat(given.upper())
-    raise BadInput(
-        "event.malformed",
-        f"time {str(given)[:64]!r} is not an RFC 3339 timestamp with an offset.",
-        field="time",
-        remedy="For instance 2026-11-22T08:00:00Z.",
-    )
+def _extension(name: str, text: str) -> str:
+    """An extension's text, which is no key: contexts of traces are longer than those. Raises BadInput when it cannot be kept."""
+    if not text.isprintable() or len(text) > MAX_EXTENSION:
+        raise BadInput(
+            "event.malformed",
+            f"{name} must be printable text of at most {MAX_EXTENSION} characters.",
+            field=name,
+            remedy="Send long values in data.",
+        )
+    return text
 
 
 def _data(data: Any) -> dict[str, Any]:

@@ -198,6 +198,8 @@ def _as_it_came(blocks: Sequence[Any], calls: list[dict[str, Any]]) -> list[Any]
             if not left:
                 return None
             made.append(block | left.pop(0))
+        elif kind == "thinking" and not block.get("signature"):
+            continue  # a gateway of another make wrote it; the API refuses a thought without a signature
         elif kind != "text" or a_text(block.get("text")).strip():
             made.append(block)
     if left:

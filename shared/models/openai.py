@@ -44,6 +44,7 @@ from shared.models.wire import (
     raise_bad_answer,
     starts_with_user,
     text_of,
+    without_thoughts,
 )
 
 STOPS: dict[str, StopReason] = {
@@ -157,7 +158,7 @@ class OpenAIModel:
             stop, calls = "refusal", [not_sent(call, "the model's answer was refused") for call in calls]
         elif stop in ("max_tokens", "context_exceeded") and calls:
             calls[-1] = not_sent(calls[-1], "cut off at the token limit")
-        said = text_of(raw.get("content")) or a_text(an_object(raw.get("audio")).get("transcript"))
+        said = without_thoughts(text_of(raw.get("content"))) or a_text(an_object(raw.get("audio")).get("transcript"))
         text = said or (f"The model refused: {refusal}" if refusal else "")
         extra = {name: raw[name] for name in ECHOED if raw.get(name) is not None}
         return ChatReply(

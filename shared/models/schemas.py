@@ -19,6 +19,8 @@ from shared.models.schema_parts import Schema, merged, nodes
 from shared.models.wire import wire_tool_name
 
 PROPERTY_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")  # Anthropic refuses a tool with any other
+# Spaces of names that models were trained with; nobody offered them.
+NAMESPACE = re.compile(r"^(functions?|tools?|default_api|api)[.:/]")
 DESCRIPTION_LIMIT = {"openai": 1024}
 
 
@@ -52,11 +54,19 @@ class WireTools:
         return self.tools
 
     def own_name(self, name: str) -> str:
-        return self._own[name][0] if name in self._own else name
+        """The tool's own name. What a template of a model's server leaves around an offered name is taken off."""
+        found = self._offered(name)
+        return self._own[found][0] if found else name
+
+    def _offered(self, name: str) -> str | None:
+        """The offered name that a model's name is, or is wrapped around: `functions.x`, `x<|channel|>commentary`."""
+        candidates = (name, bare := name.partition("<|")[0].strip(), NAMESPACE.sub("", bare))
+        return next((one for one in candidates if one in self._own), None)
 
     def own_arguments(self, name: str, arguments: dict[str, Any] | None) -> dict[str, Any] | None:
         """Arguments under the tool's own property names."""
-        renamed = self._own[name][1] if name in self._own else {}
+        found = self._offered(name)
+        renamed = self._own[found][1] if found else {}
         restored: dict[str, Any] | None = _restored(arguments, renamed) if renamed else arguments
         return restored
 

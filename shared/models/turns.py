@@ -7,13 +7,14 @@ then the fallback models are asked; then the run fails with the problem's code.
     model.refused           a filter or the model itself withheld the answer
     model.context_exceeded  the window was full before the answer was complete
     model.cut_off           the limit of output tokens was reached first
-    model.malformed_call    no call of the turn can be carried out: bad arguments, impossible names
+    model.malformed_call    no call of the turn can be carried out: bad arguments, impossible names, a call written as text
     model.empty             neither text nor calls
     model.unable_offline    the offline policy has no rule for what is asked; asking it again would change nothing
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from shared.models.port import TOOL_NAME, ChatReply, ModelToolCall
@@ -29,6 +30,15 @@ RETRY_OUTPUT_TOKENS = (
     16_384  # room for a second try when the first was cut off: a reasoning model may have thought it away
 )
 SHOWN_CALLS = 3
+# How open models write calls (Hermes and Qwen, Anthropic's older form, Llama, Mistral, DeepSeek, gpt-oss), where the server
+# in front of them does not read it. At an end of the text: whoever quotes one in its middle has an answer.
+CALL_AS_TEXT = re.compile(
+    r"<(tool_call|function_calls?|invoke)\b.*</\1>\s*\Z"
+    r"|<function=[\w.-]+>.*</function>\s*\Z"
+    r"|\A\s*(?:<\|python_tag\|>|\[TOOL_CALLS\]|<[|｜]tool[_▁]calls?[_▁]begin[|｜]>)"
+    r"|\A\s*(?:<\|\w+\|>\w*)*<\|channel\|>commentary to=\S",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,8 @@ def problem_of(reply: ChatReply) -> Problem | None:
         return _cut_off(reply)
     if calls or reply.stop == "malformed":
         return _malformed(calls)
+    if CALL_AS_TEXT.search(reply.message.text):
+        return _written_out()
     return None if reply.message.text.strip() else _empty()
 
 
@@ -131,6 +143,15 @@ def _malformed(calls: tuple[ModelToolCall, ...]) -> Problem:
         f"None of the calls of your last answer was made. {said} Call only tools you were given, by their exact names, each "
         "with one JSON object as its arguments.",
         "Name another model for the role in VIOX_MODELS.",
+    )
+
+
+def _written_out() -> Problem:
+    return Problem(
+        MALFORMED_CALL,
+        "the model wrote a call as text, which nothing carries out.",
+        "You wrote a call of a tool as text, and nothing was done. Call the tool through the interface that you were given.",
+        "Switch on the tool parser of the model's server, or name another model for the role in VIOX_MODELS.",
     )
 
 

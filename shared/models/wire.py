@@ -21,6 +21,12 @@ from shared.models.port import AssistantMessage, ChatMessage, ModelError, ModelT
 NOTHING = "(nothing)"  # stands where a provider refuses an empty or blank text
 LONGEST_NAME = 64
 SHOWN_PAGE = 120
+FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*?)\s*```\s*", re.DOTALL | re.IGNORECASE)
+# Servers without a reasoning parser leave the model's thoughts in the text, the opening mark sometimes with the prompt.
+THOUGHTS = re.compile(
+    r"\s*<(think|thinking|thought)>.*?</\1>\s*|\s*<think>.*\Z|(?:(?!<think>).)*?</think>[ \t]*(?:\r?\n\s*|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
 
 # provider → (ids that it takes, what a made one begins with, length of the rest). OpenAI's own limit is 40 characters.
 ID_RULES = {
@@ -137,17 +143,28 @@ def text_of(content: Any) -> str:
     )
 
 
+def without_thoughts(text: str) -> str:
+    """What a model says after the thoughts that its text begins with."""
+    found = THOUGHTS.match(text)
+    return text[found.end() :] if found else text
+
+
 def arguments_of(given: Any) -> tuple[dict[str, Any] | None, str | None]:
     """(arguments, None), or (None, what came) when it is no JSON object that every part of the system can carry exactly.
 
-    Some servers encode twice, send an object, leave a comma before a bracket, or nothing at all for a tool without arguments.
+    Some servers encode twice, send an object, leave a comma before a bracket, break lines within a text, put a fence of
+    Markdown around it, or send nothing, null or an empty list for a tool without arguments.
     """
-    if given is None or given == "":
-        return {}, None
     value = given
     for _ in range(2):
+        if value is None or (isinstance(value, str) and value.strip() in ("", "null")):
+            return {}, None
         if isinstance(value, str):
             value = _loads(value)
+            if value is None:
+                break
+    if value == []:  # an empty object of PHP
+        value = {}
     if isinstance(value, dict) and _exact(value):
         return value, None
     return None, given if isinstance(given, str) else str(given)
@@ -177,9 +194,12 @@ def starts_with_user(messages: list[ChatMessage]) -> list[ChatMessage]:
 
 
 def _loads(text: str) -> Any:
+    """The JSON value of a text that may have line breaks and tabs within its strings; None when it is none."""
+    fenced = FENCED.fullmatch(text)
+    text = fenced[1] if fenced else text
     for candidate in (text, _without_trailing_commas(text)):
         try:
-            return json.loads(candidate.lstrip("\ufeff"), parse_constant=_refuse, parse_float=_finite)
+            return json.loads(candidate.lstrip("\ufeff"), parse_constant=_refuse, parse_float=_finite, strict=False)
         except (ValueError, RecursionError):
             continue
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,7 @@ from shared.bus.envelope import (
     Message,
     check_conversation,
     conversation_key,
+    identity,
     is_ours,
     parse_json,
     parse_record,
@@ -196,6 +198,65 @@ def test_long_and_typed_extensions_are_kept_in_their_text_form() -> None:
     name = "averylongextensionnameofsomebroker"
     assert parse_json(MESSAGE.to_json() | {name: True, "n": 7}).extensions[name] == "true"
     assert parse_record(*MESSAGE.to_kafka()[1:]).extensions == {"tenant": "x"}
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("2026-12-31T23:59:60Z", datetime(2026, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)),
+        ("2026-12-31T23:59:60.5Z", datetime(2026, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)),
+        ("2026-01-02T03:04:05+0000", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("2026-01-02T03:04:05.25-0130", datetime(2026, 1, 2, 4, 34, 5, 250000, tzinfo=UTC)),
+    ],
+)
+def test_a_time_may_have_a_leap_second_and_an_offset_without_a_colon(given: str, read: datetime) -> None:
+    assert parse_json(MESSAGE.to_json() | {"time": given}).time == read
+
+
+@pytest.mark.parametrize("name", ["subject", "time", "conversationid", "traceparent", "other"])
+def test_an_empty_attribute_is_as_good_as_absent(name: str) -> None:
+    _, value, headers = MESSAGE.to_kafka()
+    plain = [(n, raw) for n, raw in headers if n != f"ce_{name}"]
+    for read in (parse_record(value, [*plain, (f"ce_{name}", b"")]), parse_json(MESSAGE.to_json() | {name: ""})):
+        assert name not in read.extensions
+        assert "" not in (read.subject, read.conversation_id, read.traceparent)
+    with pytest.raises(BadInput) as error:
+        parse_json(MESSAGE.to_json() | {"id": ""})
+    assert error.value.field == "id"
+
+
+def test_extensions_may_be_long_and_keys_may_not() -> None:
+    assert parse_json(MESSAGE.to_json() | {"baggage": "k=v," * 2000}).extensions["baggage"] == "k=v," * 2000
+    for name, text in (("baggage", "x" * 8193), ("baggage", "a\nb"), ("subject", "x" * 513)):
+        with pytest.raises(BadInput) as error:
+            parse_json(MESSAGE.to_json() | {name: text})
+        assert error.value.field == name
+
+
+@pytest.mark.parametrize(
+    "encode", [base64.encodebytes, base64.urlsafe_b64encode, lambda raw: base64.b64encode(raw).rstrip(b"=")]
+)
+def test_base64_is_read_in_lines_in_either_alphabet_and_without_padding(encode: Callable[[bytes], bytes]) -> None:
+    data = {"text": "ü>?~" * 40}
+    document = MESSAGE.to_json() | {"data": None, "data_base64": encode(orjson.dumps(data)).decode()}
+    assert parse_json(document).data == data
+
+
+def test_a_byte_order_mark_is_ignored() -> None:
+    _, value, headers = MESSAGE.to_kafka()
+    assert parse_record(b"\xef\xbb\xbf" + value, headers) == MESSAGE
+    _, value, headers = MESSAGE.to_kafka(structured=True)
+    assert parse_record(b"\xef\xbb\xbf" + value, headers) == MESSAGE
+
+
+def test_headers_of_a_bridge_from_http_are_read() -> None:
+    _, value, headers = MESSAGE.to_kafka()
+    bridged = [(name.replace("ce_", "Ce-"), raw) for name, raw in headers]
+    assert parse_record(value, bridged) == MESSAGE
+    assert identity(value, bridged) == (MESSAGE.source, MESSAGE.id)
+    assert parse_record(value, [*headers, ("ce-id", b"other"), ("ce-specversion", b"0.3")]) == MESSAGE, "Kafka's count"
+    _, value, headers = MESSAGE.to_kafka(structured=True)
+    assert parse_record(value, [*headers, ("ce-id", b"other")]) == MESSAGE
 
 
 @pytest.mark.parametrize("time", ["yesterday", "2026-01-02", "2026-01-02T03:04:05", "2026-W01-1T00:00:00Z", 7])

@@ -12,7 +12,7 @@ nothing left (NotSent)                          any effect: try again, later fai
 400 401 403 404 409 422 … (nothing happened)    failed, final
 304, 307, 308 (do it elsewhere: not done here)  failed, final
 other 3xx (the answer is elsewhere)             read: failed, final; others: as an answer that never came
-429                                             nothing happened: wait, try again, later failed
+429, and 403 that says when to come back        nothing happened: wait, try again, later failed
 sent without an answer, 408, 5xx                read, idempotent: try again, later failed
                                                 keyed: try again with the same bytes, later unknown; a repeat that
                                                 is not let in (401, 403, 429, not sent) ends as unknown, too; so does
@@ -29,7 +29,12 @@ from typing import Any
 from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.answers.apart import is_large, read_apart
 from services.tool_gateway.answers.reading import MAX_MESSAGE, Body, Form, Reading, read, shown, storable_text, unread
-from services.tool_gateway.answers.retry_after import LONGEST_SECONDS, seconds_to_wait
+from services.tool_gateway.answers.retry_after import (
+    LONGEST_SECONDS,
+    is_for_haste,
+    seconds_to_wait,
+    seconds_until_reset,
+)
 from services.tool_gateway.catalogue.tools import Tool
 from services.tool_gateway.wire.transport import NotSent
 from shared.errors import VioxError
@@ -37,9 +42,11 @@ from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-# A vendor that answers so has done nothing (RFC 9110, section 15.5; 409 and 422 by every vendor of the catalogue).
+# A vendor that answers so has done nothing (RFC 9110, section 15.5; RFC 4918, 6585, 7725, 8470; 409 and 422 by every
+# vendor of the catalogue).
 NOTHING_HAPPENED = frozenset(
-    {400, 401, 402, 403, 404, 405, 406, 409, 410, 411, 412, 413, 414, 415, 422, 423, 428, 431, 451}
+    {400, 401, 402, 403, 404, 405, 406, 407, 409, 410, 411, 412, 413, 414, 415, 416, 417}
+    | {421, 422, 423, 424, 425, 426, 428, 431, 451}
 )
 NOT_LET_IN = frozenset({401, 403, 407, 429})
 OF_REPEATS = frozenset({409, 422})
@@ -91,11 +98,13 @@ def of_answer(tool: Tool, answer: Answer, attempt: int, reading: Reading | None 
     if 200 <= answer.status < 300:
         return _of_success(tool, answer.status, reading, attempt)
     error = {"code": f"http.{answer.status}", "message": reading.message, "status": answer.status}
-    asked = seconds_to_wait(answer.header, datetime.now(UTC))
+    now = datetime.now(UTC)
+    asked = seconds_to_wait(answer.header, now)
     if reading.busy:
         return _uncertain(tool, attempt, error, asked)
-    if answer.status == 429:
-        return _again(attempt, asked or _pause(tool, attempt), error, throttled=True)
+    if answer.status == 429 or (answer.status == 403 and is_for_haste(answer.header)):
+        until = seconds_until_reset(answer.header, reading.message, now)
+        return _again(attempt, until or _pause(tool, attempt), error, throttled=True)
     if _done_elsewhere(tool, answer.status):
         return _uncertain(tool, attempt, error)
     if answer.status in NOTHING_HAPPENED or answer.status in tool.harmless_statuses or 300 <= answer.status < 400:
@@ -177,6 +186,7 @@ def _again(
 
 
 def _pause(tool: Tool, attempt: int) -> float:
-    """After a refusal for haste that does not say how long: longer each time, so that the attempts are not used up."""
+    """After a refusal for haste that does not say how long: all attempts together last longer than a minute, for which
+    most limits are set."""
     first = tool.rate.pause_seconds if tool.rate else 1.0
-    return float(min(first * 2 ** (attempt - 1), LONGEST_SECONDS))
+    return float(min(first * 4 ** (attempt - 1), LONGEST_SECONDS))

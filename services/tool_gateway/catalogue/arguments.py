@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,6 +15,8 @@ IGNORED_HEADERS = limits.FRAMING | {"accept", "content-type", "authorization", "
 DEFAULT_STYLES: dict[str, Any] = {"path": "simple", "header": "simple", "query": "form", "cookie": "form"}
 MAX_PARAMETERS = 500
 VARIABLE = re.compile(r"\{([^}]*)\}")
+QUERY_EXPANSION = re.compile(r"\{[?&][\w.,*-]+\}")  # RFC 6570; parameters say the same in OpenAPI's way
+EXPANSION = re.compile(r"[+#./;]?([\w.$@-]+)(?:\*|:.*)?")  # a variable of RFC 6570, or with a router's pattern
 Named = tuple[str, str]  # a parameter's place and name; a header's in small letters
 Pairs = tuple[tuple[str, str], ...]
 
@@ -122,6 +124,39 @@ def fixed_query(path: str, given: list[dict[str, Any]]) -> tuple[list[dict[str, 
         elif ("query", inner[0]) not in known and ("query", name) not in known:
             raise ValueError(f"no parameter is given for {{{inner[0]}}} of the path")
     return list(known.values()), tuple(pairs)
+
+
+def fitting_path(
+    path: str, given: list[dict[str, Any]], note: Callable[[str], None]
+) -> tuple[str, list[dict[str, Any]]]:
+    """A path and its parameters as their author meant them, where the two do not name each other.
+
+    Other letter case or separators and `:id`, `{id:regex}`, `{+id}` mean the parameter that is described. A variable that
+    nobody describes is a text; a parameter that has no place in the path is not asked for.
+    """
+    before, mark, query = path.partition("?")
+    left = {str(one["name"]): one for one in given if one["in"] == "path"}
+    for name in sorted(left, key=len, reverse=True):
+        before = re.sub(rf"(?<=/):{re.escape(name)}(?=/|\Z)", "{" + name + "}", before)
+    written = [name for name in VARIABLE.findall(before) if left.pop(name, None) is None]
+    undescribed: list[dict[str, Any]] = []
+    for variable in written:
+        if (plain := EXPANSION.fullmatch(variable)) is None:
+            continue
+        meant = next((name for name in left if _letters(name) == _letters(plain[1])), plain[1])
+        before = before.replace("{" + variable + "}", "{" + meant + "}")
+        if left.pop(meant, None) is None and ("path", meant) not in {(one["in"], str(one["name"])) for one in given}:
+            undescribed.append({"name": meant, "in": "path", "required": True, "schema": {"type": "string"}})
+            note(f"{{{meant}}} of the path is not described: any text is taken")
+    for name in left:
+        note(f"the path has no {{{name}}}: it is not asked for")
+    kept = [one for one in given if one["in"] != "path" or str(one["name"]) not in left]
+    return before + mark + query, kept + undescribed
+
+
+def _letters(name: str) -> str:
+    """Without what people write differently in two places."""
+    return "".join(c for c in name.lower() if c.isalnum())
 
 
 def check_path(path: str, parameters: Collection[Parameter]) -> None:

@@ -12,7 +12,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from services.tool_gateway.catalogue import limits, media
-from services.tool_gateway.catalogue.arguments import Arguments, Named, check_path, fixed_query, named, parameters_of
+from services.tool_gateway.catalogue.arguments import (
+    QUERY_EXPANSION,
+    Arguments,
+    Named,
+    check_path,
+    fitting_path,
+    fixed_query,
+    named,
+    parameters_of,
+)
 from services.tool_gateway.catalogue.bodies import body_of
 from services.tool_gateway.catalogue.schema import Bundle, Schemas, for_models
 from services.tool_gateway.catalogue.schema.checks import validator
@@ -84,7 +93,10 @@ def read_tool(
     bundle = Bundle(document, schemas)
     credentials = credentials_of(document, vendor, operation)
     headers = {**vendor.get("headers", {}), **own.get("headers", {})}
+    path = QUERY_EXPANSION.sub("", path)
     given, query = fixed_query(path, parameters_of(document, item, operation))
+    if not _ours(document):
+        path, given = fitting_path(path, given, lambda told: bundle.note("", told))
     made = Arguments(bundle, ours=_ours(document))
     made.add(given, without=_filled(credentials, headers, idempotency))
     check_path(path, made.parameters)

@@ -19,6 +19,7 @@ from services.tool_gateway.catalogue import servers
 from services.tool_gateway.catalogue.claims import without_claims
 from services.tool_gateway.catalogue.document import operations, read_tool, reason
 from services.tool_gateway.catalogue.idempotency import Place, key_of
+from services.tool_gateway.catalogue.inheritance import with_alternatives
 from services.tool_gateway.catalogue.media import response_content
 from services.tool_gateway.catalogue.naming import tool_name
 from services.tool_gateway.catalogue.overlay import apply_overlay
@@ -124,7 +125,7 @@ def import_document(original: Mapping[str, Any], source: str, wish: Wish) -> Imp
     document, ignored = (dict(original), []) if wish.trusted else without_claims(original)
     document = apply_overlay(document, wish.overlay) if wish.overlay else document
     document = {key: value for key, value in document.items() if key not in ("webhooks", "tags", "externalDocs")}
-    document = out_of_paths(document)
+    document = with_alternatives(out_of_paths(document))
     given, setting = document.get("servers"), f"{wish.name.upper().replace('-', '_')}_BASE_URL"
     server = _server(document, source, wish)
     document["servers"] = [{"url": server.url}] if server.url else []

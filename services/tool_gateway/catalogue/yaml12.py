@@ -207,7 +207,8 @@ class _Builder:
             if top.key == "<<":
                 top.merged += value if isinstance(value, list) else [value]
             else:
-                top.node["<<" if top.key == "\0<<" else top.key] = value
+                name = "<<" if top.key == "\0<<" else top.key
+                top.node[name] = _both(top.node.get(name), value) if name.startswith("/") else value
             top.key = None
 
     def _with_merged(self, event: Any, closed: _Open) -> dict[str, Any]:
@@ -239,6 +240,11 @@ class _Builder:
             if isinstance(found := node.get(key), list) and id(found) in self._texts:
                 written = self._texts[id(found)]
                 node[key] = [v if v is None else written.get(n, v) for n, v in enumerate(found)]
+
+
+def _both(before: Any, value: Any) -> Any:
+    """A path that is written twice, with an operation each, has both."""
+    return before | value if isinstance(before, dict) and isinstance(value, dict) else value
 
 
 def _events(raw: bytes) -> Iterator[Any]:

@@ -66,6 +66,18 @@ def test_429_waits_as_long_as_the_vendor_says() -> None:
     assert without.wait_seconds == 30, "Airtable locks a base out for 30 s and says no Retry-After"
 
 
+@pytest.mark.rule(9)
+@pytest.mark.parametrize("status", [407, 416, 417, 421, 424, 425, 426])
+def test_what_a_server_refused_to_begin_did_not_happen(status: int) -> None:
+    assert of_answer(ONCE, answer(status), 1).state == "failed"
+
+
+@pytest.mark.rule(9)
+@pytest.mark.parametrize("status", [408, 418, 440, 499, 500, 520])
+def test_what_says_nothing_of_what_was_done_is_unknown(status: int) -> None:
+    assert of_answer(ONCE, answer(status), 1).state == "unknown"
+
+
 def test_a_200_that_says_no_is_a_failure() -> None:
     tool = replace(ONCE, success=Success("success", one_of=(True,)))
     assert of_answer(tool, answer(200, {"success": False, "message": "busy"}), 1).state == "failed"

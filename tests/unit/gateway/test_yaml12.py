@@ -148,3 +148,10 @@ def test_nothing_is_constructed() -> None:
     for tag in ("!!python/object/apply:os.system ['true']", "!!python/name:os.system ''"):
         with pytest.raises((ValueError, yaml.YAMLError)):
             reading.read(f"a: {tag}".encode())
+
+
+def test_a_path_that_is_written_twice_has_the_operations_of_both() -> None:
+    raw = (
+        b"paths:\n  /a:\n    get: {x: 1}\n    put: {x: 2}\n  /b: {}\n  /a:\n    post: {}\n    put: {x: 3}\nx: 1\nx: 2\n"
+    )
+    assert reading.read(raw) == {"paths": {"/a": {"get": {"x": 1}, "put": {"x": 3}, "post": {}}, "/b": {}}, "x": 2}

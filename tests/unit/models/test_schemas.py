@@ -170,3 +170,29 @@ def test_the_form_is_made_once_per_tool_list() -> None:
     assert first[0].name == "_9lives"
     assert tools.own_name("_9lives") == "9lives"
     assert tools.take(ChatRequest("m", "", (), Toolbox())) == []
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "openai", "gemini", "mistral"])
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("list", "list"),
+        ("functions.list", "list"),
+        ("default_api:list", "list"),
+        ("list<|channel|>commentary", "list"),
+        (" list\n", "list"),
+        ("tools.list<|end|>", "list"),
+        ("functions.functions.list", "functions.functions.list"),
+        ("multi_tool_use.parallel", "multi_tool_use.parallel"),
+        ("my.list", "my.list"),
+        ("List", "List"),
+        ("", ""),
+    ],
+)
+def test_a_name_is_known_within_what_templates_put_around_it(provider: str, said: str, meant: str) -> None:
+    tools = WireTools(provider)
+    tools.take(ChatRequest("m", "", (), Toolbox((ToolSpec("list", "", FILTERS),))))
+    assert tools.own_name(said) == meant
+    renamed = next(iter(tools.tools[0].renamed))
+    own = tools.own_arguments(said, {renamed: "x"})
+    assert (own != {renamed: "x"}) == (meant == "list")

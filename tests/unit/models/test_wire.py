@@ -9,7 +9,7 @@ import pytest
 
 from shared.models import anthropic, openai
 from shared.models.port import AssistantMessage, ChatMessage, ModelError, ModelToolCall, ToolMessage, UserMessage
-from shared.models.wire import NOTHING, a_count, arguments_of, document, own_ids, text_of
+from shared.models.wire import NOTHING, a_count, arguments_of, document, own_ids, text_of, without_thoughts
 
 IDS = [
     "functions.look:0",
@@ -117,6 +117,12 @@ def test_blank_texts_beside_thoughts_are_left_out_and_the_thoughts_stay() -> Non
     assert made[1]["content"] == [thought, {"type": "text", "text": NOTHING}]
 
 
+def test_thoughts_without_a_signature_are_left_out() -> None:
+    blocks = [{"type": "thinking", "thinking": "hm", "signature": ""}, {"type": "text", "text": "a"}]
+    said: list[ChatMessage] = [UserMessage("hi"), AssistantMessage("a", (), "anthropic", blocks)]
+    assert anthropic.messages(said)[1]["content"] == [{"type": "text", "text": "a"}]
+
+
 def test_a_turn_kept_whole_has_its_ids_and_names_mended_too() -> None:
     thought = {"type": "thinking", "thinking": "hm", "signature": "s"}
     use = {"type": "tool_use", "id": "a.b", "name": "look.up", "input": {}, "caller": {"type": "direct"}}
@@ -162,6 +168,14 @@ def test_mistral_never_sees_a_user_right_after_a_result() -> None:
         ("", {}),
         (None, {}),
         ("\ufeff{}", {}),
+        (" \n", {}),
+        ("null", {}),
+        ('"null"', {}),
+        ("[]", {}),
+        ([], {}),
+        ('{"text": "Dear Ana,\n\tsee you."}', {"text": "Dear Ana,\n\tsee you."}),
+        ('```json\n{"n": 1}\n```', {"n": 1}),
+        ('\n```\n{"text": "```"}\n```\n', {"text": "```"}),
     ],
 )
 def test_arguments_are_read_in_the_forms_that_servers_send(given: Any, read: Any) -> None:
@@ -177,8 +191,10 @@ def test_arguments_are_read_in_the_forms_that_servers_send(given: Any, read: Any
         '{"n": 100000000000000000000}',
         '{"s": "\\ud800"}',
         "[1]",
-        "null",
         "7",
+        '{"n": 1}{"n": 2}',
+        '{"n": 1}</tool_call>',
+        "```json\n[1]\n```",
         '"look"',
         '{"a":' * 20_000,
         [1],
@@ -211,6 +227,24 @@ def test_arguments_that_are_no_object_or_not_exact_are_kept_as_they_came(given: 
 )
 def test_the_text_of_a_content_in_parts(content: Any, text: str) -> None:
     assert text_of(content) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<think>\nHm.\n</think>\n\nNoon.", "Noon."),
+        ("\n<Thinking>Hm.</Thinking>Noon.", "Noon."),
+        ("Hm, the server's template wrote the first mark.\n</think>\n\nNoon.", "Noon."),
+        ("<think>still thinking", ""),
+        ("<think></think>", ""),
+        ("Noon.", "Noon."),
+        ("Close it with </think> and go on.", "Close it with </think> and go on."),
+        ("Write <think>why</think> first.", "Write <think>why</think> first."),
+        ("<thinker>Noon.", "<thinker>Noon."),
+    ],
+)
+def test_thoughts_that_a_text_begins_with_are_not_said(text: str, said: str) -> None:
+    assert without_thoughts(text) == said
 
 
 def test_calls_get_an_id_that_no_other_call_of_the_conversation_has() -> None:
