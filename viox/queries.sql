@@ -19,8 +19,9 @@ select dead_letter_id, service, code from dead_letters where dead_letter_id betw
 -- name: run    More than one row only when an agent wrote a run under an id that is not its own.
 select * from run_overview where run_id = $1
 
--- name: steps
-select step, kind, body, created_at from steps where run_id = $1 and agent = $2 order by step
+-- name: steps    By its thread, in whose order they lie.
+select step, kind, body, created_at from steps
+where thread_id = (select thread_id from runs where run_id = $1 and agent = $2) and run_id = $1 and agent = $2 order by step
 
 -- name: calls
 select * from tool_calls

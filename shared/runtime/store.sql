@@ -145,7 +145,7 @@ select t.thread_id, t.conversation_id, r.run_id, r.traceparent, w.call_id, s.bod
 from runs r
 join threads t on t.thread_id = r.thread_id and t.active_run = r.run_id
 cross join unnest(t.awaiting) as w(call_id)
-join steps s on s.run_id = r.run_id and s.step = split_part(w.call_id, '.', 2)::int
+join steps s on s.thread_id = t.thread_id and s.run_id = r.run_id and s.step = split_part(w.call_id, '.', 2)::int
 where r.agent = $1 and r.status = 'running' and t.updated_at < now() - $2 * interval '1 second'
   and not exists (select from tool_calls c where c.call_id = w.call_id)
 order by t.updated_at limit $3
