@@ -47,6 +47,7 @@ async def in_flight(one: Callable[[], Awaitable[None]], flight: int, count: int)
     finally:
         for left_over in workers:
             left_over.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
     seconds = time.monotonic() - started
     ordered = sorted(times)
     return {

@@ -51,6 +51,11 @@ async def serve(client: Client, role: str, fetch_wait_ms: int) -> None:
     worker = Worker(
         client, nodes=[node], max_workers=LANES, extra_subscribe_kwargs={"fetch_max_wait_ms": fetch_wait_ms}
     )
+
+    @worker.after_startup
+    async def say_so(context: object) -> None:
+        print("serving", flush=True)
+
     await worker.run()
 
 

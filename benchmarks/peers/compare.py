@@ -7,16 +7,17 @@ turn, an announcement out on Kafka. The driver is the same for all and its CPU i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
 from benchmarks.measure import Processes, at_the_end_of, in_flight, say
 from benchmarks.peers import table
-from benchmarks.peers.contenders import Calfkit, Contender, LangGraph, Ours, RunFailed, Stage
+from benchmarks.peers.contenders import Calfkit, Contender, Ended, LangGraph, Ours, RunFailed, Stage
 from benchmarks.peers.table import Entry, Figures, Plan
 from sandbox.postgres import OWNER, Postgres
 
@@ -24,15 +25,15 @@ PLANS = (Plan(1, 1, 100), Plan(1, 16, 400), Plan(1, 64, 1200), Plan(8, 16, 80))
 QUICK_PLANS = (Plan(1, 1, 30), Plan(1, 64, 256))
 FIRST_RUN_SECONDS, FIRST_TRY_SECONDS = 90, 5
 RUN_SECONDS = 120
-COUNTERS_SECONDS = 1.2  # Postgres reports its counters once a second
+COUNTERS_SECONDS = 10.5  # an idle session of Postgres may keep what it has counted for ten seconds
 
 
 async def compare(stage: Stage, postgres: Postgres, producer: Any, ours: list[str], quick: bool) -> list[Entry]:
     """Measure all, the project first; its processes `ours` are stopped afterwards. What fails of a peer ends up in its entry."""
     entries = []
     for contender in await _contenders(postgres, ours):
-        say(f"comparing: {contender.name}")
-        entry = Entry(contender.name, contender.note)
+        entry = Entry(contender.name, contender.note, load_average=os.getloadavg()[0])
+        say(f"comparing: {entry.name} (load average before it {entry.load_average:.1f})")
         try:
             await Measurement(stage, postgres, producer, contender, entry).run(QUICK_PLANS if quick else PLANS)
         except (TimeoutError, RunFailed, Ended) as error:
@@ -65,8 +66,11 @@ async def _contenders(postgres: Postgres, ours: list[str]) -> Sequence[Contender
     return [Ours(ours), Calfkit(), *graphs]
 
 
-class Ended(Exception):
-    """A process of a contender ended by itself."""
+class Written(NamedTuple):
+    """What a contender has written: rows inserted, changed and deleted in its database; WAL of the whole server."""
+
+    rows: int
+    wal_bytes: int
 
 
 class Measurement:
@@ -81,37 +85,30 @@ class Measurement:
         await self._contender.start(self._stage)
         async with self._announcements(), self._counting() as count:
             await self._first_run()
-            await in_flight(lambda: self._one(1), 64, 128)
+            await in_flight(lambda: self.one_run(1), 64, 128)
+            before = await count()
             for plan in plans:
-                self._entry.figures[plan] = await self._plan(plan, count)
+                found, cpu = await self._plan(plan)
+                after = await count()
+                self._entry.figures[plan] = figures(plan, found, cpu, before, after)
+                before = after
 
     async def _first_run(self) -> None:
-        """Ask until a run ends: a consumer that has not joined its group yet may not see what was sent before."""
+        """Ask until a run ends: what is sent while partitions move between consumers may be lost by one without a start offset."""
         async with asyncio.timeout(FIRST_RUN_SECONDS):
             while True:
                 try:
-                    return await self._one(1, FIRST_TRY_SECONDS)
+                    return await self.one_run(1, FIRST_TRY_SECONDS)
                 except TimeoutError:
-                    if ended := self._stage.processes.ended(self._contender.processes):
-                        raise Ended(f"{', '.join(ended)} ended") from None
+                    self._stage.all_run(self._contender.processes)
 
-    async def _plan(self, plan: Plan, count: Callable[[], Any]) -> Figures:
-        rows, wal = await count()
+    async def _plan(self, plan: Plan) -> tuple[dict[str, Any], float]:
+        """Times and CPU seconds, which are read at once: what idle processes take is no run's."""
         cpu = self._stage.processes.cpu_seconds(self._contender.processes)
-        found = await in_flight(lambda: self._one(plan.calls), plan.in_flight, plan.count)
-        cpu = self._stage.processes.cpu_seconds(self._contender.processes) - cpu
-        rows_after, wal_after = await count()
-        stored = self._contender.database is not None
-        return Figures(
-            found["per_second"],
-            found["p50_ms"],
-            found["p99_ms"],
-            cpu * 1000 / plan.count,
-            (rows_after - rows) / plan.count if stored else None,
-            (wal_after - wal) / plan.count if stored else None,
-        )
+        found = await in_flight(lambda: self.one_run(plan.calls), plan.in_flight, plan.count)
+        return found, self._stage.processes.cpu_seconds(self._contender.processes) - cpu
 
-    async def _one(self, calls: int, seconds: float = RUN_SECONDS) -> None:
+    async def one_run(self, calls: int, seconds: float = RUN_SECONDS) -> None:
         request = self._contender.request(calls)
         over = self._waiting[request.run] = asyncio.get_running_loop().create_future()
         await self._producer.send(request.topic, request.value, key=request.key, headers=request.headers)
@@ -131,7 +128,7 @@ class Measurement:
             while True:
                 for batch in (await consumer.getmany(timeout_ms=100)).values():
                     for record in batch:
-                        self._announced(record)
+                        self.take(record)
 
         reading = asyncio.create_task(read())
         try:
@@ -141,7 +138,8 @@ class Measurement:
             await asyncio.gather(reading, return_exceptions=True)
             await consumer.stop()
 
-    def _announced(self, record: Any) -> None:
+    def take(self, record: Any) -> None:
+        """Wake who waits for this run. A run that failed fails all that wait: what it was is not always said."""
         try:
             found = self._contender.announced(record)
         except RunFailed as error:
@@ -153,21 +151,36 @@ class Measurement:
             over.set_result(found[1])
 
     @asynccontextmanager
-    async def _counting(self) -> AsyncIterator[Callable[[], Any]]:
-        """A function that says how many rows the contender's database has written, and the server how many bytes of WAL."""
+    async def _counting(self) -> AsyncIterator[Callable[[], Awaitable[Written | None]]]:
+        """A function that says what was written so far; of a contender without a database nothing."""
+        if self._contender.database is None:
+            yield _nothing
+            return
         connection = await asyncpg.connect(_dsn(self._postgres, "postgres", self._contender.database))
 
-        async def count() -> tuple[float, float]:
+        async def count() -> Written:
             await asyncio.sleep(COUNTERS_SECONDS)
-            rows = await connection.fetchval(
-                "select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) from pg_stat_user_tables"
-            )
-            return float(rows), float(await connection.fetchval("select pg_current_wal_lsn() - '0/0'::pg_lsn"))
+            rows, wal = "sum(n_tup_ins + n_tup_upd + n_tup_del)", "pg_current_wal_lsn() - '0/0'::pg_lsn"
+            (found,) = await connection.fetch(f"select {rows}, {wal} from pg_stat_user_tables")  # noqa: S608
+            return Written(*map(int, found))
 
         try:
             yield count
         finally:
             await connection.close()
+
+
+async def _nothing() -> None:
+    return None
+
+
+def figures(plan: Plan, found: dict[str, Any], cpu: float, before: Written | None, after: Written | None) -> Figures:
+    written = (
+        ((after.rows - before.rows) / plan.count, (after.wal_bytes - before.wal_bytes) / plan.count)
+        if before and after
+        else (None, None)
+    )
+    return Figures(found["per_second"], found["p50_ms"], found["p99_ms"], cpu * 1000 / plan.count, *written)
 
 
 def _dsn(postgres: Postgres, role: str, database: str | None = None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,8 @@ from shared.bus.topics import Topic
 from shared.ids import run_id
 from shared.settings import Settings
 
+START_SECONDS = 120  # a slow machine imports for a long time
+READY = b"serving\n"  # what the programs of the peers write once they consume
 Headers = list[tuple[str, bytes]]
 
 
@@ -50,6 +52,17 @@ class Stage:
         wait = str(self.settings.kafka_fetch_max_wait_ms)
         return ["--kafka", self.settings.kafka_bootstrap_servers, "--fetch-wait-ms", wait]
 
+    def all_run(self, names: Sequence[str]) -> None:
+        if ended := self.processes.ended(names):
+            raise Ended(f"{', '.join(ended)} ended")
+
+    async def serving(self, names: Sequence[str]) -> None:
+        """Wait until each has written that its consumer has joined. Raises Ended, TimeoutError."""
+        async with asyncio.timeout(START_SECONDS):
+            while not all(READY in self.processes.log(name).read_bytes() for name in names):
+                self.all_run(names)
+                await asyncio.sleep(0.2)
+
     async def topics(self, *names: str) -> None:
         await ensure_topics(self.settings, [Topic(name, "run", (), (), "benchmark") for name in names])
 
@@ -67,6 +80,10 @@ class Contender(Protocol):
 
     def announced(self, record: Any) -> tuple[str, int] | None:
         """The run that is over and the calls it made, or None for another record. Raises RunFailed."""
+
+
+class Ended(Exception):
+    """A process of a contender ended by itself."""
 
 
 class RunFailed(Exception):
@@ -133,13 +150,14 @@ class Calfkit:
         for name, role in roles.items():
             stage.processes.start(name, [stage.python, self.program, role, *common], {"PYTHONWARNINGS": "ignore"})
             self.processes.append(name)
+        await stage.serving(self.processes)
         self._sample = await self._take_sample(stage, [str(stage.python), str(self.program), "client", *common])
 
     async def _take_sample(self, stage: Stage, client: list[str]) -> Any:
         consumer = await at_the_end_of(stage.settings, self.requests)
         try:
             stage.processes.start("calfkit client", client, {"PYTHONWARNINGS": "ignore"})
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(START_SECONDS):
                 return await consumer.getone()
         finally:
             stage.processes.stop(["calfkit client"])
@@ -183,6 +201,7 @@ class LangGraph:
             stage.vendor,
         ]
         stage.processes.start(self._key, command, {})
+        await stage.serving(self.processes)
 
     def request(self, calls: int) -> Request:
         run = str(uuid4())

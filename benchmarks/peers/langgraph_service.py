@@ -138,6 +138,7 @@ async def main(given: argparse.Namespace) -> None:
         saver = AsyncPostgresSaver(pool)
         await saver.setup()
         async with bus(given) as (consumer, producer):
+            print("serving", flush=True)
             await Service(compiled(session, given.vendor, saver), given, consumer, producer).run()
 
 

@@ -58,6 +58,7 @@ class Entry:
     note: str
     figures: dict[Plan, Figures] = field(default_factory=dict)
     error: str | None = None
+    load_average: float = 0.0  # of the machine, before it was measured: what else went on
 
 
 def ratios(ours: Figures, peer: Figures) -> dict[str, float | None]:
@@ -107,6 +108,7 @@ def as_json(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             "name": entry.name,
             "note": entry.note,
             "error": entry.error,
+            "load_average": entry.load_average,
             "plans": [
                 asdict(plan)
                 | asdict(found)
