@@ -24,12 +24,12 @@ def prepare(script: Path = SCRIPT) -> Path:
     """The interpreter of the peers' environment, which is made or brought up to its lock first. Raises Unavailable."""
     try:
         done = subprocess.run(
-            ["/bin/sh", script], capture_output=True, text=True, timeout=PREPARE_SECONDS, check=False, cwd=ROOT
+            ["/bin/sh", script], stderr=subprocess.PIPE, text=True, timeout=PREPARE_SECONDS, check=False, cwd=ROOT
         )
     except subprocess.TimeoutExpired:
         raise Unavailable(f"{script.name} did not end within {PREPARE_SECONDS} seconds") from None
     if done.returncode:
-        raise Unavailable(_last_words(done.stderr or done.stdout) or f"{script.name} ended with {done.returncode}")
+        raise Unavailable(_last_words(done.stderr) or f"{script.name} ended with {done.returncode}")
     return PYTHON
 
 
