@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from benchmarks import bench
-from benchmarks.measure import ROOT, in_flight
-from benchmarks.peers import environment, table
+from benchmarks.measure import ROOT, Processes, in_flight
+from benchmarks.peers import compare, environment, table
 from benchmarks.peers.compare import Measurement, Written, figures
-from benchmarks.peers.contenders import Calfkit, LangGraph, Ours, Request, RunFailed, personal
+from benchmarks.peers.contenders import Calfkit, Contender, LangGraph, Ours, Request, RunFailed, Stage, personal
 from benchmarks.peers.table import Entry, Figures, Plan, as_json, lines, ratios
+from shared.settings import Settings
 
 ONE, MANY = Plan(1, 1, 100), Plan(1, 64, 1200)
 OURS = Figures(100.0, 20.0, 50.0, 6.0, 16.0, 9000.0)
@@ -152,6 +153,35 @@ def test_json_carries_plans_and_ratios_of_peers_only() -> None:
     assert theirs["plans"][0]["ours_to_its"]["per_second"] == 2.0
     assert "ours_to_its" not in theirs["plans"][1]  # there is nothing of ours to compare with
     json.dumps([mine, theirs])
+
+
+# -- failures ----------------------------------------------------------------------------------------------------------
+
+
+class Failing(Measurement):
+    """Measures the first contender, and fails of all others."""
+
+    async def run(self, plans: Any) -> None:
+        if not isinstance(self._contender, Ours):
+            raise RunFailed("it broke")
+        self._entry.figures[ONE] = OURS
+
+
+async def test_peer_that_fails_is_told_with_its_last_words_and_the_rest_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def two(*_: object) -> list[Contender]:
+        return [Ours([]), LangGraph("exit", "", "")]
+
+    monkeypatch.setattr(compare, "_contenders", two)
+    monkeypatch.setattr(compare, "Measurement", Failing)
+    processes = Processes(tmp_path)
+    processes.log("langgraph-exit").write_text("Traceback\nKeyError: 'x'\n")
+    stage = Stage(Settings.load(), processes, "", 2, Path())
+    ours, peer = await compare.compare(stage, None, None, [], quick=True)  # type: ignore[arg-type]
+    assert (ours.figures, ours.error) == ({ONE: OURS}, None)
+    assert peer.error == "it broke. Its last words: Traceback KeyError: 'x'"
+    assert "KeyError" in capsys.readouterr().out
 
 
 # -- requests and announcements ----------------------------------------------------------------------------------------
