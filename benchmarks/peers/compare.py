@@ -143,12 +143,18 @@ class Measurement:
         try:
             found = self._contender.announced(record)
         except RunFailed as error:
-            for waiting in self._waiting.values():
-                if not waiting.done():
-                    waiting.set_exception(error)
+            self._fail(error)
+            return
+        except (KeyError, TypeError, ValueError) as error:
+            self._fail(RunFailed(f"an announcement cannot be read: {error!r} in {record.value[-300:]!r}"))
             return
         if found and (over := self._waiting.get(found[0])) and not over.done():
             over.set_result(found[1])
+
+    def _fail(self, error: RunFailed) -> None:
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(error)
 
     @asynccontextmanager
     async def _counting(self) -> AsyncIterator[Callable[[], Awaitable[Written | None]]]:

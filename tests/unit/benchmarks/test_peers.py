@@ -251,7 +251,7 @@ class Answering:
 
     name, note, announcements, database = "it", "", "t", None
 
-    def __init__(self, calls: int | RunFailed) -> None:
+    def __init__(self, calls: int | Exception) -> None:
         self.calls, self.processes = calls, list[str]()
         self.measurement = Measurement(None, None, self, self, Entry("it", ""))  # type: ignore[arg-type]
 
@@ -264,7 +264,7 @@ class Answering:
         self.measurement.take(record({}))
 
     def announced(self, record: Any) -> tuple[str, int]:
-        if isinstance(self.calls, RunFailed):
+        if isinstance(self.calls, Exception):
             raise self.calls
         return "run", self.calls
 
@@ -281,6 +281,11 @@ async def test_run_that_made_another_number_of_calls_fails() -> None:
 async def test_announced_failure_ends_the_runs_that_wait() -> None:
     with pytest.raises(RunFailed, match="a fault"):
         await Answering(RunFailed("a fault")).measurement.one_run(1)
+
+
+async def test_announcement_that_cannot_be_read_ends_the_runs_that_wait() -> None:
+    with pytest.raises(RunFailed, match="cannot be read: KeyError"):
+        await Answering(KeyError("run_id")).measurement.one_run(1)
 
 
 async def test_first_failure_ends_all_work_in_flight() -> None:
