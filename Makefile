@@ -1,6 +1,6 @@
 # Everything bootstraps itself into .venv; Python 3.11+ is all that must be there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint test-kafka chaos bench lock docs clean
+.PHONY: help demo test check lint test-kafka chaos bench bench-peers lock docs clean
 
 PY := .venv/bin/python
 # Tests that share nothing run on every core; of those with a database, a broker and a stack one process has enough.
@@ -37,14 +37,18 @@ test-kafka: $(READY)  ## integration tests and a short chaos pass on Apache Kafk
 chaos: $(READY)  ## SIGKILL sweep over every named moment
 	@$(PY) -m tests.chaos.sweep
 
-bench: $(READY)  ## measure latency, throughput, bytes and memory
-	@$(PY) -m benchmarks.bench
+bench: $(READY)  ## measure latency, throughput, bytes and memory (ARGS=--peers, ARGS=--help)
+	@$(PY) -m benchmarks.bench $(ARGS)
+
+bench-peers: $(READY)  ## the same, then next to calfkit and LangGraph on the same broker (fetches them once)
+	@$(PY) -m benchmarks.bench --peers $(ARGS)
 
 lock:  ## resolve dependencies anew into requirements.lock
 	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements.lock
+	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 benchmarks/peers/requirements.in -o benchmarks/peers/requirements.lock
 
 docs: $(READY)  ## regenerate reference pages, AsyncAPI and JSON Schemas
 	@$(PY) -m viox.docs
 
 clean:  ## remove what bootstrapping installed
-	rm -rf .venv
+	rm -rf .venv .venv-peers

@@ -1,7 +1,10 @@
 """`make bench`: one run, one broker. The limit (raw echo over the broker), the gateway alone, whole runs; time, rows,
 bytes, CPU and memory of each, as ratios to the limit.
 
-    python -m benchmarks.bench [--broker embedded|apache] [--agents 2] [--quick] [--json FILE]
+    python -m benchmarks.bench [--broker embedded|apache] [--agents 2] [--quick] [--json FILE] [--peers | --only-peers]
+
+With `--peers` the same runs by calfkit and by LangGraph with its Postgres saver follow, and their ratios; `--only-peers`
+leaves out all else. benchmarks/README.md says how.
 """
 
 from __future__ import annotations
@@ -11,24 +14,25 @@ import asyncio
 import json
 import os
 import shutil
-import signal
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 
 from benchmarks import catalogue as large
+from benchmarks.measure import Processes, at_the_end_of, in_flight, line, say, until
+from benchmarks.peers import environment
+from benchmarks.peers.compare import compare
+from benchmarks.peers.contenders import Stage
+from benchmarks.peers.table import as_json
 from sandbox.broker import ApacheKafka, Broker, Tansu
-from sandbox.net import connects, free_ports
+from sandbox.net import connects, free_ports, ready
 from sandbox.postgres import Postgres
 from services.tool_gateway.catalogue.catalogue import read_document
 from shared.bus import topics
@@ -39,11 +43,6 @@ from shared.settings import Settings
 
 ABSENT = "operator"
 HERE = Path(__file__).parent
-TICK = os.sysconf("SC_CLK_TCK")
-
-
-def say(text: str = "") -> None:
-    print(text, flush=True)
 
 
 class Bench:
@@ -55,7 +54,7 @@ class Bench:
         pg, kafka, controller, self._stub_port = free_ports(4)
         self._postgres = Postgres(home, pg)
         self._broker: Broker = ApacheKafka(home, kafka, controller) if broker == "apache" else Tansu(home, kafka)
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes = Processes(home / "logs")
         self.results: dict[str, Any] = {"broker": broker, "agent_processes": agents, "cores": os.cpu_count()}
 
     def prepare(self) -> None:
@@ -66,13 +65,12 @@ class Bench:
         self._names = names
         self.settings = Settings.load(**{k.removeprefix("VIOX_").lower(): v for k, v in names.items()})
         asyncio.run(ensure_topics(self.settings))
-        self._spawn("stub", [sys.executable, "-m", "benchmarks.stub", str(self._stub_port)], {})
+        self._processes.start("stub", [sys.executable, "-m", "benchmarks.stub", str(self._stub_port)], {})
+        until(lambda: connects(self._stub_port))
 
     def _start_gateway(self, documents: str) -> None:
         """One gateway, in the place of the one before."""
-        if before := self._processes.pop("gateway", None):
-            before.send_signal(signal.SIGTERM)
-            before.wait(20)
+        self._processes.stop(["gateway"])
         port = free_ports(1)[0]
         environment = self._services() | {
             "VIOX_POSTGRES_DSN": self._postgres.dsn("viox_gateway"),
@@ -81,8 +79,8 @@ class Bench:
             "VIOX_ALLOW_LOOPBACK": "1",
             "VIOX_HTTP_PORT": str(port),
         }
-        self._spawn("gateway", [sys.executable, "-m", "services.tool_gateway.main"], environment)
-        _until(lambda: _ready(port))
+        self._processes.start("gateway", [sys.executable, "-m", "services.tool_gateway.main"], environment)
+        until(lambda: ready(port))
 
     def _start_agents(self) -> None:
         ports = free_ports(self._agents)
@@ -91,9 +89,12 @@ class Bench:
                 "VIOX_POSTGRES_DSN": self._postgres.dsn("viox_builder"),
                 "VIOX_HTTP_PORT": str(port),
             }
-            self._spawn(f"agent {number}", [sys.executable, "-m", "benchmarks.agent"], environment)
+            self._processes.start(f"agent {number}", [sys.executable, "-m", "benchmarks.agent"], environment)
         for port in ports:
-            _until(lambda port=port: _ready(port))  # type: ignore[misc]
+            until(lambda port=port: ready(port))  # type: ignore[misc]
+
+    def _services_running(self) -> list[str]:
+        return [name for name in self._processes.names() if name != "stub"]
 
     def _services(self) -> dict[str, str]:
         return self._names | {"VIOX_MODELS": "offline", "VIOX_LOG_LEVEL": "WARNING"}
@@ -110,39 +111,46 @@ class Bench:
         say(f"judging and preparing a call                  {costs}")
 
     def stop(self) -> None:
-        for process in self._processes.values():
-            process.send_signal(signal.SIGTERM)
-        for process in self._processes.values():
-            process.wait(20)
+        self._processes.stop(self._processes.names())
         self._broker.stop()
         self._postgres.stop()
 
-    async def measure(self) -> None:
+    async def measure(self, own: bool = True, peers: Path | None = None) -> None:
+        """`own`: the project's own measurements; `peers`: the interpreter of the peers' environment, to compare with them."""
         self._pool = await asyncpg.create_pool(self._postgres.dsn("viox"), min_size=1, max_size=4)
         settings = client_settings(self.settings)
         self._producer = AIOKafkaProducer(**settings, acks="all", enable_idempotence=False)
         await self._producer.start()
         try:
-            await self._echo()
-            self._large_catalogue()
-            await asyncio.to_thread(self._start_gateway, str(HERE / "stub.yaml"))
-            await self._gateway_alone("gateway")
-            await asyncio.to_thread(self._start_gateway, f"{HERE / 'stub.yaml'}:{self._large}")
-            await self._gateway_alone("gateway with 1,000 tools more")
-            await asyncio.to_thread(self._start_agents)
-            await self._runs()
-            self._memory()
+            await self._measure_ours(own)
+            if peers:
+                await self._compare(peers)
         finally:
             await self._producer.stop()
             await self._pool.close()
+
+    async def _measure_ours(self, own: bool) -> None:
+        """Start gateway and agents, and measure on the way if that is wanted."""
+        if own:
+            await self._echo()
+            self._large_catalogue()
+        await asyncio.to_thread(self._start_gateway, str(HERE / "stub.yaml"))
+        if own:
+            await self._gateway_alone("gateway")
+            await asyncio.to_thread(self._start_gateway, f"{HERE / 'stub.yaml'}:{self._large}")
+            await self._gateway_alone("gateway with 1,000 tools more")
+        await asyncio.to_thread(self._start_agents)
+        if own:
+            await self._runs()
+            self._memory()
 
     # -- the limit ---------------------------------------------------------------------------------------------------
 
     async def _echo(self) -> None:
         """Two hops with aiokafka and nothing else, on the same broker."""
         there, back = topics.tasks("voice"), topics.tool_results("voice")
-        echo = await self._assigned(there)
-        replies = await self._assigned(back)
+        echo = await at_the_end_of(self.settings, there)
+        replies = await at_the_end_of(self.settings, back)
 
         async def serve() -> None:
             while True:
@@ -169,27 +177,14 @@ class Bench:
 
         found = {}
         for flight, count in ((1, 100), (16, 1000), (64, 3000)):
-            found[str(flight)] = await self._flight(one, flight, count // (4 if self._quick else 1))
-            say(f"limit: two-hop echo, {flight:>2} in flight      {_line(found[str(flight)])}")
+            found[str(flight)] = await in_flight(one, flight, count // (4 if self._quick else 1))
+            say(f"limit: two-hop echo, {flight:>2} in flight      {line(found[str(flight)])}")
         for loop in loops:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
         await echo.stop()
         await replies.stop()
         self.results["echo"] = found
-
-    async def _assigned(self, topic: str) -> Any:
-        consumer = AIOKafkaConsumer(
-            **client_settings(self.settings),
-            fetch_max_wait_ms=self.settings.kafka_fetch_max_wait_ms,
-            auto_offset_reset="latest",
-        )
-        await consumer.start()
-        from aiokafka import TopicPartition
-
-        consumer.assign([TopicPartition(topic, n) for n in range(self.settings.kafka_partitions)])
-        await consumer.seek_to_end()
-        return consumer
 
     # -- the gateway ---------------------------------------------------------------------------------------------------
 
@@ -243,7 +238,7 @@ class Bench:
     # -- whole runs ----------------------------------------------------------------------------------------------------
 
     async def _runs(self) -> None:
-        consumer = await self._assigned(topics.RUNS)
+        consumer = await at_the_end_of(self.settings, topics.RUNS)
         ends: dict[str, asyncio.Future[None]] = {}
 
         async def collect() -> None:
@@ -266,7 +261,7 @@ class Bench:
         await consumer.stop()
 
     async def _plan(self, ends: dict[str, asyncio.Future[None]], calls: int, flight: int, count: int) -> dict[str, Any]:
-        names = [n for n in self._processes if n != "stub"]
+        names = self._services_running()
 
         async def one() -> None:
             message = task("builder", str(uuid4()), "/bench", f"calls {calls}", {}, datetime.now(UTC), None)
@@ -281,7 +276,7 @@ class Bench:
                 raise
 
         before = await self._counters(names)
-        found = await self._flight(one, flight, count)
+        found = await in_flight(one, flight, count)
         after = await self._counters(names)
         total = calls * count
         found |= {
@@ -295,7 +290,7 @@ class Bench:
         base = self.results["echo"].get(str(flight), self.results["echo"]["16"])
         found["p50_ratio_to_limit"] = found["p50_ms"] / base["p50_ms"]
         say(
-            f"runs of {calls:>3} calls, {flight:>2} in flight          {_line(found)}   x{found['p50_ratio_to_limit']:.1f} of the limit   "
+            f"runs of {calls:>3} calls, {flight:>2} in flight          {line(found)}   x{found['p50_ratio_to_limit']:.1f} of the limit   "
             f"{found['cpu_ms_per_call']:.1f} ms CPU, {found['rows_per_call']:.1f} rows, {found['wal_bytes_per_call']:.0f} B a call"
         )
         return found
@@ -307,99 +302,69 @@ class Bench:
             for row in await self._pool.fetch(f"select to_jsonb(t) as it from {table} t where {mine} limit 20", run):  # noqa: S608
                 say(f"{table}: {str(row['it'])[:1200]}")
 
+    # -- peers ---------------------------------------------------------------------------------------------------------
+
+    async def _compare(self, python: Path) -> None:
+        vendor = f"http://127.0.0.1:{self._stub_port}"
+        stage = Stage(self.settings, self._processes, vendor, self._agents, python)
+        found = await compare(stage, self._postgres, self._producer, self._services_running(), self._quick)
+        self.results["peers"] = {"contenders": as_json(found)}
+
     # -- machinery -------------------------------------------------------------------------------------------------------
-
-    async def _flight(self, one: Callable[[], Awaitable[None]], flight: int, count: int) -> dict[str, Any]:
-        """`count` pieces of work, `flight` at a time."""
-        times: list[float] = []
-        left = iter(range(count))
-
-        async def worker() -> None:
-            for _ in left:
-                started = time.perf_counter()
-                await one()
-                times.append((time.perf_counter() - started) * 1000)
-
-        started = time.monotonic()
-        await asyncio.gather(*(worker() for _ in range(flight)))
-        seconds = time.monotonic() - started
-        ordered = sorted(times)
-        return {
-            "count": count,
-            "p50_ms": statistics.median(ordered),
-            "p99_ms": ordered[min(int(0.99 * count), count - 1)],
-            "per_second": count / seconds,
-        }
 
     async def _counters(self, names: list[str]) -> dict[str, float]:
         await asyncio.sleep(1.2)  # Postgres reports its counters once a second
         rows = await self._pool.fetchval("select sum(n_tup_ins + n_tup_upd + n_tup_del) from pg_stat_user_tables")
         wal = await self._pool.fetchval("select pg_current_wal_lsn() - '0/0'::pg_lsn")
-        return {"rows": float(rows), "wal": float(wal), "cpu": sum(_cpu(self._processes[n].pid) for n in names)}
+        return {"rows": float(rows), "wal": float(wal), "cpu": self._processes.cpu_seconds(names)}
 
     def _memory(self) -> None:
-        found = {name: _pss(p.pid) for name, p in self._processes.items() if name != "stub"}
+        found = self._processes.pss_mb(self._services_running())
         self.results["pss_mb"] = found
         say("memory (PSS): " + ", ".join(f"{name} {mb:.0f} MB" for name, mb in found.items()))
 
-    def _spawn(self, name: str, command: list[str], environment: dict[str, str]) -> None:
-        with (self._home / "logs" / f"{name}.log").open("ab") as log:
-            self._processes[name] = subprocess.Popen(
-                command, env=os.environ | environment, cwd=HERE.parent, stdout=log, stderr=log
-            )
-        if name == "stub":
-            _until(lambda: connects(self._stub_port))
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench")
+    parser.add_argument("--broker", default="embedded", choices=["embedded", "apache"])
+    parser.add_argument("--agents", type=int, default=2, help="agent processes, of the project and of calfkit")
+    parser.add_argument("--quick", action="store_true", help="a quarter of the runs, or fewer")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    peers = parser.add_mutually_exclusive_group()
+    peers.add_argument("--peers", action="store_true", help="then the same by calfkit and LangGraph, from .venv-peers")
+    peers.add_argument("--only-peers", action="store_true", help="that comparison and nothing else")
+    return parser.parse_args()
 
 
-def _line(found: dict[str, Any]) -> str:
-    return f"p50 {found['p50_ms']:7.1f} ms   p99 {found['p99_ms']:7.1f} ms   {found['per_second']:7.1f}/s"
-
-
-def _ready(port: int) -> bool:
-    import http.client
-
+def peers_environment(results: dict[str, Any]) -> Path | None:
+    """The peers' interpreter. Without one the measurements go on, and the results say why."""
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
+        return environment.prepare()
+    except environment.Unavailable as error:
+        results["peers"] = {"unavailable": str(error)}
+        _say_unavailable(results)
+        return None
 
 
-def _until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "a process did not become ready"
-        time.sleep(0.05)
-
-
-def _cpu(pid: int) -> float:
-    parts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(parts[11]) + int(parts[12])) / TICK
-
-
-def _pss(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+def _say_unavailable(results: dict[str, Any]) -> None:
+    if reason := results.get("peers", {}).get("unavailable"):
+        say(f"peers: not compared, their environment (.venv-peers) could not be prepared: {reason}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--broker", default="embedded", choices=["embedded", "apache"])
-    parser.add_argument("--agents", type=int, default=2)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
+    given = arguments()
     home = Path(tempfile.mkdtemp(prefix="viox-bench-"))
     home.chmod(0o755)
     bench = Bench(home / "state", given.broker, given.agents, given.quick)
+    peers = peers_environment(bench.results) if given.peers or given.only_peers else None
     say(f"{given.broker} broker, {given.agents} agent processes, one gateway, {os.cpu_count()} cores")
     try:
         bench.prepare()
-        asyncio.run(bench.measure())
+        asyncio.run(bench.measure(own=not given.only_peers, peers=peers))
     finally:
         bench.stop()
         shutil.rmtree(home, ignore_errors=True)
+    _say_unavailable(bench.results)
     if given.json:
         given.json.write_text(json.dumps(bench.results, indent=2) + "\n")
 
