@@ -53,7 +53,8 @@ def run_started(agent: str, work: Commit, now: datetime) -> Message:
 
 def run_finished(agent: str, work: Commit, now: datetime) -> Message:
     document = _document(agent, work.claimed, work.run, work)
-    return run_changed(RUN_FINISHED, document | {"finished_at": now.isoformat(), "text": work.text}, now)
+    ended = {"finished_at": now.isoformat(), "outcome": work.outcome, "text": work.text}
+    return run_changed(RUN_FINISHED, document | ended, now)
 
 
 def _document(agent: str, claimed: Claimed, run: RunRow, work: Commit) -> dict[str, Any]:
@@ -63,6 +64,7 @@ def _document(agent: str, claimed: Claimed, run: RunRow, work: Commit) -> dict[s
         "agent": agent,
         "conversation_id": claimed.conversation_id,
         "status": work.status,
+        "outcome": None,
         "waiting_for": [],
         "trigger": {"source": run.trigger_source, "id": run.trigger_id, "type": run.trigger_type},
         "parent_run_id": str(run.parent_run_id) if run.parent_run_id else None,
@@ -70,6 +72,7 @@ def _document(agent: str, claimed: Claimed, run: RunRow, work: Commit) -> dict[s
         "finished_at": None,
         "steps": run.steps + len(work.steps),
         "tool_calls": run.tool_calls + len(work.calls),
+        "failed_calls": work.failed_calls,
         "tokens": {"input": run.input_tokens + spent.input_tokens, "output": run.output_tokens + spent.output_tokens},
         "cost_usd": (run.cost_microusd + spent.cost_microusd) / 1_000_000,
         "model": work.model,

@@ -100,7 +100,10 @@ class Claimed:
 
 @dataclass(slots=True)
 class Commit:
-    """Everything one activation did. `put_back` was taken from the inbox and is to be tried by itself."""
+    """Everything one activation did. `put_back` was taken from the inbox and is to be tried by itself.
+
+    `failed_calls` and `outcome` are known after the commit of one that ends its run.
+    """
 
     claimed: Claimed
     run: RunRow
@@ -115,6 +118,8 @@ class Commit:
     model: str | None = None
     text: str | None = None
     error: dict[str, Any] | None = None
+    failed_calls: int = 0
+    outcome: str | None = None
 
     @property
     def awaiting(self) -> list[str]:
@@ -311,7 +316,10 @@ class RuntimeStore:
         return self._pool.acquire()
 
     async def commit(self, work: Commit, owner: str, connection: Any = None) -> bool | None:
-        """Commit an activation. None: another process moved the thread, nothing was written. Else: is there more to do?"""
+        """Commit an activation. None: another process moved the thread, nothing was written. Else: is there more to do?
+
+        How the run came out is set on `work`.
+        """
         claimed, spent = work.claimed, work.spent
         row = await (connection or self._pool).fetchrow(
             SQL["commit"],
@@ -339,7 +347,10 @@ class RuntimeStore:
             work.text,
             work.error,
         )
-        return None if row is None else bool(row["more"])
+        if row is None:
+            return None
+        work.failed_calls, work.outcome = row["failed_calls"] or 0, row["outcome"]
+        return bool(row["more"])
 
 
 def _claimed_new(item: Accepted, at: datetime) -> Claimed:

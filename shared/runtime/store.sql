@@ -186,8 +186,9 @@ with base as (
 ), joined as (
     update runs r set merged_into = $8 from moved where r.run_id = any($16::uuid[]) and r.run_id <> $8
 )
-select cardinality($13::text[]) > 0 or exists (select from inbox i where i.thread_id = $1 and i.state = 'pending') as more
-from moved
+select cardinality($13::text[]) > 0 or exists (select from inbox i where i.thread_id = $1 and i.state = 'pending') as more,
+       o.failed_calls, o.outcome
+from moved m left join lateral run_outcome($8, m.agent, $15) o on $15 <> 'running'
 
 -- name: spend    Model work that led nowhere: discarded, but paid for.
 with active as (

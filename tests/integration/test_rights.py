@@ -79,10 +79,22 @@ EXPECTED = expected()
 # Functions that run with their owner's rights say so, and have a fixed search path.
 DEFINER = "definer search_path=pg_catalog, public, pg_temp"
 FUNCTIONS = {
-    "viox_agents": {"acting_agent": "", "decide_routes": DEFINER, "owner_alive": "", "received_messages": DEFINER},
-    "viox_gateways": {"call_in_doubt": "", "owner_alive": "", "received_messages": DEFINER, "reserve_rate_slots": ""},
-    "viox_operators": {},
-    "viox_readers": {},
+    "viox_agents": {
+        "acting_agent": "",
+        "decide_routes": DEFINER,
+        "owner_alive": "",
+        "received_messages": DEFINER,
+        "run_outcome": "",
+    },
+    "viox_gateways": {
+        "call_in_doubt": "",
+        "owner_alive": "",
+        "received_messages": DEFINER,
+        "reserve_rate_slots": "",
+        "run_outcome": "",
+    },
+    "viox_operators": {"run_outcome": ""},
+    "viox_readers": {"run_outcome": ""},
     "viox_askers": {},
 }
 # One row of another agent in every table that agents reach at all.

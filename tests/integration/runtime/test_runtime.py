@@ -57,6 +57,19 @@ async def test_a_poison_record_becomes_a_dead_letter_with_its_bytes_and_its_neig
     assert await admin.fetchval("select status from runs") == "finished"
 
 
+async def test_the_announcement_of_a_run_says_how_it_came_out(agents: Any, admin: Any) -> None:
+    agent = await agents(calls("a", "b"), DONE)
+    await agent.accept(ask("x"))
+    await agent.work()
+    (first, second) = [m.data["call_id"] for m in agent.publisher.sent(topics.tool_calls("closer"))]
+    await close_call(admin, first, {"n": 1})
+    await agent.hear(admin, second, None)
+    await admin.execute("update tool_calls set state = 'failed' where call_id = $1", second)
+    await agent.work()
+    told = agent.publisher.sent(topics.RUNS)[-1]
+    assert (told.type, told.data["outcome"], told.data["failed_calls"]) == ("viox.run.finished", "partly", 1)
+
+
 @pytest.mark.rule(2)
 async def test_what_a_lost_lease_did_is_discarded(agents: Any, admin: Any) -> None:
     slow, fast = await agents(AssistantMessage("slow")), await agents(AssistantMessage("fast"))

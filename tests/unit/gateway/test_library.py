@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.catalogue import Document
@@ -73,12 +73,12 @@ def library(store: Documents) -> Library:
     return Library(cast(Any, store), [], {})
 
 
-async def test_a_gateway_starts_with_a_document_that_does_not_fit(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_gateway_starts_with_a_document_that_does_not_fit() -> None:
     made = library(Documents(BROKEN["agent"], stored("shop")))
-    with caplog.at_level(logging.ERROR):
+    with capture_logs() as lines:
         assert set((await made.read()).tools) - OURS == {"shop_getThing"}
         await made.read()
-    (told,) = [record.getMessage() for record in caplog.records]
+    (told,) = [str(line["error"]) for line in lines if line["log_level"] == "error"]
     assert "bad" in told
     assert "info.x-viox.granted_to" in told
     assert "viox tools withdraw bad" in told
