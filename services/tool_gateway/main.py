@@ -55,6 +55,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process.on_drain(gateway.drain)
     process.check("ledger", lambda: gateway.outcomes.problem if gateway.outcomes else "starting")
     process.check("kafka", lambda: gateway.consumer.problem if gateway.consumer else "starting")
+    process.warn("vendors", lambda: gateway.places.breakers.problem())
     process.warn("kafka", lambda: gateway.consumer.degraded if gateway.consumer else None)
     return process
 
@@ -75,6 +76,7 @@ class _Gateway:
         self._values = values
         self._secrets = Secrets(values)
         self._guard = Guard.of(values)
+        self.places = InFlightLimiter(4 * process.settings.concurrency)
         self.publisher = Publisher(topics.GATEWAY, process.bus.producer)
         self.outcomes = None  # type: ignore[assignment]  # set by start; readiness asks earlier
         self.consumer = None  # type: ignore[assignment]
@@ -98,7 +100,7 @@ class _Gateway:
         mailer = Mailer(secrets, self._guard, process.redactor.of(VENDOR))
         others: dict[str, Connector] = {"smtp": mailer, "postgres": Records(pool, secrets)}
         sender = Sender(wire, secrets, Tokens(secrets, tokens_pool, wire), others, process.redactor)
-        places = InFlightLimiter(4 * settings.concurrency)
+        places = self.places
         admission = Admission(tools, secrets, store, places)
         self._resumer = Resumer(admission, store, self.publisher, lambda ready: self._executor.start(ready))
         self.outcomes = OutcomeWriter(store, self.publisher, self._resumer.wait_until)

@@ -60,14 +60,18 @@ class Executor:
 
     async def _run(self, ready: Ready) -> None:
         started = time.monotonic()
+        breakers, vendor = self._places.breakers, ready.tool.vendor
         answer: Answer | None = None
         try:
             answer = await self._sender.send(ready)
+            breakers.heard(vendor, ready.call.call_id, answer.status)
             reading = await outcome.reading_of(ready.tool, answer)
             result = self._sender.discreet(ready.tool, outcome.of_answer(ready.tool, answer, ready.attempt, reading))
         except NotSent as error:
+            breakers.lost(vendor, ready.call.call_id, error.code)
             result = outcome.of_not_sent(ready.attempt, error)
         except MaybeSent as error:
+            breakers.lost(vendor, ready.call.call_id, error.code)
             result = outcome.of_maybe_sent(ready.tool, ready.attempt, error)
         except Exception as error:
             log.exception("call.failed_unforeseen", call_id=ready.call.call_id)
@@ -164,7 +168,7 @@ class Sender:
             raise NotSent(error.code, error.message, field=error.field, remedy=error.remedy) from error
         except Exception as error:
             # Postgres away, a URL too long: whatever it is, nothing has been sent.
-            raise NotSent("http.not_sent", f"no request could be made: {type(error).__name__}.") from error
+            raise NotSent("http.not_made", f"no request could be made: {type(error).__name__}.") from error
         response = await self._wire.handle_async_request(request)
         raw = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw]
         extensions = response.extensions

@@ -16,7 +16,16 @@ from typing import Any
 
 from services.tool_gateway.call.admit import Admission
 from services.tool_gateway.call.announce import announce_waiting
-from services.tool_gateway.call.call import Candidate, Decision, Outcome, Ready, Requested, lease_seconds, tell_closed
+from services.tool_gateway.call.call import (
+    CallRow,
+    Candidate,
+    Decision,
+    Outcome,
+    Ready,
+    Requested,
+    lease_seconds,
+    tell_closed,
+)
 from services.tool_gateway.call.close import refused, write_outcomes
 from services.tool_gateway.call.store import GatewayStore
 from shared.bus.publisher import Publisher
@@ -34,6 +43,13 @@ OVERDUE_SECONDS = 0.05  # what is due and was not taken is held up by something 
 LOST = {
     "code": "tool.unknown_outcome",
     "message": "the gateway that was executing this call died or overran its lease; the effect may have happened.",
+}
+
+PATIENCE_SECONDS = 900.0  # that a call waits for a vendor that does not answer
+NOT_ANSWERING = {
+    "code": "vendor.not_answering",
+    "message": "the vendor has not answered for a quarter of an hour; this call was not sent, or not heard.",
+    "remedy": "Go on without it, and say so.",
 }
 
 ENDED = {
@@ -153,6 +169,20 @@ class Resumer:
             lost = await self._store.give_up_lost(connection, LOST, ENDED, BATCH)
             if lost:
                 await announce_waiting(self._store, connection, [call for call, _ in lost])
+            waited = await self._give_up_waiting(connection)
+        for row in waited:
+            log.warning("call.gave_up_waiting", call_id=row.call_id, tool=row.tool, vendor=row.vendor, state=row.state)
+            if row.state == "failed":
+                tell_closed(self._publisher, row, "failed", None, NOT_ANSWERING)
         for call, tool in lost:
             log.warning("call.lost", call_id=call, tool=tool, state="unknown")
             metrics.CALL_ATTEMPTS.labels(tool, "unknown").inc()
+
+    async def _give_up_waiting(self, connection: Any) -> list[CallRow]:
+        vendors = self._admission.places.breakers.left_alone()
+        if not vendors:
+            return []
+        found = await self._store.give_up_waiting(connection, vendors, PATIENCE_SECONDS, NOT_ANSWERING, BATCH)
+        if unknown := [row.call_id for row in found if row.state == "unknown"]:
+            await announce_waiting(self._store, connection, unknown)
+        return found

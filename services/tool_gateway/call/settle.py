@@ -179,7 +179,9 @@ class Settler:
         try:
             now = time.monotonic()
             answer = await self._sender.send(Ready(row, tool, prepared, row.attempt, now + tool.timeout_seconds, now))
+            self._places.breakers.heard(tool.vendor, row.call_id, answer.status)
         except (NotSent, MaybeSent) as error:
+            self._places.breakers.lost(tool.vendor, row.call_id, error.code)
             log.warning("call.look_up_failed", call_id=row.call_id, tool=tool.name, error=error)
             return None
         finally:

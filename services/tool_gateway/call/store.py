@@ -173,6 +173,13 @@ class GatewayStore:
     async def deny_over(self, connection: Any) -> None:
         await connection.execute(*SQL.bind("deny_over", owner=self.owner))
 
+    async def give_up_waiting(
+        self, connection: Any, vendors: Sequence[str], seconds: float, error: Error, limit: int
+    ) -> list[CallRow]:
+        """Calls that waited for longer than that for a vendor: failed, or unknown where an attempt may have taken effect."""
+        bound = SQL.bind("give_up_waiting", vendors=list(vendors), seconds=seconds, error=error, limit=limit)
+        return [record(CallRow, row) for row in await connection.fetch(*bound)]
+
     async def give_up_lost(self, connection: Any, lost: Error, ended: Error, limit: int) -> list[tuple[str, str]]:
         """(call id, tool) of calls that became unknown: `lost` where the executor is gone, `ended` where the run is."""
         bound = SQL.bind("give_up_lost", owner=self.owner, lost=lost, ended=ended, limit=limit)

@@ -148,6 +148,27 @@ insert into ledger_entries (call_id, attempt, phase, detail)
 select call_id, attempt, case when attempt > 0 then 'settled' else 'outcome' end, '{"state": "denied", "code": "run.over"}'
 from denied on conflict (call_id, attempt, phase) do nothing
 
+-- name: give_up_waiting    Calls that have waited too long for vendors that do not answer. What may have taken effect is unknown.
+with given_up as (
+    update tool_calls c
+    set state = case when d.doubt then 'unknown' else 'failed' end, error = :error::json,
+        unknown_since = case when d.doubt then clock_timestamp() end, closed_at = case when not d.doubt then clock_timestamp() end
+    from (
+        select t.call_id, t.effect <> 'read' and t.attempt > 0 and call_in_doubt(t.call_id) as doubt from tool_calls t
+        where t.state = 'requested' and t.vendor = any(:vendors::text[])
+          and t.created_at < now() - :seconds * interval '1 second'
+        order by t.created_at limit :limit for update of t skip locked
+    ) d
+    where c.call_id = d.call_id
+    returning c.*
+), entries as (
+    insert into ledger_entries (call_id, attempt, phase, detail)
+    select call_id, attempt, case when attempt > 0 then 'settled' else 'outcome' end,
+           json_build_object('state', state, 'code', :error::json ->> 'code')
+    from given_up where state = 'failed' on conflict (call_id, attempt, phase) do nothing
+)
+select g.*, g.idx as index, null::timestamptz as intended_at from given_up g
+
 -- name: next_due    When the next waiting call may go, of vendors that have a place.
 select min(not_before) from tool_calls where state = 'requested' and not_before is not null and vendor <> all(:full::text[])
 
