@@ -39,6 +39,11 @@ class Settings(BaseSettings):
     http_port: int = Field(default=0, ge=0, le=65535)
     models: str | None = None
     catalogue: str | None = None
+    public_url: str | None = None
+    webhooks: str | None = None
+    webhook_trip_events: int = Field(default=60, ge=1)
+    webhook_trip_seconds: float = Field(default=60.0, gt=0)
+    trusted_proxies: str | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
     lease_seconds: float = Field(default=10.0, gt=0)

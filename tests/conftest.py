@@ -38,7 +38,8 @@ BROKER = os.environ.get("VIOX_TEST_BROKER", "embedded")
 HANGS_SECONDS = 300
 TABLES = (
     "threads, runs, steps, prompts, inbox, outbox, contact_owners, routes, catalogue, tool_calls, ledger_entries, "
-    "dead_letters, rate_limits, pauses, announcers, documents, oauth_tokens, records, record_writes, notes, contact_wishes"
+    "dead_letters, rate_limits, pauses, announcers, documents, oauth_tokens, records, record_writes, notes, contact_wishes, "
+    "webhook_events, webhook_deliveries, webhook_sources"
 )
 
 

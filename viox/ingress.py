@@ -17,7 +17,7 @@ from shared.bus import topics
 from shared.bus.envelope import Message, check_conversation, parse_json, refuse_reserved
 from shared.bus.events import TASK_TYPE, check_data, event_type, unknown_fields
 from shared.bus.messages import task
-from shared.bus.outbox import addressee
+from shared.bus.outbox import receivers
 from shared.errors import BadInput, NotFound
 from shared.ids import run_id
 from viox import deployment, output, store, words
@@ -66,8 +66,8 @@ async def publish(events: Sequence[Message], topic: str | None) -> list[dict[str
     pool = await deployment.pool()
     try:
         async with pool.acquire() as connection, connection.transaction():
-            for message, where, receivers, _ in placed:
-                await store.accept(connection, where, message, receivers)
+            for message, where, to, _ in placed:
+                await store.accept(connection, where, message, to)
     finally:
         await pool.close()
     return [
@@ -111,10 +111,7 @@ def _place(message: Message, topic: str | None) -> tuple[str, list[str], list[st
             field="--topic",
             remedy=f"Leave --topic out, or use {entry.topic}.",
         )
-    if entry.addressed:
-        address = str(message.data.get(entry.address_field or "", ""))
-        return entry.topic, [addressee(entry.addressed, entry.owners[0], address)], []
-    return entry.topic, list(entry.owners), list(entry.owners)
+    return entry.topic, receivers(entry, message.data), [] if entry.addressed else list(entry.owners)
 
 
 async def ask(agent: str, text: str, conversation: str | None, *, wait: bool, timeout: float, as_json: bool) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from aiohttp import web
 
 from services.tool_gateway.call.admit import Admission
 from services.tool_gateway.call.close import OutcomeWriter
@@ -20,6 +22,7 @@ from services.tool_gateway.catalogue.store import CatalogueStore
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import VENDOR, Mailer
 from services.tool_gateway.doctor import Doctor
+from services.tool_gateway.webhooks import room
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.guard import Guard
 from services.tool_gateway.wire.oauth import Tokens
@@ -27,7 +30,7 @@ from services.tool_gateway.wire.transport import Wire
 from shared.bus import topics
 from shared.bus.app import App
 from shared.bus.dead_letters import CHANNEL, Redrives
-from shared.bus.kafka import Consumer
+from shared.bus.kafka import Consumer, Record
 from shared.bus.outbox import Outbox
 from shared.bus.publisher import Publisher
 from shared.runtime.process import Process
@@ -45,12 +48,14 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     gateway = _Gateway(process, os.environ if secrets is None else secrets)
     process.on_start(gateway.start)
     process.app.router.add_post("/doctor", lambda request: gateway.doctor.serve(request, gateway.library.left_out))
+    process.app.router.add_post(room.PATH, gateway.webhook)
     process.loop("publisher", lambda: gateway.publisher.run())
     process.loop("outbox sweep", lambda: gateway.outbox.run_sweeper())
     process.loop("outcomes", lambda: gateway.outcomes.run())
     process.loop("resumer", gateway.keep_resuming)
     process.loop("settler", lambda: gateway.settler.run())
     process.loop("redrives", lambda: gateway.redrives.run())
+    process.loop("webhooks", lambda: gateway.webhooks.run())
     process.loop("catalogue", lambda: gateway.library.follow())
     process.on_drain(gateway.drain)
     process.check("ledger", lambda: gateway.outcomes.problem if gateway.outcomes else "starting")
@@ -70,6 +75,7 @@ class _Gateway:
     outbox: Outbox
     redrives: Redrives
     settler: Settler
+    webhooks: room.Room
 
     def __init__(self, process: Process, values: Mapping[str, str]) -> None:
         self._process = process
@@ -80,6 +86,7 @@ class _Gateway:
         self.publisher = Publisher(topics.GATEWAY, process.bus.producer)
         self.outcomes = None  # type: ignore[assignment]  # set by start; readiness asks earlier
         self.consumer = None  # type: ignore[assignment]
+        self.webhooks = None  # type: ignore[assignment]
 
     async def start(self) -> None:
         """Open everything; each is closed again at the stop, last opened first."""
@@ -106,7 +113,8 @@ class _Gateway:
         self.outcomes = OutcomeWriter(store, self.publisher, self._resumer.wait_until)
         self._executor = Executor(sender, self.outcomes.submit, places)
         self._intake = Intake(admission, store, self.publisher, self._executor.start, self._resumer.wait_until, pool)
-        self.redrives = Redrives(topics.GATEWAY, pool, self._intake.accept, self._intake.poison, is_transient)
+        self.webhooks = room.Room(settings, secrets, process.redactor, pool, self.outbox)
+        self.redrives = Redrives(topics.GATEWAY, pool, self._accept_again, self._set_aside_again, is_transient)
         instance.on_notify(CHANNEL, self.redrives.wake)
         self.settler = Settler(tools, secrets, store, self.publisher, sender, places)
         self.doctor = Doctor(tools, secrets, store, sender, mailer)
@@ -117,12 +125,31 @@ class _Gateway:
         await instance.start()
         await published.publish(tools)
 
+    async def webhook(self, request: web.Request) -> web.Response:
+        if self.webhooks is None:
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
+        return await self.webhooks.serve(request)
+
+    async def _accept_again(self, records: Sequence[Record]) -> None:
+        """Redriven letters go back to where they came in: calls, or deliveries of webhooks."""
+        for record in filter(room.is_webhook, records):
+            await self.webhooks.webhooks.redrive(record)
+        if calls := [record for record in records if not room.is_webhook(record)]:
+            await self._intake.accept(calls)
+
+    async def _set_aside_again(self, record: Record, error: Exception) -> None:
+        if room.is_webhook(record):
+            await self.webhooks.letters.again(record, error)
+        else:
+            await self._intake.poison(record, error)
+
     async def keep_resuming(self) -> None:
         await self._resumer.run()
         await asyncio.Event().wait()
 
     async def drain(self) -> None:
         """Take nothing new, let what is out come back, write it down, hand over what tells of it."""
+        await self.webhooks.drain()
         await self.consumer.stop()
         self._resumer.stop()
         await self._executor.drain(20)

@@ -288,7 +288,7 @@ def has_nul(raw: bytes) -> bool:
     return b"\\u0000" in raw and _NUL.search(raw) is not None
 
 
-def _loads(raw: bytes) -> Any:
+def read_json(raw: bytes) -> Any:
     """JSON with every number exact. Raises BadInput where 64 bits do not hold one, ValueError when it is no JSON at all.
 
     Readers may ignore a byte order mark (RFC 8259, section 8.1); some producers write one.
@@ -306,7 +306,7 @@ def _loads(raw: bytes) -> Any:
 
 def _json_object(value: bytes) -> dict[str, Any]:
     try:
-        document = _loads(value)
+        document = read_json(value)
     except ValueError as error:
         raise BadInput(
             "event.malformed", f"the value is not JSON: {error}.", field="value", remedy="Send a CloudEvent as JSON."
@@ -366,7 +366,7 @@ def _data(data: Any) -> dict[str, Any]:
     if data is None or isinstance(data, str | bytes):
         raw = (data.encode() if isinstance(data, str) else data) or b"{}"
         try:
-            data = _loads(raw)
+            data = read_json(raw)
         except ValueError as error:
             raise BadInput(
                 "event.invalid_data", f"data is not JSON: {error}.", field="data", remedy="Send JSON data."

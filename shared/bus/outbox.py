@@ -8,7 +8,7 @@ loses everything it holds loses nothing of ours. Each service sweeps only its ow
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from shared.bus.envelope import Headers, Message, headers_from_json, headers_to_json
+from shared.bus.events import EventType
 from shared.bus.publisher import Publisher
 from shared.store.pool import Pool, json_column
 from shared.store.sql import Queries
@@ -49,10 +50,17 @@ def addressee(channel: str, fallback: str, address: str) -> str:
     return f"addressee:{channel}:{fallback}:{sha256_bytes(address.encode())}"
 
 
-def outgoing(topic: str, message: Message, receivers: Iterable[str] = ()) -> Outgoing:
+def receivers(entry: EventType, data: Mapping[str, Any]) -> list[str]:
+    """The services whose mark ends the sending of an event: its owners, or whom its address belongs to."""
+    if entry.addressed:
+        return [addressee(entry.addressed, entry.owners[0], str(data.get(entry.address_field or "", "")))]
+    return list(entry.owners)
+
+
+def outgoing(topic: str, message: Message, to: Iterable[str] = ()) -> Outgoing:
     """Make the row for a message."""
     key, value, headers = message.to_kafka()
-    return Outgoing(uuid4(), topic, key, value, headers, message.source, message.id, tuple(receivers))
+    return Outgoing(uuid4(), topic, key, value, headers, message.source, message.id, tuple(to))
 
 
 def columns(rows: Sequence[Outgoing]) -> list[list[Any]]:

@@ -45,6 +45,9 @@ RUNS: Final = "viox.runs"
 APPROVALS: Final = "viox.approvals"
 DEAD_LETTERS: Final = "viox.dead-letters"
 
+# Where a dead letter came from that came by no topic: a webhook of this source.
+WEBHOOKS: Final = "webhooks/"
+
 DOMAINS: Final = ("sales", "telephony", "finance", "support", "people", "operations", "platform")
 
 # Which agents listen to which domain. Who handles which event type is in events.py.

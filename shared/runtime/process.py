@@ -127,7 +127,7 @@ class Process:
         log.info("process.stopped")
 
     async def _serve(self) -> web.AppRunner:
-        runner = web.AppRunner(self.app, access_log=None)
+        runner = web.AppRunner(self.app, access_log=None, auto_decompress=False)  # signed bytes stay as they came
         await runner.setup()
         site = web.TCPSite(runner, self.settings.http_host, self.settings.http_port)
         await site.start()

@@ -30,4 +30,7 @@ VENDOR_LEFT_ALONE = Gauge("viox_vendor_left_alone", "1 while calls to a vendor t
 LEDGER_WRITES = Counter("viox_ledger_writes_total", "Ledger transactions", ["result"])
 INCIDENTS = Counter("viox_incidents_total", "Things that should not happen and were recorded", ["kind"])
 
+WEBHOOKS = Counter("viox_webhooks_total", "Webhook deliveries by what became of them", ["source", "verdict", "code"])
+WEBHOOK_EVENTS = Counter("viox_webhook_events_total", "Events accepted from webhooks", ["source"])
+
 READY = Gauge("viox_ready", "1 while the service can do its work", ["service"])

@@ -33,6 +33,7 @@ COLUMNS = {
     "7": "active_run attempts awaiting graph_version lease_owner lease_until next_seq retry_at run_cost_microusd"
     " run_input_tokens run_model run_output_tokens run_steps run_tool_calls taking updated_at version",
     "9": "settled_until",
+    "0": "deliveries detail last_at",
     "8": "closed_at error not_before result state unknown_since",
 }
 RIGHTS = """
@@ -65,6 +66,9 @@ RIGHTS = """
     threads           | s i u(7)   | S(3)       | S(3)       | S
     tool_calls        | s          | S I U      | S u(8)     | S       |
     topic_writers     | S          | S          | S          | S       |
+    webhook_deliveries |           | S I U(0)   | S          | S       |
+    webhook_events    |            | S I        | S          | S       |
+    webhook_sources   |            | S I U D    | S          | S       |
 """
 
 

@@ -1,0 +1,251 @@
+"""`POST /webhooks/<source>`: from a request of anybody to events that are stored, and an answer that says so.
+
+In this order: known and configured source (404), not too often wrong (429), a body of its kind and size (415, 413), proof
+of the sender (401). What its sender proved is answered with 2xx once it is in Postgres, whatever it says: events are
+accepted, repeats recognised, events nobody here listens to counted. A payload that does not fit is set aside as a dead
+letter with its bytes, because a vendor would only send the same bytes again and in the end switch us off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from services.tool_gateway.webhooks.accept import Accepted, Acceptor, Delivered
+from services.tool_gateway.webhooks.answers import problem, success
+from services.tool_gateway.webhooks.causes import Causes
+from services.tool_gateway.webhooks.letters import Letters
+from services.tool_gateway.webhooks.limits import Limits, Network, client
+from services.tool_gateway.webhooks.messages import Opened, opened
+from services.tool_gateway.webhooks.schemes.proof import Incoming
+from services.tool_gateway.webhooks.sources import Source, Sources
+from services.tool_gateway.webhooks.tally import UNKNOWN, Tally
+from shared.bus import topics
+from shared.bus.kafka import Record
+from shared.errors import BadInput, Conflict, NotFound, Unavailable, VioxError
+from shared.telemetry import metrics
+from shared.telemetry.digest import sha256_bytes
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+MAX_BODY = topics.MAX_RECORD_BYTES
+BODY_SECONDS = 10.0
+MOST_AT_A_TIME = 200
+
+
+class Refused(Exception):
+    """A delivery that is not taken: HTTP status, error, and seconds after which to try again."""
+
+    def __init__(self, status: int, error: VioxError, retry_after: float | None = None) -> None:
+        super().__init__(error.message)
+        self.status, self.error, self.retry_after = status, error, retry_after
+
+
+class Webhooks:
+    """Answers the senders."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        acceptor: Acceptor,
+        letters: Letters,
+        causes: Causes,
+        tally: Tally,
+        *,
+        public_url: str | None = None,
+        trusted: Sequence[Network] = (),
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._sources = sources
+        self._acceptor = acceptor
+        self._letters = letters
+        self._causes = causes
+        self._tally = tally
+        self._public_url = (public_url or "").rstrip("/")
+        self._trusted = trusted
+        self._now = now
+        self._limits = Limits()
+        self._open = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closing = False
+
+    async def serve(self, request: web.Request) -> web.Response:
+        name = request.match_info["source"]
+        source = self._sources.get(name)
+        label = name if source else UNKNOWN
+        self._open += 1
+        self._idle.clear()
+        try:
+            return await self._serve(request, name, source)
+        except Refused as refused:
+            self._tally.count(label, "refused", refused.error.code, refused.error.message)
+            return problem(refused.status, refused.error, refused.retry_after)
+        except VioxError as error:  # Postgres away, a secret's file unreadable: the sender is to try again
+            log.warning("webhooks.not_taken", source=label, error=error)
+            self._tally.count(label, "refused", error.code, error.message)
+            return problem(503, error, 5.0)
+        finally:
+            self._open -= 1
+            if not self._open:
+                self._idle.set()
+
+    async def drain(self, seconds: float = 10.0) -> None:
+        """Take nothing new, finish what is being taken, write the counts."""
+        self._closing = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), seconds)
+        await self._tally.flush()
+
+    async def redrive(self, record: Record) -> None:
+        """Take a delivery that was set aside in again, whose sender proved it then. Raises BadInput, Conflict."""
+        source = self._sources.get(record.topic.removeprefix(topics.WEBHOOKS))
+        if source is None:
+            raise BadInput("webhook.unknown_source", "the source is gone.", field="topic", remedy="Configure it again.")
+        headers = {name: [value.decode("utf-8", "replace")] for name, value in record.headers}
+        incoming = Incoming("POST", "", headers, record.value or b"")
+        accepted, read = await self._take(source, incoming, free=True)
+        if error := _error_in(accepted, read):
+            raise error
+
+    async def _serve(self, request: web.Request, name: str, source: Source | None) -> web.Response:
+        address = client(request.remote, request.headers.getall("X-Forwarded-For", []), self._trusted)
+        label = name if source else UNKNOWN
+        if wait := self._limits.wait(label, address):
+            raise Refused(429, _too_often(), wait)
+        secrets = self._sources.secrets_of(source) if source else []
+        if source is None or not secrets:
+            self._limits.refused(label, address)
+            raise Refused(404, _not_there(name, source))
+        if self._closing or self._open > MOST_AT_A_TIME:
+            raise Unavailable("webhook.busy", "no more deliveries are taken now.", remedy="Send it again later.")
+        incoming = await self._read(request, source)
+        verdict = source.verify(incoming, secrets, self._now())
+        if verdict.refusal:
+            log.warning("webhooks.refused", source=source.name, address=address, reason=verdict.refusal)
+            often = self._limits.refused(label, address)
+            raise Refused(*((429, _too_often(), 60.0) if often else (401, _not_proved(verdict.refusal), None)))
+        self._limits.proved(label, address)
+        accepted, read = await self._take(source, incoming)
+        error = _error_in(accepted, read)
+        if error:
+            await self._letters.keep(source.name, incoming, error)
+        self._count(source, accepted, read, error)
+        return success(source, accepted, read, error)
+
+    async def _read(self, request: web.Request, source: Source) -> Incoming:
+        """The request with its body as it came. Raises Refused before more of it is read than may be."""
+        coding = request.headers.get("Content-Encoding", "identity")
+        if not source.takes(request.content_type.lower()) or coding.lower() != "identity":
+            raise Refused(415, _wrong_kind(request, source))
+        if (request.content_length or 0) > MAX_BODY:
+            raise Refused(413, _too_large())
+        url = (self._public_url or f"{request.scheme}://{request.host}") + request.raw_path
+        if not url.isascii() or not request.raw_path.startswith("/"):
+            raise Refused(400, BadInput("webhook.malformed", "the URL is not one.", field="url"))
+        headers = {name.lower(): request.headers.getall(name) for name in request.headers}
+        return Incoming(request.method, url, headers, await _body(request))
+
+    async def _take(self, source: Source, incoming: Incoming, *, free: bool = False) -> tuple[Accepted, Opened]:
+        read = opened(source, incoming, datetime.now(UTC))
+        if not read.messages:
+            return Accepted(), read
+        messages = await self._causes.marked(read.messages)
+        delivered = Delivered(source.name, sha256_bytes(incoming.body), messages, free)
+        return await self._acceptor.accept(delivered), read
+
+    def _count(self, source: Source, accepted: Accepted, read: Opened, error: VioxError | None) -> None:
+        if accepted.fresh:
+            metrics.WEBHOOK_EVENTS.labels(source.name).inc(len(accepted.fresh))
+            self._tally.count(source.name, "accepted")
+        if error:
+            verdict = "held" if accepted.held else "unfit"
+            self._tally.count(source.name, verdict, error.code, error.message)
+            log.warning("webhooks.set_aside", source=source.name, error=error)
+        elif not accepted.fresh:
+            verdict = "repeated" if accepted.repeated else "ignored"
+            self._tally.count(source.name, verdict, "", ", ".join(sorted(set(read.ignored))) or None)
+
+
+async def _body(request: web.Request) -> bytes:
+    """The bytes as they came. Raises Refused when there are too many, or they come too slowly."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.content.iter_any():
+                size += len(part)
+                if size > MAX_BODY:
+                    raise Refused(413, _too_large())
+                parts.append(part)
+    except TimeoutError:
+        raise Refused(408, BadInput("webhook.slow", "the body did not come in time.", field="body")) from None
+    return b"".join(parts)
+
+
+def _error_in(accepted: Accepted, read: Opened) -> VioxError | None:
+    """Why a delivery is set aside, if it is: what did not fit, contradicts what was accepted, or was held back."""
+    if read.problem:
+        return read.problem
+    if accepted.conflicting:
+        message = read.messages[accepted.conflicting[0]]
+        return Conflict(
+            "event.conflict",
+            f"{message.id} from {message.source} was accepted before with other content.",
+            field="id",
+            remedy="Compare the two with `viox runs` and the vendor.",
+        )
+    if accepted.held:
+        message = read.messages[accepted.held[0]]
+        return BadInput(
+            "webhook.loop",
+            f"{message.source} told of {message.subject} too often in a short time: is something of ours its cause?",
+            field="subject",
+            remedy="Stop what causes it, then `viox redrive` the letters.",
+        )
+    return None
+
+
+def _not_there(name: str, source: Source | None) -> VioxError:
+    if source is None:
+        return NotFound(
+            "webhook.unknown_source", "there is no such source.", field="source", remedy="See `viox webhooks`."
+        )
+    return NotFound(
+        "webhook.not_configured",
+        f"{name} has no secret here.",
+        field=source.secrets[0],
+        remedy=f"Set {' or '.join(source.secrets)} for the gateway.",
+    )
+
+
+def _too_often() -> VioxError:
+    return BadInput("webhook.too_often", "too many refused deliveries from this address.", field="address")
+
+
+def _not_proved(reason: str) -> VioxError:
+    return BadInput(
+        f"webhook.{reason}",
+        "the delivery does not prove its sender.",
+        field="signature",
+        remedy="Check secret, URL and clock; docs/webhooks.md says how for each vendor.",
+    )
+
+
+def _wrong_kind(request: web.Request, source: Source) -> VioxError:
+    kind, coding = request.content_type, request.headers.get("Content-Encoding")
+    return BadInput(
+        "webhook.wrong_content_type",
+        f"{kind!r}{f' in {coding!r}' if coding else ''} is not taken from {source.name}.",
+        field="Content-Type",
+        remedy=f"Send {' or '.join(sorted(source.content_types))}, not compressed.",
+    )
+
+
+def _too_large() -> VioxError:
+    return BadInput("webhook.too_large", f"more than {MAX_BODY:,} bytes are not taken.", field="body")
