@@ -81,7 +81,11 @@ def _invented(ports: Mapping[str, int]) -> dict[str, dict[str, str]]:
             "TWILIO_LOOKUPS_BASE_URL": at["twilio"],
         },
         "airtable": {"AIRTABLE_API_KEY": airtable.TOKEN, "AIRTABLE_BASE_URL": at["airtable"]},
-        "stripe": {"STRIPE_API_KEY": stripe.API_KEY, "STRIPE_BASE_URL": at["stripe"]},
+        "stripe": {
+            "STRIPE_API_KEY": stripe.API_KEY,
+            "STRIPE_BASE_URL": at["stripe"],
+            "STRIPE_WEBHOOK_SECRET": stripe.WEBHOOK_SECRET,
+        },
         "quickbooks": {
             "QUICKBOOKS_CLIENT_ID": quickbooks.CLIENT_ID,
             "QUICKBOOKS_CLIENT_SECRET": quickbooks.CLIENT_SECRET,
@@ -95,6 +99,7 @@ def _invented(ports: Mapping[str, int]) -> dict[str, dict[str, str]]:
             "ELEVENLABS_AGENT_ID": elevenlabs.AGENT_ID,
             "ELEVENLABS_PHONE_NUMBER_ID": elevenlabs.PHONE_NUMBER_ID,
             "ELEVENLABS_BASE_URL": at["elevenlabs"],
+            "ELEVENLABS_WEBHOOK_SECRET": elevenlabs.WEBHOOK_SECRET,
         },
         "make": {
             "MAKE_API_KEY": make.API_KEY,

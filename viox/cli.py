@@ -385,6 +385,14 @@ def tools_withdraw(name: str, as_json: Json = False) -> None:
 
 
 @app.command()
+def webhooks(as_json: Json = False) -> None:
+    """The addresses to register at vendors, whether their secrets are set, and how the last delivery went."""
+    from viox import webhooks as listing
+
+    run_async(listing.show(as_json=as_json))
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Try Postgres, the gateway and every vendor with a harmless call; say what is wrong and how to mend it."""
     from viox import doctor as examination

@@ -120,3 +120,28 @@ on conflict (name) do update set content = excluded.content, tools = excluded.to
 
 -- name: withdraw_document
 delete from documents where name = $1 returning tools
+
+-- name: webhooks    Every source with its last delivery and how many there were of each kind. What came for no source is told
+--     as one of its own, once there was any.
+with named as (
+    select webhook, scheme, url, secrets, configured, problem from webhook_sources
+    union all
+    select 'unknown', '-', '/webhooks/…', '{}', false, 'there is no such source'
+    where exists (select from webhook_deliveries where webhook = 'unknown')
+)
+select s.*, l.last_at, l.verdict, l.code, l.detail, c.*
+from named s
+left join lateral (
+    select last_at, verdict, code, detail from webhook_deliveries d where d.webhook = s.webhook order by last_at desc limit 1
+) l on true
+cross join lateral (
+    select coalesce(sum(events), 0) as events,
+           coalesce(sum(deliveries) filter (where d.verdict = 'accepted'), 0) as accepted,
+           coalesce(sum(deliveries) filter (where d.verdict = 'repeated'), 0) as repeated,
+           coalesce(sum(deliveries) filter (where d.verdict = 'ignored'), 0) as ignored,
+           coalesce(sum(deliveries) filter (where d.verdict = 'held'), 0) as held,
+           coalesce(sum(deliveries) filter (where d.verdict = 'unfit'), 0) as unfit,
+           coalesce(sum(deliveries) filter (where d.verdict = 'refused'), 0) as refused
+    from webhook_deliveries d where d.webhook = s.webhook
+) c
+order by s.webhook

@@ -43,6 +43,7 @@ LOOKING = (
     ["unknowns"],
     ["dead-letters"],
     ["tools"],
+    ["webhooks"],
     ["status"],
 )
 PROGRAM = """

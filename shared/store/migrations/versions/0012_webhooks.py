@@ -2,9 +2,9 @@
 
 from shared.store.migrations import run_sql_file
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 
 
 def upgrade() -> None:
-    run_sql_file("0011_webhooks.sql")
+    run_sql_file("0012_webhooks.sql")

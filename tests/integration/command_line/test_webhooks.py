@@ -1,0 +1,58 @@
+"""`viox webhooks` on real Postgres: what to register, what is missing, how the last delivery went."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from shared.errors import Unavailable
+from shared.store.pool import Pool
+from tests.integration.webhooks.world import opened, stripe_event
+from viox import webhooks
+
+
+async def test_what_the_gateway_takes_and_what_came(
+    gateway_pool: Pool, operator_pool: Pool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secrets = {"STRIPE_WEBHOOK_SECRET": "whsec_the_stripe_secret", "AIRTABLE_WEBHOOK_SECRET": "not base64!"}
+    async with opened(gateway_pool, secrets, public_url="https://hooks.example.com") as door:
+        await door.room.tell_sources()
+        for _ in range(2):
+            await door.stripe(stripe_event())
+        await door.room.tally.flush()
+        await door.stripe(stripe_event(), "another secret")
+        await door.post("nobody", b"{}", {"Content-Type": "application/json"})
+    await webhooks.show(as_json=True)
+    items = {item["webhook"]: item for item in json.loads(capsys.readouterr().out)["items"]}
+    stripe = items["stripe"]
+    assert (stripe["url"], stripe["configured"], stripe["missing"]) == (
+        "https://hooks.example.com/webhooks/stripe",
+        True,
+        [],
+    )
+    assert stripe["counts"] == {"accepted": 1, "repeated": 1, "ignored": 0, "held": 0, "unfit": 0, "refused": 1}
+    assert stripe["events"] == 1
+    assert (stripe["last"]["verdict"], stripe["last"]["code"]) == ("refused", "webhook.signature_wrong")
+    assert items["twilio"]["missing"] == ["TWILIO_WEBHOOK_AUTH_TOKEN", "TWILIO_AUTH_TOKEN"]
+    assert items["twilio"]["last"] is None
+    assert items["airtable"]["problem"].startswith("AIRTABLE_WEBHOOK_SECRET")
+    assert items["unknown"]["counts"]["refused"] == 1
+    await webhooks.show(as_json=False)
+    shown = capsys.readouterr().out
+    assert "no: set TWILIO_WEBHOOK_AUTH_TOKEN or TWILIO_AUTH_TOKEN" in shown
+    assert "whsec_" not in shown + str(items)
+
+
+async def test_a_gateway_that_has_said_nothing_yet(operator_pool: Pool, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Unavailable):
+        await webhooks.show(as_json=True)
+    assert not capsys.readouterr().out
+
+
+async def test_a_source_that_is_gone_is_not_listed(gateway_pool: Pool, operator_pool: Pool, admin: Any) -> None:
+    await admin.execute("insert into webhook_sources values ('gone', 'shared-secret', '/webhooks/gone', '{X}', true)")
+    async with opened(gateway_pool) as door:
+        await door.room.tell_sources()
+    assert "gone" not in [row["webhook"] for row in await operator_pool.fetch(webhooks.SQL["webhooks"])]
