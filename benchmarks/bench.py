@@ -26,6 +26,7 @@ import asyncpg
 from aiokafka import AIOKafkaProducer
 
 from benchmarks import catalogue as large
+from benchmarks import webhooks
 from benchmarks.measure import Processes, at_the_end_of, in_flight, line, say, until
 from benchmarks.peers import environment
 from benchmarks.peers.compare import compare
@@ -78,7 +79,9 @@ class Bench:
             "BENCH_BASE_URL": f"http://127.0.0.1:{self._stub_port}",
             "VIOX_ALLOW_LOOPBACK": "1",
             "VIOX_HTTP_PORT": str(port),
+            "STRIPE_WEBHOOK_SECRET": webhooks.SECRET,
         }
+        self._gateway_port = port
         self._processes.start("gateway", [sys.executable, "-m", "services.tool_gateway.main"], environment)
         until(lambda: ready(port))
 
@@ -137,6 +140,7 @@ class Bench:
         await asyncio.to_thread(self._start_gateway, str(HERE / "stub.yaml"))
         if own:
             await self._gateway_alone("gateway")
+            await self._webhooks()
             await asyncio.to_thread(self._start_gateway, f"{HERE / 'stub.yaml'}:{self._large}")
             await self._gateway_alone("gateway with 1,000 tools more")
         await asyncio.to_thread(self._start_agents)
@@ -185,6 +189,13 @@ class Bench:
         await echo.stop()
         await replies.stop()
         self.results["echo"] = found
+
+    async def _webhooks(self) -> None:
+        """Into Postgres and onto the broker; nobody takes them in."""
+        self.results["webhooks"] = found = await webhooks.measure(self._gateway_port, 500 if self._quick else 3000)
+        for flight, numbers in found.items():
+            say(f"webhooks accepted durably, {flight:>2} in flight    {line(numbers)}")
+        await self._pool.execute("delete from outbox where topic like 'viox.events.%'")
 
     # -- the gateway ---------------------------------------------------------------------------------------------------
 

@@ -39,11 +39,20 @@ class Settings(BaseSettings):
     http_port: int = Field(default=0, ge=0, le=65535)
     models: str | None = None
     catalogue: str | None = None
-    public_url: str | None = None
-    webhooks: str | None = None
-    webhook_trip_events: int = Field(default=60, ge=1)
-    webhook_trip_seconds: float = Field(default=60.0, gt=0)
-    trusted_proxies: str | None = None
+    public_url: str | None = Field(
+        default=None,
+        description="the address at which vendors reach the gateway, for instance `https://hooks.example.com`",
+    )
+    webhooks: str | None = Field(
+        default=None, description="file with [webhook sources of your own](../webhooks.md#sources-of-your-own)"
+    )
+    webhook_trip_events: int = Field(
+        default=60, ge=1, description="`60`; more webhook events of one thing than this are held back"
+    )
+    webhook_trip_seconds: float = Field(default=60.0, gt=0, description="`60`; in so many seconds")
+    trusted_proxies: str | None = Field(
+        default=None, description="networks (`10.0.0.0/8,…`) whose `X-Forwarded-For` the gateway believes"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
     lease_seconds: float = Field(default=10.0, gt=0)

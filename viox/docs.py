@@ -90,7 +90,7 @@ def _settings() -> str:
     rows = []
     for name, field in Settings.model_fields.items():
         default = "`~/.local/state/viox`, for root `/var/lib/viox`" if name == "home" else f"`{field.get_default()}`"
-        rows.append(f"| `VIOX_{name.upper()}` | {default} |")
+        rows.append(f"| `VIOX_{name.upper()}` | {field.description or default} |")
     extra = [
         f"| `VIOX_PORT_BASE` | first of {len(NAMES)} ports of `viox up`, [each named here](ports.md); `0` takes any free ones. `8080` |",
         "| `<VENDOR>_BASE_URL` | where a vendor is reached; the vendor's real address without it |",
@@ -106,6 +106,7 @@ def _settings() -> str:
         "| `HUBSPOT_CLIENT_ID`, `HUBSPOT_CLIENT_SECRET`, `HUBSPOT_REFRESH_TOKEN` | HubSpot by OAuth, where there is no `HUBSPOT_ACCESS_TOKEN` |",
         "| `QUICKBOOKS_TOKEN_URL`, `HUBSPOT_TOKEN_URL` | where access tokens are fetched; the vendor's real address without it |",
         "| `SMTP_HOST`, `SMTP_PORT`, `SMTP_TLS`, `SMTP_USERNAME`, `SMTP_PASSWORD`, `SMTP_FROM` | e-mail: submission server, `587`, `starttls` (or `implicit`, `none`), login, the business's address |",
+        "| `STRIPE_WEBHOOK_SECRET`, `TWILIO_WEBHOOK_AUTH_TOKEN`, `HUBSPOT_WEBHOOK_SECRET`, `QUICKBOOKS_WEBHOOK_TOKEN`, `ELEVENLABS_WEBHOOK_SECRET`, `AIRTABLE_WEBHOOK_SECRET`, `MAKE_WEBHOOK_SECRET`, `N8N_WEBHOOK_SECRET` | what proves [webhooks](../webhooks.md); several, newest first, separated by commas, while one is rotated |",
         "| `VIOX_SECRET_KEY` | Fernet key that seals stored OAuth tokens; several, newest first, separated by commas, while it is rotated |",
         "| `VIOX_SECRETS_DIR`, `<NAME>_FILE` | where the gateway finds secrets that are not in its environment: a folder with a file for each, or a file |",
         "| `VIOX_QUERY_DSN` | Postgres as the role that may only ask; `records_query` needs it |",

@@ -10,7 +10,7 @@ import pytest
 from shared.errors import Unavailable
 from shared.store.pool import Pool
 from tests.integration.webhooks.world import opened, stripe_event
-from viox import webhooks
+from viox import store, webhooks
 
 
 async def test_what_the_gateway_takes_and_what_came(
@@ -55,4 +55,4 @@ async def test_a_source_that_is_gone_is_not_listed(gateway_pool: Pool, operator_
     await admin.execute("insert into webhook_sources values ('gone', 'shared-secret', '/webhooks/gone', '{X}', true)")
     async with opened(gateway_pool) as door:
         await door.room.tell_sources()
-    assert "gone" not in [row["webhook"] for row in await operator_pool.fetch(webhooks.SQL["webhooks"])]
+    assert "gone" not in [row["webhook"] for row in await operator_pool.fetch(store.SQL["webhooks"])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -167,7 +167,7 @@ async def test_elevenlabs_airtable_make_and_n8n(gateway_pool: Pool, admin: Any) 
     ping = {"base": {"id": "app1"}, "webhook": {"id": "ach1"}, "timestamp": "2026-12-01T09:30:00.000Z"}
     failure = {"scenarioId": 925, "executionId": "b2c4", "error": {"message": "429"}}
     execution = {"workflow": {"id": "wf12", "name": "x"}, "execution": {"id": 231}}
-    sent = {
+    sent: dict[str, tuple[dict[str, Any], Callable[[bytes], dict[str, str]]]] = {
         "elevenlabs": (transcript, lambda raw: signing.elevenlabs(SECRETS["ELEVENLABS_WEBHOOK_SECRET"], raw, now)),
         "airtable": (ping, lambda raw: signing.airtable(MAC_KEY, raw)),
         "make": (failure, lambda _: {"X-Viox-Secret": "the-make-secret"}),
