@@ -35,7 +35,13 @@ def opened(source: Source, incoming: Incoming, arrived: datetime) -> Opened:
                 _add(found, told, arrived)
     except BadInput as error:
         found.problem = found.problem or error
+    except RecursionError:
+        found.problem = found.problem or _too_deep()
     return found
+
+
+def _too_deep() -> BadInput:
+    return BadInput("webhook.unfit", "the payload is nested too deeply.", field="body", remedy="Send a flatter one.")
 
 
 def _add(found: Opened, told: Told, arrived: datetime) -> None:

@@ -411,6 +411,36 @@ async def test_a_payload_that_does_not_fit_is_kept_and_its_sender_not_told_to_tr
     assert "stripe-signature" not in str(letter["headers"])
 
 
+@pytest.mark.parametrize("number", [b"1", b"1234567890123456789"])
+@pytest.mark.parametrize("depth", [300, 990, 1020, 100_000])
+async def test_a_payload_that_is_nested_too_deeply_is_kept(
+    gateway_pool: Pool, admin: Any, tmp_path: Path, number: bytes, depth: int
+) -> None:
+    (tmp_path / "webhooks.yaml").write_text(CUSTOM + "  data: {candidate_id: $.candidate_id, name: $.deep}\n")
+    deep = b"[" * depth + number + b"]" * depth
+    sent = {
+        "n8n": (b'{"workflow": {"id": "w"}, "deep": %s}' % deep, "the-n8n-secret"),
+        "forms": (b'{"answers": [{"candidate_id": "C-1", "deep": %s}]}' % deep, "forms-secret"),
+    }
+    async with opened(
+        gateway_pool, SECRETS | {"FORMS_SECRET": "forms-secret"}, custom=tmp_path / "webhooks.yaml"
+    ) as door:
+        for name, (body, secret) in sent.items():
+            answer = await door.post(name, body, JSON | {"X-Viox-Secret": secret})
+            assert answer.status == 200, (name, answer.text)
+            assert answer.json()["set_aside"], name
+    assert {letter["value"] for letter in await letters(admin)} == {body for body, _ in sent.values()}
+
+
+async def test_no_more_deliveries_at_a_time_than_memory_has_room_for(
+    gateway_pool: Pool, admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MOST_AT_A_TIME", 0)
+    async with opened(gateway_pool) as door:
+        answer = await door.stripe(stripe_event())
+        assert (answer.status, answer.json()["code"]) == (503, "webhook.busy")
+
+
 async def test_one_bad_item_does_not_keep_the_others_out(gateway_pool: Pool, admin: Any) -> None:
     async with opened(gateway_pool) as door:
         bad = hubspot_item(2)
