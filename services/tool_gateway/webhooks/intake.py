@@ -127,9 +127,10 @@ class Webhooks:
         incoming = await self._read(request, source)
         verdict = source.verify(incoming, secrets, self._now())
         if verdict.refusal:
+            if self._limits.refused(label, address):  # no log line either: a flood would fill the disk
+                raise Refused(429, _too_often(), 60.0)
             log.warning("webhooks.refused", source=source.name, address=address, reason=verdict.refusal)
-            often = self._limits.refused(label, address)
-            raise Refused(*((429, _too_often(), 60.0) if often else (401, _not_proved(verdict.refusal), None)))
+            raise Refused(401, _not_proved(verdict.refusal))
         self._limits.proved(label, address)
         accepted, read = await self._take(source, incoming)
         error = _error_in(accepted, read)
