@@ -33,6 +33,7 @@ from benchmarks.peers.compare import compare
 from benchmarks.peers.contenders import Stage
 from benchmarks.peers.table import as_json
 from sandbox.broker import ApacheKafka, Broker, Tansu
+from sandbox.kafka_users import ADMIN
 from sandbox.net import connects, free_ports, ready
 from sandbox.postgres import Postgres
 from services.tool_gateway.catalogue.catalogue import read_document
@@ -62,8 +63,8 @@ class Bench:
         self._postgres.start()
         self._postgres.prepare()
         self._broker.start()
-        names = self._broker.client_settings() | {"VIOX_KAFKA_PARTITIONS": str(max(self._agents, 2))}
-        self._names = names
+        self._broker.prepare()
+        names = self._broker.client_settings(ADMIN) | {"VIOX_KAFKA_PARTITIONS": str(max(self._agents, 2))}
         self.settings = Settings.load(**{k.removeprefix("VIOX_").lower(): v for k, v in names.items()})
         asyncio.run(ensure_topics(self.settings))
         self._processes.start("stub", [sys.executable, "-m", "benchmarks.stub", str(self._stub_port)], {})
@@ -73,7 +74,7 @@ class Bench:
         """One gateway, in the place of the one before."""
         self._processes.stop(["gateway"])
         port = free_ports(1)[0]
-        environment = self._services() | {
+        environment = self._services("gateway") | {
             "VIOX_POSTGRES_DSN": self._postgres.dsn("viox_gateway"),
             "VIOX_CATALOGUE": documents,
             "BENCH_BASE_URL": f"http://127.0.0.1:{self._stub_port}",
@@ -88,7 +89,7 @@ class Bench:
     def _start_agents(self) -> None:
         ports = free_ports(self._agents)
         for number, port in enumerate(ports, 1):
-            environment = self._services() | {
+            environment = self._services("builder") | {
                 "VIOX_POSTGRES_DSN": self._postgres.dsn("viox_builder"),
                 "VIOX_HTTP_PORT": str(port),
             }
@@ -99,8 +100,8 @@ class Bench:
     def _services_running(self) -> list[str]:
         return [name for name in self._processes.names() if name != "stub"]
 
-    def _services(self) -> dict[str, str]:
-        return self._names | {"VIOX_MODELS": "offline", "VIOX_LOG_LEVEL": "WARNING"}
+    def _services(self, name: str) -> dict[str, str]:
+        return self._broker.client_settings(name) | {"VIOX_MODELS": "offline", "VIOX_LOG_LEVEL": "WARNING"}
 
     def _large_catalogue(self) -> None:
         self._large = self._home / "large.yaml"

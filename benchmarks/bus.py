@@ -186,7 +186,7 @@ def main() -> None:
         broker = Tansu(Path(home), free_ports(1)[0])
         broker.start()
         try:
-            names = {name.removeprefix("VIOX_").lower(): value for name, value in broker.client_settings().items()}
+            names = {name.removeprefix("VIOX_").lower(): value for name, value in broker.settings().items()}
             uvloop.run(measure(Settings.load(**names, kafka_partitions=1), messages))
         finally:
             broker.stop()

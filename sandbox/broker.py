@@ -1,11 +1,13 @@
 """Brokers on one machine: Tansu from a wheel (in memory, nothing to install) and Apache Kafka from its Maven artifacts.
 
 What Tansu cannot do is written where it matters: it keeps nothing over a restart (the outboxes send again what is
-outstanding), it has no ACLs, and it answers InitProducerId in a way aiokafka's idempotent producer refuses.
+outstanding), it has no ACLs, and it answers InitProducerId in a way aiokafka's idempotent producer refuses. Apache Kafka
+knows each service by its password (SCRAM) and lets it do what the table of topics says, see docs/decisions/0020-kafka-identity.md.
 """
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import importlib.util
 import os
@@ -19,36 +21,48 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from sandbox import children
+from sandbox import children, kafka_users
+from sandbox.kafka_users import ADMIN, CONTROLLER, SUPER_USERS
 from sandbox.net import connects
-from shared.errors import VioxError
+from sandbox.passwords import Passwords
+from shared.bus import acls, authorizer, scram
+from shared.errors import Unavailable, VioxError
+from shared.settings import Settings
 
 KAFKA_VERSION = "4.4.0"
 START_SECONDS = 30.0
+USERS_SECONDS = 30.0
 
 
 class Broker(Protocol):
-    """A broker the supervisor can start and watch. `client_settings` are environment variables for its clients."""
+    """A broker the supervisor can start and watch. Settings are environment variables."""
 
     process: subprocess.Popen[bytes] | None
-    identity: str
 
     def start(self) -> None: ...
+    def prepare(self) -> tuple[str, str]:
+        """Make users and their rights. Says whether the broker tells our services apart, and if not, why.
+
+        It runs an event loop, so no other may run in this thread.
+        """
+
     def stop(self) -> None: ...
-    def client_settings(self) -> dict[str, str]: ...
+    def settings(self) -> dict[str, str]:
+        """What all clients need, without any password."""
+
+    def client_settings(self, service: str) -> dict[str, str]:
+        """What the client of one service needs, password included."""
 
 
 class Tansu:
     """The embedded broker: memory only."""
-
-    identity = "not enforced"
 
     def __init__(self, home: Path, port: int) -> None:
         self._port = port
         self._log_file = home / "logs" / "broker.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def client_settings(self) -> dict[str, str]:
+    def settings(self) -> dict[str, str]:
         """A waiting fetch sleeps about a quarter of its wait between looks, so the wait decides the latency of a hop."""
         return {
             "VIOX_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self._port}",
@@ -58,6 +72,12 @@ class Tansu:
             "VIOX_KAFKA_SESSION_TIMEOUT_MS": "1500",
             "VIOX_KAFKA_HEARTBEAT_INTERVAL_MS": "300",
         }
+
+    def client_settings(self, service: str) -> dict[str, str]:
+        return self.settings()
+
+    def prepare(self) -> tuple[str, str]:
+        return authorizer.NOT_ENFORCED, "the embedded broker knows no users"
 
     def start(self) -> None:
         env = {
@@ -76,25 +96,31 @@ class Tansu:
 
 
 class ApacheKafka:
-    """Apache Kafka, one KRaft node, data on disk. Needs Java 17 and, once, Maven."""
-
-    identity = "not enforced"
+    """Apache Kafka, one KRaft node, data on disk, a user for each service. Needs Java 17 and, once, Maven."""
 
     def __init__(self, home: Path, port: int, controller_port: int) -> None:
+        self._stack_home = home
         self._home = home / "kafka"
+        self._passwords = Passwords(kafka_users.folder(home))
         self._port = port
         self._controller_port = controller_port
         self._log_file = home / "logs" / "broker.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def client_settings(self) -> dict[str, str]:
+    def settings(self) -> dict[str, str]:
         return {
             "VIOX_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self._port}",
+            "VIOX_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+            "VIOX_KAFKA_SASL_MECHANISM": scram.MECHANISM,
+            "VIOX_KAFKA_PRINCIPAL": f"User:{kafka_users.USER}",
             "VIOX_KAFKA_ENABLE_IDEMPOTENCE": "true",
             "VIOX_KAFKA_FETCH_MAX_WAIT_MS": "100",
             "VIOX_KAFKA_SESSION_TIMEOUT_MS": "3000",
             "VIOX_KAFKA_HEARTBEAT_INTERVAL_MS": "500",
         }
+
+    def client_settings(self, service: str) -> dict[str, str]:
+        return self.settings() | kafka_users.login(self._stack_home, service)
 
     def start(self) -> None:
         _require("java", "a Java 17 runtime")
@@ -115,9 +141,24 @@ class ApacheKafka:
         deadline = time.monotonic() + 60
         with self._log_file.open("ab") as log:
             self.process = children.start(
-                [*_jvm(library, self._home, 256), "kafka.Kafka", str(self._home / "server.properties")], log=log
+                [*_jvm(library, self._home, 256), "kafka.Kafka", str(self._home / "server.properties")],
+                log=log,
+                env=os.environ | {f"VIOX_{name.upper()}": self._passwords.of(user) for name, user in _SUPER.items()},
             )
         _wait_for_port(self.process, self._port, deadline - time.monotonic(), self._log_file)
+
+    def prepare(self) -> tuple[str, str]:
+        """The same for a new broker as for one with data of a release that knew no users."""
+        return asyncio.run(self._make_users())
+
+    async def _make_users(self) -> tuple[str, str]:
+        users = [ADMIN, *(kafka_users.user_of(client) for client in acls.CLIENTS)]
+        password = self._passwords.of(CONTROLLER)
+        controller = scram.Controller("127.0.0.1", self._controller_port, CONTROLLER, password)
+        await scram.set_passwords(controller, {user: self._passwords.of(user) for user in users}, USERS_SECONDS)
+        settings = Settings.load(**_lower(self.client_settings(ADMIN)))
+        await _apply(settings)
+        return await authorizer.identity(settings)
 
     def stop(self) -> None:
         _stop(self.process)
@@ -133,8 +174,33 @@ class ApacheKafka:
         self._home.mkdir(parents=True, exist_ok=True)
         (self._home / "log4j2.xml").write_text(_LOG4J)
         (self._home / "server.properties").write_text(
-            _PROPERTIES.format(port=self._port, controller=self._controller_port, data=self._home / "data")
+            _PROPERTIES.format(
+                port=self._port,
+                controller=self._controller_port,
+                data=self._home / "data",
+                admin=ADMIN,
+                kraft=CONTROLLER,
+                super_users=";".join(f"User:{user}" for user in SUPER_USERS),
+            )
         )
+
+
+async def _apply(settings: Settings) -> None:
+    """The broker learns of new users a moment after the controller. Raises Unavailable when it never does."""
+    deadline = time.monotonic() + USERS_SECONDS
+    while True:
+        try:
+            await authorizer.apply(settings, prune=True)
+            return
+        except Unavailable:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.1)
+
+
+def _lower(names: dict[str, str]) -> dict[str, str]:
+    """Environment variables as the fields of Settings."""
+    return {name.removeprefix("VIOX_").lower(): value for name, value in names.items()}
 
 
 def cache() -> Path:
@@ -247,21 +313,41 @@ _POM = """\
 _LOG4J = """\
 <Configuration status="ERROR" shutdownHook="disable">
   <Appenders><Console name="STDERR" target="SYSTEM_ERR"><PatternLayout pattern="%d{HH:mm:ss.SSS} %p %c{1}: %m%n"/></Console></Appenders>
-  <Loggers><Root level="WARN"><AppenderRef ref="STDERR"/></Root></Loggers>
+  <Loggers><Logger name="kafka.authorizer.logger" level="INFO"/><Root level="WARN"><AppenderRef ref="STDERR"/></Root></Loggers>
 </Configuration>
 """
 
+# Passwords reach the broker as environment variables with these names, so that they stand in no file of its own.
+_SUPER = {"kafka_admin": ADMIN, "kafka_controller": CONTROLLER}
+
 # One node, loopback. The short broker session lets a killed broker come back in under three seconds; groups start at
-# once; nothing is deleted by age.
+# once; nothing is deleted by age. Clients log in by SCRAM. The controller's port takes one user by PLAIN, whose password is
+# here and not among the data: that user gives all others their passwords. Nobody is anonymous anywhere. A user who
+# was deleted keeps open connections until the broker wants a new login, hence `connections.max.reauth.ms`.
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=CLIENTS://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=CLIENTS://127.0.0.1:{port}
+inter.broker.listener.name=CLIENTS
+listener.security.protocol.map=CLIENTS:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT
+sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
+listener.name.clients.sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.clients.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required \\
+  username="{admin}" password="${{env:VIOX_KAFKA_ADMIN}}";
+sasl.mechanism.controller.protocol=PLAIN
+listener.name.controller.sasl.enabled.mechanisms=PLAIN
+listener.name.controller.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
+  username="{kraft}" password="${{env:VIOX_KAFKA_CONTROLLER}}" user_{kraft}="${{env:VIOX_KAFKA_CONTROLLER}}";
+config.providers=env
+config.providers.env.class=org.apache.kafka.common.config.provider.EnvVarConfigProvider
+config.providers.env.param.allowlist.pattern=VIOX_KAFKA_.*
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=false
+super.users={super_users}
+connections.max.reauth.ms=3600000
 log.dirs={data}
 auto.create.topics.enable=false
 log.retention.ms=-1

@@ -30,6 +30,8 @@ MODEL_NAMES = (
 MODEL_KEYS = tuple(name for name in MODEL_NAMES if name.endswith("_KEY"))
 # Of VioX OS's own settings those that only the gateway may know, `<NAME>_FILE` included.
 GATEWAYS_OWN = ("VIOX_SECRET_KEY", "VIOX_SECRETS_DIR", "VIOX_QUERY_DSN", "VIOX_OPERATOR_TOKEN")
+# What only the supervisor and the command line may know: with it a service could log in at Kafka as another.
+NOBODYS = ("VIOX_KAFKA_PASSWORDS_DIR",)
 SYSTEM = (
     "PATH",
     "HOME",
@@ -146,8 +148,12 @@ def for_agents(environment: Mapping[str, str]) -> dict[str, str]:
 def inherited(service: str, environment: Mapping[str, str]) -> dict[str, str]:
     """What a service keeps of the caller's environment."""
     if service == GATEWAY:
-        return {n: v for n, v in environment.items() if n not in MODEL_NAMES and not _for_postgres(n)}
-    ours = {n: v for n, v in environment.items() if n.startswith(("VIOX_", "OTEL_")) and not n.startswith(GATEWAYS_OWN)}
+        return {n: v for n, v in environment.items() if n not in (*MODEL_NAMES, *NOBODYS) and not _for_postgres(n)}
+    ours = {
+        n: v
+        for n, v in environment.items()
+        if n.startswith(("VIOX_", "OTEL_")) and not n.startswith((*GATEWAYS_OWN, *NOBODYS))
+    }
     return ours | {name: value for name, value in environment.items() if name in SYSTEM or name in MODEL_NAMES}
 
 

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import importlib.util
 import os
-import secrets
 import signal
 import subprocess
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 import asyncpg
 
 from sandbox import children
+from sandbox.passwords import Passwords
 from shared.bus.topics import AGENTS
 from shared.errors import VioxError
 
@@ -59,13 +59,13 @@ class Postgres:
     def __init__(self, home: Path, port: int) -> None:
         self.data = home / "postgres"
         self.port = port
-        self._secrets = home / "secrets"
+        self._passwords = Passwords(home / "secrets", "postgres-")
         self._log_file = home / "logs" / "postgres.log"
         self.process: subprocess.Popen[bytes] | None = None
 
     def dsn(self, role: str) -> str:
         """Connection string of a role. Passwords are made at first use and kept in files only we can read."""
-        return f"postgresql://{role}:{self._password(role)}@127.0.0.1:{self.port}/{DATABASE}"
+        return f"postgresql://{role}:{self._passwords.of(role)}@127.0.0.1:{self.port}/{DATABASE}"
 
     def start(self) -> None:
         """Initialise when new, start, wait until it accepts connections. Raises VioxError with the log's last words."""
@@ -127,7 +127,7 @@ class Postgres:
         self.data.mkdir(parents=True, mode=0o700, exist_ok=True)
         children.give_to_unprivileged(self.data)
         with tempfile.NamedTemporaryFile("w", prefix="viox-pw-", delete=False) as password:
-            password.write(self._password("postgres"))
+            password.write(self._passwords.of("postgres"))
         try:
             os.chmod(password.name, 0o644 if os.geteuid() == 0 else 0o600)
             children.run_unprivileged(
@@ -179,7 +179,7 @@ class Postgres:
                 rights = "createrole" if role == OWNER else "nocreaterole"
                 if not await admin.fetchval("select 1 from pg_roles where rolname = $1", role):
                     await admin.execute(f'create role "{role}" login {rights}')
-                await admin.execute(f"alter role \"{role}\" password '{self._password(role)}'")
+                await admin.execute(f"alter role \"{role}\" password '{self._passwords.of(role)}'")
             await admin.execute(f"alter role \"{QUERY_ROLE}\" set temp_file_limit = '{QUERY_TEMP_FILES}'")
             if not await admin.fetchval("select 1 from pg_database where datname = $1", DATABASE):
                 await admin.execute(f'create database "{DATABASE}" owner "{OWNER}"')
@@ -200,15 +200,6 @@ class Postgres:
                 await admin.execute(f'grant "{group}" to "{role}"')
         finally:
             await admin.close()
-
-    def _password(self, role: str) -> str:
-        file = self._secrets / f"postgres-{role}"
-        if not file.exists():
-            self._secrets.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(fd, "w") as handle:
-                handle.write(secrets.token_urlsafe(24))
-        return file.read_text().strip()
 
 
 def _binary(name: str) -> Path:

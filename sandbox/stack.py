@@ -25,13 +25,13 @@ from typing import Any
 
 import sandbox
 import shared
-from sandbox import children, credentials, ports
+from sandbox import children, credentials, kafka_users, ports
 from sandbox.broker import ApacheKafka, Broker, Tansu
 from sandbox.forking import ForkServer, Seat, users
 from sandbox.net import Reserved, ready
 from sandbox.ports import SERVICES
 from sandbox.postgres import Postgres
-from shared.bus.topics import GATEWAY
+from shared.bus.topics import GATEWAY, OPERATOR_CLI
 from shared.errors import BadInput, VioxError
 from shared.models import registry
 from shared.settings import Settings
@@ -92,6 +92,7 @@ class Stack:
         self._reserved = Reserved()
         self._dsns: dict[str, str] = {}
         self._kafka_settings: dict[str, str] = {}
+        self._identity = "not checked"
         self._ready_at = 0.0
         self._topics_missing = False
         self._mends_failed = 0
@@ -152,7 +153,7 @@ class Stack:
         self._load_code()
         self._start_postgres()
         self._start_broker()
-        self._in_child(self._prepare)
+        self._identity = self._in_child(self._prepare)
         self._children.append(self._vendor_child())
         for name in self.plan.only:
             for number in range(1, self.plan.replicas.get(name, 1) + 1):
@@ -197,24 +198,40 @@ class Stack:
             self._broker = Tansu(self.home, self._ports["kafka"])
         self._broker.start()
         partitions = max([1, *self.plan.replicas.values()])
-        self._kafka_settings = self._broker.client_settings() | {"VIOX_KAFKA_PARTITIONS": str(partitions)}
+        self._kafka_settings = self._broker.settings() | {"VIOX_KAFKA_PARTITIONS": str(partitions)}
         self._say(f"{self.plan.broker} broker on port {self._ports['kafka']}")
 
-    def _prepare(self) -> None:
-        """In a child, because it needs an event loop: roles, schema, topics."""
+    def _kafka_for(self, service: str) -> dict[str, str]:
+        """What a service needs to know of Kafka: its own password and nobody else's."""
+        if self._broker:
+            return self._kafka_settings | self._broker.client_settings(service)
+        return kafka_users.foreign_login(self.plan.environment, service)
+
+    def _prepare(self) -> str:
+        """In a child, because it needs an event loop: roles, schema, users, topics. Returns what identity is worth."""
         if self._postgres:
             self._postgres.prepare()
         else:
             from shared.store.migrate import migrate
 
             migrate(self._dsns["owner"])
-        self._create_topics()
+        return self._prepare_broker()
 
-    def _create_topics(self) -> None:
+    def _prepare_broker(self) -> str:
+        from shared.bus import authorizer
         from shared.bus.cluster import ensure_topics
 
-        os.environ.update(credentials.inherited(VENDORS, self.plan.environment) | self._kafka_settings)
-        asyncio.run(ensure_topics(Settings.load()))
+        found, why = self._broker.prepare() if self._broker else ("", "")
+        os.environ.update(credentials.inherited(VENDORS, self.plan.environment) | self._kafka_for(OPERATOR_CLI))
+        settings = Settings.load()
+        asyncio.run(ensure_topics(settings))
+        if not self._broker:
+            found, why = asyncio.run(authorizer.identity(settings))
+            if found == authorizer.ENFORCED and not kafka_users.foreign_login(self.plan.environment, GATEWAY):
+                found, why = authorizer.NOT_ENFORCED, "all services log in as the same user"
+        if why:
+            self._say(f"identity: {found}: {why}")
+        return found
 
     def _vendor_child(self) -> Child:
         listening: dict[str, Any] = {name: self._ports[name] for name in credentials.EMULATED}
@@ -226,7 +243,7 @@ class Stack:
 
     def _service_child(self, name: str, number: int) -> Child:
         port = self._ports[name] if number == 1 else self._reserved.any()
-        environment = self._kafka_settings | {
+        environment = self._kafka_for(name) | {
             "VIOX_HOME": str(self.home),
             "VIOX_POSTGRES_DSN": self._dsns[name],
             "VIOX_HTTP_PORT": str(port),
@@ -249,14 +266,14 @@ class Stack:
         child.process = self._forks.fork(child.seat)
         child.pid, child.started, child.ready = child.process.pid or 0, time.monotonic(), False
 
-    def _in_child(self, action: Callable[[], None]) -> None:
-        """Run something that needs an event loop, without one in this process."""
+    def _in_child(self, action: Callable[[], str]) -> str:
+        """Run something that needs an event loop, without one in this process. Returns what it returned."""
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
-            code, message = 0, ""
+            code = 0
             try:
-                action()
+                message = action()
             except BaseException as error:  # noqa: BLE001  # handed to the parent below
                 code, message = 1, str(error)
             os.write(writer, message.encode()[:4000])
@@ -267,6 +284,7 @@ class Stack:
         _, status = os.waitpid(pid, 0)
         if status != 0:
             raise VioxError("stack.prepare_failed", message or "preparing database and topics failed.")
+        return message
 
     # -- watch -------------------------------------------------------------------------------------------------------
 
@@ -326,7 +344,7 @@ class Stack:
             self._topics_missing = True
             self._broker.start()
         if self._topics_missing:
-            self._in_child(self._create_topics)
+            self._identity = self._in_child(self._prepare_broker)
             self._topics_missing = False
 
     def _check_ready(self) -> None:
@@ -396,7 +414,7 @@ class Stack:
             "vendors": {name: f"http://127.0.0.1:{self._ports[name]}" for name in credentials.EMULATED},
             "emulated": credentials.emulated(self.plan.environment),
             "models": self._models,
-            "identity": self._broker.identity if self._broker else "not checked",
+            "identity": self._identity,
         }
         file = self.home / "state.json"
         fresh = file.with_suffix(".new")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import BadInput
@@ -23,6 +23,7 @@ class Settings(BaseSettings):
     kafka_sasl_mechanism: str | None = None
     kafka_sasl_plain_username: str | None = None
     kafka_sasl_plain_password: SecretStr | None = None
+    kafka_principal: str = "User:viox-{service}"
     kafka_ssl_cafile: str | None = None
     kafka_ssl_certfile: str | None = None
     kafka_ssl_keyfile: str | None = None
@@ -59,6 +60,14 @@ class Settings(BaseSettings):
     max_attempts: int = Field(default=5, ge=1)
     concurrency: int = Field(default=64, ge=1)
     failpoint_dir: Path | None = None
+
+    @field_validator("kafka_principal")
+    @classmethod
+    def _names_each_service(cls, given: str) -> str:
+        kind, colon, name = given.partition(":")
+        if not (kind and colon and name.count("{service}") == 1):
+            raise ValueError("a principal has a type and a name with {service} in it, such as User:viox-{service}")
+        return given
 
     @classmethod
     def load(cls, **given: Any) -> Settings:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -19,8 +20,10 @@ import asyncpg
 import hypothesis
 import pytest
 
+from sandbox import kafka_users
 from sandbox.broker import ApacheKafka, Broker, Tansu
 from sandbox.children import alive
+from sandbox.kafka_users import ADMIN
 from sandbox.net import free_ports
 from sandbox.postgres import Postgres
 from shared.settings import Settings
@@ -66,13 +69,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres(home: Path) -> Iterator[Postgres]:
-    import threading
-
     server = Postgres(home, free_ports(1)[0])
     server.start()
-    preparing = threading.Thread(target=server.prepare)  # it runs an event loop of its own
-    preparing.start()
-    preparing.join()
+    _in_thread(server.prepare)
     yield server
     server.stop()
 
@@ -107,14 +106,27 @@ def broker(home: Path) -> Iterator[Broker]:
     ports = free_ports(2)
     made: Broker = ApacheKafka(home, *ports) if BROKER == "apache" else Tansu(home, ports[0])
     made.start()
+    _in_thread(made.prepare)
     yield made
     made.stop()
 
 
+def _in_thread(prepare: Callable[[], object]) -> None:
+    """It runs an event loop of its own, and there is one in this thread. Raises what it raises."""
+    with ThreadPoolExecutor(1) as other:
+        other.submit(prepare).result()
+
+
+def settings_of(broker: Broker, service: str) -> Settings:
+    """Settings with which a service reaches this broker."""
+    names = {name.removeprefix("VIOX_").lower(): value for name, value in broker.client_settings(service).items()}
+    return Settings.load(**names, kafka_partitions=2)
+
+
 @pytest.fixture(scope="session")
 def kafka_settings(broker: Broker) -> Settings:
-    names = {name.removeprefix("VIOX_").lower(): value for name, value in broker.client_settings().items()}
-    return Settings.load(**names, kafka_partitions=2)
+    """Those of a super user, where there is one: tests make topics and groups of their own."""
+    return settings_of(broker, ADMIN)
 
 
 @dataclass(frozen=True)
@@ -159,6 +171,12 @@ class Deployment:
     def state(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.home / "state.json").read_text())
         return found
+
+    def kafka(self, service: str) -> Settings:
+        """Settings with which a service of this stack reaches its broker."""
+        login = kafka_users.login(self.home, service) if self.state["broker"] == "apache" else {}
+        names = {**self.state["kafka_settings"], **login}
+        return Settings.load(**{name.removeprefix("VIOX_").lower(): value for name, value in names.items()})
 
     def process(self, name: str, seconds: float = 60) -> int:
         """The pid of a service, of `broker` or `postgres`, as soon as it lives: between two lives there is none.

@@ -384,6 +384,36 @@ def tools_withdraw(name: str, as_json: Json = False) -> None:
     run_async(importing.withdraw(name, as_json=as_json))
 
 
+kafka_app = typer.Typer(help="The broker.", no_args_is_help=True)
+app.add_typer(kafka_app, name="kafka")
+
+
+@kafka_app.command("acls")
+def kafka_acls(
+    apply: Annotated[bool, typer.Option("--apply", help="Add what the cluster lacks.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="With --apply: remove rules of our principals that nothing asks for.")
+    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Compare with the cluster; 1 when they differ.")] = False,
+    commands: Annotated[bool, typer.Option("--commands", help="As commands of kafka-acls.sh.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Who may write and read what on Kafka, made from the topics: print it, compare it, apply it."""
+    from viox import kafka
+
+    if (prune and not apply) or apply + check + commands > 1:
+        raise BadInput(
+            "option.invalid",
+            "--apply, --check and --commands exclude each other, and --prune belongs to --apply.",
+            field="--prune" if prune and not apply else "--apply",
+        )
+    if apply:
+        raise typer.Exit(run_async(kafka.apply(prune=prune, as_json=as_json)))
+    if check:
+        raise typer.Exit(run_async(kafka.check(as_json=as_json)))
+    raise typer.Exit(kafka.show(commands=commands, as_json=as_json))
+
+
 @app.command()
 def webhooks(as_json: Json = False) -> None:
     """The addresses to register at vendors, whether their secrets are set, and how the last delivery went."""

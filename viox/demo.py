@@ -15,6 +15,7 @@ from typing import Any
 import sandbox.scenarios
 from sandbox.scenarios.morning import OPERATOR_CALLS, Morning, morning, problems
 from services.tool_gateway.catalogue.importer import Wish
+from shared.bus import topics
 from shared.bus.envelope import Message, parse_json
 from shared.bus.events import event_type
 from shared.bus.kafka import Producer
@@ -100,10 +101,11 @@ class _Demo:
             output.say(f"  event    {message.type}")
 
     async def _straight_to_kafka(self, messages: Sequence[Message]) -> None:
-        names = {name.removeprefix("VIOX_").lower(): value for name, value in self._stack["kafka_settings"].items()}
-        if not names:
+        if not self._stack["kafka_settings"]:
             await ingress.publish(messages, None)
             return
+        settings = deployment.kafka_settings(topics.UPSTREAM)
+        names = {name.removeprefix("VIOX_").lower(): value for name, value in settings.items()}
         producer = Producer(Settings.load(**names), "upstream")
         connecting = asyncio.create_task(producer.run())
         try:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shared.store.pool import Pool
 
 CLI_ROLE = "viox_operator_cli"
+KAFKA_ADMIN = "admin"
 
 
 def home() -> Path:
@@ -58,6 +59,29 @@ def dsn(role: str = CLI_ROLE) -> str:
     from sandbox.postgres import Postgres
 
     return Postgres(home(), int(running["postgres"].rsplit(":", 1)[1])).dsn(role)
+
+
+def kafka_settings(service: str) -> dict[str, str]:
+    """Environment variables with which a service, or who else has a user, reaches Kafka; its password is in VIOX_HOME.
+
+    Of a Kafka that is not the stack's: what the caller's environment says, the administrator's user being the caller's own.
+    Raises Unavailable when there is no Kafka to talk to, BadInput when a password cannot be read.
+    """
+    from sandbox import kafka_users
+
+    running = state()
+    if running is not None and running["kafka_settings"]:
+        given: dict[str, str] = running["kafka_settings"]
+        return given | (kafka_users.login(home(), service) if running["broker"] == "apache" else {})
+    given = {name: value for name, value in os.environ.items() if name.startswith("VIOX_KAFKA_")}
+    if "VIOX_KAFKA_BOOTSTRAP_SERVERS" not in given:
+        raise Unavailable(
+            "stack.not_running",
+            "no stack runs here.",
+            field="VIOX_HOME",
+            remedy="Start one with `viox up`, or set VIOX_KAFKA_BOOTSTRAP_SERVERS.",
+        )
+    return given | (kafka_users.foreign_login(given, service) if service != KAFKA_ADMIN else {})
 
 
 def operator_token() -> str | None:

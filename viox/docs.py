@@ -112,6 +112,7 @@ def _settings() -> str:
         "| `VIOX_QUERY_DSN` | Postgres as the role that may only ask; `records_query` needs it |",
         "| `VIOX_ALLOW_NETWORKS`, `VIOX_ALLOW_LOOPBACK` | networks of your own (`10.20.0.0/16,…`) that the gateway may call; `1` allows this machine, for a sandbox |",
         "| `VIOX_OPERATOR_TOKEN` | what `viox doctor` and `viox tools try` show to the gateway, which answers nobody without it; `viox up` makes one in `VIOX_HOME` |",
+        "| `VIOX_KAFKA_PASSWORDS_DIR` | for `viox up` and the command line on a Kafka of yours: a folder with a file for each user, so that every service logs in as itself; `VIOX_KAFKA_SASL_PLAIN_USERNAME` then says how users are called, `viox-{service}` |",
         "| `VIOX_GATEWAY_URL` | where `viox doctor` finds the gateway's port, when it is not the stack of `viox up` |",
         "| `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `GEMINI_API_KEY`, `MISTRAL_API_KEY` (+ `_BASE_URL`) | models, read by the agents only |",
     ]

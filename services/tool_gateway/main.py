@@ -119,7 +119,7 @@ class _Gateway:
         self.settler = Settler(tools, secrets, store, self.publisher, sender, places)
         self.doctor = Doctor(tools, secrets, store, sender, mailer)
         self.consumer = process.bus.consume(
-            "viox.gateway", topics.of_gateway(), self._intake.accept, self._intake.poison, is_transient
+            topics.group_of(topics.GATEWAY), topics.of_gateway(), self._intake.accept, self._intake.poison, is_transient
         )
         process.on_stop(instance.stop)
         await instance.start()

@@ -67,7 +67,7 @@ async def ensure_topics(settings: Settings, wanted: Sequence[topics.Topic] | Non
             _raise_topic_errors(await admin.create_topics(missing))
         return str((await admin.describe_cluster())["cluster_id"])
     except (KafkaConnectionError, OSError) as error:
-        raise unavailable(settings, error) from error
+        raise await explained(settings, error) from error
     finally:
         await admin.close()
 
@@ -89,6 +89,23 @@ def unavailable(settings: Settings, error: BaseException) -> Unavailable:
         f"no Kafka broker answers at {settings.kafka_bootstrap_servers}: {error}.",
         field="VIOX_KAFKA_BOOTSTRAP_SERVERS",
         remedy="Start it (`viox up`), or correct the address and security settings.",
+    )
+
+
+async def explained(settings: Settings, error: BaseException) -> Unavailable:
+    """Why no client can be had. aiokafka says the same of a broker that is down and of one that refuses a password."""
+    host, _, port = settings.kafka_bootstrap_servers.split(",")[0].rpartition(":")
+    try:
+        _reader, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), CONNECT_SECONDS)
+        writer.close()
+    except (OSError, TimeoutError, ValueError):
+        return unavailable(settings, error)
+    protocol, user = settings.kafka_security_protocol, settings.kafka_sasl_plain_username
+    return Unavailable(
+        "kafka.refused",
+        f"the broker at {settings.kafka_bootstrap_servers} lets nobody in over {protocol} as {user or 'an anonymous client'}: {error}.",
+        field="VIOX_KAFKA_SASL_PLAIN_PASSWORD" if user else "VIOX_KAFKA_SECURITY_PROTOCOL",
+        remedy="Correct user, password, mechanism and protocol; its log says which of them it refuses.",
     )
 
 

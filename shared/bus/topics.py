@@ -22,7 +22,10 @@ MAX_RECORD_BYTES: Final = 1_000_000
 # Tool arguments and results above this travel by reference to the ledger.
 MAX_INLINE_BYTES: Final = 256_000
 
+# Who is no service: systems that bring events and tasks in and read what goes out, and the command line. `anyone` is
+# either of them, and whoever a deployment grants more (see acls.py).
 UPSTREAM: Final = "upstream"
+OPERATOR_CLI: Final = "operator-cli"
 ANYONE: Final = "anyone"
 
 
@@ -99,6 +102,11 @@ def consumed_by(service: str) -> list[str]:
     return of_gateway() if service == GATEWAY else of(service) if service in AGENTS else []
 
 
+def group_of(service: str) -> str:
+    """The consumer group of a service's replicas."""
+    return f"viox.{service}"
+
+
 def canonical_agent(name: str) -> str | None:
     """`chief_of_staff` and `chief-of-staff` are the same agent. None when there is no such agent."""
     candidate = name.strip().lower().replace("_", "-")
@@ -112,7 +120,10 @@ def all_topics() -> list[Topic]:
             Topic(events(d), "conversation or subject", (UPSTREAM, GATEWAY), LISTENERS[d], f"what happened in {d}")
             for d in DOMAINS
         ),
-        *(Topic(tasks(a), "conversation or agent", (ANYONE, *AGENTS), (a,), f"commands to {a}") for a in AGENTS),
+        *(
+            Topic(tasks(a), "conversation or agent", (ANYONE, GATEWAY, *AGENTS), (a,), f"commands to {a}")
+            for a in AGENTS
+        ),
         *(
             Topic(tool_calls(a), "conversation", (a,), (GATEWAY,), f"tool calls of {a}; no other may write")
             for a in AGENTS

@@ -64,7 +64,7 @@ class _Runner:
         self._model = model or model_for(spec.model_role, spec.offline, process.settings, process.redactor)
         self.publisher = Publisher(spec.name, process.bus.producer)
         self.consumer = process.bus.consume(
-            f"viox.{spec.name}", topics.of(spec.name), self._accept, self._poison, is_transient
+            topics.group_of(spec.name), topics.of(spec.name), self._accept, self._poison, is_transient
         )
         self._inbox: Inbox | None = None
         self._catalogue_changed = asyncio.Event()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.bus import topics
 from shared.bus.kafka import Producer
 from shared.settings import Settings
 from tests.conftest import Deployment
@@ -65,9 +66,8 @@ def test_a_killed_gateway_is_back_and_loses_nothing(deployment: Deployment) -> N
 
 @pytest.mark.rule(4)
 def test_a_poison_record_on_kafka_becomes_a_dead_letter_and_can_be_redriven(deployment: Deployment) -> None:
-    names = {k.removeprefix("VIOX_").lower(): v for k, v in deployment.state["kafka_settings"].items()}
     event = lead() | {"type": "viox.lead.wrong"}
-    asyncio.run(straight_to_kafka(Settings.load(**names), "viox.events.sales", json.dumps(event).encode()))
+    asyncio.run(straight_to_kafka(deployment.kafka(topics.UPSTREAM), "viox.events.sales", json.dumps(event).encode()))
     deadline = time.monotonic() + 60
     while not (
         letters := [x for x in deployment("dead-letters", "--json").json()["items"] if x["message_id"] == event["id"]]

@@ -56,8 +56,6 @@ def test_a_service_that_crashed_a_thousand_times_is_started_again(tmp_path: Path
 class SlowBroker:
     """Has ended; starting it succeeds at the second try."""
 
-    identity = "none"
-
     def __init__(self) -> None:
         self.process: Any = SimpleNamespace(poll=lambda: 1)
         self.starts = 0
@@ -74,13 +72,14 @@ class Mending(Stack):
 
     tries = 0
 
-    def _in_child(self, action: Callable[[], None]) -> None:
-        action()
+    def _in_child(self, action: Callable[[], str]) -> str:
+        return action()
 
-    def _create_topics(self) -> None:
+    def _prepare_broker(self) -> str:
         self.tries += 1
         if self.tries == 1:
             raise VioxError("stack.prepare_failed", "no Kafka broker answers.")
+        return "enforced"
 
 
 def test_a_broker_that_needs_longer_is_tried_again_after_a_pause(tmp_path: Path) -> None:

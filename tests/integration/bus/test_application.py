@@ -62,7 +62,7 @@ def environment(broker: Broker, postgres: Postgres) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VIOX_")}
     return {
         **kept,
-        **broker.client_settings(),
+        **broker.client_settings("closer"),
         "VIOX_POSTGRES_DSN": postgres.dsn("viox_closer"),
         "VIOX_HTTP_PORT": str(port),
         "VIOX_MODELS": "offline",
