@@ -103,7 +103,7 @@ class ApacheKafka:
         self._home = home / "kafka"
         self._passwords = Passwords(kafka_users.folder(home))
         self._port = port
-        self._controller_port = controller_port
+        self.controller_port = controller_port
         self._log_file = home / "logs" / "broker.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -154,7 +154,7 @@ class ApacheKafka:
     async def _make_users(self) -> tuple[str, str]:
         users = [ADMIN, *(kafka_users.user_of(client) for client in acls.CLIENTS)]
         password = self._passwords.of(CONTROLLER)
-        controller = scram.Controller("127.0.0.1", self._controller_port, CONTROLLER, password)
+        controller = scram.Controller("127.0.0.1", self.controller_port, CONTROLLER, password)
         await scram.set_passwords(controller, {user: self._passwords.of(user) for user in users}, USERS_SECONDS)
         settings = Settings.load(**_lower(self.client_settings(ADMIN)))
         await _apply(settings)
@@ -176,7 +176,7 @@ class ApacheKafka:
         (self._home / "server.properties").write_text(
             _PROPERTIES.format(
                 port=self._port,
-                controller=self._controller_port,
+                controller=self.controller_port,
                 data=self._home / "data",
                 admin=ADMIN,
                 kraft=CONTROLLER,

@@ -11,6 +11,7 @@ from uuid import uuid4
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from shared.bus import topics
+from shared.bus.aiokafka_internals import close_connections, drop_producer
 from shared.bus.kafka import Consumer, Record, client_settings, ensure_topics
 from shared.settings import Settings
 from shared.store.pool import is_transient
@@ -71,21 +72,22 @@ class Desk:
 @asynccontextmanager
 async def foreign_producer(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
     producer = AIOKafkaProducer(**client_settings(settings), **options)
-    await producer.start()
     try:
+        await producer.start()
         yield producer
     finally:
-        await producer.stop()
+        await drop_producer(producer)
 
 
 @asynccontextmanager
 async def foreign_consumer(settings: Settings, *wanted: str, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(*wanted, **client_settings(settings), **options)
-    await consumer.start()
     try:
+        await consumer.start()
         yield consumer
     finally:
         await consumer.stop()
+        await close_connections(consumer)  # a start that is refused leaves them open
 
 
 async def ends(settings: Settings, topic: str) -> dict[TopicPartition, int]:
