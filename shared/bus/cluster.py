@@ -9,7 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 from aiokafka.helpers import create_ssl_context
 
 from shared.bus import topics
@@ -17,6 +24,7 @@ from shared.errors import Unavailable
 from shared.settings import Settings
 
 CONNECT_SECONDS = 5.0
+FORBIDDEN = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
 PACE = {"request_timeout_ms": 10_000, "retry_backoff_ms": 100, "metadata_max_age_ms": 10_000}
 
 
@@ -107,6 +115,16 @@ async def explained(settings: Settings, error: BaseException) -> Unavailable:
         field="VIOX_KAFKA_SASL_PLAIN_PASSWORD" if user else "VIOX_KAFKA_SECURITY_PROTOCOL",
         remedy="Correct user, password, mechanism and protocol; its log says which of them it refuses.",
     )
+
+
+async def refusal(settings: Settings, error: BaseException) -> str | None:
+    """What the broker refuses us, in words for readiness and log; None when it is merely not there."""
+    if isinstance(error, FORBIDDEN):
+        return f"the broker refuses {settings.kafka_sasl_plain_username or 'us'}: {error}"
+    if settings.kafka_sasl_mechanism and isinstance(error, KafkaConnectionError):
+        found = await explained(settings, error)
+        return found.message if found.code == "kafka.refused" else None
+    return None
 
 
 async def broken(settings: Settings) -> None:

@@ -22,7 +22,7 @@ from faststream.kafka.subscriber.usecase import BatchSubscriber
 from shared.bus import faststream_internals, topics
 from shared.bus.aiokafka_internals import set_fetch_wait
 from shared.bus.broker import plain_broker
-from shared.bus.cluster import broken, ensure_topics
+from shared.bus.cluster import broken, ensure_topics, refusal
 from shared.bus.delivery import Delivery, Handler, IsTransient, Poison
 from shared.bus.faststream_internals import Batch, parse, raw
 from shared.bus.reading import BATCH_RECORDS, POLL_MS, Reader, Undecodable
@@ -76,6 +76,7 @@ class Consumer:
         self._in_hand: Batch = ()
         self._last_batch = 0.0
         self.joined = False
+        self._refused: str | None = None
         self._subscriber = self._subscribe(broker or plain_broker(settings, group), wanted)
 
     def _subscribe(self, broker: KafkaBroker, wanted: Sequence[str]) -> BatchSubscriber:
@@ -105,7 +106,7 @@ class Consumer:
     @property
     def problem(self) -> str | None:
         """What readiness says: nothing while it has its place in the group."""
-        return None if self.joined else "not joined the consumer group yet"
+        return None if self.joined else self._refused or "not joined the consumer group yet"
 
     @property
     def degraded(self) -> str | None:
@@ -119,7 +120,8 @@ class Consumer:
                 await self._join()
                 await self._consume()
             except GOES_AWAY as error:
-                log.info("kafka.consumer_starts_over", group=self._group, error=repr(error))
+                self._refused = await refusal(self._settings, error)
+                log.info("kafka.consumer_starts_over", group=self._group, error=repr(error), refused=self._refused)
                 await asyncio.sleep(PAUSE_SECONDS)
             finally:
                 self.joined = False
@@ -240,7 +242,7 @@ class Consumer:
             self._offsets.pop(partition, None)
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> None:
-        self.joined = True
+        self.joined, self._refused = True, None
         self._reader.reassigned()
         log.info("kafka.assigned", group=self._group, partitions=len(partitions))
 

@@ -11,7 +11,7 @@ from faststream.kafka import KafkaBroker
 
 from shared.bus import faststream_internals
 from shared.bus.broker import plain_broker
-from shared.bus.cluster import broken, ensure_topics, unavailable
+from shared.bus.cluster import broken, ensure_topics, refusal, unavailable
 from shared.bus.envelope import Headers
 from shared.bus.faststream_internals import ExactHeaders
 from shared.errors import Unavailable
@@ -48,7 +48,8 @@ class Producer:
                 await self._until_broken()
                 log.warning("kafka.producer_starts_over", reason="the broker is gone")
             except GOES_AWAY as error:
-                log.info("kafka.producer_not_connected", error=error)
+                refused = await refusal(self._settings, error)
+                log.info("kafka.producer_not_connected", error=error, refused=refused)
                 await asyncio.sleep(PAUSE_SECONDS)
             finally:
                 self._connected = False

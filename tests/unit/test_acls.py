@@ -46,6 +46,12 @@ def test_what_goes_out_is_read_outside_and_not_by_other_agents() -> None:
         assert may(Operation.READ, name) == {"upstream", "operator-cli"}
 
 
+def test_no_service_takes_a_run_or_an_approval_from_the_bus() -> None:
+    """Whoever writes one there deceives readers outside at most: ours read the tables."""
+    out = {topics.RUNS, topics.APPROVALS, topics.DEAD_LETTERS}
+    assert not out & {name for service in acls.SERVICES for name in topics.consumed_by(service)}
+
+
 def test_whoever_is_no_service_gets_in_by_the_doors_only() -> None:
     written = {name.name for name in topics.all_topics() if "upstream" in may(Operation.WRITE, name.name)}
     assert written == {*map(topics.events, topics.DOMAINS), *map(topics.tasks, topics.AGENTS)}

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from sandbox import credentials
+from sandbox import credentials, kafka_users
 from sandbox.credentials import EMULATED, GATEWAY, for_gateway, inherited
+from shared.errors import BadInput
 
 PORTS = dict.fromkeys((*EMULATED, "smtp"), 1)
 OPERATORS = {
@@ -24,6 +25,7 @@ OPERATORS = {
     "VIOX_OPERATOR_TOKEN": "operator",
     "VIOX_OPERATOR_TOKEN_FILE": "/operator",
     "VIOX_SECRETS_DIR": "/secrets",
+    "VIOX_KAFKA_PASSWORDS_DIR": "/kafka",
     "PGSSLMODE": "require",
 }
 
@@ -35,7 +37,7 @@ def test_agents_get_none_of_the_gateways_secrets(service: str) -> None:
 
 def test_the_gateway_gets_what_any_imported_document_may_name_and_no_models_key() -> None:
     kept = inherited(GATEWAY, OPERATORS)
-    assert OPERATORS.keys() - kept.keys() == {"OPENAI_API_KEY", "PGSSLMODE"}
+    assert OPERATORS.keys() - kept.keys() == {"OPENAI_API_KEY", "PGSSLMODE", "VIOX_KAFKA_PASSWORDS_DIR"}
 
 
 @pytest.mark.parametrize("given", [{}, {"VIOX_OPERATOR_TOKEN": "mine"}, {"VIOX_OPERATOR_TOKEN_FILE": "/mine"}])
@@ -65,3 +67,26 @@ def test_a_vendor_is_emulated_when_nothing_of_it_is_set(tmp_path: Path) -> None:
     settings = for_gateway(PORTS, mine, tmp_path)
     assert not {"STRIPE_BASE_URL", "HUBSPOT_BASE_URL", "SMTP_PORT"} & set(settings)
     assert "TWILIO_BASE_URL" in settings
+
+
+def test_each_service_gets_its_own_kafka_password_and_no_other(tmp_path: Path) -> None:
+    logins = [kafka_users.login(tmp_path, service) for service in ("closer", "voice", "closer")]
+    assert logins[0] == logins[2] != logins[1]
+    assert logins[0]["VIOX_KAFKA_SASL_PLAIN_USERNAME"] == "viox-closer"
+    folder = kafka_users.folder(tmp_path)
+    assert folder.stat().st_mode & 0o077 == 0
+    assert [file.stat().st_mode & 0o077 for file in folder.iterdir()] == [0, 0]
+    assert not set(folder.iterdir()) ^ {folder / "viox-closer", folder / "viox-voice"}
+
+
+def test_passwords_of_a_kafka_of_yours_are_read_from_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "acme-closer").write_text("secret\n")
+    given = {"VIOX_KAFKA_PASSWORDS_DIR": str(tmp_path), "VIOX_KAFKA_SASL_PLAIN_USERNAME": "acme-{service}"}
+    assert kafka_users.foreign_login(given, "closer") == {
+        "VIOX_KAFKA_SASL_PLAIN_USERNAME": "acme-closer",
+        "VIOX_KAFKA_SASL_PLAIN_PASSWORD": "secret",
+    }
+    assert kafka_users.foreign_login({}, "closer") == {}
+    with pytest.raises(BadInput, match="acme-voice") as error:
+        kafka_users.foreign_login(given, "voice")
+    assert error.value.field == "VIOX_KAFKA_PASSWORDS_DIR"

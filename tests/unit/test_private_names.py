@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import BaseCoordinator, GroupCoordinator, LeaveGroupRequest
 from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.protocol.admin import CreateAclsRequest
+from aiokafka.protocol.api import Request
 from faststream import AckPolicy
 from faststream._internal.broker import BrokerUsecase
 from faststream._internal.endpoint.subscriber.mixins import TasksMixin
@@ -120,6 +124,21 @@ def test_aiokafka_has_what_we_touch() -> None:
     assert "self.member_id" in source(GroupCoordinator)
     assert "group_id" in source(BaseCoordinator) + source(GroupCoordinator)
     assert LeaveGroupRequest.__name__ == "LeaveGroupRequest"
+
+
+def test_aiokafka_sends_requests_it_has_no_method_for() -> None:
+    """Nothing of it is documented: ACLs and users are changed by requests that are handed to a client or a connection."""
+    assert parameters(AIOKafkaClient.send)[:3] == ["self", "node_id", "request"]
+    assert callable(AIOKafkaClient.bootstrap)
+    assert callable(AIOKafkaClient.get_random_node)
+    assert {"security_protocol", "sasl_mechanism", "sasl_plain_username"} <= set(parameters(create_conn))
+    assert parameters(AIOKafkaConnection.send)[:2] == ["self", "request"]
+    assert "for req_class in reversed(self._CLASSES)" in source(Request.prepare)
+    assert "Sending username and password in the clear" in source(AIOKafkaConnection)
+
+
+def test_aiokafka_creates_one_acl_a_request_which_is_why_ours_creates_many() -> None:
+    assert "struct_class(\n                [\n                    (" in source(CreateAclsRequest.build)
 
 
 def test_aiokafka_still_forgets_to_leave_in_generation_0() -> None:

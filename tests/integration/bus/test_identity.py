@@ -130,15 +130,15 @@ async def sending(settings: Settings) -> AsyncIterator[Producer]:
 
 
 @asynccontextmanager
-async def consuming(settings: Settings, service: str) -> AsyncIterator[Consumer]:
+async def consuming(settings: Settings, service: str, wanted: Sequence[str] = ()) -> AsyncIterator[Consumer]:
     async def store(records: Sequence[Record]) -> None:
         return
 
     async def bury(record: Record, error: Exception) -> None:
         raise AssertionError(error)
 
-    wanted = topics.consumed_by(service)
-    consumer = Consumer(settings, topics.group_of(service), wanted, store, bury, is_transient)
+    names = wanted or topics.consumed_by(service)
+    consumer = Consumer(settings, topics.group_of(service), names, store, bury, is_transient)
     async with kept(consumer.run()):
         yield consumer
         await consumer.stop()
@@ -173,6 +173,21 @@ async def test_a_wrong_login_is_refused_and_not_taken_for_a_broker_that_is_down(
     with pytest.raises(KafkaConnectionError):
         async with foreign_producer(settings):
             pass
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({}, "the broker refuses viox-closer: [Error 30] GroupAuthorizationFailedError: viox.voice"),
+        ({"kafka_sasl_plain_password": SecretStr("wrong")}, "lets nobody in over SASL_PLAINTEXT as viox-closer"),
+    ],
+)
+async def test_readiness_says_what_the_broker_refuses_a_service(
+    broker: Broker, change: dict[str, Any], why: str
+) -> None:
+    settings = settings_of(broker, "closer").model_copy(update=change)
+    async with consuming(settings, "voice", [topics.tasks("closer")]) as consumer:
+        await eventually(lambda: why in (consumer.problem or ""))
 
 
 async def test_nobody_is_anonymous(broker: Broker) -> None:
