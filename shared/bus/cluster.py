@@ -20,7 +20,7 @@ from aiokafka.errors import (
 from aiokafka.helpers import create_ssl_context
 
 from shared.bus import topics
-from shared.errors import Unavailable
+from shared.errors import Unavailable, VioxError
 from shared.settings import Settings
 
 CONNECT_SECONDS = 5.0
@@ -57,7 +57,11 @@ def client_settings(settings: Settings) -> dict[str, Any]:
 
 
 async def ensure_topics(settings: Settings, wanted: Sequence[topics.Topic] | None = None) -> str:
-    """Create the topics that are missing; returns the cluster's id. Raises Unavailable when the broker does not answer."""
+    """Create the topics that are missing; returns the cluster's id.
+
+    Raises Unavailable when the broker does not answer, VioxError when it lets us neither see nor create them.
+    """
+    missing: list[NewTopic] = []
     admin = AIOKafkaAdminClient(**_without_backoff(client_settings(settings)))
     try:
         await admin.start()
@@ -76,8 +80,20 @@ async def ensure_topics(settings: Settings, wanted: Sequence[topics.Topic] | Non
         return str((await admin.describe_cluster())["cluster_id"])
     except (KafkaConnectionError, OSError) as error:
         raise await explained(settings, error) from error
+    except FORBIDDEN as error:
+        raise _topics_refused(settings, [topic.name for topic in missing]) from error
     finally:
         await admin.close()
+
+
+def _topics_refused(settings: Settings, names: Sequence[str]) -> VioxError:
+    return VioxError(
+        "kafka.topics_refused",
+        f"the broker lets {settings.kafka_sasl_plain_username or 'us'} neither see nor create {', '.join(names[:3])}"
+        + (f" and {len(names) - 3} topics more." if len(names) > 3 else "."),
+        field="VIOX_KAFKA_SASL_PLAIN_USERNAME",
+        remedy="Grant it DESCRIBE, and CREATE where they do not exist: `viox kafka acls` prints what every user needs.",
+    )
 
 
 def _raise_topic_errors(response: Any) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
@@ -19,10 +22,14 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     for_code,
 )
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.protocol.produce import ProduceRequest
 from pydantic import SecretStr
 
+from sandbox import kafka_users
 from sandbox.broker import ApacheKafka, Broker
 from sandbox.kafka_users import ADMIN, CONTROLLER
+from sandbox.stack import Plan, Stack
 from shared.bus import acls, authorizer, scram, topics
 from shared.bus.acls import Acl, Operation, Pattern, Permission, Principals, Resource
 from shared.bus.kafka import Consumer, Producer, Record, client_settings, ensure_topics
@@ -88,6 +95,23 @@ async def test_who_may_not_write_a_topic_is_refused(broker: Broker, service: str
     async with foreign_producer(settings_of(broker, service), enable_idempotence=True) as producer:
         with pytest.raises(TopicAuthorizationFailedError):
             await producer.send_and_wait(topic, b"{}", key=b"k")
+    assert await written_blindly(settings_of(broker, service), topic) == TopicAuthorizationFailedError.errno
+
+
+async def written_blindly(settings: Settings, topic: str) -> int:
+    """What the broker answers to a client that asks for no metadata first, where it would be refused already."""
+    batch = BatchBuilder(1000, 0, is_transactional=False)
+    batch.append(timestamp=None, key=b"k", value=b"{}")
+    async with connected(settings) as client:
+        request = ProduceRequest(None, -1, 5000, [(topic, [(0, bytes(batch._build()))])])
+        answer = await client.send(client.get_random_node(), request)
+    code: int = answer.topics[0][1][0][1]
+    return code
+
+
+async def test_the_owner_of_a_topic_writes_blindly_too(broker: Broker) -> None:
+    """So the refusals above are not those of a request that nobody could make."""
+    assert await written_blindly(settings_of(broker, "closer"), topics.tool_calls("closer")) == 0
 
 
 @pytest.mark.parametrize("topic", [topics.tool_results("voice"), topics.tool_calls("closer"), topics.RUNS])
@@ -225,15 +249,26 @@ async def test_the_command_line_makes_our_topics_and_sees_acls_but_changes_none(
             await held.create([EXTRA])
 
 
+async def test_who_may_not_see_our_topics_is_told_what_it_lacks(broker: Broker) -> None:
+    with pytest.raises(VioxError) as error:
+        await ensure_topics(settings_of(broker, "closer"))
+    assert error.value.code == "kafka.topics_refused"
+    assert "viox-closer neither see nor create viox.events." in error.value.message
+
+
 @asynccontextmanager
 async def _raw(settings: Settings) -> AsyncIterator[authorizer.Authorizer]:
     """With the broker's own errors."""
-    from aiokafka.client import AIOKafkaClient
+    async with connected(settings) as client:
+        yield authorizer.Authorizer(client)
 
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncIterator[AIOKafkaClient]:
     client = AIOKafkaClient(**client_settings(settings))
     await client.bootstrap()
     try:
-        yield authorizer.Authorizer(client)
+        yield client
     finally:
         await client.close()
 
@@ -308,3 +343,18 @@ async def test_a_rule_for_everybody_is_found_though_it_is_not_ours(kafka_setting
 async def test_what_cannot_be_seen_is_not_checked(broker: Broker) -> None:
     found, why = await authorizer.identity(settings_of(broker, "closer"))
     assert (found, "does not let viox-closer see" in why) == ("not checked", True)
+
+
+@pytest.mark.parametrize(
+    ("service", "found"), [(None, "enforced"), (ADMIN, "not enforced"), (topics.OPERATOR_CLI, "not enforced")]
+)
+def test_a_stack_on_a_kafka_of_yours_says_what_is_so(
+    broker: Broker, home: Path, tmp_path: Path, service: str | None, found: str
+) -> None:
+    """With a user for each service, and with one for all: then the broker cannot tell them apart, whatever it knows."""
+    login = {"VIOX_KAFKA_PASSWORDS_DIR": str(kafka_users.folder(home))}
+    given = broker.client_settings(service) if service else broker.settings() | login
+    stack = Stack(Plan(tmp_path, environment=dict(os.environ) | given))
+    assert stack._in_child(stack._prepare_broker) == found
+    passwords = [stack._kafka_for(name).get(kafka_users.PASSWORD_SETTING) for name in acls.SERVICES]
+    assert len(set(passwords)) == (1 if service else len(acls.SERVICES))
