@@ -26,6 +26,7 @@ from sandbox.kafka_users import ADMIN, CONTROLLER, SUPER_USERS
 from sandbox.net import connects
 from sandbox.passwords import Passwords
 from shared.bus import acls, authorizer, scram
+from shared.bus.topics import OPERATOR_CLI
 from shared.errors import Unavailable, VioxError
 from shared.settings import Settings
 
@@ -156,9 +157,8 @@ class ApacheKafka:
         password = self._passwords.of(CONTROLLER)
         controller = scram.Controller("127.0.0.1", self.controller_port, CONTROLLER, password)
         await scram.set_passwords(controller, {user: self._passwords.of(user) for user in users}, USERS_SECONDS)
-        settings = Settings.load(**_lower(self.client_settings(ADMIN)))
-        await _apply(settings)
-        return await authorizer.identity(settings)
+        await _apply(Settings.load(**_lower(self.client_settings(ADMIN))))
+        return await authorizer.identity(Settings.load(**_lower(self.client_settings(OPERATOR_CLI))))
 
     def stop(self) -> None:
         _stop(self.process)

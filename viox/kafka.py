@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.bus import authorizer, topics
 from shared.bus.acls import Acl, Principals, command, wanted
+from shared.errors import VioxError
 from shared.settings import Settings
 from viox import deployment, output
 
@@ -37,23 +38,23 @@ def show(*, commands: bool, as_json: bool) -> int:
 
 
 async def check(*, as_json: bool) -> int:
-    """Compare the cluster with what is wanted. Exit code 1 when they differ in a way that matters."""
-    settings = _settings(topics.OPERATOR_CLI)
-    differs = await authorizer.difference(settings)
-    found = authorizer.NOT_ENFORCED if differs.problems else authorizer.ENFORCED
+    """Compare the cluster with what is wanted. Exit code 1 unless the broker enforces it, as far as can be seen."""
+    _need_users()
+    differs, found, why = await authorizer.examine(_settings(topics.OPERATOR_CLI))
     if as_json:
-        output.emit({"identity": found, **differs.document()})
+        output.emit({"identity": found, "why": why or None, **differs.document()})
     else:
         for name, rules in differs.problems.items():
             for rule in rules:
                 output.say(f"{rule}: {MEANING[name]}")
         output.say(f"{len(differs.foreign)} rules of others are no concern of ours")
-        output.say(f"identity: {found}")
-    return output.ERROR if differs.problems else output.OK
+        output.say(f"identity: {found}" + f": {why}" * bool(why and not differs.problems))
+    return output.OK if found == authorizer.ENFORCED else output.ERROR
 
 
 async def apply(*, prune: bool, as_json: bool) -> int:
     """Add what is missing, with `prune` remove what is stale, and say how the cluster stands then."""
+    _need_users()
     settings = _settings(deployment.KAFKA_ADMIN)
     created, removed = await authorizer.apply(settings, prune=prune)
     differs = await authorizer.difference(settings)
@@ -71,6 +72,16 @@ async def apply(*, prune: bool, as_json: bool) -> int:
         for rule in rules:
             output.warn(f"{rule}: {MEANING[name]}" + (" (--prune removes it)" if name == "stale" else ""))
     return output.OK
+
+
+def _need_users() -> None:
+    running = deployment.state()
+    if running is not None and running["kafka_settings"] and running["broker"] == "embedded":
+        raise VioxError(
+            "kafka.no_acls",
+            "the embedded broker knows no users and no ACLs.",
+            remedy="Start the stack with `viox up --broker apache`, or on a Kafka of yours.",
+        )
 
 
 def _settings(service: str, *, offline: bool = False) -> Settings:

@@ -11,19 +11,22 @@ from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     KafkaConnectionError,
     SecurityDisabled,
+    TopicAuthorizationFailedError,
     UnsupportedVersionError,
     for_code,
 )
 from aiokafka.protocol.admin import CreateAclsRequest_v1, DeleteAclsRequest_v1, DescribeAclsRequest
 from aiokafka.protocol.api import Request
+from aiokafka.protocol.metadata import MetadataRequest
 
 from shared.bus import acls
 from shared.bus.acls import Acl, Operation, Pattern, Permission, Principals, Resource
-from shared.bus.cluster import client_settings, explained
+from shared.bus.cluster import client_settings, explained, unavailable
 from shared.errors import VioxError
 from shared.settings import Settings
 
 ANY: Final = 1  # of resources, patterns, operations and permissions alike
+UNSEEN: Final = "no-principal-of-viox-may-see-this"
 ENFORCED, NOT_ENFORCED, NOT_CHECKED = "enforced", "not enforced", "not checked"
 # A broker without ACLs says SecurityDisabled, one that has never heard of them does not know the request.
 NO_AUTHORIZER = (SecurityDisabled, UnsupportedVersionError)
@@ -85,6 +88,11 @@ class Authorizer:
         for code, message, _matching in answer.filter_responses:
             _check(code, message)
 
+    async def refuses_what_nothing_allows(self) -> bool:
+        """Whether the rules are applied to us: a topic that no rule lets us see looks forbidden, not merely missing."""
+        answer = await self._ask(MetadataRequest([UNSEEN], allow_auto_topic_creation=False))
+        return [topic[0] for topic in answer.topics] == [TopicAuthorizationFailedError.errno]
+
     async def _ask(self, request: Any) -> Any:
         return await self._connection.send(self._connection.get_random_node(), request)
 
@@ -104,10 +112,10 @@ async def authorizer(settings: Settings) -> AsyncIterator[Authorizer]:
     """Connected as the settings say. Raises Unavailable when there is no broker, or it refuses the credentials."""
     connection = AIOKafkaClient(**client_settings(settings))
     try:
-        await connection.bootstrap()
+        await _log_in(connection, settings)
         yield Authorizer(connection)
     except (KafkaConnectionError, OSError) as error:
-        raise await explained(settings, error) from error
+        raise unavailable(settings, error) from error
     except ClusterAuthorizationFailedError as error:
         raise _refused(settings) from error
     except NO_AUTHORIZER as error:
@@ -119,6 +127,13 @@ async def authorizer(settings: Settings) -> AsyncIterator[Authorizer]:
         ) from error
     finally:
         await connection.close()
+
+
+async def _log_in(connection: AIOKafkaClient, settings: Settings) -> None:
+    try:
+        await connection.bootstrap()
+    except (KafkaConnectionError, OSError) as error:
+        raise await explained(settings, error) from error
 
 
 def _refused(settings: Settings) -> VioxError:
@@ -152,13 +167,27 @@ async def apply(settings: Settings, *, prune: bool = False) -> tuple[list[Acl], 
         return list(differs.missing), removed
 
 
+async def examine(settings: Settings) -> tuple[acls.Difference, str, str]:
+    """How the rules differ, whether the broker tells our services apart by them, and if not, why.
+
+    Brokers exist that keep rules and never look at them, so the last word has what the broker does.
+    """
+    async with authorizer(settings) as held:
+        differs = acls.compare(await held.rules(), Principals(settings.kafka_principal))
+        if not (settings.kafka_sasl_mechanism or settings.kafka_ssl_certfile):
+            return differs, NOT_ENFORCED, "clients do not log in, so that the broker cannot tell them apart"
+        if differs.problems:
+            first = {name: str(rules[0]) for name, rules in differs.problems.items()}
+            return differs, NOT_ENFORCED, "; ".join(f"{name}: {rule}" for name, rule in first.items())
+        if not await held.refuses_what_nothing_allows():
+            return differs, NOT_CHECKED, "the broker refuses this user nothing: a super user, or it ignores the rules"
+        return differs, ENFORCED, ""
+
+
 async def identity(settings: Settings) -> tuple[str, str]:
     """Whether the broker tells our services apart, as far as these settings may see it; and if not, why."""
     try:
-        differs = await difference(settings)
+        _differs, found, why = await examine(settings)
     except VioxError as error:
         return NOT_ENFORCED if error.code == "kafka.no_acls" else NOT_CHECKED, error.message
-    if not differs.problems:
-        return ENFORCED, ""
-    first = {name: str(rules[0]) for name, rules in differs.problems.items()}
-    return NOT_ENFORCED, "; ".join(f"{name}: {rule}" for name, rule in first.items())
+    return found, why

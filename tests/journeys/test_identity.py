@@ -38,6 +38,13 @@ def test_options_that_contradict_each_other_are_refused(deployment: Deployment, 
     assert deployment("kafka", "acls", *options).code == 2
 
 
+@pytest.mark.skipif(BROKER == "apache", reason="the embedded broker has no users and no ACLs")
+@pytest.mark.parametrize("option", ["--check", "--apply"])
+def test_the_embedded_broker_has_no_rules_to_compare_or_apply(deployment: Deployment, option: str) -> None:
+    answer = deployment("kafka", "acls", option, "--json")
+    assert (answer.code, answer.json()["error"]["code"]) == (1, "kafka.no_acls")
+
+
 @on_apache
 def test_the_rules_of_the_stack_are_those_of_the_topics(deployment: Deployment) -> None:
     checked = deployment("kafka", "acls", "--check", "--json")

@@ -314,7 +314,7 @@ async def test_applying_adds_what_is_missing_and_is_the_same_twice(kafka_setting
     assert (await authorizer.difference(kafka_settings)).missing == tuple(gone)
     assert await authorizer.apply(kafka_settings) == (gone, [])
     assert await authorizer.apply(kafka_settings) == ([], [])
-    assert (await authorizer.identity(kafka_settings)) == ("enforced", "")
+    assert (await authorizer.difference(kafka_settings)).problems == {}
 
 
 async def test_a_stale_rule_of_ours_goes_when_asked_and_others_rules_never(kafka_settings: Settings) -> None:
@@ -340,13 +340,20 @@ async def test_a_rule_for_everybody_is_found_though_it_is_not_ours(kafka_setting
     assert replace(rule) not in (await authorizer.difference(kafka_settings)).breaches
 
 
+async def test_what_the_broker_does_has_the_last_word(broker: Broker, kafka_settings: Settings) -> None:
+    """The rules are as they should be, but nothing is refused: of a super user nobody can learn that others are."""
+    assert await authorizer.identity(settings_of(broker, topics.OPERATOR_CLI)) == ("enforced", "")
+    found, why = await authorizer.identity(kafka_settings)
+    assert (found, "refuses this user nothing" in why) == ("not checked", True)
+
+
 async def test_what_cannot_be_seen_is_not_checked(broker: Broker) -> None:
     found, why = await authorizer.identity(settings_of(broker, "closer"))
     assert (found, "does not let viox-closer see" in why) == ("not checked", True)
 
 
 @pytest.mark.parametrize(
-    ("service", "found"), [(None, "enforced"), (ADMIN, "not enforced"), (topics.OPERATOR_CLI, "not enforced")]
+    ("service", "found"), [(None, "enforced"), (ADMIN, "not checked"), (topics.OPERATOR_CLI, "not enforced")]
 )
 def test_a_stack_on_a_kafka_of_yours_says_what_is_so(
     broker: Broker, home: Path, tmp_path: Path, service: str | None, found: str
