@@ -64,7 +64,8 @@ class Bench:
         self._postgres.prepare()
         self._broker.start()
         self._broker.prepare()
-        names = self._broker.client_settings(ADMIN) | {"VIOX_KAFKA_PARTITIONS": str(max(self._agents, 2))}
+        self._partitions = {"VIOX_KAFKA_PARTITIONS": str(max(self._agents, 2))}
+        names = self._broker.client_settings(ADMIN) | self._partitions
         self.settings = Settings.load(**{k.removeprefix("VIOX_").lower(): v for k, v in names.items()})
         asyncio.run(ensure_topics(self.settings))
         self._processes.start("stub", [sys.executable, "-m", "benchmarks.stub", str(self._stub_port)], {})
@@ -101,7 +102,8 @@ class Bench:
         return [name for name in self._processes.names() if name != "stub"]
 
     def _services(self, name: str) -> dict[str, str]:
-        return self._broker.client_settings(name) | {"VIOX_MODELS": "offline", "VIOX_LOG_LEVEL": "WARNING"}
+        login = self._broker.client_settings(name) | self._partitions
+        return login | {"VIOX_MODELS": "offline", "VIOX_LOG_LEVEL": "WARNING"}
 
     def _large_catalogue(self) -> None:
         self._large = self._home / "large.yaml"
