@@ -42,6 +42,7 @@ from shared.bus.kafka import client_settings, ensure_topics
 from shared.bus.messages import ToolCallRequested, call_requested, task
 from shared.ids import call_id, run_id
 from shared.settings import Settings
+from shared.waiting import within
 
 ABSENT = "operator"
 HERE = Path(__file__).parent
@@ -284,7 +285,7 @@ class Bench:
             key, value, headers = message.to_kafka()
             await self._producer.send(topics.tasks("builder"), value, key=key, headers=headers)
             try:
-                await asyncio.wait_for(ends[run], 120)
+                await within(120, ends[run])
             except TimeoutError:
                 await self._tell_what_hangs(run)
                 raise

@@ -20,6 +20,7 @@ from benchmarks.peers import table
 from benchmarks.peers.contenders import Calfkit, Contender, Ended, LangGraph, Ours, RunFailed, Stage
 from benchmarks.peers.table import Entry, Figures, Plan
 from sandbox.postgres import OWNER, Postgres
+from shared.waiting import within
 
 PLANS = (Plan(1, 1, 100), Plan(1, 16, 400), Plan(1, 64, 1200), Plan(8, 16, 80))
 QUICK_PLANS = (Plan(1, 1, 30), Plan(1, 64, 256))
@@ -113,7 +114,7 @@ class Measurement:
         over = self._waiting[request.run] = asyncio.get_running_loop().create_future()
         await self._producer.send(request.topic, request.value, key=request.key, headers=request.headers)
         try:
-            made = await asyncio.wait_for(over, seconds)
+            made = await within(seconds, over)
         finally:
             self._waiting.pop(request.run, None)
         if made != calls:

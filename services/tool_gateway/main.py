@@ -37,6 +37,7 @@ from shared.runtime.process import Process
 from shared.settings import Settings
 from shared.store.instance import Instance
 from shared.store.pool import Pool, is_transient, open_pool
+from shared.waiting import within
 
 TOKEN_CONNECTIONS = 4
 CLOSE_SECONDS = 5.0
@@ -159,7 +160,7 @@ class _Gateway:
     async def _open_pool(self, application: str, size: int) -> Pool:
         dsn = self._process.settings.postgres_dsn.get_secret_value()
         pool = await open_pool(dsn, application=application, size=size)
-        self._process.on_stop(lambda: asyncio.wait_for(pool.close(), CLOSE_SECONDS))
+        self._process.on_stop(lambda: within(CLOSE_SECONDS, pool.close()))
         return pool
 
 

@@ -22,6 +22,7 @@ from aiokafka.helpers import create_ssl_context
 from shared.bus import topics
 from shared.errors import Unavailable, VioxError
 from shared.settings import Settings
+from shared.waiting import within
 
 CONNECT_SECONDS = 5.0
 FORBIDDEN = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
@@ -120,7 +121,7 @@ async def explained(settings: Settings, error: BaseException) -> Unavailable:
     """Why no client can be had. aiokafka says the same of a broker that is down and of one that refuses a password."""
     host, _, port = settings.kafka_bootstrap_servers.split(",")[0].rpartition(":")
     try:
-        _reader, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), CONNECT_SECONDS)
+        _reader, writer = await within(CONNECT_SECONDS, asyncio.open_connection(host, int(port)))
         writer.close()
     except (OSError, TimeoutError, ValueError):
         return unavailable(settings, error)
@@ -146,7 +147,7 @@ async def refusal(settings: Settings, error: BaseException) -> str | None:
 async def broken(settings: Settings) -> None:
     """Returns when the broker is gone: the tripwire. Raises OSError when it is not there in the first place."""
     host, _, port = settings.kafka_bootstrap_servers.split(",")[0].rpartition(":")
-    reader, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), CONNECT_SECONDS)
+    reader, writer = await within(CONNECT_SECONDS, asyncio.open_connection(host, int(port)))
     try:
         with contextlib.suppress(OSError):
             await reader.read(1)

@@ -30,6 +30,7 @@ from shared.bus.record import Record
 from shared.errors import Unavailable
 from shared.settings import Settings
 from shared.telemetry.logs import get_logger
+from shared.waiting import within
 
 log = get_logger(__name__)
 IDLE_AFTER_SECONDS = 3.0
@@ -140,7 +141,7 @@ class Consumer:
         async with self._storing:
             pass
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._left.wait(), LEAVE_SECONDS)
+            await within(LEAVE_SECONDS, self._left.wait())
 
     async def _join(self) -> None:
         group = self._group
@@ -232,7 +233,7 @@ class Consumer:
         if not offsets or consumer is None:
             return
         try:
-            await asyncio.wait_for(consumer.commit(offsets), COMMIT_SECONDS)
+            await within(COMMIT_SECONDS, consumer.commit(offsets))
         except (KafkaError, OSError, TimeoutError) as error:
             log.info("kafka.offsets_not_committed", group=self._group, error=repr(error))
 

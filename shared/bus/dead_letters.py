@@ -25,6 +25,7 @@ from shared.store.pool import Pool
 from shared.store.sql import Queries
 from shared.telemetry.digest import sha256_bytes
 from shared.telemetry.logs import get_logger
+from shared.waiting import within
 
 log = get_logger(__name__)
 SQL = Queries(Path(__file__).with_suffix(".sql"))
@@ -131,7 +132,7 @@ class Redrives:
                 log.warning("redrive.failed", service=self._service, error=error)
                 wait = RETRY_SECONDS
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait)
+                await within(wait, self._wake.wait())
 
     async def take(self) -> int:
         """Handle all letters that are marked. Returns how many."""

@@ -7,7 +7,6 @@ batch subscriber's `get_msg` (it sleeps twice when there is nothing).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -21,6 +20,7 @@ from faststream.kafka.subscriber.usecase import BatchSubscriber
 
 from shared.bus.aiokafka_internals import close_connections, drop_producer, ended, leave_group
 from shared.bus.envelope import Headers
+from shared.waiting import within
 
 Batch = tuple[ConsumerRecord[Any, Any], ...]
 GetBatch = Callable[[AIOKafkaConsumer], Coroutine[Any, Any, Batch]]
@@ -100,7 +100,7 @@ def take_batches_from(subscriber: BatchSubscriber, get_batch: GetBatch) -> None:
 async def join(subscriber: BatchSubscriber, group: str, seconds: float) -> None:
     """Make a new consumer in `group` and wait until it has its place there."""
     subscriber.group_id = group
-    await asyncio.wait_for(subscriber.start(), seconds)
+    await within(seconds, subscriber.start())
 
 
 async def leave(subscriber: BatchSubscriber) -> None:

@@ -23,6 +23,7 @@ from shared.store.sql import Queries
 from shared.telemetry import metrics
 from shared.telemetry.digest import sha256_bytes
 from shared.telemetry.logs import get_logger
+from shared.waiting import within
 
 log = get_logger(__name__)
 SQL = Queries(Path(__file__).with_suffix(".sql"))
@@ -105,7 +106,7 @@ class Outbox:
     async def run_sweeper(self) -> None:
         while True:
             try:
-                await asyncio.wait_for(self._wake.wait(), SWEEP_SECONDS)
+                await within(SWEEP_SECONDS, self._wake.wait())
             except TimeoutError:
                 pass
             self._wake.clear()

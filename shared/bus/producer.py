@@ -17,6 +17,7 @@ from shared.bus.faststream_internals import ExactHeaders
 from shared.errors import Unavailable
 from shared.settings import Settings
 from shared.telemetry.logs import get_logger
+from shared.waiting import within
 
 log = get_logger(__name__)
 FLUSH_SECONDS = 5.0
@@ -59,7 +60,7 @@ class Producer:
         """Flush what was handed over."""
         if self._connected:
             with contextlib.suppress(KafkaError, TimeoutError):
-                await asyncio.wait_for(faststream_internals.flush(self._broker), FLUSH_SECONDS)
+                await within(FLUSH_SECONDS, faststream_internals.flush(self._broker))
 
     async def send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> asyncio.Future[Any]:
         """Hand one record over; the future ends with the broker's acknowledgement or an error. Raises Unavailable."""

@@ -118,8 +118,11 @@ class Process:
         self._end()
 
     async def _close(self, runner: web.AppRunner) -> None:
-        for task in self._tasks:
-            task.cancel()
+        pending = set(self._tasks)
+        while pending:  # a library may lose a cancellation (see shared.waiting), but not every one
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=1.0)
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for action in reversed(self._stop):
             await _attempt(action)

@@ -24,6 +24,7 @@ from shared.settings import Settings
 from shared.store.instance import Instance
 from shared.store.pool import is_transient, open_pool
 from shared.telemetry.logs import get_logger
+from shared.waiting import within
 
 log = get_logger(__name__)
 TOOLS_REFRESH_SECONDS = 5.0
@@ -76,7 +77,7 @@ class _Runner:
         dsn = settings.postgres_dsn.get_secret_value()
         process.on_stop(self._model.aclose)
         pool = await open_pool(dsn, application=spec.name, size=settings.postgres_pool_size)
-        process.on_stop(lambda: asyncio.wait_for(pool.close(), CLOSE_SECONDS))
+        process.on_stop(lambda: within(CLOSE_SECONDS, pool.close()))
         instance = Instance(dsn, spec.name)
         self.outbox = Outbox(spec.name, pool, self.publisher)
         store = RuntimeStore(pool, spec.name)
@@ -113,7 +114,7 @@ class _Runner:
         """Follow the gateway's catalogue, and tell readiness whether Postgres answers."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._catalogue_changed.wait(), TOOLS_REFRESH_SECONDS)
+                await within(TOOLS_REFRESH_SECONDS, self._catalogue_changed.wait())
             self._catalogue_changed.clear()
             try:
                 await self.activator.refresh_tools()

@@ -16,6 +16,7 @@ from typing import Any
 import asyncpg
 
 from shared.telemetry.logs import get_logger
+from shared.waiting import within
 
 INSTANCE_LOCK_CLASS = 7001
 ANSWER_SECONDS = 2.0
@@ -81,7 +82,7 @@ class Instance:
         while True:
             await asyncio.sleep(0.5)
             try:
-                await asyncio.wait_for(self._connection.fetchval("select 1"), ANSWER_SECONDS)
+                await within(ANSWER_SECONDS, self._connection.fetchval("select 1"))
             except Exception:  # noqa: BLE001  # whatever it was, this session is of no use
                 self._connection.terminate()
                 await self._again()

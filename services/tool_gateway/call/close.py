@@ -24,6 +24,7 @@ from shared.store.pool import is_transient
 from shared.telemetry import metrics
 from shared.telemetry.failpoints import failpoint
 from shared.telemetry.logs import get_logger
+from shared.waiting import within
 
 log = get_logger(__name__)
 BATCH = 200
@@ -82,7 +83,7 @@ class OutcomeWriter:
     async def drain(self, seconds: float) -> None:
         """Wait until everything submitted is written."""
         try:
-            await asyncio.wait_for(self._idle.wait(), seconds)
+            await within(seconds, self._idle.wait())
         except TimeoutError:
             # Their calls are settled by the next start.
             log.warning("outcomes.not_written_at_stop", count=self._open)

@@ -33,6 +33,7 @@ from shared.ids import CallId
 from shared.telemetry import metrics
 from shared.telemetry.failpoints import failpoint
 from shared.telemetry.logs import get_logger
+from shared.waiting import within
 
 log = get_logger(__name__)
 SWEEP_SECONDS = 0.5
@@ -102,7 +103,7 @@ class Resumer:
             left = (self._next - datetime.now(UTC)).total_seconds()
             pause = min(max(left, 0.005) if left > 0 else OVERDUE_SECONDS, SWEEP_SECONDS)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), pause)
+            await within(pause, self._wake.wait())
         self._wake.clear()
 
     async def _send_due(self) -> bool:

@@ -17,6 +17,7 @@ from services.tool_gateway.catalogue.document import reason
 from services.tool_gateway.catalogue.store import CatalogueStore
 from shared.errors import BadInput, VioxError
 from shared.telemetry.logs import get_logger
+from shared.waiting import within
 
 log = get_logger(__name__)
 LOOK_EVERY_SECONDS = 10.0
@@ -73,7 +74,7 @@ class Library:
         """Read again after every change. When our own files do not fit any more, what was there stays in use."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), LOOK_EVERY_SECONDS)
+                await within(LOOK_EVERY_SECONDS, self._changed.wait())
             self._changed.clear()
             try:
                 stamp = await self._store.documents_stamp()

@@ -30,6 +30,7 @@ from services.tool_gateway.wire.prepared import Prepared
 from services.tool_gateway.wire.transport import Gate, MaybeSent, NotSent
 from shared.errors import BadInput
 from shared.redaction import Redactions
+from shared.waiting import within
 
 VENDOR = "email"
 LOGIN = Credential("basic", ("SMTP_USERNAME", "SMTP_PASSWORD"))
@@ -94,7 +95,7 @@ class Mailer:
         finally:
             if client is not None:
                 with contextlib.suppress(Exception):
-                    await asyncio.wait_for(client.quit(), 1.0)
+                    await within(1.0, client.quit())
                 client.close()
 
     async def probe(self, seconds: float) -> None:
@@ -102,7 +103,7 @@ class Mailer:
         with self._redactions.errors():
             client = await self._connected(seconds)
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(client.quit(), 1.0)
+            await within(1.0, client.quit())
         client.close()
 
     async def _connected(self, seconds: float) -> aiosmtplib.SMTP:
@@ -163,7 +164,7 @@ class Mailer:
                 ) from error
             made.setblocking(False)
             try:
-                await asyncio.wait_for(loop.sock_connect(made, info[4]), 5.0)
+                await within(5.0, loop.sock_connect(made, info[4]))
             except (OSError, TimeoutError) as error:
                 made.close()
                 problem = error

@@ -31,6 +31,7 @@ from shared.errors import BadInput, Conflict, NotFound, Unavailable, VioxError
 from shared.telemetry import metrics
 from shared.telemetry.digest import sha256_bytes
 from shared.telemetry.logs import get_logger
+from shared.waiting import within
 
 log = get_logger(__name__)
 MAX_BODY = topics.MAX_RECORD_BYTES
@@ -99,7 +100,7 @@ class Webhooks:
         """Take nothing new, finish what is being taken, write the counts."""
         self._closing = True
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), seconds)
+            await within(seconds, self._idle.wait())
         await self._tally.flush()
 
     async def redrive(self, record: Record) -> None:
