@@ -222,3 +222,15 @@ async def test_the_database_knows_the_writers_of_topics_as_the_code_does(owner: 
     rows = await owner.fetch("select topic, writer from topic_writers")
     written = {(topic.name, writer) for topic in all_topics() for writer in topic.writers}
     assert {(row["topic"], row["writer"]) for row in rows} == written
+
+
+@pytest.mark.parametrize("view", ["records", "notes", "runs", "calls"])
+async def test_who_asks_in_sql_reads_every_view_of_the_business(admin: Any, postgres: Postgres, view: str) -> None:
+    await admin.execute(FOREIGN["threads"])
+    await admin.execute(FOREIGN["runs"])
+    asker = await asyncpg.connect(postgres.dsn("viox_query"))
+    try:
+        found = await asker.fetchval(f"select count(*) from business.{view}")
+        assert found == (1 if view == "runs" else 0)
+    finally:
+        await asker.close()
