@@ -55,7 +55,7 @@ class Redactor:
 
     def everywhere(self, text: str) -> str:
         """A text without the secrets of any scope."""
-        for scope in self._scopes.values():
+        for scope in list(self._scopes.values()):  # lines are written by threads, too
             text = scope.text(text)
         return text
 
@@ -92,7 +92,11 @@ class Redactions:
 
     def value(self, given: Any) -> Any:
         """A JSON value without the secrets in its texts and keys. The same object when none is in it."""
-        plain = orjson.dumps(given)
+        try:
+            plain = orjson.dumps(given)
+        except TypeError:  # a number of more than 64 bits, half a character: looked through piece by piece
+            walked = self._walked(given)
+            return given if walked == given else walked
         return given if self.data(plain) is plain else self._walked(given)
 
     def _walked(self, given: Any) -> Any:

@@ -80,6 +80,12 @@ def test_keys_and_texts_of_a_value_lose_it_and_numbers_stay() -> None:
     assert redactions(secret).value(value) == {"k [secret KEY_0]": [1, 2.5, None, {"deep": "x[secret KEY_0]x"}]}
 
 
+def test_values_that_our_json_cannot_hold_are_looked_through_all_the_same() -> None:
+    known, odd = redactions(SECRETS[1]), {"n": 10**30, "t": "half \ud800"}
+    assert known.value(odd) is odd
+    assert known.value(odd | {"k": SECRETS[1]}) == odd | {"k": "[secret KEY_0]"}
+
+
 def test_short_values_could_be_anything_and_stay() -> None:
     assert redactions("secret1").text("a secret1 word") == "a secret1 word"
 
