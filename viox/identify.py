@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -17,21 +18,20 @@ _CALL = re.compile(r"(?P<run>[0-9a-f-]+)(?P<rest>\.\d*(?:\.\d*)?)?")
 
 async def run(pool: Any, text: str, field: str = "run") -> UUID:
     """Raises BadInput when it is no id or fits several, NotFound when it fits none."""
-    first, last = _span(text, "run", field)
-    if first == last:
-        return first
-    rows = await pool.fetch(store.SQL["runs_between"], first, last, TOLD + 1)
-    found = {str(row["run_id"]): f"{row['agent']}, {timestamp(row['started_at'])}" for row in rows}
-    return UUID(_only(text, "run", field, found, "See `viox runs`."))
+
+    def told(row: Any) -> tuple[str, str]:
+        return str(row["run_id"]), f"{row['agent']}, {timestamp(row['started_at'])}"
+
+    return await _found(pool, text, "run", field, "runs_between", told)
 
 
 async def dead_letter(pool: Any, text: str, field: str = "id") -> UUID:
-    first, last = _span(text, "dead letter", field)
-    if first == last:
-        return first
-    rows = await pool.fetch(store.SQL["dead_letters_between"], first, last, TOLD + 1)
-    found = {str(row["dead_letter_id"]): f"{row['service']}, {row['code']}" for row in rows}
-    return UUID(_only(text, "dead letter", field, found, "See `viox dead-letters`."))
+    """Raises as `run` does."""
+
+    def told(row: Any) -> tuple[str, str]:
+        return str(row["dead_letter_id"]), f"{row['service']}, {row['code']}"
+
+    return await _found(pool, text, "dead letter", field, "dead_letters_between", told)
 
 
 async def call(pool: Any, text: str, field: str = "call") -> str:
@@ -47,6 +47,18 @@ async def call(pool: Any, text: str, field: str = "call") -> str:
     found = {row["call_id"]: f"{row['tool']}, {row['state']}" for row in rows}
     of_step = {key: told for key, told in found.items() if f"{key[36:]}.".startswith(f"{rest}.")}
     return _only(text, "call", field, of_step or found, "See `viox calls`.")
+
+
+async def _found(
+    pool: Any, text: str, what: str, field: str, query: str, told: Callable[[Any], tuple[str, str]]
+) -> UUID:
+    """The one id that begins so. `told` makes of a row the id and what a person knows it by."""
+    first, last = _span(text, what, field)
+    if first == last:
+        return first
+    rows = await pool.fetch(store.SQL[query], first, last, TOLD + 1)
+    listing = what.replace(" ", "-") + "s"
+    return UUID(_only(text, what, field, dict(map(told, rows)), f"See `viox {listing}`."))
 
 
 def _span(text: str, what: str, field: str, given: str | None = None) -> tuple[UUID, UUID]:

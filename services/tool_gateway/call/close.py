@@ -19,6 +19,7 @@ from services.tool_gateway.call.announce import announce_waiting
 from services.tool_gateway.call.call import CallRow, Decision, Error, Outcome, Ready, rate_key, tell_closed
 from services.tool_gateway.call.outcome import AttemptResult
 from services.tool_gateway.call.store import GatewayStore
+from shared.batches import next_batch
 from shared.bus.publisher import Publisher
 from shared.store.pool import is_transient
 from shared.telemetry import metrics
@@ -66,19 +67,11 @@ class OutcomeWriter:
 
     async def run(self) -> None:
         while True:
-            batch = await self._next_batch()
+            batch = await next_batch(self._queue, BATCH, BATCH_BYTES)
             await self._write(batch)
             self._open -= len(batch)
             if self._open == 0:
                 self._idle.set()
-
-    async def _next_batch(self) -> list[_Closing]:
-        batch = [await self._queue.get()]
-        size = batch[0].size
-        while not self._queue.empty() and len(batch) < BATCH and size < BATCH_BYTES:
-            batch.append(self._queue.get_nowait())
-            size += batch[-1].size
-        return batch
 
     async def drain(self, seconds: float) -> None:
         """Wait until everything submitted is written."""

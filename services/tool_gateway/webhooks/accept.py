@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from shared.batches import next_batch
 from shared.bus import topics
 from shared.bus.envelope import Message
 from shared.bus.events import event_type
@@ -92,21 +93,13 @@ class Acceptor:
 
     async def run(self) -> None:
         while True:
-            batch = await self._next_batch()
+            batch = await next_batch(self._queue, BATCH, BATCH_BYTES)
             try:
                 await self._store(batch)
             finally:
                 for delivered in batch:
                     if not delivered.done.done():  # only when this loop was stopped
                         delivered.done.cancel()
-
-    async def _next_batch(self) -> list[Delivered]:
-        batch = [await self._queue.get()]
-        size = batch[0].size
-        while not self._queue.empty() and len(batch) < BATCH and size < BATCH_BYTES:
-            batch.append(self._queue.get_nowait())
-            size += batch[-1].size
-        return batch
 
     async def _store(self, batch: Sequence[Delivered]) -> None:
         """Commit a batch; one whose content Postgres does not take is narrowed down to the delivery at fault."""
@@ -119,7 +112,8 @@ class Acceptor:
                     await self._store([delivered])
                 return
             for delivered in batch:
-                delivered.done.set_exception(not_stored())
+                if not delivered.done.done():
+                    delivered.done.set_exception(not_stored())
             return
         for delivered, accepted in zip(batch, found, strict=True):
             self._outbox.publish(delivered.rows[place] for place in accepted.fresh)
