@@ -26,10 +26,14 @@ JITTER = 0.2  # replicas do not all try in the same moment
 
 @dataclass(slots=True)
 class _Vendor:
-    """`failures` in a row, of `calls`. Left alone for `seconds` (0: not so far), until `tries_at` on the monotonic clock."""
+    """`failures` in a row, of `calls`. Left alone since `since`, for `seconds` now (0: not so far), until `tries_at`.
+
+    Moments are of the monotonic clock.
+    """
 
     failures: int = 0
     calls: set[CallId] = field(default_factory=set)
+    since: float = 0.0
     seconds: float = 0.0
     tries_at: float = 0.0
 
@@ -48,9 +52,10 @@ class Breakers:
             return None
         return 0 if self._clock() < known.tries_at else 1
 
-    def left_alone(self) -> list[str]:
-        """Vendors that no call, or only one, goes to now."""
-        return [name for name, one in self._vendors.items() if one.seconds]
+    def left_alone(self, seconds: float = 0.0) -> list[str]:
+        """Vendors that no call, or only one, goes to now, and has not for so long."""
+        until = self._clock() - seconds
+        return [name for name, one in self._vendors.items() if one.seconds and one.since <= until]
 
     def heard(self, vendor: str, call: CallId, status: int) -> None:
         """A complete answer came. Yes or no, the vendor is there; an error of its server's own counts as none."""
@@ -81,6 +86,7 @@ class Breakers:
             return  # it began before the vendor was left alone
         if not known.seconds and (known.failures < FAILURES or len(known.calls) < CALLS):
             return
+        known.since = known.since if known.seconds else now
         known.seconds = min(known.seconds * 2, LONGEST_SECONDS) if known.seconds else FIRST_SECONDS
         known.tries_at = now + known.seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
         known.calls.clear()

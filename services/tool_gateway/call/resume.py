@@ -46,7 +46,7 @@ LOST = {
     "message": "the gateway that was executing this call died or overran its lease; the effect may have happened.",
 }
 
-PATIENCE_SECONDS = 900.0  # that a call waits for a vendor that does not answer
+PATIENCE_SECONDS = 900.0  # that a vendor may not answer, and a call wait for it
 NOT_ANSWERING = {
     "code": "vendor.not_answering",
     "message": "the vendor has not answered for a quarter of an hour; this call was not sent, or not heard.",
@@ -180,7 +180,7 @@ class Resumer:
             metrics.CALL_ATTEMPTS.labels(tool, "unknown").inc()
 
     async def _give_up_waiting(self, connection: Any) -> list[CallRow]:
-        vendors = self._admission.places.breakers.left_alone()
+        vendors = self._admission.places.breakers.left_alone(PATIENCE_SECONDS)
         if not vendors:
             return []
         found = await self._store.give_up_waiting(connection, vendors, PATIENCE_SECONDS, NOT_ANSWERING, BATCH)

@@ -148,16 +148,17 @@ insert into ledger_entries (call_id, attempt, phase, detail)
 select call_id, attempt, case when attempt > 0 then 'settled' else 'outcome' end, '{"state": "denied", "code": "run.over"}'
 from denied on conflict (call_id, attempt, phase) do nothing
 
--- name: give_up_waiting    Calls that have waited too long for vendors that do not answer. What may have taken effect is unknown.
+-- name: give_up_waiting    Calls that have waited too long for vendors that do not answer, and for nothing else. What may have
+--     taken effect is unknown.
 with given_up as (
     update tool_calls c
     set state = case when d.doubt then 'unknown' else 'failed' end, error = :error::json,
         unknown_since = case when d.doubt then clock_timestamp() end, closed_at = case when not d.doubt then clock_timestamp() end
     from (
-        select t.call_id, t.effect <> 'read' and t.attempt > 0 and call_in_doubt(t.call_id) as doubt from tool_calls t
-        where t.state = 'requested' and t.vendor = any(:vendors::text[])
-          and t.created_at < now() - :seconds * interval '1 second'
-        order by t.created_at limit :limit for update of t skip locked
+        select c.call_id, c.effect <> 'read' and c.attempt > 0 and call_in_doubt(c.call_id) as doubt from tool_calls c
+        where c.state = 'requested' and c.vendor = any(:vendors::text[]) and not {paused}
+          and c.created_at < now() - :seconds * interval '1 second'
+        order by c.created_at limit :limit for update of c skip locked
     ) d
     where c.call_id = d.call_id
     returning c.*

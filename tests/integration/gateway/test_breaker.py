@@ -58,6 +58,17 @@ async def test_other_vendors_do_not_notice(world: World) -> None:
     assert (await world.state("succeeded", step=100))["attempt"] == 1
 
 
+async def test_a_call_that_an_operator_holds_up_does_not_fail_for_the_vendor(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.admin.execute("insert into pauses (scope, paused_by) values ('tool:hubspot_list_pipelines', 'test')")
+    gateway = await down(world)
+    await gateway.intake.accept([wants("hubspot_list_pipelines", {"objectType": "deals"}, step=100)])
+    monkeypatch.setattr(resume, "PATIENCE_SECONDS", 0.0)
+    await until(world, "count(*) filter (where state = 'failed') = count(*) - 1")
+    assert (await world.state("requested", step=100))["attempt"] == 0
+
+
 @pytest.mark.rule(9)
 async def test_who_waits_too_long_is_told_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     gateway = await down(world)

@@ -92,6 +92,15 @@ def test_each_failed_try_doubles_the_time_up_to_a_minute(breakers: Breakers, tim
         time.now -= seconds * (1 - JITTER) - 0.01
 
 
+def test_how_long_it_has_not_answered_counts_from_the_first_time(breakers: Breakers, time: Time) -> None:
+    fail(breakers)
+    for _ in range(3):
+        assert breakers.left_alone(100.0) == []
+        time.now += 40.0
+        breakers.lost("shop", CallId("trying"), "http.timeout")
+    assert breakers.left_alone(100.0) == ["shop"]
+
+
 def test_what_began_before_it_opened_and_fails_later_does_not_lengthen_it(breakers: Breakers, time: Time) -> None:
     fail(breakers)
     fail(breakers, 50)
