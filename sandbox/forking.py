@@ -32,6 +32,7 @@ from shared.errors import BadInput, VioxError
 
 FIRST_UID = 61184  # of the range that systemd gives to services without an account (systemd.io/UIDS-GIDS)
 CAPABILITIES = range(64)
+READ, PASS = 0o004, 0o001  # of others
 NOWHERE = "/nonexistent"  # a home for who has none: nothing in another user's is looked for
 PR_SET_DUMPABLE, PR_CAPBSET_DROP = 4, 24
 CAPSET_VERSION_3 = 0x20080522
@@ -105,7 +106,6 @@ def _settle_in(seat: Seat) -> None:
     os.environ.update(seat.environment)
     if seat.uid is not None:
         _become(seat.uid)
-        _check_files(seat.environment)
     elif seat.confined:
         _drop_capabilities()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
@@ -132,18 +132,6 @@ def _drop_capabilities() -> None:
         libc.capset((ctypes.c_uint32 * 2)(CAPSET_VERSION_3, 0), nothing)
 
 
-def _check_files(environment: Mapping[str, str]) -> None:
-    for name in FILES:
-        path = environment.get(name)
-        if path and path != "offline" and not os.access(path, os.R_OK):
-            raise BadInput(
-                "settings.invalid",
-                f"{path} cannot be read by user {os.geteuid()}, as whom this agent runs.",
-                field=name,
-                remedy="Let others read the file and pass through its folders (chmod o+r, o+x).",
-            )
-
-
 def _hide_from_others_of_our_user() -> None:
     """Memory and environment of this process are root's to read from here on, not those of processes of the same user."""
     with contextlib.suppress(OSError, AttributeError):
@@ -152,11 +140,29 @@ def _hide_from_others_of_our_user() -> None:
 
 def users(services: Iterable[str], code: Iterable[Path]) -> dict[str, int]:
     """service → the user it becomes; nothing where we are not root, or our code is in a folder that only root enters."""
-    if os.geteuid() != 0 or not all(_open_to_all(path) for path in code):
+    if os.geteuid() != 0 or not all(_open_to_all(path, READ | PASS) for path in code):
         return {}
     return {name: FIRST_UID + place for place, name in enumerate(services)}
 
 
-def _open_to_all(path: Path) -> bool:
+def check_files(environment: Mapping[str, str]) -> None:
+    """Raises BadInput for a file that agents are to read and that users of their own cannot."""
+    for name in FILES:
+        path = environment.get(name)
+        if path and path != "offline" and not _open_to_all(Path(path), READ):
+            raise BadInput(
+                "settings.invalid",
+                f"{path} cannot be read by other users, as whom agents run when root starts them.",
+                field=name,
+                remedy="Let others read the file and pass through its folders (chmod o+r, o+x).",
+            )
+
+
+def _open_to_all(path: Path, rights: int) -> bool:
+    """Whether everybody has these rights to a file or folder, and may pass through the folders above. False when it is not there."""
     place = path.resolve()
-    return all(folder.stat().st_mode & 0o005 == 0o005 for folder in (place, *place.parents))
+    try:
+        here = place.stat().st_mode & rights == rights
+        return here and all(folder.stat().st_mode & PASS for folder in place.parents)
+    except OSError:
+        return False

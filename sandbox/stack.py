@@ -27,7 +27,7 @@ import sandbox
 import shared
 from sandbox import children, credentials, kafka_users, ports
 from sandbox.broker import ApacheKafka, Broker, Tansu
-from sandbox.forking import ForkServer, Seat, users
+from sandbox.forking import ForkServer, Seat, check_files, users
 from sandbox.net import Reserved, ready
 from sandbox.ports import SERVICES
 from sandbox.postgres import Postgres
@@ -165,8 +165,10 @@ class Stack:
         """Start the fork server, which loads the services' code while database and broker start."""
         adapters = registry.preload(self._models_setting, self.plan.environment, self._agents)
         self._forks = ForkServer([VENDORS_MODULE, *(_module(name) for name in self.plan.only), *adapters])
-        self._forks.start()
         self._users = users(self._agents, _code())
+        if self._users:
+            check_files(self.plan.environment)
+        self._forks.start()
         if os.geteuid() == 0 and not self._users:
             self._say("agents run as root without capabilities: other users cannot enter the folders of the code")
 
