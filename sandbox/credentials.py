@@ -16,6 +16,7 @@ from cryptography.fernet import Fernet
 from sandbox.vendors import airtable, business, elevenlabs, hubspot, mail, make, n8n, quickbooks, stripe, twilio
 
 GATEWAY = "gateway"
+VENDORS = "vendors"
 EMULATED = ("hubspot", "twilio", "airtable", "stripe", "quickbooks", "elevenlabs", "make", "n8n", "business", "mail")
 MODEL_NAMES = (
     "ANTHROPIC_API_KEY",

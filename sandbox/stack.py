@@ -1,14 +1,13 @@
 """The supervisor behind `viox up`: Postgres, broker, vendor emulators and every service, as processes of one machine.
 
-Services are forked by a server of their own (`forking`); database and topics are prepared in a fork of this process, which
-never runs an event loop or a thread. When it dies, even by SIGKILL, the kernel takes its children down (parent-death
-signal); what it left behind is cleaned at the next start.
+Services are forked by a server of their own (`forking`), Postgres and broker are looked after by `infrastructure`. This
+process never runs an event loop or a thread, so that it can be forked. When it dies, even by SIGKILL, the kernel takes
+its children down (parent-death signal); what it left behind is cleaned at the next start.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import fcntl
 import json
@@ -17,43 +16,26 @@ import signal
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import sandbox
 import shared
-from sandbox import children, credentials, kafka_users, ports
-from sandbox.broker import ApacheKafka, Broker, Tansu
+from sandbox import children, credentials, ports
+from sandbox.credentials import VENDORS
 from sandbox.forking import ForkServer, Seat, check_files, users
+from sandbox.infrastructure import Infrastructure
 from sandbox.net import Reserved, ready
-from sandbox.ports import SERVICES
-from sandbox.postgres import Postgres
-from shared.bus.topics import GATEWAY, OPERATOR_CLI
+from sandbox.plan import Plan
+from shared.bus.topics import GATEWAY
 from shared.errors import BadInput, VioxError
 from shared.models import registry
-from shared.settings import Settings
 
-VENDORS = "vendors"
 VENDORS_MODULE = "sandbox.vendors.main"
-DEFAULT_PORT_BASE = 8080
 TICK_SECONDS = 0.05
 READY_EVERY_SECONDS = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to run: which services how often, which broker, where state and ports are."""
-
-    home: Path
-    only: tuple[str, ...] = SERVICES
-    replicas: Mapping[str, int] = field(default_factory=dict)
-    broker: str = "embedded"
-    port_base: int = DEFAULT_PORT_BASE
-    foreground: bool = False
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -86,17 +68,10 @@ class Stack:
         self._forks: ForkServer | None = None
         self._users: dict[str, int] = {}
         self._children: list[Child] = []
-        self._postgres: Postgres | None = None
-        self._broker: Broker | None = None
+        self._infrastructure = Infrastructure(plan, self._say)
         self._ports: dict[str, int] = {}
         self._reserved = Reserved()
-        self._dsns: dict[str, str] = {}
-        self._kafka_settings: dict[str, str] = {}
-        self._identity = "not checked"
         self._ready_at = 0.0
-        self._topics_missing = False
-        self._mends_failed = 0
-        self._mend_at = 0.0
         self._lock: Any = None
         self._models: list[dict[str, Any]] = []
         self._tails: dict[str, int] = {}
@@ -151,9 +126,7 @@ class Stack:
         self._tell_moved()
         self._write_state(ready=False)
         self._load_code()
-        self._start_postgres()
-        self._start_broker()
-        self._identity = self._in_child(self._prepare)
+        self._infrastructure.start(self._ports)
         self._children.append(self._vendor_child())
         for name in self.plan.only:
             for number in range(1, self.plan.replicas.get(name, 1) + 1):
@@ -179,62 +152,6 @@ class Stack:
             if self.plan.port_base and port != wanted[name]:
                 self._say(f"port {wanted[name]} is in use by a connection; {name} is on {port}")
 
-    def _start_postgres(self) -> None:
-        given = self.plan.environment.get("VIOX_POSTGRES_DSN")
-        if given:
-            self._dsns = dict.fromkeys((*SERVICES, "owner"), given)
-            return
-        postgres = Postgres(self.home, self._ports["postgres"])
-        postgres.start()
-        self._postgres = postgres
-        self._dsns = {name: postgres.dsn(f"viox_{name.replace('-', '_')}") for name in SERVICES}
-        self._dsns["owner"] = postgres.dsn("viox")
-        self._say(f"postgres on port {self._ports['postgres']}")
-
-    def _start_broker(self) -> None:
-        if self.plan.environment.get("VIOX_KAFKA_BOOTSTRAP_SERVERS"):
-            return
-        if self.plan.broker == "apache":
-            self._broker = ApacheKafka(self.home, self._ports["kafka"], self._ports["kafka-controller"])
-        else:
-            self._broker = Tansu(self.home, self._ports["kafka"])
-        self._broker.start()
-        partitions = max([1, *self.plan.replicas.values()])
-        self._kafka_settings = self._broker.settings() | {"VIOX_KAFKA_PARTITIONS": str(partitions)}
-        self._say(f"{self.plan.broker} broker on port {self._ports['kafka']}")
-
-    def _kafka_for(self, service: str) -> dict[str, str]:
-        """What a service needs to know of Kafka: its own password and nobody else's."""
-        if self._broker:
-            return self._kafka_settings | self._broker.client_settings(service)
-        return kafka_users.foreign_login(self.plan.environment, service)
-
-    def _prepare(self) -> str:
-        """In a child, because it needs an event loop: roles, schema, users, topics. Returns what identity is worth."""
-        if self._postgres:
-            self._postgres.prepare()
-        else:
-            from shared.store.migrate import migrate
-
-            migrate(self._dsns["owner"])
-        return self._prepare_broker()
-
-    def _prepare_broker(self) -> str:
-        from shared.bus import authorizer
-        from shared.bus.cluster import ensure_topics
-
-        found, why = self._broker.prepare() if self._broker else ("", "")
-        os.environ.update(credentials.inherited(VENDORS, self.plan.environment) | self._kafka_for(OPERATOR_CLI))
-        settings = Settings.load()
-        asyncio.run(ensure_topics(settings))
-        if not self._broker:
-            found, why = asyncio.run(authorizer.identity(settings))
-            if found == authorizer.ENFORCED and not kafka_users.foreign_login(self.plan.environment, GATEWAY):
-                found, why = authorizer.NOT_ENFORCED, "all services log in as the same user"
-        if why:
-            self._say(f"identity: {found}: {why}")
-        return found
-
     def _vendor_child(self) -> Child:
         listening: dict[str, Any] = {name: self._ports[name] for name in credentials.EMULATED}
         listening["mail"] = (self._ports["mail"], self._ports["smtp"])
@@ -245,15 +162,12 @@ class Stack:
 
     def _service_child(self, name: str, number: int) -> Child:
         port = self._ports[name] if number == 1 else self._reserved.any()
-        environment = self._kafka_for(name) | {
+        environment = self._infrastructure.settings_for(name) | {
             "VIOX_HOME": str(self.home),
-            "VIOX_POSTGRES_DSN": self._dsns[name],
             "VIOX_HTTP_PORT": str(port),
         }
         if name == GATEWAY:
             environment |= credentials.for_gateway(self._ports, self.plan.environment, self.home)
-            if self._postgres:
-                environment["VIOX_QUERY_DSN"] = self._postgres.dsn("viox_query")
         else:
             environment |= credentials.for_agents(self.plan.environment)
         label = name if number == 1 else f"{name}-{number}"
@@ -268,26 +182,6 @@ class Stack:
         child.process = self._forks.fork(child.seat)
         child.pid, child.started, child.ready = child.process.pid or 0, time.monotonic(), False
 
-    def _in_child(self, action: Callable[[], str]) -> str:
-        """Run something that needs an event loop, without one in this process. Returns what it returned."""
-        reader, writer = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            code = 0
-            try:
-                message = action()
-            except BaseException as error:  # noqa: BLE001  # handed to the parent below
-                code, message = 1, str(error)
-            os.write(writer, message.encode()[:4000])
-            os._exit(code)
-        os.close(writer)
-        with os.fdopen(reader, "rb") as pipe:
-            message = pipe.read().decode()
-        _, status = os.waitpid(pid, 0)
-        if status != 0:
-            raise VioxError("stack.prepare_failed", message or "preparing database and topics failed.")
-        return message
-
     # -- watch -------------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
@@ -295,7 +189,7 @@ class Stack:
         while not self._ending:
             self._reap()
             self._revive()
-            self._keep_infrastructure()
+            self._infrastructure.keep()
             if time.monotonic() >= next_check:
                 self._check_ready()
                 next_check = time.monotonic() + (READY_EVERY_SECONDS if not self._ready_at else 2.0)
@@ -307,9 +201,6 @@ class Stack:
         for child in self._children:
             if child.pid and child.process and child.process.exitcode is not None:
                 self._died(child, child.process.exitcode)
-        for thing in (self._postgres, self._broker):
-            if thing and thing.process:
-                thing.process.poll()
 
     def _died(self, child: Child, code: int) -> None:
         lived = time.monotonic() - child.started
@@ -323,31 +214,6 @@ class Stack:
         for child in self._children:
             if child.pid == 0 and not child.stopped and time.monotonic() >= child.again_at:
                 self._fork(child)
-
-    def _keep_infrastructure(self) -> None:
-        """Start again what ended. What cannot be mended now is tried again after a pause; the services wait for it."""
-        if time.monotonic() < self._mend_at:
-            return
-        try:
-            self._mend()
-        except (VioxError, OSError) as error:
-            self._mends_failed += 1
-            self._mend_at = time.monotonic() + children.pause(self._mends_failed)
-            self._say(f"{error}; trying again")
-        else:
-            self._mends_failed = 0
-
-    def _mend(self) -> None:
-        if self._postgres and children.ended(self._postgres.process):
-            self._say("postgres ended; starting it again")
-            self._postgres.start()
-        if self._broker and children.ended(self._broker.process):
-            self._say("the broker ended; starting it again")
-            self._topics_missing = True
-            self._broker.start()
-        if self._topics_missing:
-            self._identity = self._in_child(self._prepare_broker)
-            self._topics_missing = False
 
     def _check_ready(self) -> None:
         for child in self._children:
@@ -368,9 +234,7 @@ class Stack:
             child.stopped = True
         self._terminate([c for c in self._children if c.service != VENDORS], 25)
         self._terminate([c for c in self._children if c.service == VENDORS], 5)
-        for thing in (self._broker, self._postgres):
-            if thing:
-                thing.stop()
+        self._infrastructure.stop()
         self._reserved.close()
         (self.home / "state.json").unlink(missing_ok=True)
         self._say("stopped")
@@ -402,22 +266,12 @@ class Stack:
                 }
                 for c in self._children
             ],
-            "kafka": self._kafka_settings.get(
-                "VIOX_KAFKA_BOOTSTRAP_SERVERS", self.plan.environment.get("VIOX_KAFKA_BOOTSTRAP_SERVERS")
-            ),
-            "kafka_settings": self._kafka_settings,
-            "broker": self.plan.broker,
-            "broker_pid": self._broker.process.pid if self._broker and self._broker.process else None,
-            "postgres": f"127.0.0.1:{self._ports['postgres']}" if self._postgres else "external",
-            "postgres_pid": self._postgres.process.pid if self._postgres and self._postgres.process else None,
-            "postgres_dsn": None if self._postgres else self.plan.environment.get("VIOX_POSTGRES_DSN"),
             "gateway_url": f"http://127.0.0.1:{self._ports[GATEWAY]}",
             "console_url": None,
             "vendors": {name: f"http://127.0.0.1:{self._ports[name]}" for name in credentials.EMULATED},
             "emulated": credentials.emulated(self.plan.environment),
             "models": self._models,
-            "identity": self._identity,
-        }
+        } | self._infrastructure.document()
         file = self.home / "state.json"
         fresh = file.with_suffix(".new")
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

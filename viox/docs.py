@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sandbox.plan import DEFAULT_PORT_BASE
 from sandbox.ports import NAMES
-from sandbox.stack import DEFAULT_PORT_BASE
 from shared.bus import asyncapi, topics
 from shared.bus.asyncapi import OWN
 from shared.bus.events import REGISTRY

@@ -19,8 +19,8 @@ UP_SECONDS = 180.0  # it ends early when all is well or something died; slow mac
 
 def plan(only: str | None, replicas: str | None, broker: str, *, foreground: bool) -> dict[str, Any]:
     """The stack to run, from options and environment. Raises BadInput naming the option at fault."""
+    from sandbox.plan import DEFAULT_PORT_BASE
     from sandbox.ports import SERVICES
-    from sandbox.stack import DEFAULT_PORT_BASE
 
     if broker not in ("embedded", "apache"):
         raise BadInput(

@@ -19,8 +19,10 @@ import pytest
 from sandbox.broker import Broker
 from sandbox.children import LONGEST_PAUSE_SECONDS
 from sandbox.forking import Seat
+from sandbox.infrastructure import Infrastructure
 from sandbox.net import ready
-from sandbox.stack import Child, Plan, Stack
+from sandbox.plan import Plan
+from sandbox.stack import Child, Stack
 from shared.errors import VioxError
 
 
@@ -67,8 +69,8 @@ class SlowBroker:
         self.process = SimpleNamespace(poll=lambda: None)
 
 
-class Mending(Stack):
-    """A stack whose topics can be created at the second try."""
+class Mending(Infrastructure):
+    """A broker whose topics can be created at the second try."""
 
     tries = 0
 
@@ -83,16 +85,16 @@ class Mending(Stack):
 
 
 def test_a_broker_that_needs_longer_is_tried_again_after_a_pause(tmp_path: Path) -> None:
-    stack, broker = Mending(Plan(tmp_path)), SlowBroker()
-    stack._broker = cast(Broker, broker)
-    stack._keep_infrastructure()
-    assert (broker.starts, stack.tries) == (1, 0)
-    assert stack._mend_at > 0, "not again at once"
+    kept, broker = Mending(Plan(tmp_path), print), SlowBroker()
+    kept._broker = cast(Broker, broker)
+    kept.keep()
+    assert (broker.starts, kept.tries) == (1, 0)
+    assert kept._mend_at > 0, "not again at once"
     for _ in range(3):
-        stack._mend_at = 0.0
-        stack._keep_infrastructure()
-    assert (broker.starts, stack.tries) == (2, 2), "both worked the second time, and were left alone then"
-    assert stack._mends_failed == 0
+        kept._mend_at = 0.0
+        kept.keep()
+    assert (broker.starts, kept.tries) == (2, 2), "both worked the second time, and were left alone then"
+    assert kept._mends_failed == 0
 
 
 @pytest.mark.parametrize("answer", [b"garbage\r\n\r\n", b"", b"HTTP/1.1 503 No\r\n\r\n"])

@@ -28,8 +28,9 @@ from pydantic import SecretStr
 
 from sandbox import kafka_users
 from sandbox.broker import ApacheKafka, Broker
+from sandbox.infrastructure import Infrastructure
 from sandbox.kafka_users import ADMIN, CONTROLLER
-from sandbox.stack import Plan, Stack
+from sandbox.plan import Plan
 from shared.bus import acls, authorizer, scram, topics
 from shared.bus.acls import Acl, Operation, Pattern, Permission, Principals, Resource
 from shared.bus.kafka import Consumer, Producer, Record, client_settings, ensure_topics
@@ -361,7 +362,7 @@ def test_a_stack_on_a_kafka_of_yours_says_what_is_so(
     """With a user for each service, and with one for all: then the broker cannot tell them apart, whatever it knows."""
     login = {"VIOX_KAFKA_PASSWORDS_DIR": str(kafka_users.folder(home))}
     given = broker.client_settings(service) if service else broker.settings() | login
-    stack = Stack(Plan(tmp_path, environment=dict(os.environ) | given))
-    assert stack._in_child(stack._prepare_broker) == found
-    passwords = [stack._kafka_for(name).get(kafka_users.PASSWORD_SETTING) for name in acls.SERVICES]
+    stands_on = Infrastructure(Plan(tmp_path, environment=dict(os.environ) | given), print)
+    assert stands_on._in_child(stands_on._prepare_broker) == found
+    passwords = [stands_on._kafka_for(name).get(kafka_users.PASSWORD_SETTING) for name in acls.SERVICES]
     assert len(set(passwords)) == (1 if service else len(acls.SERVICES))
