@@ -39,6 +39,7 @@ log = get_logger(__name__)
 SWEEP_SECONDS = 0.5
 BATCH = 100
 DEFAULT_LEASE = 25.0  # of a tool that says nothing of its time
+PATIENCE_SECONDS = 900.0  # that a vendor may not answer, and a call wait for it
 OVERDUE_SECONDS = 0.05  # what is due and was not taken is held up by something else: a pause, a place, a neighbour
 
 LOST = {
@@ -46,7 +47,6 @@ LOST = {
     "message": "the gateway that was executing this call died or overran its lease; the effect may have happened.",
 }
 
-PATIENCE_SECONDS = 900.0  # that a vendor may not answer, and a call wait for it
 NOT_ANSWERING = {
     "code": "vendor.not_answering",
     "message": "the vendor has not answered for a quarter of an hour; this call was not sent, or not heard.",

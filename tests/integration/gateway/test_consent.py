@@ -38,6 +38,7 @@ async def test_the_newest_wish_counts_and_only_for_its_number(world: World) -> N
     gateway = await world.gateway()
     await gateway.intake.accept([wants("twilio_send_message", SMS)])
     await world.state("succeeded")
+    assert [effect["operation"] for effect in world.twilio.effects] == ["send"]
 
 
 async def test_a_wish_that_comes_while_a_call_waits_holds_it_back(world: World) -> None:
