@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import tracemalloc
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from services.tool_gateway.catalogue.document import read_tools
 from services.tool_gateway.catalogue.foreign import parse
 from services.tool_gateway.catalogue.importer import Wish, import_document
 from services.tool_gateway.catalogue.tools import Tool
+from services.tool_gateway.policy import files
+from services.tool_gateway.policy.engine import Policies
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.encode import prepare
 from shared.ids import CallId, RunId, call_id, run_id, thread_id
@@ -116,9 +119,10 @@ def _per_call(catalogue: Catalogue, secrets: Secrets) -> float:
         dict(arguments),
         None,
     )
+    policies, local = Policies(files.texts(None), catalogue), datetime.now()
     started = time.perf_counter()
     for _ in range(CALLS):
-        verdict = judge(call, STANDING, catalogue)
+        verdict = judge(call, STANDING, catalogue, policies, local)
         assert verdict.tool is not None
         prepare(verdict.tool, call.arguments, secrets, key=call.call_id)
     return (time.perf_counter() - started) / CALLS * 1_000_000

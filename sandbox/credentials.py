@@ -15,6 +15,7 @@ from cryptography.fernet import Fernet
 
 from sandbox.vendors import airtable, business, elevenlabs, hubspot, mail, make, n8n, quickbooks, stripe, twilio
 
+PROFILE = Path(__file__).parent / "profile"
 GATEWAY = "gateway"
 VENDORS = "vendors"
 EMULATED = ("hubspot", "twilio", "airtable", "stripe", "quickbooks", "elevenlabs", "make", "n8n", "business", "mail")
@@ -30,7 +31,7 @@ MODEL_NAMES = (
 )
 MODEL_KEYS = tuple(name for name in MODEL_NAMES if name.endswith("_KEY"))
 # Of VioX OS's own settings those that only the gateway may know, `<NAME>_FILE` included.
-GATEWAYS_OWN = ("VIOX_SECRET_KEY", "VIOX_SECRETS_DIR", "VIOX_QUERY_DSN", "VIOX_OPERATOR_TOKEN")
+GATEWAYS_OWN = ("VIOX_SECRET_KEY", "VIOX_SECRETS_DIR", "VIOX_QUERY_DSN", "VIOX_OPERATOR_TOKEN", "VIOX_PEOPLE")
 # What only the supervisor and the command line may know: with it a service could log in at Kafka as another.
 NOBODYS = ("VIOX_KAFKA_PASSWORDS_DIR",)
 SYSTEM = (
@@ -59,9 +60,17 @@ def for_gateway(ports: Mapping[str, int], environment: Mapping[str, str], home: 
         chosen["VIOX_ALLOW_LOOPBACK"] = "1"
         if "VIOX_SECRET_KEY" not in environment:
             chosen["VIOX_SECRET_KEY"] = _made_once(home / "secret-key", Fernet.generate_key)
+    chosen |= profile(environment)
     if not any(name.startswith("VIOX_OPERATOR_TOKEN") for name in environment):
         chosen["VIOX_OPERATOR_TOKEN"] = _made_once(home / "operator-token", lambda: token_urlsafe(32).encode())
     return chosen
+
+
+def profile(environment: Mapping[str, str]) -> dict[str, str]:
+    """Files about the business: the sandbox's invented ones where the caller names none."""
+    ours = {"VIOX_PEOPLE": str(PROFILE / "people.yaml"), "VIOX_BUSINESS": str(PROFILE / "business.yaml")}
+    given = {name: environment[name] for name in (*ours, "VIOX_POLICIES") if environment.get(name)}
+    return ours | given
 
 
 def emulated(environment: Mapping[str, str]) -> list[str]:

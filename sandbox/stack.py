@@ -271,6 +271,7 @@ class Stack:
             "vendors": {name: f"http://127.0.0.1:{self._ports[name]}" for name in credentials.EMULATED},
             "emulated": credentials.emulated(self.plan.environment),
             "models": self._models,
+            "profile": credentials.profile(self.plan.environment),
         } | self._infrastructure.document()
         file = self.home / "state.json"
         fresh = file.with_suffix(".new")

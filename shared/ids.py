@@ -31,6 +31,12 @@ def call_id(run: RunId, step: int, index: int) -> CallId:
     return CallId(f"{run}.{step}.{index}")
 
 
+def approval_id(call: str, revision: int) -> str:
+    """The nth time that people are asked about a call."""
+    made = uuid5(NAMESPACE, f"approval\n{call}\n{revision}")
+    return f"apr_{made.hex[:20]}"
+
+
 def parse_call_id(value: str) -> tuple[RunId, int, int]:
     """Split `<run>.<step>.<index>`. Raises ValueError when it is not of that form."""
     run, step, index = value.rsplit(".", 2)

@@ -40,6 +40,17 @@ class Settings(BaseSettings):
     http_port: int = Field(default=0, ge=0, le=65535)
     models: str | None = None
     catalogue: str | None = None
+    business: Path | None = Field(default=None, description="file with the [business profile](../business.md)")
+    people: Path | None = Field(default=None, description="file with the [people](../approvals.md#people)")
+    policies: str | None = Field(
+        default=None, description="files or folders with [policies](../policies.md), separated as in PATH"
+    )
+    approval_hours: float = Field(
+        default=72.0, gt=0, le=720, description="`72`; so long a call waits for a person's approval"
+    )
+    console_url: str | None = Field(
+        default=None, description="where people open the console; messages to them link to it"
+    )
     public_url: str | None = Field(
         default=None,
         description="the address at which vendors reach the gateway, for instance `https://hooks.example.com`",

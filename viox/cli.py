@@ -463,6 +463,68 @@ def settle(
     run_async(intervention.settle(call_id, end, result, by, as_json=as_json))
 
 
+Person = Annotated[str | None, typer.Option("--by", envvar="VIOX_PERSON", help="Who decides: a name of VIOX_PEOPLE.")]
+
+
+@app.command()
+def approvals(
+    agent: AgentOption = None,
+    status: Annotated[
+        Literal["waiting", "approved", "rejected", "answered", "expired", "withdrawn", "all"],
+        typer.Option(help="Which ones; all for every one."),
+    ] = "waiting",
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    as_json: Json = False,
+) -> None:
+    """Calls that wait for people, with what would be done and why people are asked."""
+    from viox import approvals as people
+
+    state = None if status == "all" else status
+    run_async(people.show(state, agent_name(agent), cursor, limit, as_json=as_json))
+
+
+@app.command()
+def approve(
+    identity: Annotated[str, typer.Argument(metavar="ID", help="Of the approval or its call, or its beginning.")],
+    arguments: Annotated[
+        str | None, typer.Option("--args", help="Agree to the call with these arguments instead: one JSON object.")
+    ] = None,
+    by: Person = None,
+    as_json: Json = False,
+) -> None:
+    """Agree to a call that waits."""
+    from viox import approvals as people
+
+    run_async(people.approve(identity, arguments, by, as_json=as_json))
+
+
+@app.command()
+def reject(
+    identity: Annotated[str, typer.Argument(metavar="ID", help="Of the approval or its call, or its beginning.")],
+    reason: Annotated[str, typer.Option(help="Why; the agent is told.")],
+    by: Person = None,
+    as_json: Json = False,
+) -> None:
+    """Refuse a call that waits, for good."""
+    from viox import approvals as people
+
+    run_async(people.reject(identity, reason, by, as_json=as_json))
+
+
+@app.command()
+def answer(
+    identity: Annotated[str, typer.Argument(metavar="ID", help="Of the approval or its call, or its beginning.")],
+    text: Annotated[str, typer.Argument(help="What the agent gets as the result.")],
+    by: Person = None,
+    as_json: Json = False,
+) -> None:
+    """Answer in the place of a tool whose call waits: it is not made."""
+    from viox import approvals as people
+
+    run_async(people.answer(identity, text, by, as_json=as_json))
+
+
 @app.command("dead-letters")
 def dead_letters(
     agent: AgentOption = None,

@@ -42,6 +42,13 @@ def state() -> dict[str, Any] | None:
     return found if isinstance(found, dict) and "pid" in found else None
 
 
+def profile(setting: str) -> Path | None:
+    """A file of the business that runs here: as the caller's environment names it, else as the stack has it."""
+    running = state() or {}
+    named = os.environ.get(setting) or running.get("profile", {}).get(setting)
+    return Path(named) if named else None
+
+
 def dsn(role: str = CLI_ROLE) -> str:
     """Connection string for the command line. Raises Unavailable when there is no deployment to talk to."""
     if given := os.environ.get("VIOX_POSTGRES_DSN"):

@@ -402,5 +402,15 @@ def _cursor(given: str | None, read: Callable[[str], Any]) -> tuple[datetime | N
         ) from None
 
 
+def cursor_of(given: str | None) -> tuple[datetime | None, str | None]:
+    """The moment and the id after which a page begins. Raises BadInput."""
+    return _cursor(given, str)
+
+
+def next_of(row: Any, moment: str, key: str) -> str:
+    """Where the page after this row begins."""
+    return _next(row, moment, key)
+
+
 def _next(row: Any, moment: str, key: str) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([row[moment].isoformat(), str(row[key])])).decode()

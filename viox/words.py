@@ -22,6 +22,10 @@ _CHECKS = {
     "arguments.size": "arguments not too large",
     "arguments.schema": "arguments fit the tool",
     "duplicate.in_doubt": f"no identical call with {UNKNOWN}",
+    "turn.once": "not the same call twice in one turn",
+    "approval.not_refused": "no person refused or changed this very call before",
+    "policy": "the policies allow it",
+    "approval.notice": "a person is told",
 }
 _EFFECTS = {
     "read": "read (changes nothing)",
@@ -35,6 +39,14 @@ _WAITS = {
     "paused": "the end of the pause of {}",
 }
 _LEDGER = {"look_up": "looked up at the vendor", "settled": "settled", "incident": "late answer"}
+APPROVAL_STATES = {
+    "waiting": "waits",
+    "approved": "approved",
+    "rejected": "rejected",
+    "answered": "answered",
+    "expired": "expired",
+    "withdrawn": "no longer needed",
+}
 # What people type for the states above.
 TYPED = {"declined": "denied", "outcome-unknown": "unknown", UNKNOWN: "unknown"}
 

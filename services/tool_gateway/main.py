@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
+from services.tool_gateway.approvals.keeper import Keeper
 from services.tool_gateway.call.admit import Admission
 from services.tool_gateway.call.close import OutcomeWriter
 from services.tool_gateway.call.execute import Connector, Executor, Sender
@@ -17,11 +18,14 @@ from services.tool_gateway.call.resume import Resumer
 from services.tool_gateway.call.settle import Settler
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue import catalogue
+from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.library import Library
 from services.tool_gateway.catalogue.store import CatalogueStore
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import VENDOR, Mailer
 from services.tool_gateway.doctor import Doctor
+from services.tool_gateway.policy import files as policy_files
+from services.tool_gateway.policy.rulebook import Rulebook
 from services.tool_gateway.webhooks import room
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.guard import Guard
@@ -33,6 +37,8 @@ from shared.bus.dead_letters import CHANNEL, Redrives
 from shared.bus.kafka import Consumer, Record
 from shared.bus.outbox import Outbox
 from shared.bus.publisher import Publisher
+from shared.business import read_business
+from shared.people import read_people
 from shared.runtime.process import Process
 from shared.settings import Settings
 from shared.store.instance import Instance
@@ -55,6 +61,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process.loop("outcomes", lambda: gateway.outcomes.run())
     process.loop("resumer", gateway.keep_resuming)
     process.loop("settler", lambda: gateway.settler.run())
+    process.loop("approvals", lambda: gateway.approvals.run())
     process.loop("redrives", lambda: gateway.redrives.run())
     process.loop("webhooks", lambda: gateway.webhooks.run())
     process.loop("catalogue", lambda: gateway.library.follow())
@@ -71,6 +78,7 @@ class _Gateway:
 
     outcomes: OutcomeWriter
     consumer: Consumer
+    approvals: Keeper
     doctor: Doctor
     library: Library
     outbox: Outbox
@@ -98,8 +106,11 @@ class _Gateway:
         tokens_pool = await self._open_pool(f"{topics.GATEWAY} tokens", TOKEN_CONNECTIONS)
         instance = Instance(dsn, topics.GATEWAY)
         store, published = GatewayStore(pool, instance.owner), CatalogueStore(pool)
-        self.library = Library(published, catalogue.extra_documents(settings.catalogue), self._values)
+        self.library = Library(
+            published, catalogue.extra_documents(settings.catalogue), self._values, self._fit_policies
+        )
         tools = await self.library.read()
+        self._rulebook = Rulebook(policy_files.texts(settings.policies), tools)
         instance.on_notify("viox_documents", self.library.wake)
         self.outbox = Outbox(topics.GATEWAY, pool, self.publisher)
         instance.on_notify("viox_outbox", self.outbox.wake)
@@ -109,12 +120,23 @@ class _Gateway:
         others: dict[str, Connector] = {"smtp": mailer, "postgres": Records(pool, secrets)}
         sender = Sender(wire, secrets, Tokens(secrets, tokens_pool, wire), others, process.redactor)
         places = self.places
-        admission = Admission(tools, secrets, store, places)
+        business = read_business(settings.business)
+        admission = Admission(tools, self._rulebook, secrets, store, places, business, settings.approval_hours * 3600)
         self._resumer = Resumer(admission, store, self.publisher, lambda ready: self._executor.start(ready))
         self.outcomes = OutcomeWriter(store, self.publisher, self._resumer.wait_until)
         self._executor = Executor(sender, self.outcomes.submit, places)
         self._intake = Intake(admission, store, self.publisher, self._executor.start, self._resumer.wait_until, pool)
         self.webhooks = room.Room(settings, secrets, process.redactor, pool, self.outbox)
+        self.approvals = Keeper(
+            store,
+            self.publisher,
+            tools,
+            read_people(settings.people),
+            business,
+            settings.console_url,
+            process.redactor.everywhere,
+        )
+        instance.on_notify("viox_approvals", self._decided)
         self.redrives = Redrives(topics.GATEWAY, pool, self._accept_again, self._set_aside_again, is_transient)
         instance.on_notify(CHANNEL, self.redrives.wake)
         self.settler = Settler(tools, secrets, store, self.publisher, sender, places)
@@ -125,6 +147,15 @@ class _Gateway:
         process.on_stop(instance.stop)
         await instance.start()
         await published.publish(tools)
+
+    def _decided(self) -> None:
+        """A person decided on a call."""
+        self._resumer.wake()
+        self.approvals.wake()
+
+    def _fit_policies(self, tools: Catalogue) -> Callable[[], None]:
+        policies = self._rulebook.made_for(tools)
+        return lambda: self._rulebook.take(policies)
 
     async def webhook(self, request: web.Request) -> web.Response:
         if self.webhooks is None:

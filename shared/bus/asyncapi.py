@@ -20,6 +20,8 @@ OWN: dict[str, tuple[type[EventData], str]] = {
     messages.RUN_FINISHED: (messages.Run, "a run ended"),
     messages.CALL_REQUESTED: (messages.ToolCallRequested, "an agent wants a tool run"),
     messages.CALL_CLOSED: (messages.ToolCallClosed, "a tool call ended"),
+    messages.APPROVAL_REQUESTED: (messages.Approval, "a call waits for people"),
+    messages.APPROVAL_DECIDED: (messages.Approval, "people decided on a call, or did not in time"),
     messages.DEAD_LETTER: (messages.DeadLetterRecorded, "a message was set aside"),
 }
 
@@ -64,6 +66,7 @@ def _types_on(topic: str) -> list[str]:
         return [messages.CALL_CLOSED]
     fixed = {
         topics.RUNS: [messages.RUN_STARTED, messages.RUN_WAITING, messages.RUN_FINISHED],
+        topics.APPROVALS: [messages.APPROVAL_REQUESTED, messages.APPROVAL_DECIDED],
         topics.DEAD_LETTERS: [messages.DEAD_LETTER],
     }
     return fixed.get(topic, [])

@@ -5,6 +5,7 @@ Commands are imperative and have one receiver; events are past tense and anyone 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -23,6 +24,8 @@ RUN_WAITING = "viox.run.waiting"
 RUN_FINISHED = "viox.run.finished"
 CANCEL = "viox.run.cancel_requested"
 DEAD_LETTER = "viox.dead_letter.recorded"
+APPROVAL_REQUESTED = "viox.approval.requested"
+APPROVAL_DECIDED = "viox.approval.decided"
 
 GATEWAY_SOURCE = "/viox/gateway"
 
@@ -100,6 +103,28 @@ class Run(EventData):
     text: str | None = None
 
 
+class Approval(EventData):
+    """A call that waits, or waited, for people: what would run, why they are asked, and what came of it."""
+
+    approval_id: str
+    call_id: str
+    run_id: str
+    agent: str
+    tool: str
+    arguments: dict[str, Any]
+    arguments_sha256: str
+    policy_version: str
+    rules: list[str]
+    reasons: list[str]
+    people: int
+    state: Literal["waiting", "approved", "rejected", "answered", "expired", "withdrawn"]
+    asked_at: AwareDatetime
+    expires_at: AwareDatetime
+    decided_at: AwareDatetime | None = None
+    decided_by: list[str] | None = None
+    reason: str | None = None
+
+
 class DeadLetterRecorded(EventData):
     """A message could not be handled and was set aside, with its original bytes, to be redriven."""
 
@@ -153,6 +178,21 @@ def call_closed(
     """Written by hand rather than through the model: one is made for every call, and its parts are already checked."""
     data = {"call_id": call, "state": state, "result": result, "error": error}
     return Message(call, GATEWAY_SOURCE, CALL_CLOSED, data, now, str(run), conversation_id, traceparent)
+
+
+def approval_changed(event: str, row: Mapping[str, Any], now: datetime) -> Message:
+    """One of viox.approval.requested, .decided, from a row of `approvals`. The id is derived."""
+    data = approval_document(row)
+    name = f"{data['approval_id']}:{event.rsplit('.', 1)[1]}"
+    return Message(
+        name, GATEWAY_SOURCE, event, data, now, subject=data["call_id"], conversation_id=row["conversation_id"]
+    )
+
+
+def approval_document(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An approval as its readers see it."""
+    fields = {name: row[name] for name in Approval.model_fields}
+    return Approval.model_validate(fields | {"run_id": str(row["run_id"])}).model_dump(mode="json")
 
 
 def run_changed(event: str, run: dict[str, Any], now: datetime) -> Message:

@@ -107,6 +107,11 @@ def group_of(service: str) -> str:
     return f"viox.{service}"
 
 
+def service_of(folder: str) -> str:
+    """The service whose code lies in a folder of `services/`."""
+    return GATEWAY if folder == "tool_gateway" else folder.replace("_", "-")
+
+
 def canonical_agent(name: str) -> str | None:
     """`chief_of_staff` and `chief-of-staff` are the same agent. None when there is no such agent."""
     candidate = name.strip().lower().replace("_", "-")

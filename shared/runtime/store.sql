@@ -99,7 +99,9 @@ select c.thread_id, c.conversation_id, c.version, c.graph_version, c.active_run,
        case when c.active_run is null then r.input_tokens else c.run_input_tokens end as input_tokens,
        case when c.active_run is null then r.output_tokens else c.run_output_tokens end as output_tokens,
        case when c.active_run is null then r.cost_microusd else c.run_cost_microusd end as cost_microusd,
-       (select json_object_agg(x.call_id, json_build_object('state', x.state, 'result', x.result, 'error', x.error))
+       (select json_object_agg(x.call_id, json_build_object('state', x.state, 'error', x.error, 'result',
+               case when x.revised is null then x.result else json_build_object(
+                   'note', 'A person changed the arguments before this was done.', 'arguments', x.revised, 'result', x.result) end))
         from tool_calls x where x.call_id = any(c.awaiting) and x.closed_at is not null) as results
 from claimed c left join triggers i on true left join runs r on r.run_id = coalesce(c.active_run, c.taking[1])
 order by i.received_at, i.message_id

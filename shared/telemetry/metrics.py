@@ -28,6 +28,7 @@ CALL_ATTEMPTS = Counter("viox_tool_call_attempts_total", "Attempts by their end"
 CALLS_UNKNOWN = Gauge("viox_tool_calls_unknown", "Calls whose effect is not known")
 VENDOR_LEFT_ALONE = Gauge("viox_vendor_left_alone", "1 while calls to a vendor that does not answer wait", ["vendor"])
 LEDGER_WRITES = Counter("viox_ledger_writes_total", "Ledger transactions", ["result"])
+APPROVALS = Counter("viox_approvals_total", "Approvals asked for, and how they ended", ["agent", "state"])
 INCIDENTS = Counter("viox_incidents_total", "Things that should not happen and were recorded", ["kind"])
 
 WEBHOOKS = Counter("viox_webhooks_total", "Webhook deliveries by what became of them", ["source", "verdict", "code"])

@@ -6,20 +6,25 @@ New calls (`intake`) and calls that waited (`resume`) come through here alike. `
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.tool_gateway.call.call import Candidate, Decision, Preconditions, rate_key
+from services.tool_gateway.call.call import Candidate, Decision, Preconditions, Requested, rate_key
 from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.judge import Verdict, judge
 from services.tool_gateway.call.outcome import MAX_ATTEMPTS
 from services.tool_gateway.call.store import RATE_SLOT_VALID_SECONDS, GatewayStore
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Tool
+from services.tool_gateway.policy.facts import has_history, lock
+from services.tool_gateway.policy.rulebook import Rulebook
 from services.tool_gateway.wire.credentials import Secrets, again
 from services.tool_gateway.wire.encode import prepare
 from services.tool_gateway.wire.prepared import Prepared
+from shared.business import Business
 from shared.errors import VioxError
 from shared.ids import CallId
 
@@ -33,19 +38,36 @@ EXHAUSTED = {"code": "tool.attempts_exhausted", "message": "given up after too m
 
 
 class Admission:
-    """Decides on calls, and takes a place at the vendor for each that is sent."""
+    """Decides on calls, and takes a place at the vendor for each that is sent. `business` says what time it is there."""
 
-    def __init__(self, catalogue: Catalogue, secrets: Secrets, store: GatewayStore, places: InFlightLimiter) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        rulebook: Rulebook,
+        secrets: Secrets,
+        store: GatewayStore,
+        places: InFlightLimiter,
+        business: Business,
+        approval_seconds: float = 72 * 3600.0,
+    ) -> None:
         self.catalogue = catalogue
+        self.rulebook = rulebook
         self.places = places
         self._secrets = secrets
         self._store = store
+        self._business = business
+        self.approval_seconds = approval_seconds
 
     async def decide(
         self, candidates: Sequence[Candidate], standing: Standing, connection: Any = None
     ) -> list[Decision]:
-        """One decision for each candidate. Places of those that are not sent after all are the caller's to give back."""
-        judged = [(one, judge(one.call, _of(one, standing), self.catalogue)) for one in candidates]
+        """One decision for each candidate. Places of those that are not sent after all are the caller's to give back.
+
+        Calls whose history counts are judged under a lock: give a connection with a transaction that stores them, too.
+        """
+        policies, local = self.rulebook.policies, self._business.now()
+        standing = await self._with_facts(candidates, standing, connection)
+        judged = [(one, judge(one.call, _of(one, standing), self.catalogue, policies, local)) for one in candidates]
         slots = await self._reserve_rate_slots(judged, standing, connection)
         now = datetime.now(UTC)
         decisions: list[Decision] = []
@@ -60,6 +82,30 @@ class Admission:
             self.give_back(decisions)
             raise
         return decisions
+
+    def rounds(self, calls: Sequence[Requested]) -> list[list[Requested]]:
+        """The calls, in order, such that no round has two of one agent and tool whose history counts."""
+        made: list[list[Requested]] = []
+        seen: Counter[tuple[str, str]] = Counter()
+        for call in sorted(calls, key=lambda one: (one.step, one.index)):
+            place = 0
+            if has_history(self.rulebook.policies, call):
+                place = seen[call.agent, call.tool]
+                seen[call.agent, call.tool] += 1
+            made += [[] for _ in range(place + 1 - len(made))]
+            made[place].append(call)
+        return made
+
+    def needs_transaction(self, calls: Sequence[Requested]) -> bool:
+        """Whether deciding on these and storing them has to be one transaction."""
+        return any(has_history(self.rulebook.policies, call) for call in calls)
+
+    async def _with_facts(self, candidates: Sequence[Candidate], standing: Standing, connection: Any) -> Standing:
+        policies, calls = self.rulebook.policies, [one.call for one in candidates]
+        if connection is not None:
+            await lock(connection, policies, calls)
+        known = await self._store.known_of(policies, self.catalogue.tools, calls, connection)
+        return {**standing, **{key: replace(standing[key], known=facts) for key, facts in known.items()}}
 
     def give_back(self, decisions: Iterable[Decision]) -> None:
         """Places of calls that were not started."""
@@ -81,7 +127,10 @@ class Admission:
             (one.call.call_id, tool.rate, rate_key(tool.rate, one.call.arguments))
             for one, verdict in judged
             if (tool := verdict.tool) and tool.rate and not verdict.error
-            if not _in_turn(one, now) and self._free(one, verdict) and not _of(one, standing).paused
+            if not _in_turn(one, now)
+            and self._free(one, verdict)
+            and not _of(one, standing).paused
+            and not verdict.asking
         ]
         return await self._store.reserve_rate_slots(rated, connection)
 
@@ -102,6 +151,8 @@ def decide(
     tool, checks = verdict.tool, verdict.checks
     if verdict.error or tool is None:
         return Decision(candidate, checks, tool, error=verdict.error)
+    if verdict.asking:
+        return Decision(candidate, checks, tool, asking=verdict.asking)
     if paused:
         return Decision(candidate, checks, tool)
     if slot is not None and slot > now:

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from services.tool_gateway.catalogue.tools import Rate, Tool
+from services.tool_gateway.policy.context import NOTHING, Known
 from services.tool_gateway.wire.prepared import Prepared
 from shared.bus import topics
 from shared.bus.messages import call_closed
@@ -76,20 +77,24 @@ class CallRow(Requested):
 
 @dataclass(frozen=True, slots=True)
 class Preconditions:
-    """What is known about a call before it begins. `known`: it exists already; `same_call`: an identical one of the same
-    turn is made, or will be."""
+    """What is known about a call before it begins. `exists`: it is stored already; `same_call`: an identical one of the same
+    turn is made, or will be; `agreed`: people have agreed to exactly it, under the policies of now; `decided`: a person
+    refused an identical one of the conversation, or put other arguments in its place; `known`: what policies may know."""
 
     duplicate_in_doubt: bool
     run_over: bool
     paused: bool
     own_run: bool = True
-    known: bool = False
+    exists: bool = False
     opted_out: frozenset[Contact] = frozenset()  # of the addresses that the calls judged together name
     same_call: CallId | None = None
+    agreed: bool = False
+    decided: bool = False
+    known: Known = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Stored:
     """Whose call an identity stands for, and who is executing it."""
 
     agent: str
@@ -137,9 +142,19 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Asking:
+    """People have to agree first: so many, because of these policies."""
+
+    people: int
+    rules: tuple[str, ...]
+    reasons: tuple[str, ...]
+    policy_version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of a candidate: sent now (`prepared`), refused (`error`), or it waits: until `not_before`, or until its
-    vendor has a place and no pause holds it up. `tool` is None for a tool that does not exist."""
+    """What becomes of a candidate: sent now (`prepared`), refused (`error`), or it waits: for people (`asking`), until
+    `not_before`, or until its vendor has a place and no pause holds it up. `tool` is None for a tool that does not exist."""
 
     candidate: Candidate
     checks: Checks
@@ -147,6 +162,7 @@ class Decision:
     prepared: Prepared | None = None
     error: Error | None = None
     not_before: datetime | None = None
+    asking: Asking | None = None
 
     @property
     def call(self) -> Requested:
@@ -154,6 +170,8 @@ class Decision:
 
     @property
     def state(self) -> str:
+        if self.asking:
+            return "awaiting_approval"
         return "executing" if self.prepared else "denied" if self.error else "requested"
 
     @property
@@ -164,7 +182,7 @@ class Decision:
     @property
     def contact(self) -> tuple[str, str] | None:
         """(channel, address) with which the call opens a conversation."""
-        if self.error or not self.tool or not self.tool.address:
+        if self.error or not self.tool or not self.tool.address or self.call.agent == topics.GATEWAY:
             return None
         address = self.call.arguments.get(self.tool.address.argument)
         return (self.tool.address.channel, str(address)) if address else None
@@ -228,7 +246,10 @@ def rate_key(rate: Rate, arguments: dict[str, Any]) -> str:
 
 
 def tell_closed(publisher: Publisher, call: Requested, state: str, result: Any, error: Error | None) -> None:
-    """Wake the call's agent once its end is committed. What counts is the call's row: if this gets lost, the agent looks."""
+    """Wake the call's agent once its end is committed. What counts is the call's row: if this gets lost, the agent looks.
+    Nobody waits for calls of the gateway itself."""
+    if call.agent == topics.GATEWAY:
+        return
     message = call_closed(
         call.call_id, call.run_id, state, result, error, call.conversation_id, datetime.now(UTC), call.traceparent
     )

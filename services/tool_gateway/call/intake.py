@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
+from services.tool_gateway.approvals.ask import ask
 from services.tool_gateway.call.admit import Admission, Standing
+from services.tool_gateway.call.announce import announce_waiting
 from services.tool_gateway.call.call import Candidate, Decision, Ready, Requested, tell_closed
 from services.tool_gateway.call.judge import with_same_calls
 from services.tool_gateway.call.store import GatewayStore
@@ -78,29 +81,35 @@ class Intake:
 
     async def _sort(self, understood: Sequence[Given]) -> None:
         """New calls are admitted; repeats and conflicts are told apart; calls in the name of another's run are refused."""
-        standing = await self._store.preconditions([call for call, _ in understood])
+        version = self._admission.rulebook.policies.version
+        standing = await self._store.preconditions([call for call, _ in understood], version)
         fresh: dict[CallId, Given] = {}
         repeats: list[Given] = []
         for call, record in understood:
             found = standing[call.agent, call.call_id]
             if not found.own_run:
                 await self._bury(record, _foreign_run(call), None)
-            elif found.known or call.call_id in fresh:
+            elif found.exists or call.call_id in fresh:
                 repeats.append((call, record))
             else:
                 fresh[call.call_id] = (call, record)
         if fresh:
-            standing = with_same_calls((call for call, _ in fresh.values()), standing)
-            repeats += await self._admit(fresh, standing)
+            calls = [call for call, _ in fresh.values()]
+            standing = with_same_calls(calls, standing)
+            for together in self._admission.rounds(calls):
+                repeats += await self._admit({one.call_id: fresh[one.call_id] for one in together}, standing)
         await self._check_repeats(repeats)
 
     async def _admit(self, calls: Mapping[CallId, Given], standing: Standing) -> list[Given]:
         """Decide and store; returns those that a faster replica had stored already."""
         started = time.monotonic()
         self._unsure = {i: (one, at) for i, (one, at) in self._unsure.items() if at + one.lease_seconds > started}
-        decisions = await self._admission.decide([Candidate(call) for call, _ in calls.values()], standing)
+        decisions: Sequence[Decision] = ()
         try:
-            fresh = await self._store.intake(decisions)
+            async with self._judging([call for call, _ in calls.values()]) as connection:
+                candidates = [Candidate(call) for call, _ in calls.values()]
+                decisions = await self._admission.decide(candidates, standing, connection)
+                fresh = await self._keep(decisions, connection)
         except BaseException:
             for one in decisions:
                 if one.prepared:
@@ -114,6 +123,26 @@ class Intake:
                 self._unsure.pop(one.call.call_id, None)
                 self._go_on(one, started)
         return [calls[i] for i in calls if i not in fresh]
+
+    @asynccontextmanager
+    async def _judging(self, calls: Sequence[Requested]) -> AsyncIterator[Any]:
+        """A connection with a transaction, where calls are judged and stored under one lock; None where they need not be."""
+        if not self._admission.needs_transaction(calls):
+            yield None
+            return
+        async with self._store.transaction() as connection, connection.transaction():
+            yield connection
+
+    async def _keep(self, decisions: Sequence[Decision], connection: Any) -> set[str]:
+        """Store new calls, and ask people about those that wait for them: in one commit."""
+        if connection is None and any(one.asking for one in decisions):
+            async with self._store.transaction() as own, own.transaction():
+                return await self._keep(decisions, own)
+        fresh = await self._store.intake(decisions, connection)
+        if asked := [one for one in decisions if one.asking and one.call.call_id in fresh]:
+            await ask(connection, asked, self._admission.approval_seconds)
+            await announce_waiting(self._store, connection, [one.call.call_id for one in asked])
+        return fresh
 
     def _go_on(self, decision: Decision, started: float) -> None:
         """After the commit: send, answer, or wait."""
@@ -135,7 +164,7 @@ class Intake:
         if not repeats:
             return
         metrics.MESSAGES_REPEATED.labels(topics.GATEWAY).inc(len(repeats))
-        known = await self._store.known([call.call_id for call, _ in repeats])
+        known = await self._store.stored([call.call_id for call, _ in repeats])
         for call, record in repeats:
             first = known[call.call_id]
             unsure = self._unsure.pop(call.call_id, None)

@@ -1,5 +1,5 @@
 """May this call be made? Checks in order, each recorded with its result. The first that fails ends the judgement, and
-the call is denied with an error that a model can act on.
+the call is denied with an error that a model can act on. The last is what the policies say: yes, no, or not without a person.
 
 Pure but for the clock: what it needs to know is passed in.
 """
@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from services.tool_gateway.call.call import Checks, Error, Preconditions, Requested
+from services.tool_gateway.call.call import Asking, Checks, Error, Preconditions, Requested
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Tool
+from services.tool_gateway.policy.engine import Policies, Ruling
 from shared.bus.consent import address_key
 from shared.ids import CallId
 
@@ -22,22 +23,55 @@ Key = tuple[str, CallId]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The checks that ran, the tool where it exists, the error when a check failed."""
+    """The checks that ran, the tool where it exists, the error when a check failed; who has to agree when one is left open."""
 
     checks: Checks
     tool: Tool | None
     error: Error | None
+    asking: Asking | None = None
 
 
-def judge(call: Requested, preconditions: Preconditions, catalogue: Catalogue) -> Verdict:
-    """Judge one call by catalogue, grants, schema and what the tables say."""
+def judge(
+    call: Requested, preconditions: Preconditions, catalogue: Catalogue, policies: Policies, at: datetime
+) -> Verdict:
+    """Judge one call by catalogue, grants, schema, what the tables say, and policies. `at`: the business's local time."""
     checks: Checks = []
     tool = catalogue.tools.get(call.tool)
     for name, error in _checks(call, preconditions, catalogue, tool):
         checks.append({"check": name, "passed": error is None})
         if error is not None:
             return Verdict(checks, tool, error)
+    assert tool is not None  # noqa: S101  # a tool that is not known fails the first check
+    return _ruled(call, preconditions, tool, policies, at, checks)
+
+
+def _ruled(
+    call: Requested, preconditions: Preconditions, tool: Tool, policies: Policies, at: datetime, checks: Checks
+) -> Verdict:
+    """What the policies say. Everything that decided is on record, and what only watches as well."""
+    ruling = policies.judge(
+        call.agent, call.tool, call.call_id, call.arguments, preconditions.known, at, agreed=preconditions.agreed
+    )
+    check = {"check": "policy", "passed": ruling.allowed and not ruling.people, "rules": list(ruling.rules)}
+    noted = {"people": ruling.people, "watched": list(ruling.watched), "errors": list(ruling.errors)}
+    agreed = {"agreed": True} if preconditions.agreed else {}
+    checks.append(check | {"policies": policies.version} | {k: v for k, v in noted.items() if v} | agreed)
+    if not ruling.allowed:
+        return Verdict(checks, tool, _denied_by(ruling, call, policies))
+    if ruling.people:
+        reasons = tuple(policies.reason(rule) for rule in ruling.rules) or ("no policy permits it without a person",)
+        return Verdict(checks, tool, None, Asking(ruling.people, ruling.rules, reasons, policies.version))
     return Verdict(checks, tool, None)
+
+
+def _denied_by(ruling: Ruling, call: Requested, policies: Policies) -> Error:
+    if ruling.errors:
+        message = "the policies could not be evaluated for this call, so it is refused."
+    elif ruling.rules:
+        message = f"a policy forbids it: {'; '.join(policies.reason(rule) for rule in ruling.rules)}."
+    else:
+        message = f"no policy permits {call.agent} to call {call.tool}."
+    return _error("policy.denied", message, "Do without it, and say so.") | {"rules": list(ruling.rules)}
 
 
 def _checks(
@@ -78,6 +112,7 @@ def _checks(
         else None,
     )
     yield "turn.once", _same_call(tool, preconditions)
+    yield "approval.not_refused", _decided(preconditions)
 
 
 def with_same_calls(calls: Iterable[Requested], standing: Mapping[Key, Preconditions]) -> dict[Key, Preconditions]:
@@ -100,6 +135,16 @@ def _same_call(tool: Tool, preconditions: Preconditions) -> Error | None:
         "tool.same_call",
         f"the same call stands in this turn already, as {first}: it is made once, and its result is that of both.",
         "Read the result of the other one; do not call again.",
+    )
+
+
+def _decided(preconditions: Preconditions) -> Error | None:
+    if not preconditions.decided:
+        return None
+    return _error(
+        "approval.final",
+        "a person refused this very call in this conversation, or changed it before it ran.",
+        "Do not ask again; go on without it, and say so.",
     )
 
 

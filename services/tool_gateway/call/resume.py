@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from services.tool_gateway.approvals.ask import ask_again
 from services.tool_gateway.call.admit import Admission
 from services.tool_gateway.call.announce import announce_waiting
 from services.tool_gateway.call.call import (
@@ -80,6 +81,10 @@ class Resumer:
             self._next = moment
             self._wake.set()
 
+    def wake(self) -> None:
+        """Something may be sent now: people agreed to it, say."""
+        self._wake.set()
+
     def stop(self) -> None:
         self._stopping = True
 
@@ -117,6 +122,7 @@ class Resumer:
                 )
                 decisions = await self._decide(claimed, connection)
                 later = await self._put_back(decisions, connection)
+                await self._ask(decisions, connection)
                 ended = await self._end(decisions, connection)
                 await self._store.intents(decisions, connection)
         except BaseException:
@@ -135,7 +141,8 @@ class Resumer:
     async def _decide(self, claimed: Sequence[Candidate], connection: Any) -> Sequence[Decision]:
         if not claimed:
             return ()
-        standing = await self._store.preconditions([one.call for one in claimed], connection)
+        version = self._admission.rulebook.policies.version
+        standing = await self._store.preconditions([one.call for one in claimed], version, connection)
         return await self._admission.decide(claimed, standing, connection)
 
     async def _put_back(self, decisions: Sequence[Decision], connection: Any) -> dict[CallId, datetime | None]:
@@ -147,6 +154,12 @@ class Resumer:
             if moment:
                 self.wait_until(moment)
         return later
+
+    async def _ask(self, decisions: Sequence[Decision], connection: Any) -> None:
+        """Those that people have to agree to, now or again: policies or what they judge by changed while the calls waited."""
+        if asked := [one for one in decisions if one.asking]:
+            await ask_again(connection, asked, self._admission.approval_seconds)
+            await announce_waiting(self._store, connection, [one.call.call_id for one in asked])
 
     async def _end(self, decisions: Sequence[Decision], connection: Any) -> list[tuple[Requested, Outcome]]:
         """Calls that cannot be sent again have failed, or are unknown where an attempt may have taken effect."""

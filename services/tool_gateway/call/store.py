@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,21 @@ from services.tool_gateway.call.call import (
     Decision,
     Error,
     Intent,
-    Known,
     Outcome,
     Preconditions,
     Requested,
+    Stored,
 )
 from services.tool_gateway.call.consent import opted_out
 from services.tool_gateway.call.in_flight import InFlightLimiter
-from services.tool_gateway.catalogue.tools import Rate
+from services.tool_gateway.catalogue.tools import Rate, Tool
+from services.tool_gateway.policy.context import Known
+from services.tool_gateway.policy.engine import Policies
+from services.tool_gateway.policy.facts import known_of
+from services.tool_gateway.policy.figures import readable_figures
 from services.tool_gateway.wire.credentials import redacted
 from services.tool_gateway.wire.prepared import Prepared
-from shared.ids import CallId, RunId, is_run_of
+from shared.ids import CallId, RunId, approval_id, is_run_of
 from shared.store.pool import Pool
 from shared.store.sql import Queries, base64_text, record
 from shared.telemetry.digest import sha256_bytes
@@ -50,7 +55,7 @@ class GatewayStore:
     # -- before a call begins ----------------------------------------------------------------------------------------
 
     async def preconditions(
-        self, calls: Sequence[Requested], connection: Any = None
+        self, calls: Sequence[Requested], policy_version: str, connection: Any = None
     ) -> dict[tuple[str, CallId], Preconditions]:
         """What the tables say of each (agent, call)."""
         asked = [
@@ -67,13 +72,19 @@ class GatewayStore:
             for c in calls
         ]
         stopped = await opted_out(connection or self._pool, [c.arguments for c in calls])
-        rows = await (connection or self._pool).fetch(*SQL.bind("preconditions", calls=asked))
+        rows = await (connection or self._pool).fetch(*SQL.bind("preconditions", calls=asked, version=policy_version))
         return {(row["agent"], row["call_id"]): _preconditions(row, stopped) for row in rows}
 
-    async def known(self, ids: Sequence[str]) -> dict[str, Known]:
-        """call id → what is known of it, for calls that exist."""
+    async def known_of(
+        self, policies: Policies, tools: Mapping[str, Tool], calls: Sequence[Requested], connection: Any = None
+    ) -> dict[tuple[str, CallId], Known]:
+        """What policies may know of each (agent, call) that they read something of."""
+        return await known_of(connection or self._pool, policies, tools, calls)
+
+    async def stored(self, ids: Sequence[str]) -> dict[str, Stored]:
+        """call id → what is stored of it, for calls that exist."""
         rows = await self._pool.fetch(*SQL.bind("known_calls", ids=list(ids)))
-        return {row["call_id"]: record(Known, row) for row in rows}
+        return {row["call_id"]: record(Stored, row) for row in rows}
 
     async def reserve_rate_slots(
         self, calls: Sequence[tuple[CallId, Rate, str]], connection: Any = None
@@ -100,12 +111,14 @@ class GatewayStore:
 
     # -- the path ----------------------------------------------------------------------------------------------------
 
-    async def intake(self, decisions: Sequence[Decision]) -> set[str]:
+    async def intake(self, decisions: Sequence[Decision], connection: Any = None) -> set[str]:
         """Store new calls. Returns the ids of those that are new.
 
-        One statement, one commit.
+        One statement; without a connection one commit.
         """
-        rows = await self._pool.fetch(*SQL.bind("intake", calls=[_new_row(one) for one in decisions], owner=self.owner))
+        rows = await (connection or self._pool).fetch(
+            *SQL.bind("intake", calls=[_new_row(one) for one in decisions], owner=self.owner)
+        )
         return {row["call_id"] for row in rows}
 
     async def intents(self, decisions: Sequence[Decision], connection: Any) -> None:
@@ -140,7 +153,7 @@ class GatewayStore:
                 limit=limit,
             )
         )
-        claimed = [record(CallRow, row) for row in rows]
+        claimed = [_call_row(row) for row in rows]
         repeats = [row.call_id for row in claimed if row.effect != "read" and row.attempt > 1]
         first = await self.first_intents(connection, repeats)
         return [
@@ -178,7 +191,7 @@ class GatewayStore:
     ) -> list[CallRow]:
         """Calls that waited for longer than that for a vendor: failed, or unknown where an attempt may have taken effect."""
         bound = SQL.bind("give_up_waiting", vendors=list(vendors), seconds=seconds, error=error, limit=limit)
-        return [record(CallRow, row) for row in await connection.fetch(*bound)]
+        return [_call_row(row) for row in await connection.fetch(*bound)]
 
     async def give_up_lost(self, connection: Any, lost: Error, ended: Error, limit: int) -> list[tuple[str, str]]:
         """(call id, tool) of calls that became unknown: `lost` where the executor is gone, `ended` where the run is."""
@@ -189,7 +202,7 @@ class GatewayStore:
 
     async def claim_unknown(self, limit: int, again_seconds: float, but_of: Sequence[str]) -> list[CallRow]:
         bound = SQL.bind("claim_unknown", limit=limit, again_seconds=again_seconds, but_of=list(but_of))
-        return [record(CallRow, row) for row in await self._pool.fetch(*bound)]
+        return [_call_row(row) for row in await self._pool.fetch(*bound)]
 
     async def look_again(self, call: str, at: datetime) -> None:
         await self._pool.execute(*SQL.bind("look_again", call=call, at=at))
@@ -267,8 +280,22 @@ class GatewayStore:
 def _preconditions(row: Any, opted_out: frozenset[Contact]) -> Preconditions:
     own = row["trigger_source"] is not None and _is_own(row)
     return Preconditions(
-        row["duplicate_in_doubt"], row["run_over"], row["paused"], own, row["known"], opted_out, row["same_call"]
+        row["duplicate_in_doubt"],
+        row["run_over"],
+        row["paused"],
+        own,
+        row["exists"],
+        opted_out,
+        row["same_call"],
+        row["agreed"],
+        row["decided"],
     )
+
+
+def _call_row(row: Any) -> CallRow:
+    """A stored call as it runs: with the arguments that a person put in the place of the agent's."""
+    found = record(CallRow, row)
+    return found if row["revised"] is None else replace(found, arguments=row["revised"])
 
 
 def _is_own(run: Any) -> bool:
@@ -299,11 +326,21 @@ def _new_row(decision: Decision) -> dict[str, Any]:
     }
     if tool:
         row |= {"vendor": tool.vendor, "effect": tool.effect}
+        row |= _judged_by(tool, call) if not decision.error else {}
+    if decision.asking:
+        row["approval_id"] = approval_id(call.call_id, 1)
     if decision.prepared:
         row |= _request(decision.prepared) | {"lease_seconds": decision.lease_seconds}
     if contact := decision.contact:
         row["channel"], row["address"] = contact
     return row
+
+
+def _judged_by(tool: Tool, call: Requested) -> dict[str, Any]:
+    """What later calls are judged by."""
+    figures = readable_figures(tool, call.arguments)
+    amount = {"amount_minor": figures.amount.minor, "currency": figures.amount.currency} if figures.amount else {}
+    return amount | {"counterparties": figures.counterparties or None, "labels": tool.risk}
 
 
 def _intent_row(decision: Decision) -> dict[str, Any]:

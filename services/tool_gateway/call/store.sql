@@ -17,7 +17,12 @@ select c.call_id, c.agent,
        {run_over} as run_over,
        {paused} as paused,
        c.run_id, r.trigger_source, r.trigger_id,
-       own.call_id is not null as known,
+       own.call_id is not null as exists,
+       exists (select from approvals a where a.approval_id = own.approval_id and a.state = 'approved'
+               and a.arguments_sha256 = c.sha256 and a.policy_version = :version
+               and (own.attempt > 1 or a.expires_at > now())) as agreed,
+       exists (select from tool_calls t where t.thread_id = c.thread_id and t.tool = c.tool and t.arguments_sha256 = c.sha256
+               and t.call_id <> c.call_id and (t.state = 'rejected' or t.revised is not null)) as decided,
        (select min(t.call_id) from tool_calls t
         where t.run_id = c.run_id and t.step = c.step and t.agent = c.agent and t.tool = c.tool and t.arguments_sha256 = c.sha256
           and t.state <> 'denied' and t.idx <> c.idx and (t.idx < c.idx or own.call_id is null)) as same_call
@@ -36,15 +41,17 @@ with given as (
         call_id text, run_id uuid, step int, idx int, agent text, thread_id uuid, conversation_id text, tool text,
         vendor text, effect text, state text, arguments json, sha256 text, lease_seconds float8, not_before timestamptz,
         error json, traceparent text, deadline timestamptz, checks json, method text, url text, request_headers json,
-        request_body text, request_sha256 text, channel text, address text)
+        request_body text, request_sha256 text, channel text, address text, approval_id text, amount_minor bigint,
+        currency text, counterparties text[], labels text[])
 ), fresh as (
     insert into tool_calls (call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state,
                             arguments, arguments_sha256, attempt, lease_owner, lease_until, not_before, rate_slot_reserved,
-                            error, traceparent, deadline, closed_at)
+                            error, traceparent, deadline, closed_at, approval_id, amount_minor, currency, counterparties)
     select call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state,
            arguments, sha256, case when state = 'executing' then 1 else 0 end, case when state = 'executing' then :owner end,
            now() + lease_seconds * interval '1 second', not_before, not_before is not null,
-           error, traceparent, deadline, case when state = 'denied' then now() end
+           error, traceparent, deadline, case when state = 'denied' then now() end, approval_id, amount_minor, currency,
+           counterparties
     from given on conflict do nothing
     returning call_id
 ), entries as (
@@ -52,6 +59,17 @@ with given as (
     select call_id, case when state = 'executing' then 1 else 0 end, case when state = 'executing' then 'intent' else 'decision' end,
            checks, method, url, request_headers, decode(request_body, 'base64'), request_sha256
     from given join fresh using (call_id)
+), parties as (
+    insert into call_parties (tool, counterparty, call_id)
+    select tool, unnest(counterparties), call_id from given join fresh using (call_id)
+    on conflict do nothing
+), labelled as (
+    insert into thread_labels (thread_id, label, run_id, step)
+    select distinct on (g.thread_id, u.label) g.thread_id, u.label, g.run_id, g.step
+    from given g join fresh using (call_id), unnest(g.labels) as u(label)
+    where not exists (select from thread_labels l where l.thread_id = g.thread_id and l.label = u.label)
+    order by g.thread_id, u.label, g.step
+    on conflict do nothing
 ), owned as (
     insert into contact_owners (channel, address, agent, conversation_id)
     select distinct on (channel, address) channel, address, agent, conversation_id
@@ -113,7 +131,7 @@ with due as (
                order by coalesce(c.not_before, c.created_at) < now() - :slot_seconds * interval '1 second' and c.rate_slot_reserved,
                         coalesce(c.not_before, c.created_at), c.step, c.idx) as place
     from tool_calls c
-    where ((c.state = 'requested' and (c.not_before is null or c.not_before <= now()))
+    where ((c.state in ('requested', 'approved') and (c.not_before is null or c.not_before <= now()))
            or (c.state = 'executing' and c.effect in ('read', 'idempotent', 'keyed') and {abandoned}))
       and not {paused} and not {run_over}
       and c.vendor <> all(:full::text[])
@@ -130,7 +148,8 @@ returning c.*, c.idx as index, null::timestamptz as intended_at
 
 -- name: put_back    Claimed calls that may not go yet, as if they had not been claimed. `at` is a reserved rate slot, or null.
 update tool_calls c
-set state = 'requested', attempt = c.attempt - 1, lease_owner = null, lease_until = null, not_before = u.at,
+set state = case when c.attempt = 1 and c.approval_id is not null then 'approved' else 'requested' end,
+    attempt = c.attempt - 1, lease_owner = null, lease_until = null, not_before = u.at,
     rate_slot_reserved = u.at is not null
 from unnest(:ids::text[], :slots::timestamptz[]) as u(call_id, at) where c.call_id = u.call_id
 
@@ -140,7 +159,7 @@ with denied as (
     set state = 'denied', closed_at = clock_timestamp(), lease_owner = null,
         error = '{"code": "run.over", "message": "the run was cancelled or blocked."}'
     where {run_over}
-      and ((c.state = 'requested' and (c.attempt = 0 or c.effect = 'read' or not call_in_doubt(c.call_id)))
+      and ((c.state in ('requested', 'awaiting_approval', 'approved') and (c.attempt = 0 or c.effect = 'read' or not call_in_doubt(c.call_id)))
            or (c.state = 'executing' and c.effect = 'read' and {abandoned}))
     returning c.call_id, c.attempt
 )
@@ -156,7 +175,7 @@ with given_up as (
         unknown_since = case when d.doubt then clock_timestamp() end, closed_at = case when not d.doubt then clock_timestamp() end
     from (
         select c.call_id, c.effect <> 'read' and c.attempt > 0 and call_in_doubt(c.call_id) as doubt from tool_calls c
-        where c.state = 'requested' and c.vendor = any(:vendors::text[]) and not {paused}
+        where c.state in ('requested', 'approved') and c.vendor = any(:vendors::text[]) and not {paused}
           and c.created_at < now() - :seconds * interval '1 second'
         order by c.created_at limit :limit for update of c skip locked
     ) d
@@ -171,7 +190,8 @@ with given_up as (
 select g.*, g.idx as index, null::timestamptz as intended_at from given_up g
 
 -- name: next_due    When the next waiting call may go, of vendors that have a place.
-select min(not_before) from tool_calls where state = 'requested' and not_before is not null and vendor <> all(:full::text[])
+select min(not_before) from tool_calls
+where state in ('requested', 'approved') and not_before is not null and vendor <> all(:full::text[])
 
 -- name: give_up_lost    Calls of which nobody can say what happened, and that may not be repeated, become unknown: abandoned
 --     ones of a single effect; others, too, when their run was ended from outside.

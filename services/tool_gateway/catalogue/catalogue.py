@@ -17,6 +17,7 @@ from services.tool_gateway.catalogue import reading
 from services.tool_gateway.catalogue.document import read_tools
 from services.tool_gateway.catalogue.schema import with_plain_references
 from services.tool_gateway.catalogue.tools import Tool
+from shared.bus import topics
 from shared.bus.topics import AGENTS
 from shared.errors import BadInput
 
@@ -97,7 +98,7 @@ def read_grants(services: Path | None = None) -> dict[str, frozenset[str]]:
     found: dict[str, frozenset[str]] = {}
     for file in sorted((services or Path(__file__).parents[2]).glob("*/tools.yaml")):
         listed = (reading.read(file.read_bytes()) or {}).get("grants") or []
-        found[file.parent.name.replace("_", "-")] = frozenset(listed)
+        found[topics.service_of(file.parent.name)] = frozenset(listed)
     return found
 
 

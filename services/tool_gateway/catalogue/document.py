@@ -27,7 +27,17 @@ from services.tool_gateway.catalogue.schema import Bundle, Schemas, for_models
 from services.tool_gateway.catalogue.schema.checks import validator
 from services.tool_gateway.catalogue.security import Alternatives, check_agreed, credentials_of
 from services.tool_gateway.catalogue.servers import server_of
-from services.tool_gateway.catalogue.tools import Absence, Address, Effect, Idempotency, Rate, Settle, Success, Tool
+from services.tool_gateway.catalogue.tools import (
+    Absence,
+    Address,
+    Amount,
+    Effect,
+    Idempotency,
+    Rate,
+    Settle,
+    Success,
+    Tool,
+)
 from services.tool_gateway.wire.keys import check_form
 from shared.errors import BadInput
 
@@ -137,6 +147,8 @@ def read_tool(
         settle=_settle({**vendor.get("look_ups", {}), **own["settle"]}) if "settle" in own else None,
         address=Address(**own["address"]) if "address" in own else None,
         probe=own.get("probe"),
+        amount=Amount(**own["amount"]) if "amount" in own else None,
+        counterparties=tuple(own.get("counterparties", ())),
         connector=vendor.get("connector", "http"),
         max_argument_bytes=int(own.get("max_argument_bytes", Tool.__dataclass_fields__["max_argument_bytes"].default)),
         max_answer_bytes=limits.answer_bytes(own.get("max_answer_bytes", vendor.get("max_answer_bytes"))),

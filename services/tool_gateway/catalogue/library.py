@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,10 +40,18 @@ class LeftOut:
 class Library:
     """Keeps one Catalogue up to date with the documents it is made of, and publishes it to the agents."""
 
-    def __init__(self, store: CatalogueStore, files: Sequence[Path], settings: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        store: CatalogueStore,
+        files: Sequence[Path],
+        settings: Mapping[str, str],
+        fits: Callable[[Catalogue], Callable[[], None]] = lambda _: lambda: None,
+    ) -> None:
+        """`fits` is asked before another catalogue is taken: it raises VioxError, or says what else has to be exchanged."""
         self._store = store
         self._files = files
         self._settings = settings
+        self._fits = fits
         self._changed = asyncio.Event()
         self._stamp = ""
         self._current: Catalogue | None = None
@@ -63,7 +71,9 @@ class Library:
         if self._current is None:
             self._current = found
         else:
+            exchange = self._fits(found)
             self._current.take(found)
+            exchange()
         for one in left_out if _told(left_out) != _told(self.left_out) else ():
             log.error("document.left_out", document=one.document, error=one.error)
         self.left_out = left_out

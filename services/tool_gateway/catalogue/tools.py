@@ -145,6 +145,19 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Amount:
+    """Where a call says how much it moves: the sum of the numbers at `path` in its arguments, `*` for each item of a list.
+
+    `unit`: they are minor units, or major ones with a fraction. `currency` is the path of the currency's code; None where
+    the call does not say it.
+    """
+
+    path: str
+    currency: str | None = None
+    unit: Literal["minor", "major"] = "minor"
+
+
+@dataclass(frozen=True, slots=True)
 class Idempotency:
     """Where the vendor wants the key that makes a repeat harmless. It is made of the call's id and good for `hours`.
 
@@ -197,7 +210,8 @@ class Tool:
 
     `base_path` follows a host that a setting gives without a path; `query` are the pairs that `path` has after its `?`.
     `credentials` are alternatives, each of which may need several at once. `probe` are the arguments of the vendor's
-    harmless call that `viox doctor` makes. `notes` say where the document could not be taken at its word.
+    harmless call that `viox doctor` makes. `counterparties` are paths of arguments that name whom the call reaches or pays.
+    `notes` say where the document could not be taken at its word.
     """
 
     name: str
@@ -229,6 +243,8 @@ class Tool:
     settle: Settle | None = None
     address: Address | None = None
     probe: Mapping[str, Any] | None = None
+    amount: Amount | None = None
+    counterparties: tuple[str, ...] = ()
     connector: str = "http"
     max_argument_bytes: int = MAX_INLINE_BYTES
     max_answer_bytes: int = MAX_ANSWER_BYTES

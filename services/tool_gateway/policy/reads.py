@@ -16,10 +16,12 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """`paths` below `context`; the empty path when a policy takes the context as a whole. `actions`: None for any."""
+    """`paths` below `context`; the empty path when a policy takes the context as a whole. `actions` and `principal`: None
+    for any."""
 
     paths: frozenset[Path]
     actions: frozenset[str] | None
+    principal: str | None = None
 
     def concern(self, action: str, groups: frozenset[str]) -> bool:
         """Whether the policy can be about this action, which is in these groups."""
@@ -28,7 +30,15 @@ class Reads:
 
 def reads_of(policy: Any) -> Reads:
     """What one policy of `PolicySet.to_pst()` reads."""
-    return Reads(frozenset(_paths(policy.clauses)), _actions(policy.action))
+    return Reads(frozenset(_paths(policy.clauses)), _actions(policy.action), _principal(policy.principal))
+
+
+def _principal(constraint: Any) -> str | None:
+    return (
+        constraint.entity.id
+        if isinstance(constraint, pst.ScopeEq) and isinstance(constraint.entity, pst.EntityUid)
+        else None
+    )
 
 
 def _actions(constraint: Any) -> frozenset[str] | None:

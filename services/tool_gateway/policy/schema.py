@@ -1,15 +1,20 @@
 """The Cedar schema of a deployment: one action for each tool, with what policies read of its calls. Pure.
 
 principal   Agent::"closer"                       an enumerated entity: a typing mistake is an error
-action      Action::"stripe_create_refund"        in Action::"effect:once", "vendor:stripe", "risk:moves_money" …
+action      Action::"stripe_create_refund"        in Action::"effect:keyed", "vendor:stripe", "risk:moves_money",
+                                              "granted:controller" …
 resource    Call::"<call id>"
 context     person     a person has agreed to exactly this call
             args       the call's arguments
-            amount     {minor, currency}: what it moves, in the currency's smallest unit, where the tool says so
-            counterparty   whom it is about, where the tool says so
+            amount     {minor, currency}: what it moves, in the currency's smallest unit; absent where the call does not say
+                       it. The currency is in lower case, and empty where the call does not say it
+            counterparties  {count, items}: whom it reaches or pays, as far as the tool's document says where that stands
+            own_party  it has counterparties, and the conversation is with each of them: they stand, as values by themselves,
+                       in what it began with, or were reached before text from outside was in it, or with a person's yes
             hour, weekday  the business's local time; Monday is 1
-            history    {count_1h, count_24h, sum_24h, distinct_counterparties_24h, first_time, last_failed}
-            touched    {reads_untrusted, reads_private, moves_money, sends_outside}: what the run has done so far
+            history    of the agent's earlier calls of the tool (HISTORY below)
+            touched    {reads_untrusted, reads_private, moves_money, sends_outside, changes_state}: what the conversation, and
+                       those that handed over to it, have done and read before this turn
 """
 
 from __future__ import annotations
@@ -19,47 +24,74 @@ from collections.abc import Iterable, Mapping
 from services.tool_gateway.catalogue.tools import Tool
 from services.tool_gateway.policy.reads import Path
 from services.tool_gateway.policy.types import quoted, record_type
-from shared.bus.topics import AGENTS
+from shared.bus.topics import AGENTS, GATEWAY
 
 RISKS = ("reads_private", "reads_untrusted", "changes_state", "sends_outside", "moves_money")
+HISTORY: Mapping[str, str] = {
+    "count_1h": "Long",  # calls that were made, wait, or may have taken effect; not this one
+    "count_24h": "Long",
+    "sum_24h": "Long",  # minor units, of those in this call's currency
+    "other_currencies_24h": "Long",  # calls with amounts in other currencies
+    "distinct_counterparties_24h": "Long",
+    "first_time": "Bool",  # one of the counterparties was never reached by this tool; false where there is none
+    "last_failed": "Bool",  # the last call that ended failed
+}
 FACTS: Mapping[str, str] = {
     "person": "Bool",
     "hour": "Long",
     "weekday": "Long",
-    "counterparty": "String",
     "amount": "{minor: Long, currency: String}",
-    "history": (
-        "{count_1h: Long, count_24h: Long, sum_24h: Long, distinct_counterparties_24h: Long, first_time: Bool, "
-        "last_failed: Bool}"
-    ),
+    "counterparties": "{count: Long, items: Set<String>}",
+    "own_party": "Bool",
+    "history": "{" + ", ".join(f"{name}: {kind}" for name, kind in HISTORY.items()) + "}",
     "touched": "{" + ", ".join(f"{risk}: Bool" for risk in RISKS) + "}",
 }
-OPTIONAL = ("counterparty", "amount")  # of tools that do not say where they are
+OPTIONAL = ("amount",)
 
 
-def groups_of(tool: Tool) -> frozenset[str]:
+CALLERS = (*AGENTS, GATEWAY)
+ALWAYS = (
+    *(f"granted:{agent}" for agent in CALLERS),
+    *(f"risk:{risk}" for risk in RISKS),
+    *(f"effect:{effect}" for effect in ("read", "idempotent", "keyed", "once")),
+)  # groups that may be named though no tool is in them
+
+
+def groups_of(tool: Tool, granted_to: Iterable[str]) -> frozenset[str]:
     """The groups of actions that a tool is in."""
-    return frozenset({f"effect:{tool.effect}", f"vendor:{tool.vendor}", *(f"risk:{risk}" for risk in tool.risk)})
+    labels = {f"effect:{tool.effect}", f"vendor:{tool.vendor}", *(f"risk:{risk}" for risk in tool.risk)}
+    return frozenset(labels | {f"granted:{agent}" for agent in granted_to})
 
 
-def schema_text(tools: Iterable[Tool], reads: Mapping[str, frozenset[Path]]) -> str:
-    """The schema, in Cedar's own syntax. `reads`: tool → paths below `context` that policies about it read.
+def schema_text(
+    tools: Iterable[Tool], groups: Mapping[str, frozenset[str]], reads: Mapping[str, frozenset[Path]]
+) -> str:
+    """The schema, in Cedar's own syntax. `groups` and `reads`: of each tool; the latter are paths below `context` that
+    policies about it read.
 
     Raises NoType, naming the tool and the argument, for an argument that no policy can read.
     """
-    tools = list(tools)
-    groups = sorted({group for tool in tools for group in groups_of(tool)})
+    used = {group for names in groups.values() for group in names}
+    every = sorted({*ALWAYS, *used})
+    facts = ", ".join(f"{name}{'?' if name in OPTIONAL else ''}: {kind}" for name, kind in FACTS.items())
+    nothing = f"appliesTo {{principal: Agent, resource: Call, context: {{{facts}}}}};"
     lines = [
-        "entity Agent enum [" + ", ".join(quoted(agent) for agent in AGENTS) + "];",
+        "entity Agent enum [" + ", ".join(quoted(agent) for agent in CALLERS) + "];",
         "entity Call;",
-        *(f"action {quoted(group)};" for group in groups),
-        *(_action(tool, reads.get(tool.name, frozenset())) for tool in tools),
+        *(f"action {quoted(group)};" for group in every),
+        # Cedar takes a policy about no action for a mistake. These groups may be empty.
+        *(
+            f"action {quoted(f'(none) {group}')} in [{quoted(group)}] {nothing}"
+            for group in ALWAYS
+            if group not in used
+        ),
+        *(_action(tool, groups[tool.name], reads.get(tool.name, frozenset())) for tool in tools),
     ]
     return "\n".join(lines)
 
 
-def _action(tool: Tool, paths: frozenset[Path]) -> str:
-    within = ", ".join(quoted(group) for group in sorted(groups_of(tool)))
+def _action(tool: Tool, groups: frozenset[str], paths: frozenset[Path]) -> str:
+    within = ", ".join(quoted(group) for group in sorted(groups))
     context = ", ".join(f"{name}{'?' if name in OPTIONAL else ''}: {kind}" for name, kind in _facts(paths))
     if arguments := argument_paths(paths):
         made = record_type(tool.input_schema, arguments, tool.input_schema.get("$defs") or {})

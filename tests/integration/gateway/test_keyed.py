@@ -55,8 +55,8 @@ class Bank(World):
         self.charge = str(intent["latest_charge"])
         self.stripe.book.commit()
 
-    async def gateway(self, *loops: str, timeout: float = 60, per_vendor: int = 16) -> Gateway:
-        made = await super().gateway(*loops, timeout=timeout, per_vendor=per_vendor)
+    async def gateway(self, *loops: str, **more: Any) -> Gateway:
+        made = await super().gateway(*loops, **more)
         tools = made.catalogue.tools
         mine = frozenset(name for name in tools if name.startswith("stripe_"))
         made.catalogue.take(Catalogue(tools.values(), {"closer": mine}))

@@ -20,6 +20,7 @@ from sandbox.vendors.hubspot import TOKEN, HubSpot
 from sandbox.vendors.main import start
 from sandbox.vendors.quickbooks import QuickBooks
 from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN, NUMBER, Twilio
+from services.tool_gateway.approvals.keeper import Keeper
 from services.tool_gateway.call.admit import Admission
 from services.tool_gateway.call.close import OutcomeWriter
 from services.tool_gateway.call.execute import Connector, Executor, Sender
@@ -31,6 +32,7 @@ from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import VENDOR, Mailer
+from services.tool_gateway.policy.rulebook import Rulebook
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.guard import Guard
 from services.tool_gateway.wire.oauth import Tokens
@@ -38,7 +40,9 @@ from services.tool_gateway.wire.transport import Wire
 from shared.bus import topics
 from shared.bus.kafka import Record
 from shared.bus.messages import ToolCallRequested, call_requested
+from shared.business import Business
 from shared.ids import RunId, call_id, run_id, thread_id
+from shared.people import People
 from shared.redaction import Redactor
 from shared.store.instance import Instance
 from shared.store.pool import Pool
@@ -46,6 +50,15 @@ from tests.integration.publisher import RecordingPublisher
 
 RUN = run_id("closer", "/t", "1")
 RESULTS = topics.tool_results("closer")
+OPEN = {"open.cedar": '@id("open") permit(principal, action, resource);'}
+PEOPLE = People.model_validate(
+    {
+        "people": [
+            {"name": "Dana", "roles": ["owner"], "sms": "+14155550100"},
+            {"name": "Lee", "roles": ["approver"], "sms": "+14155550101"},
+        ]
+    }
+)
 W = TypeVar("W", bound="World")
 
 
@@ -67,6 +80,9 @@ class Gateway:
         timeout: float = 60,
         lag_seconds: float = 0.2,
         per_vendor: int = 16,
+        policies: Mapping[str, str] | None = None,
+        people: People = PEOPLE,
+        approval_hours: float = 72.0,
     ) -> None:
         loaded = catalogue.load()
         tools = [
@@ -80,6 +96,7 @@ class Gateway:
         ]
         grants: Mapping[str, frozenset[str]] = {**catalogue.read_grants(), "closer": frozenset(loaded.tools)}
         self.catalogue = catalogue.Catalogue(tools, grants)
+        self.rulebook = Rulebook(policies or OPEN, self.catalogue)
         values = Secrets(secrets)
         self.instance = Instance(dsn, "gateway")
         self.store = GatewayStore(pool, self.instance.owner)
@@ -93,21 +110,35 @@ class Gateway:
         }
         self.sender = Sender(self.wire, values, self.tokens, others, redactor)
         self.places = places = InFlightLimiter(per_vendor)
-        admission = Admission(self.catalogue, values, self.store, places)
+        admission = Admission(
+            self.catalogue, self.rulebook, values, self.store, places, Business(), approval_hours * 3600
+        )
         self.resumer = Resumer(admission, self.store, publisher, lambda ready: self.executor.start(ready))
         self.outcomes = OutcomeWriter(self.store, publisher, self.resumer.wait_until)
         self.executor = Executor(self.sender, self.outcomes.submit, places)
         self.intake = Intake(admission, self.store, publisher, self.executor.start, self.resumer.wait_until, pool)
         self.settler = Settler(self.catalogue, values, self.store, publisher, self.sender, places)
+        hide = redactor.everywhere
+        self.approvals = Keeper(self.store, publisher, self.catalogue, people, Business(), None, hide)
+        self.instance.on_notify("viox_approvals", self.wake)
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self, *loops: str) -> None:
         await self.instance.start()
-        self.go_on(*loops or ("outcomes", "resumer", "settler"))
+        self.go_on(*loops or ("outcomes", "resumer", "settler", "approvals"))
+
+    def wake(self) -> None:
+        self.resumer.wake()
+        self.approvals.wake()
 
     def go_on(self, *loops: str) -> None:
         """Start these loops, too."""
-        runs = {"outcomes": self.outcomes.run, "resumer": self.resumer.run, "settler": self.settler.run}
+        runs = {
+            "outcomes": self.outcomes.run,
+            "resumer": self.resumer.run,
+            "settler": self.settler.run,
+            "approvals": self.approvals.run,
+        }
         self._loops += [asyncio.create_task(runs[name]()) for name in loops]
 
     async def die(self) -> None:
@@ -166,8 +197,25 @@ class World:
             await asyncio.sleep(0.01)
         return await handler(request)
 
-    async def gateway(self, *loops: str, timeout: float = 60, per_vendor: int = 16) -> Gateway:
-        made = Gateway(self.pool, self._dsn, self.secrets, timeout, per_vendor=per_vendor)
+    async def gateway(
+        self,
+        *loops: str,
+        timeout: float = 60,
+        per_vendor: int = 16,
+        policies: Mapping[str, str] | None = None,
+        people: People | None = None,
+        approval_hours: float = 72.0,
+    ) -> Gateway:
+        made = Gateway(
+            self.pool,
+            self._dsn,
+            self.secrets,
+            timeout,
+            per_vendor=per_vendor,
+            policies=policies,
+            people=people or PEOPLE,
+            approval_hours=approval_hours,
+        )
         await made.start(*loops)
         self._gateways.append(made)
         return made

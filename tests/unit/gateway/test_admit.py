@@ -18,7 +18,11 @@ from services.tool_gateway.call.outcome import MAX_ATTEMPTS
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Idempotency, Rate
+from services.tool_gateway.policy import files
+from services.tool_gateway.policy.engine import Policies
+from services.tool_gateway.policy.rulebook import Rulebook
 from services.tool_gateway.wire.credentials import Secrets
+from shared.business import Business
 from shared.ids import CallId, RunId, ThreadId
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -45,7 +49,7 @@ def decided(
     secrets: dict[str, str] = TOKEN,
 ) -> Decision:
     tools = Catalogue([tool], {"closer": frozenset({tool.name})})
-    verdict = judge(candidate.call, standing, tools)
+    verdict = judge(candidate.call, standing, tools, Policies(files.texts(None), tools), NOW)
     return decide(candidate, verdict, standing.paused, slot, NOW, has_place, Secrets(secrets))
 
 
@@ -127,6 +131,9 @@ class Slots:
         self.moments = moments
         self.asked: list[CallId] = []
 
+    async def known_of(self, *_: Any) -> dict[Any, Any]:
+        return {}
+
     async def reserve_rate_slots(self, calls: Any, connection: Any = None) -> dict[CallId, datetime]:
         self.asked = [one for one, _, _ in calls]
         return dict(zip(self.asked, self.moments, strict=False))
@@ -135,7 +142,8 @@ class Slots:
 def admission(slots: Slots, most: int) -> Admission:
     tool = replace(OWNERS, rate=Rate("hubspot", 1, 1))
     tools = Catalogue([tool], {"closer": frozenset({tool.name})})
-    return Admission(tools, Secrets(TOKEN), cast(Any, slots), InFlightLimiter(most))
+    rulebook = Rulebook(files.texts(None), tools)
+    return Admission(tools, rulebook, Secrets(TOKEN), cast(Any, slots), InFlightLimiter(most), Business())
 
 
 def standing(*candidates: Candidate, **more: Any) -> dict[tuple[str, CallId], Preconditions]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from services.tool_gateway.call import judge as judging
 from services.tool_gateway.call.call import Preconditions, Requested
-from services.tool_gateway.call.judge import judge, with_same_calls
+from services.tool_gateway.call.judge import Verdict, with_same_calls
 from services.tool_gateway.catalogue import catalogue
+from services.tool_gateway.catalogue.catalogue import Catalogue
+from services.tool_gateway.policy import files
+from services.tool_gateway.policy.engine import Policies
 from shared.ids import CallId, RunId, ThreadId
 
 RUN = RunId(UUID(int=1))
@@ -20,6 +25,10 @@ CONTACT = {
     "associations": [{"to": {"id": "5"}, "types": [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 3}]}]
 }
 DEAL = {"properties": {"dealname": "x", "dealstage": "closedwon"}} | CONTACT
+
+
+def judge(one: Requested, preconditions: Preconditions, tools: Catalogue) -> Verdict:
+    return judging.judge(one, preconditions, tools, Policies(files.texts(None), tools), datetime(2026, 11, 30, 12))
 
 
 def call(tool: str, arguments: dict[str, Any], agent: str = "closer") -> Requested:
@@ -39,6 +48,8 @@ def test_a_granted_call_that_fits_passes_every_check_on_record() -> None:
         "recipient.consents",
         "duplicate.in_doubt",
         "turn.once",
+        "approval.not_refused",
+        "policy",
     ]
     assert all(c["passed"] for c in verdict.checks)
 

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.tool_gateway.catalogue import catalogue
+from services.tool_gateway.policy import files
+from services.tool_gateway.policy.context import NOTHING, Known
 from services.tool_gateway.policy.engine import Policies, Ruling
+from services.tool_gateway.policy.figures import Figures, Money, figures_of
 from services.tool_gateway.policy.types import NoType, projected, record_type
+from shared.bus.topics import AGENTS
 from shared.errors import BadInput
 
-TOOLS = list(catalogue.load().tools.values())
+CATALOGUE = catalogue.load()
 SEND = "twilio_send_message"
 NEVER = {
     "count_1h": 0,
     "count_24h": 0,
     "sum_24h": 0,
+    "other_currencies_24h": 0,
     "distinct_counterparties_24h": 0,
     "first_time": True,
     "last_failed": False,
 }
+TEXT = {"To": "+14155550123", "Body": "hello"}
 PERMIT = '@id("texts") permit(principal == Agent::"closer", action == Action::"twilio_send_message", resource);\n'
 
 
 def rule(*policies: str, agent: str = "closer", tool: str = SEND, **context: Any) -> Ruling:
-    return Policies({"own.cedar": "\n".join(policies)}, TOOLS).rule(agent, tool, "call", context)
+    return Policies({"own.cedar": "\n".join(policies)}, CATALOGUE).ask(agent, tool, "call", context)
 
 
 def forbid(when: str, identity: str = "no", mode: str = "") -> str:
@@ -69,22 +77,63 @@ def test_what_cannot_be_evaluated_is_denied(when: str, context: dict[str, Any]) 
     assert ruling.errors
 
 
+def judged(
+    *policies: str, known: Known = NOTHING, hour: int = 12, agreed: bool = False, tool: str = SEND, **arguments: Any
+) -> Ruling:
+    made = Policies({"own.cedar": "\n".join(policies)}, CATALOGUE)
+    return made.judge("closer", tool, "call", arguments or TEXT, known, datetime(2026, 11, 30, hour), agreed=agreed)
+
+
 def test_a_policy_that_watches_only_says_so() -> None:
     night = forbid("context.hour < 8", "night", '@mode("watch")')
-    assert rule(PERMIT, night, hour=12) == Ruling(True, ("texts",))
-    assert rule(PERMIT, night, hour=3) == Ruling(True, ("texts",), ("night",))
+    assert judged(PERMIT, night) == Ruling(True, ("texts",))
+    assert judged(PERMIT, night, hour=3) == Ruling(True, ("texts",), watched=("night",))
 
 
-def test_a_person_can_be_asked_for() -> None:
+def test_what_only_a_person_allows_waits_for_so_many_as_the_strictest_rule_says() -> None:
+    one = f'@id("one") forbid(principal, action == Action::"{SEND}", resource) unless {{ context.person }};'
+    two = f'''@id("two") @people("2") forbid(principal, action == Action::"{SEND}", resource)
+        when {{ context.hour < 8 }} unless {{ context.person }};'''
+    assert judged(PERMIT, one, two) == Ruling(True, ("one",), people=1)
+    assert judged(PERMIT, one, two, hour=3) == Ruling(True, ("one", "two"), people=2)
+    assert judged(PERMIT, one, two, hour=3, agreed=True) == Ruling(True, ("texts",))
+
+
+def test_a_person_lifts_only_what_says_so() -> None:
     asks = f'@id("asks") forbid(principal, action == Action::"{SEND}", resource) unless {{ context.person }};'
-    assert rule(PERMIT, asks, person=False) == Ruling(False, ("asks",))
-    assert rule(PERMIT, asks, person=True).allowed
+    never = forbid("context.hour < 8", "never")
+    assert judged(PERMIT, asks, never, hour=3) == Ruling(False, ("never",))
+    assert judged(PERMIT, asks, never, hour=3, agreed=True) == Ruling(False, ("never",))
+
+
+def test_a_fact_that_is_not_known_denies() -> None:
+    pace = forbid("context.history.count_1h > 5", "pace")
+    assert judged(PERMIT, pace, known=Known(NEVER)) == Ruling(True, ("texts",))
+    unknown = judged(PERMIT, pace)
+    assert not unknown.allowed
+    assert unknown.errors
+
+
+def test_amounts_and_counterparties_come_from_where_the_tools_document_says() -> None:
+    pays = '@id("pays") permit(principal, action == Action::"stripe_create_payout", resource) when { context.amount == {minor: 2500, currency: "eur"} };'
+    assert judged(pays, tool="stripe_create_payout", amount=2500, currency="EUR").allowed
+    assert not judged(pays, tool="stripe_create_payout", amount=2501, currency="EUR").allowed
+    bill = {"VendorRef": {"value": "7"}, "Line": [{"Amount": 10.1}, {"Amount": 0.2}]}
+    assert figures_of(CATALOGUE.tools["quickbooks_create_bill"], bill) == Figures(Money(1030, ""), ("7",))
+    with pytest.raises(NoType):
+        figures_of(CATALOGUE.tools["quickbooks_create_bill"], {"Line": [{"Amount": 10.001}]})
+    mail = {"to": ["Ana@X.com", "bo@x.com"], "cc": ["ana@x.com "]}
+    assert figures_of(CATALOGUE.tools["email_send"], mail) == Figures(None, ("ana@x.com", "bo@x.com"))
+    assert figures_of(CATALOGUE.tools[SEND], {"To": "+1 (415) 555-0123"}).counterparties == ("+14155550123",)
 
 
 def test_groups_of_tools_and_their_arguments() -> None:
     reads = '@id("reads") permit(principal, action in Action::"effect:read", resource);'
     assert rule(reads, tool="stripe_get_customer").allowed
     assert not rule(reads, tool="hubspot_create_deal").allowed
+    granted = '@id("granted") permit(principal, action in Action::"granted:closer", resource);'
+    assert rule(granted).allowed
+    assert not rule(granted, tool="email_send").allowed
     words = forbid('context.args.Body like "*password*"')
     assert rule(PERMIT, words, args={"Body": "hello"}).allowed
     assert rule(PERMIT, words, args={"Body": "my password"}) == Ruling(False, ("no",))
@@ -105,6 +154,10 @@ def test_groups_of_tools_and_their_arguments() -> None:
         (forbid("true", mode='@mode("quiet")'), "quiet"),
         ('@id("x") @mode("watch") permit(principal, action, resource);', "watch"),
         ('@id("x") permit(principal == ?principal, action, resource);', "template"),
+        ('@id("x") @modes("watch") forbid(principal, action, resource);', "@modes"),
+        (forbid("true", mode='@people("2")'), "context.person"),
+        (forbid("context.person", mode='@people("9")'), "@people"),
+        (forbid("context.amount.minor > 5"), "amount"),
     ],
 )
 def test_a_mistake_is_an_error_at_load_and_never_a_hole(text: str, named: str) -> None:
@@ -163,3 +216,30 @@ def test_what_has_no_type_cannot_be_read(path: tuple[str, ...]) -> None:
 def test_values_that_cedar_has_nothing_for(given: dict[str, Any]) -> None:
     with pytest.raises(NoType):
         projected(given, SCHEMA, PATHS, DEFS)
+
+
+# -- files --------------------------------------------------------------------------------------------------------------
+
+
+def test_our_own_policies_fit_our_own_catalogue() -> None:
+    made = Policies(files.texts(None), CATALOGUE)
+    assert {rule.file for rule in made.rules} == {"common.cedar", *(f"{agent}.cedar" for agent in AGENTS)}
+
+
+def test_files_of_a_deployment_add_and_replace_by_name(tmp_path: Path) -> None:
+    (tmp_path / "closer.cedar").write_text("// nothing is permitted to Closer\n")
+    (tmp_path / "house.cedar").write_text(PERMIT)
+    given = files.texts(str(tmp_path))
+    assert given["closer.cedar"].startswith("// nothing")
+    assert given.keys() == files.own().keys() | {"house.cedar"}
+    assert Policies(given, CATALOGUE).version != Policies(files.texts(None), CATALOGUE).version
+
+
+@pytest.mark.parametrize("made", [[], ["empty/"], ["rules.txt"], ["a/x.cedar", "b/x.cedar"]])
+def test_a_setting_that_names_nothing_of_use_is_an_error(tmp_path: Path, made: list[str]) -> None:
+    for name in made:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).write_text("")
+    setting = ":".join(str(tmp_path / name) for name in made or ["gone"])
+    with pytest.raises(BadInput, match="VIOX_POLICIES"):
+        files.texts(setting)

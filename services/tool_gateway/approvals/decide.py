@@ -1,0 +1,108 @@
+"""What people do with approvals. The command line and the console come here; `decide_approval` in Postgres has the last word.
+
+A decision is bound to what the person was shown: the digest of the arguments goes with it, and is refused when others stand
+there by now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from services.tool_gateway.catalogue.tools import Tool
+from shared.errors import BadInput, Conflict, NotFound, VioxError
+from shared.models.port import sha256_json
+from shared.people import Person
+from shared.store.sql import Queries
+
+SQL = Queries(Path(__file__).with_name("decide.sql"))
+LONGEST_REASON = 2_000
+
+
+async def approve(
+    connection: Any, approval: Mapping[str, Any], person: Person, changed: Mapping[str, Any] | None, tool: Tool | None
+) -> str:
+    """Agree to a call, or to it with other arguments. Returns `approved`, or `counted` when more people have to agree.
+
+    `approval` is the row that the person was shown, `tool` its tool where `changed` is given. The gateway judges once more
+    before it sends. Raises BadInput for arguments that do not fit, Conflict when it is too late.
+    """
+    if changed is not None:
+        _check(changed, tool, approval)
+    seen = sha256_json(dict(changed)) if changed is not None else approval["arguments_sha256"]
+    return await _decide(connection, approval, person, "approve", seen, changed, None, None)
+
+
+async def reject(connection: Any, approval: Mapping[str, Any], person: Person, reason: str) -> str:
+    """Refuse a call for good. The agent is told the reason."""
+    why = _reason(reason, "--reason")
+    error = {
+        "code": "approval.rejected",
+        "message": f"{person.name} refused it: {why}",
+        "remedy": "Do not ask again; go on without it, and say so.",
+    }
+    return await _decide(connection, approval, person, "reject", None, None, why, error)
+
+
+async def answer(connection: Any, approval: Mapping[str, Any], person: Person, text: str) -> str:
+    """Answer in the tool's place: the call is not made, and this is its result."""
+    result = {"answer": _reason(text, "TEXT"), "answered_by": person.name, "note": "The tool was not called."}
+    return await _decide(connection, approval, person, "answer", None, None, None, result)
+
+
+async def _decide(
+    connection: Any,
+    approval: Mapping[str, Any],
+    person: Person,
+    verdict: str,
+    seen: str | None,
+    changed: Mapping[str, Any] | None,
+    reason: str | None,
+    value: Any,
+) -> str:
+    came = await connection.fetchval(
+        *SQL.bind(
+            "decide",
+            approval=approval["approval_id"],
+            person=person.name,
+            verdict=verdict,
+            seen=seen,
+            changed=dict(changed) if changed is not None else None,
+            why=reason,
+            value=value,
+        )
+    )
+    if problem := _problem(came, approval, person):
+        raise problem
+    return str(came)
+
+
+def _problem(came: str, approval: Mapping[str, Any], person: Person) -> VioxError | None:
+    name = approval["approval_id"]
+    if came == "unknown":
+        return NotFound("approval.not_found", f"there is no {name}.", field="ID", remedy="See `viox approvals`.")
+    told = {
+        "decided": (f"{name} has been decided already.", f"See `viox call {approval['call_id']}`."),
+        "expired": (f"{name} has expired.", "Have the agent ask again."),
+        "changed": (f"somebody changed the arguments of {name} meanwhile.", "Look at it again."),
+        "repeated": (f"{person.name} has agreed already.", "Somebody else has to agree, too."),
+    }
+    if came not in told:
+        return None
+    message, remedy = told[came]
+    return Conflict(f"approval.{came}", message, field="ID", remedy=remedy)
+
+
+def _check(changed: Mapping[str, Any], tool: Tool | None, approval: Mapping[str, Any]) -> None:
+    if tool is None:
+        raise BadInput("tool.not_found", f"{approval['tool']} is not in the catalogue any more.", field="--args")
+    if problem := tool.problem_with(changed):
+        raise BadInput("approval.invalid_arguments", problem["message"], field="--args", remedy="Correct them.")
+
+
+def _reason(text: str, field: str) -> str:
+    given = text.strip()
+    if not given or len(given) > LONGEST_REASON:
+        raise BadInput("option.invalid", f"1 to {LONGEST_REASON:,} characters are needed.", field=field)
+    return given

@@ -1,0 +1,59 @@
+-- What policies may know of calls besides their arguments. `w` is the call that is judged, `t` another one.
+
+-- fragment: counted    Calls that were made, wait to be made, or may have taken effect. What a person answered in a tool's
+--     place was not made.
+(t.state in ('requested', 'awaiting_approval', 'approved', 'executing', 'unknown') or (t.state = 'succeeded' and t.attempt > 0))
+
+-- fragment: before    Asked for earlier, or under way while this one still waits. What is claimed together with it is not.
+(t.call_id <> w.call_id and t.created_at <= w.at
+ and ((t.created_at, t.call_id) < (w.since, w.call_id) or (t.attempt > 0 and t.call_id <> all(:batch::text[]))))
+
+-- fragment: untrusted_since    Since when there is text from outside in the conversation.
+(select least((select min(o.started_at) from runs o where o.thread_id = w.thread_id
+                 and not (starts_with(o.trigger_source, '/viox/') and o.trigger_type = 'viox.task.requested')),
+              (select l.at from thread_labels l where l.thread_id = w.thread_id and l.label = 'reads_untrusted')))
+
+-- fragment: chosen    Whom the conversation reached before any text from outside was in it, or with a person's agreement.
+(select array_agg(distinct p) from runs r join tool_calls t using (run_id), unnest(t.counterparties) as p
+ where r.thread_id = w.thread_id and r.agent = w.agent and t.agent = w.agent and {before} and {counted}
+   and (t.created_at < coalesce({untrusted_since}, 'infinity') or (t.approval_id is not null and t.attempt > 0)))
+
+-- name: lock    Calls of one agent and tool are judged one after the other where their history counts.
+select pg_advisory_xact_lock(7014, hashtext(one)) from unnest(:names::text[]) as one order by one
+
+-- name: facts    :at is the moment of the judgement; null for now. Of each call only what policies about its tool read.
+with wanted as (
+    select c.*, coalesce(:at, clock_timestamp()) as at, coalesce(own.created_at, :at, clock_timestamp()) as since
+    from json_to_recordset(:calls::json) as c(
+        call_id text, agent text, tool text, run_id uuid, step int, thread_id uuid, conversation_id text, currency text,
+        counterparties text[], wants_touched bool, wants_party bool, wants_history bool)
+    left join tool_calls own on own.call_id = c.call_id
+)
+select w.call_id, w.agent,
+       case when w.wants_touched then labels_before(w.run_id, w.step, w.at) end as touched,
+       case when w.wants_party then (
+           select s.body -> 'data' from steps s where s.thread_id = w.thread_id and s.agent = w.agent and s.kind = 'trigger'
+           order by s.seq limit 1) end as began_with,
+       case when w.wants_party then {chosen} end as chosen,
+       h.*
+from wanted w
+left join lateral (
+    select count(*) filter (where t.created_at > w.at - interval '1 hour') as count_1h,
+           count(*) as count_24h,
+           coalesce(sum(t.amount_minor) filter (where t.currency = w.currency), 0)::bigint as sum_24h,
+           count(*) filter (where t.currency <> w.currency) as other_currencies_24h,
+           (select count(distinct p) from tool_calls t, unnest(t.counterparties) as p
+            where t.agent = w.agent and t.tool = w.tool and t.effect <> 'read' and t.created_at > w.at - interval '24 hours'
+              and {before} and {counted}) as distinct_counterparties_24h,
+           exists (
+               select from unnest(w.counterparties) as p
+               where not exists (select from call_parties k join tool_calls t using (call_id)
+                                 where k.tool = w.tool and k.counterparty = p and {before} and {counted})) as first_time,
+           coalesce((select t.state = 'failed' from tool_calls t
+                     where t.agent = w.agent and t.tool = w.tool and t.effect <> 'read' and {before}
+                       and t.state in ('succeeded', 'failed', 'unknown')
+                     order by t.created_at desc limit 1), false) as last_failed
+    from tool_calls t
+    where t.agent = w.agent and t.tool = w.tool and t.effect <> 'read' and t.created_at > w.at - interval '24 hours'
+      and {before} and {counted}
+) h on w.wants_history

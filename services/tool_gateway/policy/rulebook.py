@@ -1,0 +1,25 @@
+"""The policies of a running gateway, for the catalogue that it has. Made anew whenever the catalogue changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from services.tool_gateway.catalogue.catalogue import Catalogue
+from services.tool_gateway.policy.engine import Policies
+
+
+class Rulebook:
+    """Holds the policies of the moment; its content can be exchanged while it is in use."""
+
+    def __init__(self, texts: Mapping[str, str], catalogue: Catalogue) -> None:
+        """Raises BadInput when policies and catalogue do not fit."""
+        self._texts = dict(texts)
+        self.policies = Policies(self._texts, catalogue)
+
+    def made_for(self, catalogue: Catalogue) -> Policies:
+        """The same texts for another catalogue. Raises BadInput."""
+        return Policies(self._texts, catalogue)
+
+    def take(self, policies: Policies) -> None:
+        """Judge by these from now on."""
+        self.policies = policies

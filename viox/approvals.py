@@ -1,0 +1,149 @@
+"""Commands of people who decide on calls: approvals, approve, reject, answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from shared.bus.messages import approval_document
+from shared.errors import BadInput, NotFound
+from shared.people import People, Person, read_people
+from viox import deployment, output, store, words
+
+NOTHING = {"waiting": "nothing waits for a person", None: "no approvals yet"}
+Deciding = Callable[[Any, Any, Person], Awaitable[str]]
+
+
+async def show(state: str | None, agent: str | None, cursor: str | None, limit: int, *, as_json: bool) -> None:
+    from services.tool_gateway.approvals.decide import SQL
+
+    at, last = store.cursor_of(cursor)
+    pool = await deployment.pool()
+    try:
+        bound = SQL.bind("listed", state=state, agent=agent, before_at=at, before_id=last, limit=limit + 1)
+        rows = await pool.fetch(*bound)
+    finally:
+        await pool.close()
+    following = store.next_of(rows[limit - 1], "asked_at", "approval_id") if len(rows) > limit else None
+    items = [_document(row) for row in rows[:limit]]
+    if as_json:
+        output.emit(output.listing(items, following))
+        return
+    table = [(i["approval_id"], i["agent"], i["tool"], _progress(i), _second(i["expires_at"]), _line(i)) for i in items]
+    empty = NOTHING.get(state, f"no approval is {state}")
+    output.table(["approval", "agent", "tool", "state", "until", "what and why"], table, empty=empty)
+    output.more(following)
+
+
+async def approve(given: str, arguments: str | None, by: str | None, *, as_json: bool) -> None:
+    from services.tool_gateway.approvals import decide
+
+    changed = _arguments(arguments)
+
+    async def agree(connection: Any, row: Any, person: Person) -> str:
+        tool = await _tool(row["tool"]) if changed is not None else None
+        return await decide.approve(connection, row, person, changed, tool)
+
+    await _decide(given, by, agree, as_json=as_json)
+
+
+async def reject(given: str, reason: str, by: str | None, *, as_json: bool) -> None:
+    from services.tool_gateway.approvals import decide
+
+    await _decide(given, by, lambda connection, row, who: decide.reject(connection, row, who, reason), as_json=as_json)
+
+
+async def answer(given: str, text: str, by: str | None, *, as_json: bool) -> None:
+    from services.tool_gateway.approvals import decide
+
+    await _decide(given, by, lambda connection, row, who: decide.answer(connection, row, who, text), as_json=as_json)
+
+
+async def _decide(given: str, by: str | None, deciding: Deciding, *, as_json: bool) -> None:
+    """Find the approval, have the person decide, and say what came of it."""
+    person = _people().approver(by)
+    pool = await deployment.pool()
+    try:
+        row = await _named(pool, given)
+        came = await deciding(pool, row, person)
+        row = await _named(pool, row["approval_id"])
+    finally:
+        await pool.close()
+    document = _document(row)
+    if as_json:
+        output.emit(document)
+    elif came == "counted":
+        left = document["people"] - len(document["agreed"])
+        output.say(f"{person.name} agrees; {left} more {'person has' if left == 1 else 'people have'} to")
+    else:
+        output.say(f"{row['tool']} of {row['agent']} is {came} by {', '.join(row['decided_by'])}; its run goes on")
+
+
+async def _named(pool: Any, given: str) -> Any:
+    """The one that waits, or else the only one. Raises NotFound or BadInput."""
+    from services.tool_gateway.approvals.decide import SQL
+
+    rows = await pool.fetch(*SQL.bind("named", text=given.strip().lower()))
+    if not rows:
+        raise NotFound(
+            "approval.not_found", f"nothing begins with {given!r}.", field="ID", remedy="See `viox approvals`."
+        )
+    exact = [row for row in rows if given in (row["approval_id"], row["call_id"])] or rows
+    waiting = [row for row in exact if row["state"] == "waiting"] or exact
+    if len({row["call_id"] for row in waiting}) > 1:
+        told = ", ".join(row["approval_id"] for row in waiting)
+        raise BadInput("option.ambiguous", f"{given!r} may be {told}.", field="ID", remedy="Give more of it.")
+    return waiting[0]
+
+
+def _people() -> People:
+    return read_people(deployment.profile("VIOX_PEOPLE"))
+
+
+async def _tool(name: str) -> Any:
+    """The tool as the gateway has it, with its schema."""
+    from services.tool_gateway.catalogue import catalogue
+    from services.tool_gateway.catalogue.library import fitting
+    from shared.settings import Settings
+    from viox.importing import imported
+
+    documents = await imported()
+    found, _ = fitting(catalogue.extra_documents(Settings.load().catalogue), documents or [])
+    return found.tools.get(name)
+
+
+def _arguments(given: str | None) -> dict[str, Any] | None:
+    import orjson
+
+    if given is None:
+        return None
+    try:
+        found = orjson.loads(given)
+    except orjson.JSONDecodeError as error:
+        raise BadInput(
+            "option.invalid", f"not JSON: {error}.", field="--args", remedy="All arguments as one object."
+        ) from error
+    if not isinstance(found, dict):
+        raise BadInput("option.invalid", "not a JSON object.", field="--args", remedy="All arguments as one object.")
+    return found
+
+
+def _document(row: Any) -> dict[str, Any]:
+    return approval_document(row) | {"agreed": list(row["agreed"])}
+
+
+def _progress(item: dict[str, Any]) -> str:
+    state = words.APPROVAL_STATES[item["state"]]
+    if item["state"] == "waiting" and item["people"] > 1:
+        return f"{state} ({len(item['agreed'])} of {item['people']} agree)"
+    return f"{state} by {', '.join(item['decided_by'])}" if item["decided_by"] else state
+
+
+def _line(item: dict[str, Any]) -> str:
+    import orjson
+
+    return f"{orjson.dumps(item['arguments']).decode()} ({'; '.join(item['reasons'])})"
+
+
+def _second(moment: str) -> str:
+    return f"{moment[:19]}Z"
