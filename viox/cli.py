@@ -384,6 +384,24 @@ def tools_withdraw(name: str, as_json: Json = False) -> None:
     run_async(importing.withdraw(name, as_json=as_json))
 
 
+policy_app = typer.Typer(help="Policies: who may do what.", no_args_is_help=True)
+app.add_typer(policy_app, name="policy")
+
+
+@policy_app.command("test")
+def policy_test(
+    file: Annotated[Path, typer.Argument(help="A file of Cedar policies.")],
+    since: Annotated[str, typer.Option(help="RFC 3339 time, or a span such as 24h.")] = "24h",
+    as_json: Json = False,
+) -> None:
+    """What the calls on record would have got with this file added, or in the place of the one of its name."""
+    from viox import policies, store
+
+    moment = store.parse_moment(since)
+    assert moment  # noqa: S101  # a default is given
+    raise typer.Exit(run_async(policies.test(file, moment, as_json=as_json)))
+
+
 kafka_app = typer.Typer(help="The broker.", no_args_is_help=True)
 app.add_typer(kafka_app, name="kafka")
 

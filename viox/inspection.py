@@ -55,15 +55,16 @@ async def show_run(given: str, *, as_json: bool) -> None:
         run_id = await identify.run(pool, given)
         document = await store.run(pool, run_id)
         steps, calls = await store.story(pool, run_id, document["agent"])
+        asked = await pool.fetch(store.SQL["approvals_of_run"], run_id, document["agent"])
     finally:
         await pool.close()
     if as_json:
         output.emit(document)
         return
-    _tell(document, steps, {c["call_id"]: c for c in calls})
+    _tell(document, steps, {c["call_id"]: c for c in calls}, asked)
 
 
-def _tell(run: dict[str, Any], steps: list[Any], calls: dict[str, Any]) -> None:
+def _tell(run: dict[str, Any], steps: list[Any], calls: dict[str, Any], asked: list[Any]) -> None:
     say = output.say
     say(f"run {run['run_id']}  {run['agent']}  {words.run_end(run)}  conversation {run['conversation_id']}")
     tokens = run["tokens"]
@@ -76,10 +77,30 @@ def _tell(run: dict[str, Any], steps: list[Any], calls: dict[str, Any]) -> None:
         say(f"{step['step']:>3}  {step['kind']:<10} {timestamp(step['created_at'])}")
         for line in _step_lines(step["kind"], step["body"], run["run_id"], step["step"], calls):
             say("     " + line)
+        for approval in asked if step["kind"] == "model" else ():
+            if approval["call_id"].rsplit(".", 2)[1] == str(step["step"]):
+                for line in _approval_lines(approval):
+                    say("     " + line)
     for waiting in run["waiting_for"]:
         say(f"\nwaits for {words.waits_for(waiting)}")
     if run["error"]:
         say(f"\n{run['error']['code']}: {run['error']['message']} {run['error'].get('remedy') or ''}")
+
+
+def _approval_lines(approval: Any) -> list[str]:
+    """Why people were asked, who was told, and what they decided."""
+    lines = [
+        f"? {approval['tool']} waits for {words.people(approval['people'])} because {'; '.join(approval['reasons'])}",
+        f"  {approval['approval_id']}, until {timestamp(approval['expires_at'])}; policies {', '.join(approval['rules']) or '-'}",
+        f"  told: {'; '.join(approval['told']) or 'nobody yet'}",
+    ]
+    if approval["state"] == "waiting":
+        return [*lines, f"  agreed: {', '.join(approval['agreed'])}"] if approval["agreed"] else lines
+    by = f" by {', '.join(approval['decided_by'])}" if approval["decided_by"] else ""
+    changed = approval["arguments_sha256"] != approval["asked_sha256"]
+    lines.append(f"  {words.APPROVAL_STATES[approval['state']]}{by} {timestamp(approval['decided_at'])}")
+    lines += [f"  reason: {_line(approval['reason'], 300)}"] if approval["reason"] else []
+    return [*lines, f"  with other arguments: {_line(approval['arguments'], 300)}"] if changed else lines
 
 
 def _step_lines(kind: str, body: dict[str, Any], run: str, number: int, calls: dict[str, Any]) -> list[str]:
@@ -170,12 +191,12 @@ async def show_call(given: str, *, as_json: bool) -> None:
     say(f"asked {document['created_at']}, closed {document['closed_at'] or 'not yet'}")
     say(f"effect: {words.effect(document['effect'])}")
     for one in document["checks"]:
-        say(f"{'checked ' if one['passed'] else 'declined'}  {words.check(one['check'])}")
+        say(f"{words.verdict(one)}  {words.check(one['check'])}{words.ruling(one)}")
     say("arguments: " + _line(document["arguments"], 2000))
     for attempt in document["attempts_detail"]:
         _tell_attempt(attempt)
     for entry in document["ledger"]:
-        if entry["phase"] in ("look_up", "settled", "incident"):
+        if entry["phase"] in ("look_up", "settled", "incident", "approval"):
             say(f"\n{words.ledger(entry['phase'], entry['detail'])} at {entry['at']}: {_line(entry['detail'], 500)}")
     if document["error"]:
         say("\nerror: " + _line(document["error"], 2000))
@@ -240,10 +261,12 @@ async def check_tools(*, as_json: bool) -> int:
     from services.tool_gateway.catalogue import catalogue
     from services.tool_gateway.catalogue.library import fitting
     from shared.settings import Settings
+    from viox import policies
     from viox.importing import imported
 
     documents = await imported()
     found, left_out = fitting(catalogue.extra_documents(Settings.load().catalogue), documents or [])
+    policy = policies.check(found)
     vendors: dict[str, list[str]] = {}
     for name in sorted(name for name in found.tools if not found.granted_to(name)):
         vendors.setdefault(found.tools[name].vendor, []).append(name)
@@ -255,6 +278,7 @@ async def check_tools(*, as_json: bool) -> int:
                 "ungranted": sorted(name for names in vendors.values() for name in names),
                 "imported": names,
                 "left_out": [one.as_dict() for one in left_out],
+                "policies": policy,
             }
         )
         return output.BAD_INPUT if left_out else output.OK
@@ -266,6 +290,7 @@ async def check_tools(*, as_json: bool) -> int:
     output.say("granted to nobody:" + ("" if vendors else " none"))
     for vendor, names in vendors.items():
         output.say(textwrap.fill(", ".join(names), 120, initial_indent=f"  {vendor}: ", subsequent_indent="    "))
+    policies.tell(policy)
     return output.BAD_INPUT if left_out else output.OK
 
 

@@ -40,6 +40,19 @@ select tool from tool_calls where call_id = any($1::text[])
 -- name: calls_of_run
 select * from tool_calls where run_id = $1 and agent = $2 order by step, idx
 
+-- name: calls_to_judge    As they were asked for, newest first.
+select call_id, agent, tool, run_id, step, thread_id, conversation_id, arguments, state, created_at from tool_calls
+where created_at >= $1 and agent <> 'gateway' and ($2::timestamptz is null or (created_at, call_id) < ($2, $3::text))
+order by created_at desc, call_id desc limit $4
+
+-- name: approvals_of_run    With whom the gateway told, and by what.
+select a.*, array(select v.person from approval_votes v where v.approval_id = a.approval_id
+                  and v.arguments_sha256 = a.arguments_sha256 order by v.at) as agreed,
+       array(select l.checks -> 0 ->> 'person' || ' by ' || c.tool || case c.state when 'succeeded' then '' else ', ' || c.state end
+             from tool_calls c join ledger_entries l on l.call_id = c.call_id and l.phase = 'decision'
+             where c.run_id = a.run_id and c.agent = 'gateway' and c.conversation_id = a.approval_id order by c.idx) as told
+from approvals a where a.run_id = $1 and a.agent = $2 order by a.asked_at
+
 -- name: ledger
 select * from ledger_entries where call_id = $1 order by entry_id
 

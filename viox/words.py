@@ -38,7 +38,12 @@ _WAITS = {
     "approval": "a person's approval of call {}",
     "paused": "the end of the pause of {}",
 }
-_LEDGER = {"look_up": "looked up at the vendor", "settled": "settled", "incident": "late answer"}
+_LEDGER = {
+    "approval": "a person decided",
+    "look_up": "looked up at the vendor",
+    "settled": "settled",
+    "incident": "late answer",
+}
 APPROVAL_STATES = {
     "waiting": "waits",
     "approved": "approved",
@@ -67,6 +72,27 @@ def effect(name: str | None) -> str:
 
 def check(name: str) -> str:
     return _CHECKS.get(name, name)
+
+
+def verdict(check: dict[str, Any]) -> str:
+    """How a check went. One that only a person can pass is neither passed nor failed."""
+    return "checked " if check["passed"] else "asks    " if check.get("people") else "declined"
+
+
+def ruling(check: dict[str, Any]) -> str:
+    """What the policies said, for the check that asked them."""
+    if "policies" not in check:
+        return ""
+    parts = [", ".join(check["rules"]) or "no policy permits it"]
+    parts += [f"needs {people(check['people'])}"] if check.get("people") else []
+    parts += ["people agreed to exactly this"] if check.get("agreed") else []
+    parts += [f"would deny: {', '.join(check['watched'])}"] if check.get("watched") else []
+    parts += [f"could not be evaluated: {'; '.join(check['errors'])}"] if check.get("errors") else []
+    return f" ({'; '.join(parts)})"
+
+
+def people(number: int) -> str:
+    return "a person" if number == 1 else f"{number} people"
 
 
 def waits_for(one: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from shared.ids import CallId
 from shared.store.sql import Queries
 
 SQL = Queries(Path(__file__).with_suffix(".sql"))
-FROM_TABLES = frozenset({"history", "touched", "own_party"})
+FROM_TABLES = frozenset({"history", "touched", "own_party", "trigger"})
 DEEPEST = 20
 
 
@@ -58,14 +58,21 @@ async def lock(connection: Any, policies: Policies, calls: Sequence[Call]) -> No
 
 
 async def known_of(
-    connection: Any, policies: Policies, tools: Mapping[str, Tool], calls: Sequence[Call], at: datetime | None = None
+    connection: Any,
+    policies: Policies,
+    tools: Mapping[str, Tool],
+    calls: Sequence[Call],
+    at: Mapping[CallId, datetime] | None = None,
 ) -> dict[tuple[str, CallId], Known]:
-    """(agent, call id) → what the tables say. Calls about which policies read nothing of it are left out."""
+    """(agent, call id) → what the tables say. Calls about which policies read nothing of it are left out.
+
+    `at`: call id → the moment to look from; now without it.
+    """
     known = [call for call in calls if call.tool in tools and policies.wants(call.tool) & FROM_TABLES]
-    asked = [_asked(policies, tools[call.tool], call) for call in known]
+    asked = [_asked(policies, tools[call.tool], call) | {"moment": (at or {}).get(call.call_id)} for call in known]
     if not asked:
         return {}
-    rows = await connection.fetch(*SQL.bind("facts", calls=asked, at=at, batch=[one["call_id"] for one in asked]))
+    rows = await connection.fetch(*SQL.bind("facts", calls=asked, batch=[one["call_id"] for one in asked]))
     of = {(one["agent"], one["call_id"]): one for one in asked}
     return {(row["agent"], row["call_id"]): _known(row, of[row["agent"], row["call_id"]]) for row in rows}
 
@@ -85,13 +92,14 @@ def _asked(policies: Policies, tool: Tool, call: Call) -> dict[str, Any]:
         "wants_touched": "touched" in wants,
         "wants_party": "own_party" in wants,
         "wants_history": "history" in wants,
+        "wants_trigger": "trigger" in wants,
     }
 
 
 def _known(row: Any, asked: dict[str, Any]) -> Known:
     history = {name: row[name] for name in HISTORY} if asked["wants_history"] else None
     touched = frozenset(row["touched"]) if asked["wants_touched"] else None
-    return Known(history, touched, _own_party(row, asked) if asked["wants_party"] else None)
+    return Known(history, touched, _own_party(row, asked) if asked["wants_party"] else None, row["trigger"])
 
 
 def _own_party(row: Any, asked: dict[str, Any]) -> bool:

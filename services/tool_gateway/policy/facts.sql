@@ -8,9 +8,12 @@
 (t.call_id <> w.call_id and t.created_at <= w.at
  and ((t.created_at, t.call_id) < (w.since, w.call_id) or (t.attempt > 0 and t.call_id <> all(:batch::text[]))))
 
+-- fragment: ours    The run `r` was asked for by the business's own people or agents: only a task in the name of one of ours
+--     has been proven to be ours.
+(starts_with(r.trigger_source, '/viox/') and r.trigger_type = 'viox.task.requested')
+
 -- fragment: untrusted_since    Since when there is text from outside in the conversation.
-(select least((select min(o.started_at) from runs o where o.thread_id = w.thread_id
-                 and not (starts_with(o.trigger_source, '/viox/') and o.trigger_type = 'viox.task.requested')),
+(select least((select min(r.started_at) from runs r where r.thread_id = w.thread_id and not {ours}),
               (select l.at from thread_labels l where l.thread_id = w.thread_id and l.label = 'reads_untrusted')))
 
 -- fragment: chosen    Whom the conversation reached before any text from outside was in it, or with a person's agreement.
@@ -21,12 +24,13 @@
 -- name: lock    Calls of one agent and tool are judged one after the other where their history counts.
 select pg_advisory_xact_lock(7014, hashtext(one)) from unnest(:names::text[]) as one order by one
 
--- name: facts    :at is the moment of the judgement; null for now. Of each call only what policies about its tool read.
+-- name: facts    `at` is the moment of a judgement; null for now. Of each call only what policies about its tool read.
 with wanted as (
-    select c.*, coalesce(:at, clock_timestamp()) as at, coalesce(own.created_at, :at, clock_timestamp()) as since
+    select c.*, coalesce(c.moment, clock_timestamp()) as at, coalesce(own.created_at, c.moment, clock_timestamp()) as since
     from json_to_recordset(:calls::json) as c(
         call_id text, agent text, tool text, run_id uuid, step int, thread_id uuid, conversation_id text, currency text,
-        counterparties text[], wants_touched bool, wants_party bool, wants_history bool)
+        counterparties text[], moment timestamptz, wants_touched bool,
+        wants_party bool, wants_history bool, wants_trigger bool)
     left join tool_calls own on own.call_id = c.call_id
 )
 select w.call_id, w.agent,
@@ -35,6 +39,9 @@ select w.call_id, w.agent,
            select s.body -> 'data' from steps s where s.thread_id = w.thread_id and s.agent = w.agent and s.kind = 'trigger'
            order by s.seq limit 1) end as began_with,
        case when w.wants_party then {chosen} end as chosen,
+       case when w.wants_trigger then (
+           select json_build_object('type', r.trigger_type, 'ours', {ours}) from runs r
+           where r.run_id = w.run_id and r.agent = w.agent) end as trigger,
        h.*
 from wanted w
 left join lateral (

@@ -37,6 +37,11 @@ class Rule:
     why: str
     text: str
     reads: Reads
+    conditions: int = 0
+
+    @property
+    def lifted_by_person(self) -> bool:
+        return self.effect == "forbid" and ("person",) in self.reads.paths
 
 
 def read_rules(texts: Mapping[str, str]) -> tuple[Rule, ...]:
@@ -92,7 +97,9 @@ def _rule(name: str, policy: Any, text: str) -> Rule:
     reads = reads_of(policy)
     if "people" in notes and not reads.paths & {("person",), ()}:
         raise _invalid(f"{place}: @people says how many can lift it, but it does not read context.person.")
-    return Rule(name, identity, policy.effect, mode, int(people), notes.get("why") or identity, text, reads)
+    return Rule(
+        name, identity, policy.effect, mode, int(people), notes.get("why") or identity, text, reads, len(policy.clauses)
+    )
 
 
 def _texts(policies: Any) -> dict[str, str]:

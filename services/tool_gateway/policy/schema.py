@@ -11,6 +11,8 @@ context     person     a person has agreed to exactly this call
             counterparties  {count, items}: whom it reaches or pays, as far as the tool's document says where that stands
             own_party  it has counterparties, and the conversation is with each of them: they stand, as values by themselves,
                        in what it began with, or were reached before text from outside was in it, or with a person's yes
+            trigger    {type, ours}: what the run began with: the type of the event or task, and whether it is a task of the
+                       business's own people and agents
             hour, weekday  the business's local time; Monday is 1
             history    of the agent's earlier calls of the tool (HISTORY below)
             touched    {reads_untrusted, reads_private, moves_money, sends_outside, changes_state}: what the conversation, and
@@ -43,6 +45,7 @@ FACTS: Mapping[str, str] = {
     "amount": "{minor: Long, currency: String}",
     "counterparties": "{count: Long, items: Set<String>}",
     "own_party": "Bool",
+    "trigger": "{type: String, ours: Bool}",
     "history": "{" + ", ".join(f"{name}: {kind}" for name, kind in HISTORY.items()) + "}",
     "touched": "{" + ", ".join(f"{risk}: Bool" for risk in RISKS) + "}",
 }

@@ -51,5 +51,3 @@ grant select on call_parties, thread_labels to viox_operators, viox_readers;
 -- What a run was asked for: whom its conversation is with stands there.
 grant select on steps to viox_gateways;
 create policy gateway_triggers on steps for select to viox_gateways using (kind = 'trigger');
-grant select on contact_owners to viox_operators;
-create policy operators on contact_owners for select to viox_operators using (true);
