@@ -22,6 +22,7 @@ from shared.bus.kafka import Producer
 from shared.errors import Unavailable
 from shared.settings import Settings
 from viox import deployment, importing, ingress, lifecycle, output, store
+from viox.demo_payment import Payment
 
 DEADLINE_SECONDS = 120.0
 OPEN_STATES = ("running", "waiting")
@@ -88,6 +89,9 @@ class _Demo:
             await self._until(pool, len(self._plan.events), written_to=set(self._plan.answers))
             await self._publish([parse_json(e) for e in self._plan.replies()])
             await self._until(pool, len(self._messages))
+            self._payment = Payment(self._stack, pool, lambda: _vendor(self._stack, "twilio", "state")["messages"])
+            await self._payment.run()
+            self._messages += self._payment.messages
             return await self._summary(pool, time.monotonic() - began)
         finally:
             await pool.close()
@@ -161,6 +165,7 @@ class _Demo:
         asked = {row["vendor"] for row in await pool.fetch(_ASKED, ids)}
         trouble = [
             *self._run_problems(runs, calls),
+            *await self._payment.problems(),
             *problems(self._plan, {name: _vendor(self._stack, name, "state") for name in CHECKED}),
             *(f"{vendor} was not used" for vendor in USED if vendor not in asked),
             *(
@@ -180,6 +185,7 @@ class _Demo:
                 {"call_id": c["call_id"], "tool": c["tool"], "error": c["error"]} for c in calls if c["error"]
             ],
             "waiting": [w for r in runs for w in r["waiting_for"]],
+            "read_on": self._payment.told().splitlines(),
             "problems": trouble,
         }
 
@@ -242,6 +248,8 @@ def _print(summary: dict[str, Any]) -> None:
     for failure in summary["failures"]:
         say(f"  failed: {failure['tool']} {failure['error']['message']}")
     say(f"waiting: {', '.join(w['id'] for w in summary['waiting']) or 'nothing'}")
+    for line in summary["read_on"]:
+        say(line)
     if summary["problems"]:
         say("\nNOT as it should be:")
         for problem in summary["problems"]:

@@ -54,6 +54,16 @@ def money(url: str, dice: random.Random, tag: str) -> list[dict[str, Any]]:
     return sorted(mine, key=lambda event: MONEY.index(event["type"]))
 
 
+def charge(url: str, amount: int) -> str:
+    """A card is charged at Stripe: the charge's id."""
+    return str(_json(f"{url}/_sandbox/charge", {"amount": amount, "description": "goods"})["id"])
+
+
+def refunds(url: str, charge: str) -> list[int]:
+    """The amounts that Stripe has refunded of a charge."""
+    return [one["amount"] for one in _stripe(url, f"refunds?charge={charge}", None)["data"]]
+
+
 def failed_workflow(url: str, tag: str) -> dict[str, Any]:
     """A workflow at n8n that fails when it runs, and what its error trigger tells of it."""
     hook = {

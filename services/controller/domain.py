@@ -6,7 +6,11 @@ import json
 import re
 from typing import Any
 
-from shared.money import as_written
+from shared.bus.events import TASK_TYPE
+from shared.money import amount_in, as_written
+
+REFUND = re.compile(r"\brefund\b", re.IGNORECASE)
+CHARGE = re.compile(r"\b(?:ch|py)_\w+")
 
 
 def next_step(event_type: str, attempts: int) -> str:
@@ -16,8 +20,19 @@ def next_step(event_type: str, attempts: int) -> str:
     return {"com.stripe.charge.dispute.created": "collect evidence before the due date"}.get(event_type, "file it")
 
 
+def refund_order(instruction: str) -> dict[str, Any] | None:
+    """The charge and the amount, in hundredths, that an order to refund names; None when it is no such order or names none."""
+    charge, amount = CHARGE.search(instruction), amount_in(instruction)
+    if not REFUND.search(instruction) or charge is None or amount is None:
+        return None
+    return {"charge": charge.group(), "amount": amount}
+
+
 def facts(trigger: dict[str, Any]) -> str | None:
     """The note Controller's rules put before the model, as one line of JSON."""
+    if trigger["type"] == TASK_TYPE:
+        order = refund_order(str(trigger["data"].get("instruction", "")))
+        return json.dumps({"refund": order, "next": "refund it; a person agrees first"}) if order else None
     if not trigger["type"].startswith("com.stripe."):
         return None
     thing = trigger["data"].get("data", {}).get("object", {})

@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.models.offline import Seen, call_missing, cannot, say
 from shared.models.port import AssistantMessage, ChatRequest
+from shared.money import as_written
 
 
 def policy(request: ChatRequest) -> AssistantMessage:
@@ -15,7 +16,12 @@ def policy(request: ChatRequest) -> AssistantMessage:
     if "next" not in facts:
         if kind:
             return say(f"[offline] {kind} noted; its rules are for Stripe's events.")
-        return cannot("without a model Controller handles Stripe's events, and takes no tasks.")
+        return cannot(
+            "without a model Controller handles Stripe's events, and orders to refund an amount of a charge, such as"
+            " 'Refund 12.50 USD of ch_123: returned'."
+        )
+    if "refund" in facts:
+        return _refund(request, seen, facts["refund"])
     thing = data.get("data", {}).get("object", {})
     look = call_missing(request, seen, *_questions(kind, thing))
     if look:
@@ -30,6 +36,22 @@ def policy(request: ChatRequest) -> AssistantMessage:
         f"[offline] {kind}: {thing.get('number') or thing.get('id')}, {facts['amount'] or 'no amount'}. Next: {facts['next']}."
         f"{at_vendor}{seen.trouble()}"
     )
+
+
+def _refund(request: ChatRequest, seen: Seen, order: dict[str, Any]) -> AssistantMessage:
+    """Look at the charge, refund what was asked for, say what became of it."""
+    if look := call_missing(request, seen, ("stripe_get_charge", {"charge": order["charge"]})):
+        return look
+    charge = seen.result("stripe_get_charge")
+    if charge is None:
+        return say(f"[offline] Nothing was refunded: there is no charge {order['charge']}.{seen.trouble()}")
+    if made := call_missing(request, seen, ("stripe_create_refund", order | {"reason": "requested_by_customer"})):
+        return made
+    amount = as_written(order["amount"], str(charge.get("currency") or "usd"))
+    done = seen.result("stripe_create_refund")
+    if done is None:
+        return say(f"[offline] {amount} of {order['charge']} was not refunded.{seen.trouble()}")
+    return say(f"[offline] Refunded {amount} of {order['charge']}: {done.get('id') or done.get('answer') or 'done'}.")
 
 
 def _questions(kind: str, thing: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
