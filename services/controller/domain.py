@@ -6,7 +6,6 @@ import json
 import re
 from typing import Any
 
-from shared.bus.events import TASK_TYPE
 from shared.money import amount_in, as_written
 
 REFUND = re.compile(r"\brefund\b", re.IGNORECASE)
@@ -30,7 +29,7 @@ def refund_order(instruction: str) -> dict[str, Any] | None:
 
 def facts(trigger: dict[str, Any]) -> str | None:
     """The note Controller's rules put before the model, as one line of JSON."""
-    if trigger["type"] == TASK_TYPE:
+    if trigger["type"] == "viox.task.requested":
         order = refund_order(str(trigger["data"].get("instruction", "")))
         return json.dumps({"refund": order, "next": "refund it; a person agrees first"}) if order else None
     if not trigger["type"].startswith("com.stripe."):

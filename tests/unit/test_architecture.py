@@ -12,6 +12,7 @@ from shared.telemetry.failpoints import FAILPOINTS
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = (
+    "policy.cedar",
     "README.md",
     "__init__.py",
     "agent.py",

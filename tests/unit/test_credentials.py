@@ -56,6 +56,8 @@ def test_the_emulated_vendors_are_named_as_the_gateway_knows_them(tmp_path: Path
         "VIOX_ALLOW_LOOPBACK",
         "VIOX_SECRET_KEY",
         "VIOX_OPERATOR_TOKEN",
+        "VIOX_PEOPLE",
+        "VIOX_BUSINESS",
     }
     assert credentials.for_agents({}) == {"VIOX_MODELS": "offline"}
 

@@ -18,7 +18,6 @@ from services.tool_gateway.call.outcome import MAX_ATTEMPTS
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Idempotency, Rate
-from services.tool_gateway.policy import files
 from services.tool_gateway.policy.engine import Policies
 from services.tool_gateway.policy.rulebook import Rulebook
 from services.tool_gateway.wire.credentials import Secrets
@@ -26,6 +25,7 @@ from shared.business import Business
 from shared.ids import CallId, RunId, ThreadId
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+OPEN = {"open.cedar": '@id("open") permit(principal, action, resource);'}
 RUN = RunId(UUID(int=1))
 FINE = Preconditions(duplicate_in_doubt=False, run_over=False, paused=False)
 TOKEN = {"HUBSPOT_ACCESS_TOKEN": "pat-na1-0000"}
@@ -49,7 +49,7 @@ def decided(
     secrets: dict[str, str] = TOKEN,
 ) -> Decision:
     tools = Catalogue([tool], {"closer": frozenset({tool.name})})
-    verdict = judge(candidate.call, standing, tools, Policies(files.texts(None), tools), NOW)
+    verdict = judge(candidate.call, standing, tools, Policies(OPEN, tools), NOW)
     return decide(candidate, verdict, standing.paused, slot, NOW, has_place, Secrets(secrets))
 
 
@@ -142,7 +142,7 @@ class Slots:
 def admission(slots: Slots, most: int) -> Admission:
     tool = replace(OWNERS, rate=Rate("hubspot", 1, 1))
     tools = Catalogue([tool], {"closer": frozenset({tool.name})})
-    rulebook = Rulebook(files.texts(None), tools)
+    rulebook = Rulebook(OPEN, tools)
     return Admission(tools, rulebook, Secrets(TOKEN), cast(Any, slots), InFlightLimiter(most), Business())
 
 

@@ -14,10 +14,10 @@ from services.tool_gateway.call.call import Preconditions, Requested
 from services.tool_gateway.call.judge import Verdict, with_same_calls
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.catalogue import Catalogue
-from services.tool_gateway.policy import files
 from services.tool_gateway.policy.engine import Policies
 from shared.ids import CallId, RunId, ThreadId
 
+OPEN = {"open.cedar": '@id("open") permit(principal, action, resource);'}
 RUN = RunId(UUID(int=1))
 FINE = Preconditions(duplicate_in_doubt=False, run_over=False, paused=False)
 CATALOGUE = catalogue.load()
@@ -28,7 +28,7 @@ DEAL = {"properties": {"dealname": "x", "dealstage": "closedwon"}} | CONTACT
 
 
 def judge(one: Requested, preconditions: Preconditions, tools: Catalogue) -> Verdict:
-    return judging.judge(one, preconditions, tools, Policies(files.texts(None), tools), datetime(2026, 11, 30, 12))
+    return judging.judge(one, preconditions, tools, Policies(OPEN, tools), datetime(2026, 11, 30, 12))
 
 
 def call(tool: str, arguments: dict[str, Any], agent: str = "closer") -> Requested:
