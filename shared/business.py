@@ -2,7 +2,6 @@
 
 name: Northwind Plumbing
 time_zone: America/Chicago
-currency: usd
 """
 
 from __future__ import annotations
@@ -17,13 +16,12 @@ from shared.yaml_file import read_file
 
 
 class Business(BaseModel):
-    """One business. `currency` is a code of ISO 4217 in lower case."""
+    """One business."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(default="the business", min_length=1, max_length=100)
     time_zone: str = "UTC"
-    currency: str = Field(default="usd", pattern="^[a-z]{3}$")
 
     @field_validator("time_zone")
     @classmethod

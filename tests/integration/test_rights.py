@@ -34,16 +34,21 @@ COLUMNS = {
     " run_input_tokens run_model run_output_tokens run_steps run_tool_calls taking updated_at version",
     "9": "settled_until",
     "0": "deliveries detail last_at",
+    "A": "decided_at state",
     "8": "closed_at error not_before result state unknown_since",
 }
 RIGHTS = """
     relation          | agents     | gateways   | operators  | readers | askers
     alembic_version   |            |            |            |         |
     announcers        | s i u(9) d |            |            | S
+    approval_notices  |            | S I U D    | S          | S       |
+    approval_votes    |            | S          | S          | S       |
+    approvals         | s          | S i u(A)   | S          | S       |
     business.calls    |            |            |            |         | S
     business.notes    |            |            |            |         | S
     business.records  |            |            |            |         | S
     business.runs     |            |            |            |         | S
+    call_parties      |            | S I        | S          | S       |
     catalogue         | s          | S I U D    | S          | S       |
     contact_owners    |            | S I U      |            | S       |
     contact_wishes    | s i        | S          | S          | S       |
@@ -62,7 +67,8 @@ RIGHTS = """
     routes            |            |            |            | S       |
     run_overview      | S          | S          | S          | S
     runs              | s i u(5)   | S          | S u(6)     | S       |
-    steps             | s i        |            | S          | S       |
+    steps             | s i        | s          | S          | S       |
+    thread_labels     |            | S I        | S          | S       |
     threads           | s i u(7)   | S(3)       | S(3)       | S
     tool_calls        | s          | S I U      | S u(8)     | S       |
     topic_writers     | S          | S          | S          | S       |
@@ -75,7 +81,10 @@ RIGHTS = """
 def expected() -> dict[str, tuple[str, ...]]:
     """The table above: relation → what each of GROUPS may do."""
     lines = [[part.strip() for part in line.split("|")] for line in RIGHTS.strip().splitlines()[1:]]
-    full = [(name, *[re.sub(r"\d", lambda found: COLUMNS[found[0]], one) for one in cells]) for name, *cells in lines]
+    full = [
+        (name, *[re.sub(r"(?<=\()[0-9A-Z](?=\))", lambda found: COLUMNS[found[0]], one) for one in cells])
+        for name, *cells in lines
+    ]
     return {name: tuple(cells + [""] * (len(GROUPS) - len(cells))) for name, *cells in full}
 
 
@@ -92,12 +101,13 @@ FUNCTIONS = {
     },
     "viox_gateways": {
         "call_in_doubt": "",
+        "labels_before": "",
         "owner_alive": "",
         "received_messages": DEFINER,
         "reserve_rate_slots": "",
         "run_outcome": "",
     },
-    "viox_operators": {"run_outcome": ""},
+    "viox_operators": {"decide_approval": DEFINER, "labels_before": "", "run_outcome": ""},
     "viox_readers": {"run_outcome": ""},
     "viox_askers": {},
 }
@@ -119,6 +129,9 @@ FOREIGN = {
                          values ('+1', 'sms', now(), 'stop', '/t', '1', 'closer')""",
     "catalogue": """insert into catalogue (tool, vendor, method, path, effect, risk, description, input_schema, granted_to)
                     values ('t', 'v', 'GET', '/', 'read', '{}', '', '{}', '{closer}')""",
+    "approvals": """insert into approvals (approval_id, call_id, revision, agent, tool, run_id, conversation_id, arguments,
+                    arguments_sha256, asked_sha256, policy_version, rules, reasons, people, expires_at)
+                    values ('x', 'x', 1, 'closer', 't', gen_random_uuid(), 'c', '{}', '', '', '', '{}', '{}', 1, now())""",
     "tool_calls": """insert into tool_calls (call_id, run_id, step, idx, agent, conversation_id, tool, state, arguments,
                      arguments_sha256) values ('x', gen_random_uuid(), 1, 0, 'closer', 'c', 't', 'requested', '{}', '')""",
 }
