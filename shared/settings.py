@@ -65,6 +65,11 @@ class Settings(BaseSettings):
     trusted_proxies: str | None = Field(
         default=None, description="networks (`10.0.0.0/8,…`) whose `X-Forwarded-For` the gateway believes"
     )
+    invoke_idle_seconds: float = Field(
+        default=900.0,
+        gt=0,
+        description="`900`; a run of [live calls](../live-calls.md) that nothing was asked for in so long is over",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
     lease_seconds: float = Field(default=10.0, gt=0)

@@ -26,6 +26,8 @@ from services.tool_gateway.connectors.smtp import VENDOR, Mailer
 from services.tool_gateway.doctor import Doctor
 from services.tool_gateway.policy import files as policy_files
 from services.tool_gateway.policy.rulebook import Rulebook
+from services.tool_gateway.live import room as live
+from services.tool_gateway.live.waiting import CHANNEL as LIVE_CALLS
 from services.tool_gateway.webhooks import room
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.guard import Guard
@@ -56,6 +58,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process.on_start(gateway.start)
     process.app.router.add_post("/doctor", lambda request: gateway.doctor.serve(request, gateway.library.left_out))
     process.app.router.add_post(room.PATH, gateway.webhook)
+    process.app.router.add_post(live.PATH, gateway.invoke)
     process.loop("publisher", lambda: gateway.publisher.run())
     process.loop("outbox sweep", lambda: gateway.outbox.run_sweeper())
     process.loop("outcomes", lambda: gateway.outcomes.run())
@@ -64,6 +67,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process.loop("approvals", lambda: gateway.approvals.run())
     process.loop("redrives", lambda: gateway.redrives.run())
     process.loop("webhooks", lambda: gateway.webhooks.run())
+    process.loop("live calls", lambda: gateway.live.run())
     process.loop("catalogue", lambda: gateway.library.follow())
     process.on_drain(gateway.drain)
     process.check("ledger", lambda: gateway.outcomes.problem if gateway.outcomes else "starting")
@@ -81,6 +85,7 @@ class _Gateway:
     approvals: Keeper
     doctor: Doctor
     library: Library
+    live: live.Room
     outbox: Outbox
     redrives: Redrives
     settler: Settler
@@ -91,11 +96,13 @@ class _Gateway:
         self._values = values
         self._secrets = Secrets(values)
         self._guard = Guard.of(values)
-        self.places = InFlightLimiter(4 * process.settings.concurrency)
+        concurrency = process.settings.concurrency
+        self.places = InFlightLimiter(4 * concurrency, for_live=(concurrency + 1) // 2)
         self.publisher = Publisher(topics.GATEWAY, process.bus.producer)
         self.outcomes = None  # type: ignore[assignment]  # set by start; readiness asks earlier
         self.consumer = None  # type: ignore[assignment]
         self.webhooks = None  # type: ignore[assignment]
+        self.live = None  # type: ignore[assignment]
 
     async def start(self) -> None:
         """Open everything; each is closed again at the stop, last opened first."""
@@ -137,6 +144,8 @@ class _Gateway:
             process.redactor.everywhere,
         )
         instance.on_notify("viox_approvals", self._decided)
+        self.live = live.Room(settings, secrets, pool, store, self._intake, places, self.outbox)
+        instance.on_notify(LIVE_CALLS, self.live.waiting.wake)
         self.redrives = Redrives(topics.GATEWAY, pool, self._accept_again, self._set_aside_again, is_transient)
         instance.on_notify(CHANNEL, self.redrives.wake)
         self.settler = Settler(tools, secrets, store, self.publisher, sender, places)
@@ -162,6 +171,11 @@ class _Gateway:
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
         return await self.webhooks.serve(request)
 
+    async def invoke(self, request: web.Request) -> web.Response:
+        if self.live is None:
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
+        return await self.live.serve(request)
+
     async def _accept_again(self, records: Sequence[Record]) -> None:
         """Redriven letters go back to where they came in: calls, or deliveries of webhooks."""
         for record in filter(room.is_webhook, records):
@@ -182,6 +196,7 @@ class _Gateway:
     async def drain(self) -> None:
         """Take nothing new, let what is out come back, write it down, hand over what tells of it."""
         await self.webhooks.drain()
+        await self.live.drain()
         await self.consumer.stop()
         self._resumer.stop()
         await self._executor.drain(20)

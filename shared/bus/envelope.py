@@ -260,6 +260,11 @@ def check_conversation(given: str | None) -> None:
         _attribute("conversation", given)
 
 
+def is_traceparent(text: str) -> bool:
+    """Whether it has the form of W3C's header."""
+    return _TRACEPARENT.match(text) is not None
+
+
 def is_ours(source: str) -> bool:
     """Whether a source names a service or a tool of this deployment."""
     return source == OURS or source.startswith(OURS + "/")
@@ -334,7 +339,7 @@ def _message(attributes: Mapping[str, Any], data: Any, header_trace: str | None)
         time=texts.moment(attributes.get("time")),
         subject=kept.get("subject"),
         conversation_id=kept.get("conversationid"),
-        traceparent=trace if isinstance(trace, str) and _TRACEPARENT.match(trace) else None,
+        traceparent=trace if isinstance(trace, str) and is_traceparent(trace) else None,
         extensions=dict(_extensions(attributes)),
     )
 

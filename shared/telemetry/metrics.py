@@ -34,4 +34,8 @@ INCIDENTS = Counter("viox_incidents_total", "Things that should not happen and w
 WEBHOOKS = Counter("viox_webhooks_total", "Webhook deliveries by what became of them", ["source", "verdict", "code"])
 WEBHOOK_EVENTS = Counter("viox_webhook_events_total", "Events accepted from webhooks", ["source"])
 
+INVOKES = Counter("viox_invokes_total", "Requests for live calls by what was answered", ["agent", "status", "code"])
+INVOKE_SECONDS = Histogram("viox_invoke_seconds", "Request to answer of a live call", ["agent"], buckets=_LATENCY)
+INVOKES_OPEN = Gauge("viox_invokes_open", "Callers that wait for their live calls")
+
 READY = Gauge("viox_ready", "1 while the service can do its work", ["service"])

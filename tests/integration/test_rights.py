@@ -56,6 +56,8 @@ RIGHTS = """
     documents         |            | S          | S I U D    | S       |
     inbox             | s i u(1)   |            | S i u(1) d | S
     ledger_entries    |            | S I        | S i        | S       |
+    live_calls        |            |            | S          | S       |
+    live_tokens       |            | S I U D    | S          | S       |
     notes             |            | S I U      |            | S       |
     oauth_tokens      |            | S I U      |            |         |
     outbox            | s i u(4) d | s i u(4) d | S i        | S       |
@@ -100,8 +102,10 @@ FUNCTIONS = {
         "run_outcome": "",
     },
     "viox_gateways": {
+        "begin_live_calls": DEFINER,
         "call_in_doubt": "",
         "labels_before": "",
+        "end_live_runs": DEFINER,
         "owner_alive": "",
         "received_messages": DEFINER,
         "reserve_rate_slots": "",

@@ -181,4 +181,5 @@ def _call(row: Any) -> Requested:
         row["tool"],
         row["arguments"],
         row["traceparent"],
+        live=row["live"],
     )

@@ -135,7 +135,9 @@ class Admission:
         return await self._store.reserve_rate_slots(rated, connection)
 
     def _free(self, candidate: Candidate, verdict: Verdict) -> bool:
-        return candidate.claimed or (verdict.tool is not None and self.places.free(verdict.tool.vendor) > 0)
+        return candidate.claimed or (
+            verdict.tool is not None and self.places.free(verdict.tool.vendor, live=candidate.call.live) > 0
+        )
 
 
 def decide(

@@ -34,7 +34,10 @@ Contact = tuple[str, str]
 
 @dataclass(frozen=True)
 class Requested:
-    """A tool call as an agent asked for it. `agent` is who may write the topic, not what the message says."""
+    """A tool call as an agent asked for it. `agent` is who may write the topic, not what the message says.
+
+    `live`: it came over HTTP, and its caller waits there.
+    """
 
     call_id: CallId
     run_id: RunId
@@ -47,6 +50,7 @@ class Requested:
     arguments: dict[str, Any]
     traceparent: str | None
     deadline: datetime | None = None
+    live: bool = False
 
     @cached_property
     def arguments_json(self) -> bytes:
@@ -247,8 +251,11 @@ def rate_key(rate: Rate, arguments: dict[str, Any]) -> str:
 
 def tell_closed(publisher: Publisher, call: Requested, state: str, result: Any, error: Error | None) -> None:
     """Wake the call's agent once its end is committed. What counts is the call's row: if this gets lost, the agent looks.
-    Nobody waits for calls of the gateway itself."""
-    if call.agent == topics.GATEWAY:
+
+    Nobody waits for calls of the gateway itself. Nor does anybody wait on the bus for a live call: its row wakes who waits, in
+    whichever replica that is.
+    """
+    if call.live or call.agent == topics.GATEWAY:
         return
     message = call_closed(
         call.call_id, call.run_id, state, result, error, call.conversation_id, datetime.now(UTC), call.traceparent

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -35,6 +35,7 @@ from shared.telemetry.failpoints import failpoint
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
+T = TypeVar("T")
 Given = tuple[Requested, Record]
 
 
@@ -79,6 +80,23 @@ class Intake:
         """A record that cannot even be stored: set aside, so that its neighbours go on."""
         await self._refuse(record, VioxError("message.unstorable", f"{type(error).__name__}: {error}"))
 
+    async def ask(self, calls: Sequence[Requested]) -> dict[CallId, Decision]:
+        """Take in live calls, whose callers have proved who they are, and whose identities are known not to be another's.
+
+        Returns the decisions on those that are new. Raises what Postgres raises: whether they are stored is not known then.
+        """
+        failpoint("gateway.before_intent")
+        standing = await self._store.preconditions(calls, self._admission.rulebook.policies.version)
+        fresh = [call for call in calls if not standing[call.agent, call.call_id].exists]
+        decided: dict[CallId, Decision] = {}
+        known = [call for call in calls if call not in fresh]
+        for together in self._admission.rounds(fresh):
+            late = await self._admit({one.call_id: (one, None) for one in together}, standing, decided)
+            known += [call for call, _ in late]
+        if known:
+            await self._check_known(known)
+        return decided
+
     async def _sort(self, understood: Sequence[Given]) -> None:
         """New calls are admitted; repeats and conflicts are told apart; calls in the name of another's run are refused."""
         version = self._admission.rulebook.policies.version
@@ -100,8 +118,13 @@ class Intake:
                 repeats += await self._admit({one.call_id: fresh[one.call_id] for one in together}, standing)
         await self._check_repeats(repeats)
 
-    async def _admit(self, calls: Mapping[CallId, Given], standing: Standing) -> list[Given]:
-        """Decide and store; returns those that a faster replica had stored already."""
+    async def _admit(
+        self,
+        calls: Mapping[CallId, tuple[Requested, T]],
+        standing: Standing,
+        decided: dict[CallId, Decision] | None = None,
+    ) -> list[tuple[Requested, T]]:
+        """Decide and store; returns those that a faster replica had stored already. Decisions on the others go to `decided`."""
         started = time.monotonic()
         self._unsure = {i: (one, at) for i, (one, at) in self._unsure.items() if at + one.lease_seconds > started}
         decisions: Sequence[Decision] = ()
@@ -121,6 +144,8 @@ class Intake:
         for one in decisions:
             if one.call.call_id in fresh:
                 self._unsure.pop(one.call.call_id, None)
+                if decided is not None:
+                    decided[one.call.call_id] = one
                 self._go_on(one, started)
         return [calls[i] for i in calls if i not in fresh]
 
@@ -164,17 +189,26 @@ class Intake:
         if not repeats:
             return
         metrics.MESSAGES_REPEATED.labels(topics.GATEWAY).inc(len(repeats))
-        known = await self._store.stored([call.call_id for call, _ in repeats])
+        others = await self._check_known([call for call, _ in repeats])
         for call, record in repeats:
+            if call in others:
+                await self._conflict(call, record)
+
+    async def _check_known(self, calls: Sequence[Requested]) -> list[Requested]:
+        """Those that stand for another call. One that was stored and not begun is begun."""
+        known = await self._store.stored([call.call_id for call in calls])
+        others = []
+        for call in calls:
             first = known[call.call_id]
             unsure = self._unsure.pop(call.call_id, None)
             if (first.agent, first.tool, first.digest) != (call.agent, call.tool, call.digest):
-                await self._conflict(call, record)
+                others.append(call)
             elif unsure and first.state == "executing" and first.attempt == 1 and first.owner == self._store.owner:
                 # Stored after all, by the statement whose answer was lost: nobody else will start it.
                 decision, started = unsure
                 self._admission.take_back(decision)
                 self._go_on(decision, started)
+        return others
 
     async def _conflict(self, call: Requested, record: Record) -> None:
         error = Conflict(

@@ -147,8 +147,11 @@ class GatewayStore:
                 lease=lease,
                 leases=dict(leases),
                 free=places.limited(),
-                most=places.most,
+                most=places.places(),
                 full=places.full(),
+                live_free=places.limited(live=True),
+                live_most=places.places(live=True),
+                live_full=places.full(live=True),
                 slot_seconds=RATE_SLOT_VALID_SECONDS,
                 limit=limit,
             )
@@ -323,6 +326,7 @@ def _new_row(decision: Decision) -> dict[str, Any]:
         "traceparent": call.traceparent,
         "deadline": call.deadline,
         "checks": decision.checks,
+        "live": call.live,
     }
     if tool:
         row |= {"vendor": tool.vendor, "effect": tool.effect}

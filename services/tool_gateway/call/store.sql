@@ -41,16 +41,16 @@ with given as (
         call_id text, run_id uuid, step int, idx int, agent text, thread_id uuid, conversation_id text, tool text,
         vendor text, effect text, state text, arguments json, sha256 text, lease_seconds float8, not_before timestamptz,
         error json, traceparent text, deadline timestamptz, checks json, method text, url text, request_headers json,
-        request_body text, request_sha256 text, channel text, address text, approval_id text, amount_minor bigint,
+        request_body text, request_sha256 text, channel text, address text, live boolean, approval_id text, amount_minor bigint,
         currency text, counterparties text[], labels text[])
 ), fresh as (
     insert into tool_calls (call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state,
                             arguments, arguments_sha256, attempt, lease_owner, lease_until, not_before, rate_slot_reserved,
-                            error, traceparent, deadline, closed_at, approval_id, amount_minor, currency, counterparties)
+                            error, traceparent, deadline, live, closed_at, approval_id, amount_minor, currency, counterparties)
     select call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state,
            arguments, sha256, case when state = 'executing' then 1 else 0 end, case when state = 'executing' then :owner end,
            now() + lease_seconds * interval '1 second', not_before, not_before is not null,
-           error, traceparent, deadline, case when state = 'denied' then now() end, approval_id, amount_minor, currency,
+           error, traceparent, deadline, live, case when state = 'denied' then now() end, approval_id, amount_minor, currency,
            counterparties
     from given on conflict do nothing
     returning call_id
@@ -121,29 +121,32 @@ with given as (
 )
 select call_id from closed
 
--- name: claim_due    Calls whose time has come, and repeatable ones that were abandoned; of each vendor no more than it has
---     places: what :free says, or :most. Their leases are what :leases says of the tool, or :lease seconds.
---     The vendors of :full have no place at all. A rate slot that has passed for longer than :slot_seconds is not hurried.
+-- name: claim_due    Calls whose time has come, and repeatable ones that were abandoned, live ones first; of each vendor no more
+--     than it has places: what :free says, or :most, and for live ones :live_free or :live_most. Their leases are what :leases
+--     says of the tool, or :lease seconds. The vendors of :full have no place at all, those of :live_full not even for live
+--     ones. A rate slot that has passed for longer than :slot_seconds is not hurried.
 with due as (
-    select c.call_id, c.state, c.attempt, c.vendor,
+    select c.call_id, c.state, c.attempt, c.vendor, c.live,
            row_number() over (
                partition by c.vendor
-               order by coalesce(c.not_before, c.created_at) < now() - :slot_seconds * interval '1 second' and c.rate_slot_reserved,
+               order by not c.live,
+                        coalesce(c.not_before, c.created_at) < now() - :slot_seconds * interval '1 second' and c.rate_slot_reserved,
                         coalesce(c.not_before, c.created_at), c.step, c.idx) as place
     from tool_calls c
     where ((c.state in ('requested', 'approved') and (c.not_before is null or c.not_before <= now()))
            or (c.state = 'executing' and c.effect in ('read', 'idempotent', 'keyed') and {abandoned}))
       and not {paused} and not {run_over}
-      and c.vendor <> all(:full::text[])
+      and (c.vendor <> all(:full::text[]) or (c.live and c.vendor <> all(:live_full::text[])))
 )
 update tool_calls c
 set state = 'executing', attempt = c.attempt + 1, lease_owner = :owner,
     lease_until = now() + coalesce((:leases::json ->> c.tool)::float8, :lease) * interval '1 second'
 where c.call_id in (
     select t.call_id from tool_calls t join due using (call_id, state, attempt)
-    where due.place <= coalesce((:free::json ->> due.vendor)::int, :most)
+    where due.place <= case when due.live then coalesce((:live_free::json ->> due.vendor)::int, :live_most)
+                            else coalesce((:free::json ->> due.vendor)::int, :most) end
       and (t.not_before is null or t.not_before <= now() or t.state = 'executing')
-    order by due.place limit :limit for update of t skip locked)
+    order by not due.live, due.place limit :limit for update of t skip locked)
 returning c.*, c.idx as index, null::timestamptz as intended_at
 
 -- name: put_back    Claimed calls that may not go yet, as if they had not been claimed. `at` is a reserved rate slot, or null.

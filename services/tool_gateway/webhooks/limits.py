@@ -12,6 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from shared.errors import BadInput
+
 BURST = 30.0
 PER_SECOND = 0.5
 PROVED_SECONDS = 3600.0
@@ -67,6 +69,16 @@ class Limits:
 def networks(text: str | None) -> list[Network]:
     """Networks separated by commas. Raises ValueError."""
     return [ipaddress.ip_network(one.strip()) for one in (text or "").split(",") if one.strip()]
+
+
+def trusted(text: str | None) -> list[Network]:
+    """The proxies that VIOX_TRUSTED_PROXIES names. Raises BadInput."""
+    try:
+        return networks(text)
+    except ValueError as error:
+        raise BadInput(
+            "settings.invalid", f"{error}.", field="VIOX_TRUSTED_PROXIES", remedy="For instance 10.0.0.0/8,192.168.1.7."
+        ) from error
 
 
 def client(peer: str | None, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:

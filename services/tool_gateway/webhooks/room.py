@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -12,7 +11,7 @@ from services.tool_gateway.webhooks.accept import SQL, Acceptor, Trip
 from services.tool_gateway.webhooks.causes import Causes
 from services.tool_gateway.webhooks.intake import Webhooks
 from services.tool_gateway.webhooks.letters import Letters
-from services.tool_gateway.webhooks.limits import Network, networks
+from services.tool_gateway.webhooks.limits import trusted
 from services.tool_gateway.webhooks.sources import load
 from services.tool_gateway.webhooks.tally import Tally
 from services.tool_gateway.wire.credentials import Secrets
@@ -47,7 +46,7 @@ class Room:
             Causes(pool),
             self.tally,
             public_url=self._public_url,
-            trusted=_trusted(settings.trusted_proxies),
+            trusted=trusted(settings.trusted_proxies),
         )
 
     async def run(self) -> None:
@@ -104,12 +103,3 @@ def _public(url: str | None) -> str | None:
             remedy="For instance https://hooks.example.com, without query.",
         )
     return url.rstrip("/")
-
-
-def _trusted(text: str | None) -> Sequence[Network]:
-    try:
-        return networks(text)
-    except ValueError as error:
-        raise BadInput(
-            "settings.invalid", f"{error}.", field="VIOX_TRUSTED_PROXIES", remedy="For instance 10.0.0.0/8,192.168.1.7."
-        ) from error

@@ -80,6 +80,7 @@ class Gateway:
         timeout: float = 60,
         lag_seconds: float = 0.2,
         per_vendor: int = 16,
+        for_live: int = 0,
         policies: Mapping[str, str] | None = None,
         people: People = PEOPLE,
         approval_hours: float = 72.0,
@@ -109,7 +110,7 @@ class Gateway:
             "postgres": Records(pool, values),
         }
         self.sender = Sender(self.wire, values, self.tokens, others, redactor)
-        self.places = places = InFlightLimiter(per_vendor)
+        self.places = places = InFlightLimiter(per_vendor, for_live)
         admission = Admission(
             self.catalogue, self.rulebook, values, self.store, places, Business(), approval_hours * 3600
         )
