@@ -8,6 +8,7 @@ its own it is used; otherwise the sandbox's invented one, together with the emul
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
+from hashlib import sha256
 from pathlib import Path
 from secrets import token_urlsafe
 
@@ -19,6 +20,7 @@ PROFILE = Path(__file__).parent / "profile"
 GATEWAY = "gateway"
 VENDORS = "vendors"
 EMULATED = ("hubspot", "twilio", "airtable", "stripe", "quickbooks", "elevenlabs", "make", "n8n", "business", "mail")
+INVOKE_TOKEN = "invoke-token-voice"  # the file with it
 MODEL_NAMES = (
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_BASE_URL",
@@ -31,7 +33,14 @@ MODEL_NAMES = (
 )
 MODEL_KEYS = tuple(name for name in MODEL_NAMES if name.endswith("_KEY"))
 # Of VioX OS's own settings those that only the gateway may know, `<NAME>_FILE` included.
-GATEWAYS_OWN = ("VIOX_SECRET_KEY", "VIOX_SECRETS_DIR", "VIOX_QUERY_DSN", "VIOX_OPERATOR_TOKEN", "VIOX_PEOPLE")
+GATEWAYS_OWN = (
+    "VIOX_SECRET_KEY",
+    "VIOX_SECRETS_DIR",
+    "VIOX_QUERY_DSN",
+    "VIOX_OPERATOR_TOKEN",
+    "VIOX_INVOKE_TOKEN",
+    "VIOX_PEOPLE",
+)
 # What only the supervisor and the command line may know: with it a service could log in at Kafka as another.
 NOBODYS = ("VIOX_KAFKA_PASSWORDS_DIR",)
 SYSTEM = (
@@ -61,6 +70,9 @@ def for_gateway(ports: Mapping[str, int], environment: Mapping[str, str], home: 
         if "VIOX_SECRET_KEY" not in environment:
             chosen["VIOX_SECRET_KEY"] = _made_once(home / "secret-key", Fernet.generate_key)
     chosen |= profile(environment)
+    if not any(name.startswith("VIOX_INVOKE_TOKEN") for name in environment):
+        token = _made_once(home / INVOKE_TOKEN, lambda: f"viox_voice_{token_urlsafe(32)}".encode())
+        chosen["VIOX_INVOKE_TOKEN_VOICE"] = f"sha256:{sha256(token.encode()).hexdigest()}"
     if not any(name.startswith("VIOX_OPERATOR_TOKEN") for name in environment):
         chosen["VIOX_OPERATOR_TOKEN"] = _made_once(home / "operator-token", lambda: token_urlsafe(32).encode())
     return chosen

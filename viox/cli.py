@@ -141,7 +141,7 @@ def status(as_json: Json = False) -> None:
 
 
 def _print_status(found: dict[str, Any]) -> None:
-    from viox import lifecycle
+    from viox import lifecycle, tokens
 
     rows = [(s["name"], s["pid"], s["url"] or "", "ready" if s["ready"] else "not ready") for s in found["services"]]
     output.table(["service", "pid", "url", "state"], rows, empty="no services")
@@ -150,6 +150,9 @@ def _print_status(found: dict[str, Any]) -> None:
     output.say(f"postgres  {found['postgres']}")
     output.say(f"gateway   {found['gateway_url']}")
     output.say(f"identity: {found['identity']}")
+    output.say(f"tools     POST {tokens.invoke_url(found)}")
+    for line in tokens.sandbox_lines():
+        output.say(f"          {line}")
     for line in lifecycle.vendors_lines(found):
         output.say(line)
     for model in found.get("models", []):
@@ -438,6 +441,19 @@ def webhooks(as_json: Json = False) -> None:
     from viox import webhooks as listing
 
     run_async(listing.show(as_json=as_json))
+
+
+@app.command("invoke-token")
+def invoke_token(
+    agent: Annotated[str | None, typer.Argument(help="Make a token for this agent.")] = None, as_json: Json = False
+) -> None:
+    """The tokens that callers of tools may show; with AGENT, make one. It is printed once and kept nowhere."""
+    from viox import tokens
+
+    if name := agent_name(agent):
+        tokens.make(name, as_json=as_json)
+    else:
+        run_async(tokens.show(as_json=as_json))
 
 
 @app.command()

@@ -13,6 +13,7 @@ from typing import Any
 
 from sandbox.plan import DEFAULT_PORT_BASE
 from sandbox.ports import NAMES
+from services.tool_gateway.live import openapi
 from shared.bus import asyncapi, topics
 from shared.bus.asyncapi import OWN
 from shared.bus.events import REGISTRY
@@ -33,6 +34,7 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "exit-codes.md", _exit_codes()
     yield "ports.md", _ports()
     yield "asyncapi.json", _json(asyncapi.document())
+    yield "live-calls.openapi.json", _json(openapi.document())
     for name, (model, _) in OWN.items():
         yield f"schemas/{name}.json", _json(asyncapi.schema(name, model))
 
@@ -107,6 +109,7 @@ def _settings() -> str:
         "| `QUICKBOOKS_TOKEN_URL`, `HUBSPOT_TOKEN_URL` | where access tokens are fetched; the vendor's real address without it |",
         "| `SMTP_HOST`, `SMTP_PORT`, `SMTP_TLS`, `SMTP_USERNAME`, `SMTP_PASSWORD`, `SMTP_FROM` | e-mail: submission server, `587`, `starttls` (or `implicit`, `none`), login, the business's address |",
         "| `STRIPE_WEBHOOK_SECRET`, `TWILIO_WEBHOOK_AUTH_TOKEN`, `HUBSPOT_WEBHOOK_SECRET`, `QUICKBOOKS_WEBHOOK_TOKEN`, `ELEVENLABS_WEBHOOK_SECRET`, `AIRTABLE_WEBHOOK_SECRET`, `MAKE_WEBHOOK_SECRET`, `N8N_WEBHOOK_SECRET` | what proves [webhooks](../webhooks.md); several, newest first, separated by commas, while one is rotated |",
+        "| `VIOX_INVOKE_TOKEN_<AGENT>` | digests (`sha256:…`) of the tokens with which others [call the agent's tools](../live-calls.md); several, newest first, separated by commas; `viox invoke-token AGENT` makes one |",
         "| `VIOX_SECRET_KEY` | Fernet key that seals stored OAuth tokens; several, newest first, separated by commas, while it is rotated |",
         "| `VIOX_SECRETS_DIR`, `<NAME>_FILE` | where the gateway finds secrets that are not in its environment: a folder with a file for each, or a file |",
         "| `VIOX_QUERY_DSN` | Postgres as the role that may only ask; `records_query` needs it |",

@@ -81,6 +81,9 @@ def _tell(run: dict[str, Any], steps: list[Any], calls: dict[str, Any], asked: l
             if approval["call_id"].rsplit(".", 2)[1] == str(step["step"]):
                 for line in _approval_lines(approval):
                     say("     " + line)
+    for call in calls.values():
+        if call["live"]:
+            _tell_live(dict(call), [one for one in asked if one["call_id"] == call["call_id"]])
     for waiting in run["waiting_for"]:
         say(f"\nwaits for {words.waits_for(waiting)}")
     if run["error"]:
@@ -101,6 +104,16 @@ def _approval_lines(approval: Any) -> list[str]:
     lines.append(f"  {words.APPROVAL_STATES[approval['state']]}{by} {timestamp(approval['decided_at'])}")
     lines += [f"  reason: {_line(approval['reason'], 300)}"] if approval["reason"] else []
     return [*lines, f"  with other arguments: {_line(approval['arguments'], 300)}"] if changed else lines
+
+
+def _tell_live(call: dict[str, Any], asked: list[Any]) -> None:
+    """A call that no step of the run tells of: its caller asked for it over HTTP."""
+    output.say()
+    output.say(f"{call['step']:>3}  {'call':<10} {timestamp(call['created_at'])}")
+    output.say(f"     → {call['tool']}({_line(call['arguments'], 200)})")
+    for line in (line for approval in asked for line in _approval_lines(approval)):
+        output.say("     " + line)
+    output.say("     " + _result_line(call, {call["call_id"]: call}))
 
 
 def _step_lines(kind: str, body: dict[str, Any], run: str, number: int, calls: dict[str, Any]) -> list[str]:

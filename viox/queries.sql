@@ -96,6 +96,11 @@ where run_id = $1 and agent = $2 and status = 'blocked'
 insert into outbox (outbox_id, owner, topic, key, value, headers, source, message_id, receivers, next_at)
 values ($1, 'gateway', $2, $3, $4, $5, $6, $7, $8, now()) on conflict do nothing
 
+-- name: cancel_live    A live run has no agent at work that could be asked to end it.
+update runs set status = 'cancelled', finished_at = clock_timestamp(),
+    error = '{"code": "run.cancelled", "message": "cancelled by an operator."}'
+where run_id = $1 and agent = $2 and status = 'running' and trigger_source = $3 returning run_id
+
 -- name: accept_control    Asked for again it is done again: a run may have gone on since, by a redrive.
 insert into inbox (agent, source, message_id, kind, thread_id, run_id, topic, value, headers)
 values ($1, $2, $3, 'control', $4, $5, 'control', $6, $7)
@@ -133,6 +138,9 @@ on conflict (name) do update set content = excluded.content, tools = excluded.to
 
 -- name: withdraw_document
 delete from documents where name = $1 returning tools
+
+-- name: live_tokens    What the gateway said of the tokens it takes.
+select agent, token, problem, last_used_at, seen_at from live_tokens order by agent, token
 
 -- name: webhooks    Every source with its last delivery and how many there were of each kind. What came for no source is told
 --     as one of its own, once there was any.

@@ -226,7 +226,7 @@ async def _put(connection: Any, row: Outgoing) -> None:
 async def cancel(pool: Any, run_id: UUID) -> dict[str, Any]:
     """Ask a run's agent to end it. Calls that have not begun are refused; what is under way is settled as usual."""
     from shared.bus.envelope import Message, headers_to_json
-    from shared.bus.messages import CANCEL
+    from shared.bus.messages import CANCEL, LIVE_SOURCE
 
     found = await run(pool, run_id)
     if found["merged_into"]:
@@ -235,6 +235,9 @@ async def cancel(pool: Any, run_id: UUID) -> dict[str, Any]:
         )
     if found["status"] not in ("running", "waiting"):
         raise Conflict("run.over", f"run {run_id} is {found['status']} already.", field="run")
+    if found["trigger"]["source"] == LIVE_SOURCE:
+        await pool.execute(SQL["cancel_live"], run_id, found["agent"], LIVE_SOURCE)
+        return found
     facts = await run_row(pool, run_id)
     message = Message(f"cancel:{run_id}", CLI_SOURCE, CANCEL, {"run_id": str(run_id)}, datetime.now(UTC))
     _, value, headers = message.to_kafka()

@@ -59,6 +59,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process.app.router.add_post("/doctor", lambda request: gateway.doctor.serve(request, gateway.library.left_out))
     process.app.router.add_post(room.PATH, gateway.webhook)
     process.app.router.add_post(live.PATH, gateway.invoke)
+    process.app.router.add_get(live.DESCRIPTION, gateway.describe)
     process.loop("publisher", lambda: gateway.publisher.run())
     process.loop("outbox sweep", lambda: gateway.outbox.run_sweeper())
     process.loop("outcomes", lambda: gateway.outcomes.run())
@@ -144,7 +145,7 @@ class _Gateway:
             process.redactor.everywhere,
         )
         instance.on_notify("viox_approvals", self._decided)
-        self.live = live.Room(settings, secrets, pool, store, self._intake, places, self.outbox)
+        self.live = live.Room(settings, secrets, pool, store, self._intake, tools, places, self.outbox)
         instance.on_notify(LIVE_CALLS, self.live.waiting.wake)
         self.redrives = Redrives(topics.GATEWAY, pool, self._accept_again, self._set_aside_again, is_transient)
         instance.on_notify(CHANNEL, self.redrives.wake)
@@ -175,6 +176,11 @@ class _Gateway:
         if self.live is None:
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
         return await self.live.serve(request)
+
+    async def describe(self, request: web.Request) -> web.Response:
+        if self.live is None:
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
+        return await self.live.describe(request)
 
     async def _accept_again(self, records: Sequence[Record]) -> None:
         """Redriven letters go back to where they came in: calls, or deliveries of webhooks."""

@@ -28,6 +28,7 @@ APPROVAL_REQUESTED = "viox.approval.requested"
 APPROVAL_DECIDED = "viox.approval.decided"
 
 GATEWAY_SOURCE = "/viox/gateway"
+LIVE_SOURCE = "/viox/gateway/live"  # of the runs of live calls; what is said in them comes from outside all the same
 
 RunStatus = Literal["running", "waiting", "finished", "failed", "blocked", "cancelled"]
 

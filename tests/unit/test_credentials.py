@@ -9,6 +9,7 @@ import pytest
 
 from sandbox import credentials, kafka_users
 from sandbox.credentials import EMULATED, GATEWAY, for_gateway, inherited
+from services.tool_gateway.live.tokens import digest_of
 from shared.errors import BadInput
 
 PORTS = dict.fromkeys((*EMULATED, "smtp"), 1)
@@ -51,6 +52,16 @@ def test_a_stack_makes_its_operators_token_once_unless_there_is_one(tmp_path: Pa
     assert given or (len(file.read_text()) >= 32 and file.stat().st_mode & 0o077 == 0)
 
 
+@pytest.mark.parametrize("given", [{}, {"VIOX_INVOKE_TOKEN_CLOSER": "mine"}, {"VIOX_INVOKE_TOKEN_VOICE_FILE": "/mine"}])
+def test_a_stack_makes_a_token_for_live_calls_once_unless_there_is_one(tmp_path: Path, given: dict[str, Any]) -> None:
+    first, second = (for_gateway(PORTS, given, tmp_path) for _ in range(2))
+    file = tmp_path / credentials.INVOKE_TOKEN
+    assert file.exists() != bool(given)
+    assert first.get("VIOX_INVOKE_TOKEN_VOICE") == second.get("VIOX_INVOKE_TOKEN_VOICE")
+    assert given or file.stat().st_mode & 0o077 == 0
+    assert given or first["VIOX_INVOKE_TOKEN_VOICE"] == f"sha256:{digest_of(file.read_text())}"
+
+
 def test_the_emulated_vendors_are_named_as_the_gateway_knows_them(tmp_path: Path) -> None:
     assert {name for name in for_gateway(PORTS, {}, tmp_path) if name.startswith("VIOX_")} == {
         "VIOX_ALLOW_LOOPBACK",
@@ -58,6 +69,7 @@ def test_the_emulated_vendors_are_named_as_the_gateway_knows_them(tmp_path: Path
         "VIOX_OPERATOR_TOKEN",
         "VIOX_PEOPLE",
         "VIOX_BUSINESS",
+        "VIOX_INVOKE_TOKEN_VOICE",
     }
     assert credentials.for_agents({}) == {"VIOX_MODELS": "offline"}
 

@@ -12,12 +12,12 @@ import orjson
 from aiohttp import web
 
 from shared.bus.envelope import check_conversation, has_nul, is_traceparent, read_json
+from shared.bus.messages import LIVE_SOURCE
 from shared.errors import BadInput, VioxError
 from shared.ids import RunId, ThreadId, run_id, thread_id
 from shared.models.port import sha256_json
 from shared.telemetry.digest import sha256_bytes
 
-SOURCE = "/viox/gateway/live"  # of the runs of live calls; what is said in them comes from outside all the same
 CONVERSATION, KEY, TIMEOUT, RUN = "X-Conversation-Id", "Idempotency-Key", "Request-Timeout", "X-Run-Id"
 MAX_BODY = 256_000
 BODY_SECONDS = 10.0
@@ -52,7 +52,7 @@ class Asked:
 
     @property
     def run(self) -> RunId:
-        return run_id(self.agent, SOURCE, self.conversation)
+        return run_id(self.agent, LIVE_SOURCE, self.conversation)
 
     @property
     def thread(self) -> ThreadId:

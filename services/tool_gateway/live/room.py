@@ -18,7 +18,8 @@ from aiohttp import web
 from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.intake import Intake
 from services.tool_gateway.call.store import GatewayStore
-from services.tool_gateway.live import answers
+from services.tool_gateway.catalogue.catalogue import Catalogue
+from services.tool_gateway.live import answers, openapi
 from services.tool_gateway.live.asking import SQL, Asking, Begun
 from services.tool_gateway.live.request import Asked, Refused, read
 from services.tool_gateway.live.runs import LiveRuns
@@ -29,13 +30,14 @@ from services.tool_gateway.wire.credentials import Secrets
 from shared.bus.outbox import Outbox
 from shared.errors import BadInput, Conflict, Unavailable, VioxError
 from shared.settings import Settings
-from shared.store.pool import Pool, is_transient
+from shared.store.pool import Pool, dumps, is_transient
 from shared.telemetry import metrics
 from shared.telemetry.logs import get_logger
 from shared.waiting import within
 
 log = get_logger(__name__)
 PATH = "/v1/tools/{tool}:invoke"
+DESCRIPTION = "/v1/openapi.json"
 TELL_SECONDS = 30.0
 NOBODY = "-"  # the agent of requests without a token
 MOST_OF_AN_AGENT = 100
@@ -52,12 +54,15 @@ class Room:
         pool: Pool,
         store: GatewayStore,
         intake: Intake,
+        catalogue: Catalogue,
         places: InFlightLimiter,
         outbox: Outbox,
     ) -> None:
         self.tokens = Tokens(secrets)
         self._pool = pool
         self._places = places
+        self._catalogue = catalogue
+        self._url = settings.public_url or "/"
         self._trusted = trusted(settings.trusted_proxies)
         self._limits = Limits()
         self._asking = Asking(intake, pool)
@@ -90,6 +95,15 @@ class Room:
         if agent != NOBODY:
             metrics.INVOKE_SECONDS.labels(agent).observe(time.monotonic() - started)
         return answer
+
+    async def describe(self, request: web.Request) -> web.Response:
+        """The tools of the token's agent as an OpenAPI document."""
+        try:
+            agent = self._caller(request)
+        except Refused as refused:
+            return answers.of_refusal(refused.status, refused.error, refused.retry_after)
+        tools = [tool for name, tool in sorted(self._catalogue.tools.items()) if self._catalogue.granted(agent, name)]
+        return web.json_response(openapi.document(tools, self._url), dumps=dumps)
 
     async def drain(self, seconds: float = 5.0) -> None:
         """Take nothing new, and give calls that are under way a little time. Who still waits then is told how far it is."""

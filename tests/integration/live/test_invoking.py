@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.tool_gateway.live import words
-from services.tool_gateway.live.request import SOURCE
+from shared.bus.messages import LIVE_SOURCE as SOURCE
 from shared.ids import is_run_of, run_id, thread_id
 from tests.integration.gateway.world import RESULTS, RUN, until, wants
 from tests.integration.live.world import CLOSER, OLD_CLOSER, READ, SEND, SMS, TALK, VOICE, LiveWorld, live_world
@@ -171,6 +171,20 @@ async def test_a_tool_that_does_not_exist_is_404(world: LiveWorld) -> None:
     door = await world.door()
     assert (await door("twilio_send_mesage", SMS)).status == 404
     assert (await door("no.tool", SMS)).status == 404
+
+
+async def test_an_agents_tools_are_described_to_its_callers(world: LiveWorld) -> None:
+    door = await world.door()
+    assert (await door.description("nobody")).status == 401
+    described = (await door.description(VOICE)).json
+    paths = {
+        f"/v1/tools/{name}:invoke"
+        for name in door.gateway.catalogue.tools
+        if door.gateway.catalogue.granted("voice", name)
+    }
+    assert set(described["paths"]) == paths
+    lookup = described["paths"]["/v1/tools/twilio_lookup_number:invoke"]["post"]["requestBody"]["content"]
+    assert "PhoneNumber" in lookup["application/json"]["schema"]["properties"]
 
 
 async def test_arguments_that_do_not_fit_are_named(world: LiveWorld) -> None:
@@ -379,7 +393,8 @@ async def test_too_many_callers_of_an_agent_are_told_to_come_back(
     await world.were_asked()
     busy = await door(READ)
     assert (busy.status, busy.json["code"], busy.json["say"]) == (429, "invoke.busy", words.NOT_NOW)
-    assert (await door("twilio_lookup_number", {"PhoneNumber": "+14155550123"}, token=VOICE)).status == 200
+    another = await door("twilio_lookup_number", {"PhoneNumber": "+14155550123"}, token=VOICE, ms=300)
+    assert (another.status, another.state) == (202, "executing")
     world.hanging = None
     assert (await first).status == 200
 

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from sandbox.postgres import Postgres
-from services.tool_gateway.live.room import PATH, Room
+from services.tool_gateway.live.room import DESCRIPTION, PATH, Room
 from services.tool_gateway.live.tokens import digest_of, setting
 from services.tool_gateway.live.waiting import CHANNEL
 from services.tool_gateway.wire.credentials import Secrets
@@ -44,12 +44,15 @@ class Door:
         self.gateway, self.tokens = gateway, tokens
         made = Settings.load(**settings)
         outbox = Outbox("gateway", pool, gateway.publisher)
-        self.room = Room(made, Secrets(tokens), pool, gateway.store, gateway.intake, gateway.places, outbox)
+        self.room = Room(
+            made, Secrets(tokens), pool, gateway.store, gateway.intake, gateway.catalogue, gateway.places, outbox
+        )
         self._session = aiohttp.ClientSession()
 
     async def open(self) -> None:
         app = web.Application()
         app.router.add_post(PATH, self.room.serve)
+        app.router.add_get(DESCRIPTION, self.room.describe)
         self._runner = web.AppRunner(app, access_log=None, auto_decompress=False)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -61,6 +64,11 @@ class Door:
         await asyncio.gather(self._loop, return_exceptions=True)
         await self._session.close()
         await self._runner.cleanup()
+
+    async def description(self, token: str) -> Answer:
+        headers = {"Authorization": f"Bearer {token}"}
+        async with self._session.get(f"{self.url}{DESCRIPTION}", headers=headers) as answer:
+            return Answer(answer.status, answer.headers, await answer.text())
 
     async def __call__(
         self,
