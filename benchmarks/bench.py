@@ -26,7 +26,7 @@ import asyncpg
 from aiokafka import AIOKafkaProducer
 
 from benchmarks import catalogue as large
-from benchmarks import webhooks
+from benchmarks import invoke, webhooks
 from benchmarks.measure import Processes, at_the_end_of, in_flight, line, say, until
 from benchmarks.peers import environment
 from benchmarks.peers.compare import compare
@@ -54,7 +54,7 @@ class Bench:
     def __init__(self, home: Path, broker: str, agents: int, quick: bool) -> None:
         self._home, self._agents, self._quick = home, agents, quick
         (home / "logs").mkdir(parents=True)
-        pg, kafka, controller, self._stub_port = free_ports(4)
+        pg, kafka, controller, self._stub_port, self._slow_port = free_ports(5)
         self._postgres = Postgres(home, pg)
         self._broker: Broker = ApacheKafka(home, kafka, controller) if broker == "apache" else Tansu(home, kafka)
         self._processes = Processes(home / "logs")
@@ -70,7 +70,9 @@ class Bench:
         self.settings = Settings.load(**{k.removeprefix("VIOX_").lower(): v for k, v in names.items()})
         asyncio.run(ensure_topics(self.settings))
         self._processes.start("stub", [sys.executable, "-m", "benchmarks.stub", str(self._stub_port)], {})
-        until(lambda: connects(self._stub_port))
+        slow = [sys.executable, "-m", "benchmarks.stub", str(self._slow_port), str(invoke.VENDOR_MS)]
+        self._processes.start("slow stub", slow, {})
+        until(lambda: connects(self._stub_port) and connects(self._slow_port))
 
     def _start_gateway(self, documents: str) -> None:
         """One gateway, in the place of the one before."""
@@ -80,9 +82,11 @@ class Bench:
             "VIOX_POSTGRES_DSN": self._postgres.dsn("viox_gateway"),
             "VIOX_CATALOGUE": documents,
             "BENCH_BASE_URL": f"http://127.0.0.1:{self._stub_port}",
+            "BENCH_SLOW_BASE_URL": f"http://127.0.0.1:{self._slow_port}",
             "VIOX_ALLOW_LOOPBACK": "1",
             "VIOX_HTTP_PORT": str(port),
             "STRIPE_WEBHOOK_SECRET": webhooks.SECRET,
+            **invoke.SETTINGS,
         }
         self._gateway_port = port
         self._processes.start("gateway", [sys.executable, "-m", "services.tool_gateway.main"], environment)
@@ -100,7 +104,7 @@ class Bench:
             until(lambda port=port: ready(port))  # type: ignore[misc]
 
     def _services_running(self) -> list[str]:
-        return [name for name in self._processes.names() if name != "stub"]
+        return [name for name in self._processes.names() if "stub" not in name]
 
     def _services(self, name: str) -> dict[str, str]:
         login = self._broker.client_settings(name) | self._partitions
@@ -141,10 +145,11 @@ class Bench:
         if own:
             await self._echo()
             self._large_catalogue()
-        await asyncio.to_thread(self._start_gateway, str(HERE / "stub.yaml"))
+        await asyncio.to_thread(self._start_gateway, f"{HERE / 'stub.yaml'}:{HERE / 'slow.yaml'}")
         if own:
             await self._gateway_alone("gateway")
             await self._webhooks()
+            await self._invoke()
             await asyncio.to_thread(self._start_gateway, f"{HERE / 'stub.yaml'}:{self._large}")
             await self._gateway_alone("gateway with 1,000 tools more")
         await asyncio.to_thread(self._start_agents)
@@ -200,6 +205,22 @@ class Bench:
         for flight, numbers in found.items():
             say(f"webhooks accepted durably, {flight:>2} in flight    {line(numbers)}")
         await self._pool.execute("delete from outbox where topic like 'viox.events.%'")
+
+    async def _invoke(self) -> None:
+        """Live calls alone, and one at a time while the gateway works on calls from the bus."""
+
+        def cpu() -> float:
+            return self._processes.cpu_seconds(["gateway"])
+
+        self.results["invoke"] = found = await invoke.measure(self._gateway_port, cpu, quick=self._quick)
+        for flight, numbers in found.items():
+            cost = f"{numbers['cpu_ms_per_call']:.2f} ms CPU a call"
+            say(f"live calls, vendor {invoke.VENDOR_MS} ms, {flight:>2} in flight    {line(numbers)}   {cost}")
+        calls = asyncio.create_task(self._gateway_alone("gateway beside live calls"))
+        await asyncio.sleep(1.0)  # it reads counters for a second first, and the caller starts meanwhile
+        found["beside the bus"] = beside = await invoke.beside(self._gateway_port, 15 if self._quick else 50)
+        say(f"live calls while the bus is full, 1 in flight {line(beside)}")
+        await calls
 
     # -- the gateway ---------------------------------------------------------------------------------------------------
 

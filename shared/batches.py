@@ -1,9 +1,12 @@
-"""Work taken from a queue many pieces at a time."""
+"""Work taken many pieces at a time."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Iterable
 from typing import Protocol, TypeVar
+
+FAIR_SHARE = 16
 
 
 class Sized(Protocol):
@@ -14,6 +17,15 @@ class Sized(Protocol):
 
 
 T = TypeVar("T", bound=Sized)
+Item = TypeVar("Item")
+
+
+async def fairly(items: Iterable[Item]) -> AsyncIterator[Item]:
+    """One after the other, and now and then others on the loop get their turn: a batch may take long, and callers wait."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % FAIR_SHARE == 0:
+            await asyncio.sleep(0)
 
 
 async def next_batch(queue: asyncio.Queue[T], most: int, most_bytes: int) -> list[T]:

@@ -147,6 +147,7 @@ class _Gateway:
         instance.on_notify("viox_approvals", self._decided)
         self.live = live.Room(settings, secrets, pool, store, self._intake, tools, places, self.outbox)
         instance.on_notify(LIVE_CALLS, self.live.waiting.wake)
+        self.outcomes.on_closed(self.live.waiting.closed)
         self.redrives = Redrives(topics.GATEWAY, pool, self._accept_again, self._set_aside_again, is_transient)
         instance.on_notify(CHANNEL, self.redrives.wake)
         self.settler = Settler(tools, secrets, store, self.publisher, sender, places)

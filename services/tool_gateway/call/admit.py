@@ -24,6 +24,7 @@ from services.tool_gateway.policy.rulebook import Rulebook
 from services.tool_gateway.wire.credentials import Secrets, again
 from services.tool_gateway.wire.encode import prepare
 from services.tool_gateway.wire.prepared import Prepared
+from shared.batches import fairly
 from shared.business import Business
 from shared.errors import VioxError
 from shared.ids import CallId
@@ -67,12 +68,15 @@ class Admission:
         """
         policies, local = self.rulebook.policies, self._business.now()
         standing = await self._with_facts(candidates, standing, connection)
-        judged = [(one, judge(one.call, _of(one, standing), self.catalogue, policies, local)) for one in candidates]
+        judged = [
+            (one, judge(one.call, _of(one, standing), self.catalogue, policies, local))
+            async for one in fairly(candidates)
+        ]
         slots = await self._reserve_rate_slots(judged, standing, connection)
         now = datetime.now(UTC)
         decisions: list[Decision] = []
         try:
-            for candidate, verdict in judged:
+            async for candidate, verdict in fairly(judged):
                 paused, slot = _of(candidate, standing).paused, slots.get(candidate.call.call_id)
                 decision = decide(candidate, verdict, paused, slot, now, self._free(candidate, verdict), self._secrets)
                 if decision.prepared and decision.tool:

@@ -16,7 +16,7 @@ from typing import Any
 
 from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.call.announce import announce_waiting
-from services.tool_gateway.call.call import CallRow, Decision, Error, Outcome, Ready, rate_key, tell_closed
+from services.tool_gateway.call.call import CallRow, Decision, Error, Outcome, Ready, Requested, rate_key, tell_closed
 from services.tool_gateway.call.outcome import AttemptResult
 from services.tool_gateway.call.store import GatewayStore
 from shared.batches import next_batch
@@ -58,6 +58,11 @@ class OutcomeWriter:
         self._idle = asyncio.Event()
         self._idle.set()
         self.problem: str | None = None
+        self._on_closed: Callable[[Requested, Outcome], None] = lambda call, end: None
+
+    def on_closed(self, told: Callable[[Requested, Outcome], None]) -> None:
+        """Call `told` with every call that has ended by an attempt of ours, once that is committed."""
+        self._on_closed = told
 
     def submit(self, ready: Ready, answer: Answer | None, result: AttemptResult, latency_ms: float) -> None:
         """An attempt ended."""
@@ -134,6 +139,7 @@ class OutcomeWriter:
             metrics.CALLS.labels(call.agent, call.tool, end.state).inc()
             metrics.CALL_SECONDS.labels(call.tool).observe(time.monotonic() - ready.requested_at)
             tell_closed(self._publisher, call, end.state, end.result, end.error)
+            self._on_closed(call, end)
             return
         log.warning(
             "call.not_closed",

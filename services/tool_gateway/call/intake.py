@@ -22,6 +22,7 @@ from services.tool_gateway.call.announce import announce_waiting
 from services.tool_gateway.call.call import Candidate, Decision, Ready, Requested, tell_closed
 from services.tool_gateway.call.judge import with_same_calls
 from services.tool_gateway.call.store import GatewayStore
+from shared.batches import fairly
 from shared.bus import topics
 from shared.bus.dead_letters import write_dead_letter
 from shared.bus.envelope import Message, identity, parse_record
@@ -66,7 +67,7 @@ class Intake:
         refused: list[tuple[Record, VioxError]] = []
         for topic, count in Counter(record.topic for record in records).items():
             metrics.MESSAGES_CONSUMED.labels(topics.GATEWAY, topic).inc(count)
-        for record in records:
+        async for record in fairly(records):
             try:
                 understood.append((_understand(record), record))
             except VioxError as error:

@@ -1,4 +1,5 @@
-"""Callers that wait for their calls to end. A row's change wakes every replica; what counts is what the row says."""
+"""Callers that wait for their calls to end. A row's change wakes every replica, and what counts is what the row says. Who
+made a call here is told of its end as it was committed."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from services.tool_gateway.call.call import Outcome, Requested
 from services.tool_gateway.live.asking import SQL
 from shared.ids import CallId
 from shared.store.pool import Pool
@@ -59,6 +61,16 @@ class Waiting:
         """Some call has moved."""
         if self._callers:
             self._wake.set()
+
+    def closed(self, call: Requested, end: Outcome) -> None:
+        """A call that was made here has ended, and that is committed."""
+        if call.call_id in self._callers:
+            vendor = None  # of no interest once it has ended
+            self._tell(
+                Standing(
+                    call.call_id, call.run_id, call.agent, call.tool, vendor, end.state, False, end.result, end.error
+                )
+            )
 
     async def until_told(self, call: CallId, seconds: float, *, look: bool) -> Standing:
         """How the call stands when it has ended, when it waits for a person or an operator, or when the time is over.

@@ -107,6 +107,7 @@ class LiveWorld(World):
         }
         door = Door(made, self.pool, settings, tokens)
         made.instance.on_notify(CHANNEL, door.room.waiting.wake)
+        made.outcomes.on_closed(door.room.waiting.closed)
         await made.start(*loops)
         self._gateways.append(made)
         await door.open()
