@@ -207,7 +207,7 @@ class Bench:
         await self._pool.execute("delete from outbox where topic like 'viox.events.%'")
 
     async def _invoke(self) -> None:
-        """Live calls alone, and one at a time while the gateway works on calls from the bus."""
+        """Live calls alone, then beside others."""
 
         def cpu() -> float:
             return self._processes.cpu_seconds(["gateway"])
@@ -216,9 +216,15 @@ class Bench:
         for flight, numbers in found.items():
             cost = f"{numbers['cpu_ms_per_call']:.2f} ms CPU a call"
             say(f"live calls, vendor {invoke.VENDOR_MS} ms, {flight:>2} in flight    {line(numbers)}   {cost}")
+        await self._beside()
+
+    async def _beside(self) -> None:
+        """One caller at a time while the gateway has more calls from the bus than it can make."""
         calls = asyncio.create_task(self._gateway_alone("gateway beside live calls"))
         await asyncio.sleep(1.0)  # it reads counters for a second first, and the caller starts meanwhile
-        found["beside the bus"] = beside = await invoke.beside(self._gateway_port, 15 if self._quick else 50)
+        self.results["invoke beside the bus"] = beside = await invoke.beside(
+            self._gateway_port, 15 if self._quick else 50
+        )
         say(f"live calls while the bus is full, 1 in flight {line(beside)}")
         await calls
 

@@ -38,7 +38,7 @@ from shared.waiting import within
 log = get_logger(__name__)
 PATH = "/v1/tools/{tool}:invoke"
 DESCRIPTION = "/v1/openapi.json"
-TELL_SECONDS = 30.0
+TELL_SECONDS = 10.0
 NOBODY = "-"  # the agent of requests without a token
 MOST_OF_AN_AGENT = 100
 MOST = 400
