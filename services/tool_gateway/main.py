@@ -174,14 +174,10 @@ class _Gateway:
         return await self.webhooks.serve(request)
 
     async def invoke(self, request: web.Request) -> web.Response:
-        if self.live is None:
-            raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
-        return await self.live.serve(request)
+        return await self.live.serve(request) if self.live else live.starting()
 
     async def describe(self, request: web.Request) -> web.Response:
-        if self.live is None:
-            raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
-        return await self.live.describe(request)
+        return await self.live.describe(request) if self.live else live.starting()
 
     async def _accept_again(self, records: Sequence[Record]) -> None:
         """Redriven letters go back to where they came in: calls, or deliveries of webhooks."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from shared.batches import next_batch
+from shared.batches import FAIR_SHARE, fairly, next_batch
 
 
 @dataclass
@@ -24,3 +24,19 @@ async def test_so_many_and_so_large(sizes: list[int], expected: list[int]) -> No
         queue.put_nowait(Piece(size))
     assert [one.size for one in await next_batch(queue, most=3, most_bytes=10)] == expected
     assert queue.qsize() == len(sizes) - len(expected)
+
+
+@pytest.mark.parametrize("count", [0, 1, FAIR_SHARE, 3 * FAIR_SHARE + 1])
+async def test_others_have_their_turn_during_a_long_batch(count: int) -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(other())
+    assert [item async for item in fairly(range(count))] == list(range(count))
+    beside.cancel()
+    assert turns == count // FAIR_SHARE

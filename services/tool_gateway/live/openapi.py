@@ -72,6 +72,7 @@ _PROBLEMS = {
     "422": "The arguments do not fit the tool; `field` names the one.",
     "424": "The call was made, and its answer was no: nothing has been done.",
     "429": "Too many requests without a token, or too many calls of this agent under way.",
+    "500": "An error of the gateway's own.",
     "503": "It could not be stored now. The same request may be sent again.",
 }
 

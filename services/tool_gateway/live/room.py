@@ -83,7 +83,7 @@ class Room:
 
     async def serve(self, request: web.Request) -> web.Response:
         started = time.monotonic()
-        agent, answer, code = NOBODY, None, ""
+        agent, code = NOBODY, ""
         try:
             agent = self._caller(request)
             with self._counted(agent):
@@ -91,6 +91,10 @@ class Room:
         except Refused as refused:
             code = refused.error.code
             answer = answers.of_refusal(refused.status, refused.error, refused.retry_after)
+        except Exception:
+            log.exception("invoke.failed_unforeseen", agent=agent)
+            code = "invoke.error"
+            answer = answers.of_refusal(500, VioxError(code, "an error of the gateway's own."))
         metrics.INVOKES.labels(agent, str(answer.status), code).inc()
         if agent != NOBODY:
             metrics.INVOKE_SECONDS.labels(agent).observe(time.monotonic() - started)
@@ -208,6 +212,12 @@ class Room:
             except Exception as error:  # noqa: BLE001  # said again later
                 log.warning("invoke.tokens_not_told", error=error)
             await asyncio.sleep(TELL_SECONDS)
+
+
+def starting() -> web.Response:
+    """What callers are answered before there is a room."""
+    error = Unavailable("invoke.unavailable", "the gateway is starting.", remedy="Send the same request again.")
+    return answers.of_refusal(503, error, 2.0)
 
 
 def _too_often() -> VioxError:

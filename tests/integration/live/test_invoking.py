@@ -320,6 +320,17 @@ async def test_an_identity_that_a_gateway_left_without_a_call_is_completed_by_th
     assert answer.json["call_id"].endswith(".1.0")
 
 
+async def test_an_error_nobody_foresaw_is_a_problem_that_can_be_spoken(world: LiveWorld) -> None:
+    door = await world.door()
+
+    async def breaks(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError
+
+    door.room.waiting.until_told = breaks  # type: ignore[method-assign]
+    answer = await door(SEND, SMS)
+    assert (answer.status, answer.json["code"], answer.json["say"]) == (500, "invoke.error", words.NOT_NOW)
+
+
 async def test_a_paused_tool_says_so_at_once_and_the_call_is_made_later(world: LiveWorld) -> None:
     door = await world.door()
     await world.admin.execute("insert into pauses (scope, paused_by) values ($1, 'test')", f"tool:{SEND}")

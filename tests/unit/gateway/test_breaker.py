@@ -128,3 +128,25 @@ def test_places_follow_it(time: Time) -> None:
     assert places.free("shop") == 0
     places.breakers.answered("shop")
     assert (places.free("shop"), places.free("another")) == (3, 4)
+
+
+def test_some_places_are_for_live_calls(time: Time) -> None:
+    places = InFlightLimiter(4, for_live=1)
+    freed: list[str] = []
+    places.on_free(lambda: freed.append("shop"))
+    places.breakers = Breakers(time)
+    for _ in range(3):
+        places.take("shop")
+    assert (places.free("shop"), places.free("shop", live=True), places.free("another")) == (0, 1, 3)
+    assert (places.full(), places.full(live=True)) == (["shop"], [])
+    places.take("shop")
+    assert (places.limited(), places.limited(live=True)) == ({"shop": 0}, {"shop": 0})
+    places.give_back("shop")
+    assert freed == ["shop"], "a live call may go"
+    places.give_back("shop")
+    assert freed == ["shop", "shop"], "and any other"
+    fail(places.breakers)
+    time.now += FIRST_SECONDS * SURELY
+    places.give_back("shop")
+    places.give_back("shop")
+    assert (places.free("shop"), places.free("shop", live=True)) == (1, 1), "one call tries, whichever it is"
