@@ -24,10 +24,10 @@ from services.tool_gateway.catalogue.store import CatalogueStore
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import VENDOR, Mailer
 from services.tool_gateway.doctor import Doctor
-from services.tool_gateway.policy import files as policy_files
-from services.tool_gateway.policy.rulebook import Rulebook
 from services.tool_gateway.live import room as live
 from services.tool_gateway.live.waiting import CHANNEL as LIVE_CALLS
+from services.tool_gateway.policy import files as policy_files
+from services.tool_gateway.policy.rulebook import Rulebook
 from services.tool_gateway.webhooks import room
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.guard import Guard

@@ -109,7 +109,7 @@ async def test_an_operator_sees_a_live_run_and_ends_it(
     try:
         listed, _ = await store.runs(pool, agent="closer", status=None, since=None, cursor=None, limit=10)
         assert str(LIVE) in [run["run_id"] for run in listed]
-        inspection._tell(await store.run(pool, LIVE), *_story(await store.story(pool, LIVE, "closer")))
+        inspection._tell(await store.run(pool, LIVE), *_story(await store.story(pool, LIVE, "closer")), [])
         shown = capsys.readouterr().out
         assert f"→ {READ}({{}})" in shown
         assert f"call {answer.json['call_id']}" in shown
