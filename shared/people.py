@@ -65,6 +65,11 @@ class People(BaseModel):
     def approvers(self) -> tuple[Person, ...]:
         return tuple(person for person in self.people if person.approves)
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Every number and mail address."""
+        return tuple(one for person in self.people for one in (person.sms, person.email) if one)
+
     def approver(self, name: str | None) -> Person:
         """Who decides: the one of that name, or the only one there is. Raises BadInput."""
         able = [person.name for person in self.approvers]

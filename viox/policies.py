@@ -19,6 +19,7 @@ from services.tool_gateway.policy.facts import known_of
 from shared.business import Business, read_business
 from shared.errors import BadInput
 from shared.ids import CallId
+from shared.people import read_people
 from shared.settings import Settings
 from viox import deployment, output, store
 
@@ -46,8 +47,8 @@ async def test(file: Path, since: datetime, *, as_json: bool) -> int:
     given = _read(file)
     tools = await _catalogue()
     texts = files.texts(_policies_setting())
-    now = Policies(texts, tools)
-    then = Policies(texts | {file.name: given}, tools)
+    insiders = read_people(deployment.profile("VIOX_PEOPLE")).addresses
+    now, then = (Policies(chosen, tools, insiders) for chosen in (texts, texts | {file.name: given}))
     business = read_business(deployment.profile("VIOX_BUSINESS"))
     pool = await deployment.pool()
     try:

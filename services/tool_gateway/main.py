@@ -118,7 +118,8 @@ class _Gateway:
             published, catalogue.extra_documents(settings.catalogue), self._values, self._fit_policies
         )
         tools = await self.library.read()
-        self._rulebook = Rulebook(policy_files.texts(settings.policies), tools)
+        people = read_people(settings.people)
+        self._rulebook = Rulebook(policy_files.texts(settings.policies), tools, people.addresses)
         instance.on_notify("viox_documents", self.library.wake)
         self.outbox = Outbox(topics.GATEWAY, pool, self.publisher)
         instance.on_notify("viox_outbox", self.outbox.wake)
@@ -136,13 +137,7 @@ class _Gateway:
         self._intake = Intake(admission, store, self.publisher, self._executor.start, self._resumer.wait_until, pool)
         self.webhooks = room.Room(settings, secrets, process.redactor, pool, self.outbox)
         self.approvals = Keeper(
-            store,
-            self.publisher,
-            tools,
-            read_people(settings.people),
-            business,
-            settings.console_url,
-            process.redactor.everywhere,
+            store, self.publisher, tools, people, business, settings.console_url, process.redactor.everywhere
         )
         instance.on_notify("viox_approvals", self._decided)
         self.live = live.Room(settings, secrets, pool, store, self._intake, tools, places, self.outbox)

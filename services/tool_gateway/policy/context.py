@@ -19,13 +19,15 @@ class Known:
     """What the tables say of a call. Facts that no policy about the tool reads are left at None.
 
     `history` as the schema has it; `touched`: the labels of what the conversation has done and read before; `own_party`: the
-    call reaches nobody but whom the conversation is with; `trigger`: what the run began with.
+    call reaches nobody but whom the conversation is with; `trigger`: what the run began with; `copied`: an address in
+    the arguments stands in text from outside.
     """
 
     history: Mapping[str, Any] | None = None
     touched: frozenset[str] | None = None
     own_party: bool | None = None
     trigger: Mapping[str, Any] | None = None
+    copied: bool | None = None
 
 
 NOTHING = Known()
@@ -55,6 +57,7 @@ def context_of(
         "counterparties": {"count": len(figures.counterparties), "items": list(figures.counterparties)},
         "own_party": known.own_party,
         "history": None if known.history is None else dict(known.history),
+        "copied": known.copied,
         "trigger": None if known.trigger is None else dict(known.trigger),
         "touched": None if known.touched is None else {risk: risk in known.touched for risk in RISKS},
     }

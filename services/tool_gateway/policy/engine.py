@@ -17,8 +17,9 @@ from typing import Any
 import cedarpy
 
 from services.tool_gateway.catalogue.catalogue import Catalogue
+from services.tool_gateway.catalogue.tools import Tool
 from services.tool_gateway.policy.context import Known, context_of
-from services.tool_gateway.policy.figures import figures_of
+from services.tool_gateway.policy.figures import figures_of, party
 from services.tool_gateway.policy.reads import Path
 from services.tool_gateway.policy.rules import Rule, read_rules, validate
 from services.tool_gateway.policy.schema import groups_of, schema_text, wanted_facts
@@ -55,8 +56,12 @@ class _Sets:
 class Policies:
     """All policies of a deployment, for the tools of its catalogue."""
 
-    def __init__(self, texts: Mapping[str, str], catalogue: Catalogue) -> None:
-        """`texts`: name of a file → its policies. Raises BadInput naming the file and what is wrong."""
+    def __init__(self, texts: Mapping[str, str], catalogue: Catalogue, insiders: Iterable[str] = ()) -> None:
+        """`texts`: name of a file → its policies; `insiders`: numbers and mail addresses of the business's own people.
+
+        Raises BadInput naming the file and what is wrong.
+        """
+        self.insiders = frozenset(party(one) for one in insiders)
         self.rules: tuple[Rule, ...] = read_rules(texts)
         self.version = sha256_bytes("\0".join(f"{name}\0{texts[name]}" for name in sorted(texts)).encode())[:16]
         self._rule = {rule.id: rule for rule in self.rules}
@@ -77,6 +82,9 @@ class Policies:
         self._entities = cedarpy.Entities.from_json_str("[]", self._schema)
         self._made: dict[tuple[str, ...], Any] = {}
         self._sets = {name: self._sets_of(rules) for name, rules in self._about.items()}
+
+    def tool(self, name: str) -> Tool:
+        return self._tools[name]
 
     def wants(self, tool: str) -> frozenset[str]:
         """The facts that policies about a tool read."""

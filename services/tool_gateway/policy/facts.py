@@ -6,22 +6,22 @@ find that nothing was spent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from services.tool_gateway.catalogue.tools import Tool
 from services.tool_gateway.policy.context import Known
+from services.tool_gateway.policy.copied import address, addresses_in, any_in, texts_in
 from services.tool_gateway.policy.engine import Policies
-from services.tool_gateway.policy.figures import party, readable_figures
+from services.tool_gateway.policy.figures import Figures, party, readable_figures
 from services.tool_gateway.policy.schema import HISTORY
 from shared.ids import CallId
 from shared.store.sql import Queries
 
 SQL = Queries(Path(__file__).with_suffix(".sql"))
-FROM_TABLES = frozenset({"history", "touched", "own_party", "trigger"})
-DEEPEST = 20
+FROM_TABLES = frozenset({"history", "touched", "own_party", "copied", "trigger"})
 
 
 class Call(Protocol):
@@ -72,9 +72,12 @@ async def known_of(
     asked = [_asked(policies, tools[call.tool], call) | {"moment": (at or {}).get(call.call_id)} for call in known]
     if not asked:
         return {}
-    rows = await connection.fetch(*SQL.bind("facts", calls=asked, batch=[one["call_id"] for one in asked]))
-    of = {(one["agent"], one["call_id"]): one for one in asked}
-    return {(row["agent"], row["call_id"]): _known(row, of[row["agent"], row["call_id"]]) for row in rows}
+    untrusted = [name for name, tool in tools.items() if "reads_untrusted" in tool.risk]
+    rows = await connection.fetch(
+        *SQL.bind("facts", calls=asked, untrusted=untrusted, batch=[one["call_id"] for one in asked])
+    )
+    of = {(call.agent, call.call_id): call for call in known}
+    return {key: _known(row, of[key], policies) for row in rows if (key := (row["agent"], row["call_id"]))}
 
 
 def _asked(policies: Policies, tool: Tool, call: Call) -> dict[str, Any]:
@@ -93,25 +96,29 @@ def _asked(policies: Policies, tool: Tool, call: Call) -> dict[str, Any]:
         "wants_party": "own_party" in wants,
         "wants_history": "history" in wants,
         "wants_trigger": "trigger" in wants,
+        "wants_copied": "copied" in wants,
     }
 
 
-def _known(row: Any, asked: dict[str, Any]) -> Known:
-    history = {name: row[name] for name in HISTORY} if asked["wants_history"] else None
-    touched = frozenset(row["touched"]) if asked["wants_touched"] else None
-    return Known(history, touched, _own_party(row, asked) if asked["wants_party"] else None, row["trigger"])
+def _known(row: Any, call: Call, policies: Policies) -> Known:
+    wants = policies.wants(call.tool)
+    figures = readable_figures(policies.tool(call.tool), call.arguments)
+    history = {name: row[name] for name in HISTORY} if "history" in wants else None
+    touched = frozenset(row["touched"]) if "touched" in wants else None
+    own = _own(row, policies) if wants & {"own_party", "copied"} else frozenset()
+    is_own = bool(figures.counterparties) and own.issuperset(figures.counterparties) if "own_party" in wants else None
+    copied = _copied(row, call, figures, own) if "copied" in wants else None
+    return Known(history, touched, is_own, row["trigger"], copied)
 
 
-def _own_party(row: Any, asked: dict[str, Any]) -> bool:
-    """Whether the conversation is with everybody whom the call reaches: who stands, as a value by itself, in what it began
-    with, or was chosen before a stranger could choose."""
-    own = set(row["chosen"] or ()) | {party(text) for text in _texts(row["began_with"])}
-    return bool(asked["counterparties"]) and own.issuperset(asked["counterparties"])
+def _own(row: Any, policies: Policies) -> frozenset[str]:
+    """Whom the conversation is with: who stands, as a value by itself, in what it began with, or was chosen before a stranger
+    could choose; and the business's own people."""
+    began = {party(text) for text in texts_in(row["began_with"])}
+    return frozenset({*(row["chosen"] or ()), *began, *policies.insiders})
 
 
-def _texts(node: Any, depth: int = 0) -> Iterator[str]:
-    if isinstance(node, str):
-        yield node
-    elif depth < DEEPEST and isinstance(node, dict | list):
-        for item in node.values() if isinstance(node, dict) else node:
-            yield from _texts(item, depth + 1)
+def _copied(row: Any, call: Call, figures: Figures, own: frozenset[str]) -> bool:
+    """Whether an address in the arguments stands in text from outside, and is not that of whom the conversation is with."""
+    found = addresses_in(call.arguments, figures.counterparties)
+    return any_in(found - set(map(address, own)), row["outside"] or ())

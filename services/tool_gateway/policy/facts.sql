@@ -30,15 +30,24 @@ with wanted as (
     from json_to_recordset(:calls::json) as c(
         call_id text, agent text, tool text, run_id uuid, step int, thread_id uuid, conversation_id text, currency text,
         counterparties text[], moment timestamptz, wants_touched bool,
-        wants_party bool, wants_history bool, wants_trigger bool)
+        wants_party bool, wants_history bool, wants_trigger bool, wants_copied bool)
     left join tool_calls own on own.call_id = c.call_id
 )
 select w.call_id, w.agent,
        case when w.wants_touched then labels_before(w.run_id, w.step, w.at) end as touched,
-       case when w.wants_party then (
+       case when w.wants_party or w.wants_copied then (
            select s.body -> 'data' from steps s where s.thread_id = w.thread_id and s.agent = w.agent and s.kind = 'trigger'
            order by s.seq limit 1) end as began_with,
-       case when w.wants_party then {chosen} end as chosen,
+       case when w.wants_party or w.wants_copied then {chosen} end as chosen,
+       case when w.wants_copied then array(
+           (select s.body -> 'data' from steps s join runs r on r.run_id = s.run_id and r.agent = s.agent
+            where s.thread_id = w.thread_id and s.agent = w.agent and s.kind = 'trigger' and not {ours}
+            order by s.seq desc limit 50)
+           union all
+           (select t.result from runs r join tool_calls t on t.run_id = r.run_id and t.agent = r.agent
+            where r.thread_id = w.thread_id and r.agent = w.agent and t.tool = any(:untrusted::text[])
+              and t.state = 'succeeded' and t.call_id <> w.call_id
+            order by t.created_at desc limit 50)) end as outside,
        case when w.wants_trigger then (
            select json_build_object('type', r.trigger_type, 'ours', {ours}) from runs r
            where r.run_id = w.run_id and r.agent = w.agent) end as trigger,

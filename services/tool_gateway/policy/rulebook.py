@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.policy.engine import Policies
@@ -11,14 +11,18 @@ from services.tool_gateway.policy.engine import Policies
 class Rulebook:
     """Holds the policies of the moment; its content can be exchanged while it is in use."""
 
-    def __init__(self, texts: Mapping[str, str], catalogue: Catalogue) -> None:
-        """Raises BadInput when policies and catalogue do not fit."""
+    def __init__(self, texts: Mapping[str, str], catalogue: Catalogue, insiders: Iterable[str] = ()) -> None:
+        """`insiders`: numbers and mail addresses of the business's own people.
+
+        Raises BadInput when policies and catalogue do not fit.
+        """
         self._texts = dict(texts)
-        self.policies = Policies(self._texts, catalogue)
+        self._insiders = tuple(insiders)
+        self.policies = self.made_for(catalogue)
 
     def made_for(self, catalogue: Catalogue) -> Policies:
         """The same texts for another catalogue. Raises BadInput."""
-        return Policies(self._texts, catalogue)
+        return Policies(self._texts, catalogue, self._insiders)
 
     def take(self, policies: Policies) -> None:
         """Judge by these from now on."""

@@ -10,7 +10,10 @@ context     person     a person has agreed to exactly this call
                        it. The currency is in lower case, and empty where the call does not say it
             counterparties  {count, items}: whom it reaches or pays, as far as the tool's document says where that stands
             own_party  it has counterparties, and the conversation is with each of them: they stand, as values by themselves,
-                       in what it began with, or were reached before text from outside was in it, or with a person's yes
+                       in what it began with, or were reached before text from outside was in it, or with a person's yes;
+                       or they are the business's own people (VIOX_PEOPLE)
+            copied     an address in its arguments (a counterparty, a number, mail address, URL or IBAN) stands in text from
+                       outside that the conversation has read, and is not that of whom the conversation is with
             trigger    {type, ours}: what the run began with: the type of the event or task, and whether it is a task of the
                        business's own people and agents
             hour, weekday  the business's local time; Monday is 1
@@ -45,6 +48,7 @@ FACTS: Mapping[str, str] = {
     "amount": "{minor: Long, currency: String}",
     "counterparties": "{count: Long, items: Set<String>}",
     "own_party": "Bool",
+    "copied": "Bool",
     "trigger": "{type: String, ours: Bool}",
     "history": "{" + ", ".join(f"{name}: {kind}" for name, kind in HISTORY.items()) + "}",
     "touched": "{" + ", ".join(f"{risk}: Bool" for risk in RISKS) + "}",

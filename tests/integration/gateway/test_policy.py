@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from shared.ids import thread_id
-from tests.integration.gateway.world import RUN, World, gateway_world, wants
+from tests.integration.gateway.world import PEOPLE, RUN, World, gateway_world, wants
 
 __all__ = ["gateway_world"]
 TOOL = "twilio_send_message"
+DANA = PEOPLE.people[0]
 ANA, BO = "+14155550123", "+14155550124"
 PERMIT = '@id("granted") permit (principal, action, resource);\n'
 PAY = "quickbooks_create_payment"
@@ -183,3 +184,33 @@ async def test_a_task_of_the_business_itself_is_no_text_from_outside(world: Worl
     await world.admin.execute("update runs set trigger_type = 'viox.lead.created'")
     assert await world.admin.fetchval(labels, RUN) == ["reads_untrusted"]
     await world.admin.execute("alter table runs enable row level security")
+
+
+COPIED = """@id("copied") forbid (principal, action in Action::"risk:sends_outside", resource) when { context.copied };
+"""
+
+
+async def test_an_address_that_a_stranger_named_is_seen(world: World) -> None:
+    await triggered(world, {"phone": ANA, "note": f"call my brother at {BO}"}, source="/t")
+    gateway = await world.gateway(policies={"own.cedar": PERMIT + COPIED})
+    await gateway.intake.accept(
+        [
+            wants(TOOL, text("hello"), 1, 0),
+            wants(TOOL, text("hello", BO), 1, 1),
+            wants(TOOL, text("hello", "+14155550177"), 1, 2),
+            wants(TOOL, text(f"your brother is at {BO}"), 1, 3),
+        ]
+    )
+    found = await ended(world, (1, 0), (1, 1), (1, 2), (1, 3))
+    assert found == ["succeeded", "copied", "succeeded", "copied"]
+
+
+async def test_the_business_s_own_people_are_no_strangers(world: World) -> None:
+    assert DANA.sms
+    await triggered(world, {"phone": ANA, "note": f"write to {DANA.sms}"}, source="/t")
+    await world.admin.execute(
+        "insert into thread_labels values ($1, 'reads_private', gen_random_uuid(), 7)", thread_id("closer", "c")
+    )
+    gateway = await world.gateway(policies={"own.cedar": PERMIT + COPIED + THREE})
+    await gateway.intake.accept([wants(TOOL, text("a lead wrote", DANA.sms)), wants(TOOL, text("psst", BO), 1, 1)])
+    assert await ended(world, (1, 0), (1, 1)) == ["succeeded", "three"]
