@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.bus.messages import approval_document
 from shared.errors import BadInput, NotFound
+from shared.money import as_written
 from shared.people import People, Person, read_people
 from viox import deployment, output, store, words
 
+MOST_CALLS = 1_000
+LONGEST_DAYS = 366
 NOTHING = {"waiting": "nothing waits for a person", None: "no approvals yet"}
 Deciding = Callable[[Any, Any, Person], Awaitable[str]]
 
@@ -35,16 +39,68 @@ async def show(state: str | None, agent: str | None, cursor: str | None, limit: 
     output.more(following)
 
 
-async def approve(given: str, arguments: str | None, by: str | None, *, as_json: bool) -> None:
+async def approve(
+    given: str, arguments: str | None, times: int | None, until: str | None, by: str | None, *, as_json: bool
+) -> None:
+    """Agree to a call; with `times` or `until` also to such calls that come."""
     from services.tool_gateway.approvals import decide
 
-    changed = _arguments(arguments)
+    changed, lasting = _arguments(arguments), times is not None or until is not None
+    end = _end(until)
 
     async def agree(connection: Any, row: Any, person: Person) -> str:
-        tool = await _tool(row["tool"]) if changed is not None else None
-        return await decide.approve(connection, row, person, changed, tool)
+        if lasting and row["people"] > 1:
+            told = f"{row['people']} people have to agree to each such call."
+            raise BadInput("approval.not_repeatable", told, field="--times", remedy="Agree to this one alone.")
+        tool = await _tool(row["tool"]) if changed is not None or lasting else None
+        came = await decide.approve(connection, row, person, changed, tool)
+        if lasting and came == "approved":
+            agreed = await _named(connection, row["approval_id"])
+            name = await decide.give(connection, agreed, person, tool, times or MOST_CALLS, end)
+            output.warn(f"such calls go by {name} from now on; `viox revoke {name}` ends that")
+        return came
 
     await _decide(given, by, agree, as_json=as_json)
+
+
+async def show_standing(limit: int, *, as_json: bool) -> None:
+    """What people have agreed to beforehand."""
+    from services.tool_gateway.approvals.decide import SQL
+
+    pool = await deployment.pool()
+    try:
+        rows = await pool.fetch(*SQL.bind("standing", limit=limit))
+    finally:
+        await pool.close()
+    if as_json:
+        output.emit(output.listing([_standing_document(row) for row in rows], None))
+        return
+    table = [
+        (
+            r["standing_id"],
+            r["agent"],
+            r["tool"],
+            _shape(r),
+            r["state"],
+            r["left_calls"],
+            f"{r['until']:%Y-%m-%d %H:%M}",
+            r["given_by"],
+        )
+        for r in rows
+    ]
+    output.table(["standing", "agent", "tool", "such calls", "state", "left", "until", "by"], table, empty="none")
+
+
+async def revoke(given: str, by: str | None, *, as_json: bool) -> None:
+    from services.tool_gateway.approvals import decide
+
+    person = _people().approver(by)
+    pool = await deployment.pool()
+    try:
+        await decide.revoke(pool, given, person)
+    finally:
+        await pool.close()
+    output.emit({"standing_id": given, "revoked_by": person.name}) if as_json else output.say(f"{given} is revoked")
 
 
 async def reject(given: str, reason: str, by: str | None, *, as_json: bool) -> None:
@@ -94,6 +150,32 @@ async def _named(pool: Any, given: str) -> Any:
         told = ", ".join(row["approval_id"] for row in waiting)
         raise BadInput("option.ambiguous", f"{given!r} may be {told}.", field="ID", remedy="Give more of it.")
     return waiting[0]
+
+
+def _end(given: str | None) -> datetime:
+    """`--until`: RFC 3339, or a span from now. Without it a month from now."""
+    now = datetime.now(UTC)
+    if given is None:
+        return now + timedelta(days=30)
+    moment = store.parse_moment(given)
+    assert moment  # noqa: S101  # it is given
+    end = moment if moment > now else now + (now - moment)
+    if end > now + timedelta(days=LONGEST_DAYS):
+        raise BadInput("option.invalid", f"more than {LONGEST_DAYS} days.", field="--until", remedy="Agree anew then.")
+    return end
+
+
+def _standing_document(row: Any) -> dict[str, Any]:
+    times = {name: row[name].isoformat() if row[name] else None for name in ("until", "given_at", "revoked_at")}
+    return dict(row) | times
+
+
+def _shape(row: Any) -> str:
+    parts = [f"to {', '.join(row['counterparties'])}"] if row["counterparties"] else []
+    if row["most_minor"] is not None:
+        money = as_written(row["most_minor"], row["currency"]) if row["currency"] else str(row["most_minor"])
+        parts.append(f"up to {money}")
+    return " ".join(parts) or f"exactly {row['arguments_sha256'][:12]}"
 
 
 def _people() -> People:

@@ -508,12 +508,16 @@ def approvals(
         typer.Option(help="Which ones; all for every one."),
     ] = "waiting",
     limit: Limit = 50,
+    standing: Annotated[bool, typer.Option("--standing", help="What people have agreed to beforehand.")] = False,
     cursor: Cursor = None,
     as_json: Json = False,
 ) -> None:
     """Calls that wait for people, with what would be done and why people are asked."""
     from viox import approvals as people
 
+    if standing:
+        run_async(people.show_standing(limit, as_json=as_json))
+        return
     state = None if status == "all" else status
     run_async(people.show(state, agent_name(agent), cursor, limit, as_json=as_json))
 
@@ -524,13 +528,34 @@ def approve(
     arguments: Annotated[
         str | None, typer.Option("--args", help="Agree to the call with these arguments instead: one JSON object.")
     ] = None,
+    times: Annotated[
+        int | None,
+        typer.Option(min=1, max=1000, help="Also to so many more such calls: the same tool, to the same, no more."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Also to such calls until then: RFC 3339 time, or a span such as 7d.")
+    ] = None,
     by: Person = None,
     as_json: Json = False,
 ) -> None:
     """Agree to a call that waits."""
     from viox import approvals as people
 
-    run_async(people.approve(identity, arguments, by, as_json=as_json))
+    run_async(people.approve(identity, arguments, times, until, by, as_json=as_json))
+
+
+@app.command()
+def revoke(
+    identity: Annotated[
+        str, typer.Argument(metavar="ID", help="Of a standing approval (`viox approvals --standing`).")
+    ],
+    by: Person = None,
+    as_json: Json = False,
+) -> None:
+    """End a standing approval: such calls wait for a person again."""
+    from viox import approvals as people
+
+    run_async(people.revoke(identity, by, as_json=as_json))
 
 
 @app.command()

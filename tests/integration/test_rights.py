@@ -35,6 +35,7 @@ COLUMNS = {
     "9": "settled_until",
     "0": "deliveries detail last_at",
     "A": "decided_at state",
+    "B": "left_calls",
     "8": "closed_at error not_before result state unknown_since",
 }
 RIGHTS = """
@@ -69,6 +70,7 @@ RIGHTS = """
     routes            |            |            |            | S       |
     run_overview      | S          | S          | S          | S
     runs              | s i u(5)   | S          | S u(6)     | S       |
+    standing_approvals |           | S u(B)     | S          | S       |
     steps             | s i        | s          | S          | S       |
     thread_labels     |            | S I        | S          | S       |
     threads           | s i u(7)   | S(3)       | S(3)       | S
@@ -111,7 +113,13 @@ FUNCTIONS = {
         "reserve_rate_slots": "",
         "run_outcome": "",
     },
-    "viox_operators": {"decide_approval": DEFINER, "labels_before": "", "run_outcome": ""},
+    "viox_operators": {
+        "decide_approval": DEFINER,
+        "give_standing_approval": DEFINER,
+        "labels_before": "",
+        "revoke_standing_approval": DEFINER,
+        "run_outcome": "",
+    },
     "viox_readers": {"run_outcome": ""},
     "viox_askers": {},
 }

@@ -68,3 +68,18 @@ select pg_advisory_xact_lock(7015, hashtext(:run))
 
 -- name: next_notice    The number of the next message of ours about a run.
 select coalesce(max(idx), -1) + 1 from tool_calls where run_id = :run and step = -1 and agent = 'gateway'
+
+-- name: use_standing    One use of a standing approval that covers a call: the same shape, and no rule asks that it does not cover.
+update standing_approvals set left_calls = left_calls - 1
+where standing_id = (
+    select standing_id from standing_approvals s
+    where s.agent = :agent and s.tool = :tool and s.revoked_at is null and s.left_calls > 0 and s.until > now()
+      and s.policy_version = :version and :rules::text[] <@ s.rules
+      and s.counterparties = :counterparties::text[] and s.currency is not distinct from :currency
+      and (s.most_minor is null) = (:amount::bigint is null) and (:amount is null or :amount <= s.most_minor)
+      and (s.arguments_sha256 is null or s.arguments_sha256 = :sha256)
+    order by s.given_at limit 1 for update)
+returning standing_id
+
+-- name: note_standing    By which one a call goes that had waited.
+update tool_calls set approval_id = :standing where call_id = :call

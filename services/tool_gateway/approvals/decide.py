@@ -7,9 +7,12 @@ there by now.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+from services.tool_gateway.approvals.standing import shape_of
 from services.tool_gateway.catalogue.tools import Tool
 from shared.errors import BadInput, Conflict, NotFound, VioxError
 from shared.models.port import sha256_json
@@ -32,6 +35,45 @@ async def approve(
         _check(changed, tool, approval)
     seen = sha256_json(dict(changed)) if changed is not None else approval["arguments_sha256"]
     return await _decide(connection, approval, person, "approve", seen, changed, None, None)
+
+
+async def give(
+    connection: Any, approval: Mapping[str, Any], person: Person, tool: Tool | None, calls: int, until: datetime
+) -> str:
+    """Agree to calls of the shape of one that this person has just agreed to alone. Returns the id of the standing approval.
+
+    Raises Conflict where more than one person has to agree each time.
+    """
+    if tool is None:
+        raise BadInput("tool.not_found", f"{approval['tool']} is not in the catalogue any more.", field="ID")
+    shape = shape_of(tool, approval["arguments"], approval["arguments_sha256"])
+    name = f"std_{uuid4().hex[:20]}"
+    bound = SQL.bind(
+        "give",
+        standing=name,
+        approval=approval["approval_id"],
+        person=person.name,
+        parties=list(shape.counterparties),
+        currency=shape.currency,
+        most=shape.amount,
+        exactly=shape.sha256,
+        calls=calls,
+        until=until,
+    )
+    if not await connection.fetchval(*bound):
+        raise Conflict(
+            "approval.not_repeatable",
+            f"{approval['approval_id']} was not agreed to by {person.name} alone.",
+            field="--times",
+            remedy="Such calls are decided one by one.",
+        )
+    return name
+
+
+async def revoke(connection: Any, standing: str, person: Person) -> None:
+    """Calls of that shape wait again. Raises Conflict when there is none to revoke."""
+    if not await connection.fetchval(*SQL.bind("revoke", standing=standing, person=person.name)):
+        raise Conflict("approval.not_standing", f"{standing} is revoked, or there is none.", field="ID")
 
 
 async def reject(connection: Any, approval: Mapping[str, Any], person: Person, reason: str) -> str:

@@ -16,3 +16,14 @@ select a.*, array(select v.person from approval_votes v where v.approval_id = a.
                   and v.arguments_sha256 = a.arguments_sha256 order by v.at) as agreed
 from approvals a where starts_with(a.approval_id, :text) or starts_with(a.call_id, :text)
 order by a.state = 'waiting' desc, a.asked_at desc limit 6
+
+-- name: give
+select give_standing_approval(:standing, :approval, :person, :parties, :currency, :most, :exactly, :calls, :until)
+
+-- name: revoke
+select revoke_standing_approval(:standing, :person)
+
+-- name: standing    What people have agreed to beforehand, newest first.
+select *, case when revoked_at is not null then 'revoked' when left_calls = 0 then 'used up' when until <= now() then 'over'
+          else 'open' end as state
+from standing_approvals order by revoked_at is null and left_calls > 0 and until > now() desc, given_at desc limit :limit

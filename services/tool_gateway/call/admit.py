@@ -72,6 +72,7 @@ class Admission:
             (one, judge(one.call, _of(one, standing), self.catalogue, policies, local))
             async for one in fairly(candidates)
         ]
+        judged = [await self._stood_for(*one, standing, local, connection) for one in judged]
         slots = await self._reserve_rate_slots(judged, standing, connection)
         now = datetime.now(UTC)
         decisions: list[Decision] = []
@@ -81,11 +82,24 @@ class Admission:
                 decision = decide(candidate, verdict, paused, slot, now, self._free(candidate, verdict), self._secrets)
                 if decision.prepared and decision.tool:
                     self.places.take(decision.tool.vendor)
-                decisions.append(decision)
+                decisions.append(replace(decision, standing=verdict.standing))
         except BaseException:
             self.give_back(decisions)
             raise
         return decisions
+
+    async def _stood_for(
+        self, candidate: Candidate, verdict: Verdict, standing: Standing, local: datetime, connection: Any
+    ) -> tuple[Candidate, Verdict]:
+        """Judge a call again for which a person would have to be asked, when one has agreed to such calls before."""
+        if verdict.asking is None or verdict.tool is None or verdict.asking.people > 1:
+            return candidate, verdict
+        rules, call = verdict.asking.rules, candidate.call
+        found = await self._store.use_standing(call, verdict.tool, rules, verdict.asking.policy_version, connection)
+        if found is None:
+            return candidate, verdict
+        known = replace(_of(candidate, standing), agreed=True, standing=found)
+        return candidate, replace(judge(call, known, self.catalogue, self.rulebook.policies, local), standing=found)
 
     def rounds(self, calls: Sequence[Requested]) -> list[list[Requested]]:
         """The calls, in order, such that no round has two of one agent and tool whose history counts."""

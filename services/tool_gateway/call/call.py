@@ -82,8 +82,9 @@ class CallRow(Requested):
 @dataclass(frozen=True, slots=True)
 class Preconditions:
     """What is known about a call before it begins. `exists`: it is stored already; `same_call`: an identical one of the same
-    turn is made, or will be; `agreed`: people have agreed to exactly it, under the policies of now; `decided`: a person
-    refused an identical one of the conversation, or put other arguments in its place; `known`: what policies may know."""
+    turn is made, or will be; `agreed`: people have agreed to exactly it, under the policies of now, or to such calls by the
+    approval `standing`; `decided`: a person refused an identical one of the conversation, or put other arguments in its
+    place; `known`: what policies may know."""
 
     duplicate_in_doubt: bool
     run_over: bool
@@ -93,6 +94,7 @@ class Preconditions:
     opted_out: frozenset[Contact] = frozenset()  # of the addresses that the calls judged together name
     same_call: CallId | None = None
     agreed: bool = False
+    standing: str | None = None
     decided: bool = False
     known: Known = NOTHING
 
@@ -158,7 +160,8 @@ class Asking:
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What becomes of a candidate: sent now (`prepared`), refused (`error`), or it waits: for people (`asking`), until
-    `not_before`, or until its vendor has a place and no pause holds it up. `tool` is None for a tool that does not exist."""
+    `not_before`, or until its vendor has a place and no pause holds it up. `standing`: the approval given before by which it
+    goes. `tool` is None for a tool that does not exist."""
 
     candidate: Candidate
     checks: Checks
@@ -167,6 +170,7 @@ class Decision:
     error: Error | None = None
     not_before: datetime | None = None
     asking: Asking | None = None
+    standing: str | None = None
 
     @property
     def call(self) -> Requested:

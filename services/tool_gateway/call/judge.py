@@ -23,12 +23,14 @@ Key = tuple[str, CallId]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The checks that ran, the tool where it exists, the error when a check failed; who has to agree when one is left open."""
+    """The checks that ran, the tool where it exists, the error when a check failed; who has to agree when one is left open,
+    or by which standing approval nobody has to."""
 
     checks: Checks
     tool: Tool | None
     error: Error | None
     asking: Asking | None = None
+    standing: str | None = None
 
 
 def judge(
@@ -54,7 +56,8 @@ def _ruled(
     )
     check = {"check": "policy", "passed": ruling.allowed and not ruling.people, "rules": list(ruling.rules)}
     noted = {"people": ruling.people, "watched": list(ruling.watched), "errors": list(ruling.errors)}
-    agreed = {"agreed": True} if preconditions.agreed else {}
+    agreed = {"standing": preconditions.standing} if preconditions.standing else {"agreed": True}
+    agreed = agreed if preconditions.agreed else {}
     checks.append(check | {"policies": policies.version} | {k: v for k, v in noted.items() if v} | agreed)
     if not ruling.allowed:
         return Verdict(checks, tool, _denied_by(ruling, call, policies))

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import orjson
 
+from services.tool_gateway.approvals import standing
 from services.tool_gateway.call.call import (
     CallRow,
     Candidate,
@@ -81,6 +82,12 @@ class GatewayStore:
         """What policies may know of each (agent, call) that they read something of."""
         return await known_of(connection or self._pool, policies, tools, calls)
 
+    async def use_standing(
+        self, call: Requested, tool: Tool, rules: Sequence[str], version: str, connection: Any = None
+    ) -> str | None:
+        """One use of a standing approval that covers the call. What is used is gone, also when the call is not stored."""
+        return await standing.use(connection or self._pool, call, tool, rules, version)
+
     async def stored(self, ids: Sequence[str]) -> dict[str, Stored]:
         """call id → what is stored of it, for calls that exist."""
         rows = await self._pool.fetch(*SQL.bind("known_calls", ids=list(ids)))
@@ -123,6 +130,9 @@ class GatewayStore:
 
     async def intents(self, decisions: Sequence[Decision], connection: Any) -> None:
         """Write down what is about to be sent for calls that waited."""
+        for one in decisions:
+            if one.standing:
+                await standing.note(connection, one.call.call_id, one.standing)
         rows = [_intent_row(one) for one in decisions if one.prepared]
         if rows:
             await connection.execute(*SQL.bind("intents", intents=rows))
@@ -290,8 +300,8 @@ def _preconditions(row: Any, opted_out: frozenset[Contact]) -> Preconditions:
         row["exists"],
         opted_out,
         row["same_call"],
-        row["agreed"],
-        row["decided"],
+        agreed=row["agreed"],
+        decided=row["decided"],
     )
 
 
@@ -333,6 +343,8 @@ def _new_row(decision: Decision) -> dict[str, Any]:
         row |= _judged_by(tool, call) if not decision.error else {}
     if decision.asking:
         row["approval_id"] = approval_id(call.call_id, 1)
+    elif decision.standing:
+        row["approval_id"] = decision.standing
     if decision.prepared:
         row |= _request(decision.prepared) | {"lease_seconds": decision.lease_seconds}
     if contact := decision.contact:

@@ -20,7 +20,9 @@ select c.call_id, c.agent,
        own.call_id is not null as exists,
        exists (select from approvals a where a.approval_id = own.approval_id and a.state = 'approved'
                and a.arguments_sha256 = c.sha256 and a.policy_version = :version
-               and (own.attempt > 1 or a.expires_at > now())) as agreed,
+               and (own.attempt > 1 or a.expires_at > now()))
+       or exists (select from standing_approvals s where s.standing_id = own.approval_id and s.revoked_at is null
+                  and s.policy_version = :version) as agreed,
        exists (select from tool_calls t where t.thread_id = c.thread_id and t.tool = c.tool and t.arguments_sha256 = c.sha256
                and t.call_id <> c.call_id and (t.state = 'rejected' or t.revised is not null)) as decided,
        (select min(t.call_id) from tool_calls t

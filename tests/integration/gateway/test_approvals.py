@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -53,10 +55,12 @@ async def asked(world: World, *policies: str, step: int = 1, **more: Any) -> tup
 
 
 async def waiting(world: World, step: int = 1) -> Any:
+    """The approval that waits for a call, as the command line reads it."""
     call = await world.call(step)
-    return await world.admin.fetchrow(
+    found = await world.admin.fetchrow(
         "select * from approvals where call_id = $1 and state = 'waiting'", call["call_id"]
     )
+    return found and dict(found) | {"arguments": json.loads(found["arguments"])}
 
 
 def sent(world: World, to: str = SMS["To"]) -> list[str]:
@@ -228,6 +232,80 @@ async def test_a_run_that_is_cancelled_takes_its_question_back(world: World, ope
             await asyncio.sleep(0.02)
     with pytest.raises(Conflict, match="decided"):
         await decide.approve(operator, approval, DANA, None, None)
+
+
+# -- standing approvals --------------------------------------------------------------------------------------------------
+
+
+async def stands(world: World, operator: Any, gateway: Gateway, approval: Any, calls: int = 2) -> str:
+    """Dana agrees to the call, and to more of its shape."""
+    assert await decide.approve(operator, approval, DANA, None, None) == "approved"
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    return await decide.give(operator, approval, DANA, gateway.catalogue.tools[TOOL], calls, tomorrow)
+
+
+async def test_calls_of_the_same_shape_go_until_so_many_were_made(world: World, operator: Any) -> None:
+    gateway, approval = await asked(world)
+    name = await stands(world, operator, gateway, approval)
+    await world.state("succeeded")
+    more = [wants(TOOL, SMS | {"Body": f"more {step}"}, step) for step in (2, 3, 4)]
+    other = wants(TOOL, SMS | {"To": "+14155550199"}, 5)
+    for record in (*more, other):
+        await gateway.intake.accept([record])
+    await world.state("succeeded", 2)
+    await world.state("succeeded", 3)
+    await world.state("awaiting_approval", 4)
+    await world.state("awaiting_approval", 5)
+    assert (await world.call(2))["approval_id"] == name
+    assert sorted(sent(world)) == [SMS["Body"], "more 2", "more 3"]
+
+
+async def test_of_many_at_once_no_more_go_than_were_agreed_to(world: World, operator: Any) -> None:
+    first, approval = await asked(world)
+    second = await world.gateway(policies={"own.cedar": ASKS})
+    await stands(world, operator, first, approval, calls=3)
+    await world.state("succeeded")
+    batches = [[wants(TOOL, SMS | {"Body": f"{n}"}, 10 + n) for n in range(start, 8, 2)] for start in (0, 1)]
+    await asyncio.gather(first.intake.accept(batches[0]), second.intake.accept(batches[1]))
+    async with asyncio.timeout(30):
+        while len(sent(world)) < 4:
+            await asyncio.sleep(0.02)
+    states = [(await world.call(10 + n))["state"] for n in range(8)]
+    assert states.count("awaiting_approval") == 5
+
+
+async def test_a_revoked_one_holds_no_more_also_for_what_waits(world: World, operator: Any) -> None:
+    gateway, approval = await asked(world)
+    name = await stands(world, operator, gateway, approval)
+    await world.state("succeeded")
+    await world.admin.execute("insert into pauses (scope, paused_by) values ('all', 'test')")
+    await gateway.intake.accept([wants(TOOL, SMS | {"Body": "later"}, 2)])
+    await world.state("requested", 2)
+    await decide.revoke(operator, name, DANA)
+    await world.admin.execute("delete from pauses")
+    await world.state("awaiting_approval", 2)
+    with pytest.raises(Conflict):
+        await decide.revoke(operator, name, DANA)
+    assert sent(world) == [SMS["Body"]]
+
+
+async def test_what_stands_covers_the_rules_that_asked_and_no_others(world: World, operator: Any) -> None:
+    odd = """@id("odd") forbid (principal, action == Action::"twilio_send_message", resource)
+    when { context.args.Body like "*odd*" } unless { context.person || principal == Agent::"gateway" };"""
+    gateway, approval = await asked(world, ASKS, odd)
+    await stands(world, operator, gateway, approval)
+    await gateway.intake.accept([wants(TOOL, SMS | {"Body": "odd"}, 2), wants(TOOL, SMS | {"Body": "even"}, 3)])
+    await world.state("awaiting_approval", 2)
+    await world.state("succeeded", 3)
+
+
+async def test_where_two_people_decide_nothing_stands(world: World, operator: Any) -> None:
+    gateway, approval = await asked(world, ASKS, TWO)
+    await decide.approve(operator, approval, DANA, None, None)
+    await decide.approve(operator, approval, LEE, None, None)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    with pytest.raises(Conflict, match="alone"):
+        await decide.give(operator, approval, LEE, gateway.catalogue.tools[TOOL], 5, tomorrow)
 
 
 # -- who is told ---------------------------------------------------------------------------------------------------------
