@@ -62,6 +62,23 @@ class Settings(BaseSettings):
         default=60, ge=1, description="`60`; more webhook events of one thing than this are held back"
     )
     webhook_trip_seconds: float = Field(default=60.0, gt=0, description="`60`; in so many seconds")
+    loop_runs: int = Field(
+        default=20,
+        ge=1,
+        description="`20`; more events of one thing for one agent that calls of ours caused are a [loop](../webhooks.md#loops)",
+    )
+    loop_runs_of_all: int = Field(default=500, ge=1, description="`500`; and so many of all things")
+    loop_seconds: float = Field(default=600.0, gt=0, description="`600`; in so many seconds")
+    poll_seconds: float = Field(
+        default=300.0,
+        ge=0,
+        le=86400,
+        description="`300`; how often vendors' lists are read for [what was never delivered](../webhooks.md#what-was-never-delivered)"
+        "; 0: never. `<VENDOR>_POLL_SECONDS` (`STRIPE_POLL_SECONDS`) is one vendor's own",
+    )
+    poll_first_seconds: float = Field(
+        default=3600.0, ge=0, description="`3600`; how far back a list is read that has not been read before"
+    )
     trusted_proxies: str | None = Field(
         default=None, description="networks (`10.0.0.0/8,…`) whose `X-Forwarded-For` the gateway believes"
     )

@@ -42,8 +42,8 @@ HANGS_SECONDS = 300
 TABLES = (
     "threads, runs, steps, prompts, inbox, outbox, contact_owners, routes, catalogue, tool_calls, ledger_entries, "
     "dead_letters, rate_limits, pauses, announcers, documents, oauth_tokens, records, record_writes, notes, contact_wishes, "
-    "webhook_events, webhook_deliveries, webhook_sources, approvals, approval_votes, approval_notices, call_parties, "
-    "thread_labels, live_calls, live_tokens, standing_approvals"
+    "webhook_events, webhook_deliveries, webhook_sources, webhook_pollers, webhook_trips, approvals, approval_votes, "
+    "approval_notices, call_parties, thread_labels, live_calls, live_tokens, standing_approvals"
 )
 
 

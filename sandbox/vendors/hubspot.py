@@ -77,6 +77,7 @@ class HubSpot(Emulator):
             )
         self.app.add_routes(
             [
+                web.get("/account-info/v3/details", self.account),
                 web.get("/crm/v3/owners", self.owners),
                 web.get("/crm/v3/owners/", self.owners),
                 web.get("/crm/v3/owners/{id}", self.owner),
@@ -284,6 +285,10 @@ class HubSpot(Emulator):
             raise Problem(self.error(400, f"Duplicate IDs found in batch input: {sorted(values)}"))
 
     # -- the rest ----------------------------------------------------------------------------------------------------
+
+    async def account(self, request: web.Request) -> web.Response:
+        details = {"portalId": PORTAL_ID, "accountType": "STANDARD", "timeZone": "UTC", "companyCurrency": "USD"}
+        return web.json_response(details | {"uiDomain": "app.hubspot.com", "dataHostingLocation": "na1"})
 
     async def owners(self, request: web.Request) -> web.Response:
         wanted = request.query.get("email")

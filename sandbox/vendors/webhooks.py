@@ -1,6 +1,7 @@
 """What emulators send out: deliveries in order, each signed the vendor's way, retried once, all on view.
 
 POST /_sandbox/webhooks   {"url": ..., "events"?: [names]}   register a receiver where the vendor's API has no call for it
+POST /_sandbox/webhooks   {"deliver": false}                 lose every delivery from now on, or no longer (true)
 GET  /_sandbox/webhooks   every delivery: url, event, headers, body, status (0: nobody answered)
 """
 
@@ -47,6 +48,7 @@ class Webhooks:
     content_type: str = "application/json"
     receivers: dict[str, Receiver] = field(default_factory=dict)
     deliveries: list[Delivery] = field(default_factory=list)
+    loses: bool = False
     _queue: asyncio.Queue[tuple[Receiver, Delivery]] = field(default_factory=asyncio.Queue)
     _worker: asyncio.Task[None] | None = None
 
@@ -72,6 +74,8 @@ class Webhooks:
         headers = {"Content-Type": content_type or self.content_type}
         delivery = Delivery(receiver.url, event, headers, body.decode())
         self.deliveries.append(delivery)
+        if self.loses:
+            return
         self._queue.put_nowait((receiver, delivery))
         if self._worker is None:
             self._worker = asyncio.get_running_loop().create_task(self._work())
@@ -79,6 +83,7 @@ class Webhooks:
     def reset(self) -> None:
         self.receivers.clear()
         self.deliveries.clear()
+        self.loses = False
 
     async def _work(self) -> None:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
@@ -105,7 +110,10 @@ class Webhooks:
 
     async def _register(self, request: web.Request) -> web.Response:
         given: dict[str, Any] = await request.json()
-        self.register(given["url"], frozenset(given.get("events", ())))
+        if "deliver" in given:
+            self.loses = not given["deliver"]
+        if "url" in given:
+            self.register(given["url"], frozenset(given.get("events", ())))
         return web.json_response({"receivers": sorted(self.receivers)})
 
     async def _show(self, request: web.Request) -> web.Response:

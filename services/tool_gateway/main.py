@@ -135,7 +135,8 @@ class _Gateway:
         self.outcomes = OutcomeWriter(store, self.publisher, self._resumer.wait_until)
         self._executor = Executor(sender, self.outcomes.submit, places)
         self._intake = Intake(admission, store, self.publisher, self._executor.start, self._resumer.wait_until, pool)
-        self.webhooks = room.Room(settings, secrets, process.redactor, pool, self.outbox)
+        outward = room.Outward(tools, store, sender, places)
+        self.webhooks = room.Room(settings, secrets, process.redactor, pool, self.outbox, outward)
         self.approvals = Keeper(
             store, self.publisher, tools, people, business, settings.console_url, process.redactor.everywhere
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,13 +112,19 @@ class EventType:
     addressed: str | None = None  # channel of the address book, with `owners` as those who take unowned ones
     address_field: str | None = None
     text_field: str | None = None  # where the sender may ask not to be written to
+    hears_own: bool = False  # owners also hear of what their own calls caused: news of it, not its echo
 
     @property
     def topic(self) -> str:
         return topics.events(self.domain)
 
+    def heard_by(self, agent: str, extensions: Mapping[str, str]) -> bool:
+        """Whether an owner starts a run because of such an event: not because of the echo of its own call."""
+        return self.hears_own or extensions.get(CAUSED_BY_AGENT) != agent
+
 
 TASK_TYPE = "viox.task.requested"
+CAUSED_BY_CALL, CAUSED_BY_AGENT = "causedbycall", "causedbyagent"  # extensions of what one of our own calls caused
 
 _TYPES = (
     EventType("viox.lead.created", "sales", ("closer",), "someone showed interest", LeadCreated),
@@ -152,6 +158,7 @@ _TYPES = (
         ("voice",),
         "delivery news of an SMS (status callback)",
         vendor=vendor_events.TwilioMessageStatus,
+        hears_own=True,
     ),
     EventType(
         "com.twilio.call.completed",
@@ -159,6 +166,7 @@ _TYPES = (
         ("voice",),
         "a phone call ended (status callback)",
         vendor=vendor_events.TwilioCall,
+        hears_own=True,
     ),
     EventType(
         "com.elevenlabs.post_call_transcription",
@@ -166,6 +174,7 @@ _TYPES = (
         ("voice",),
         "transcript of a voice call",
         vendor=vendor_events.ElevenLabsTranscription,
+        hears_own=True,
     ),
     EventType(
         "com.stripe.invoice.paid",
@@ -211,6 +220,13 @@ _TYPES = (
         ("operator",),
         "an Airtable base changed (ping)",
         vendor=vendor_events.AirtablePing,
+    ),
+    EventType(
+        "com.airtable.base.changed",
+        "operations",
+        ("operator",),
+        "what changed in an Airtable base (a payload of its webhook)",
+        vendor=vendor_events.AirtableChange,
     ),
     EventType("viox.automation.requested", "platform", ("builder",), "an automation is wanted", AutomationRequested),
     EventType(

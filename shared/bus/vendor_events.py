@@ -105,6 +105,18 @@ class AirtablePing(VendorData):
     base: _AirtableBase
 
 
+class _AirtablePayload(VendorData):
+    baseTransactionNumber: int  # noqa: N815
+
+
+class AirtableChange(VendorData):
+    """One payload of a webhook's list, with the base and the webhook that it is of."""
+
+    base: _AirtableBase
+    webhook: _AirtableBase
+    payload: _AirtablePayload
+
+
 class _Error(VendorData):
     message: str | None = None
 

@@ -78,7 +78,9 @@ RIGHTS = """
     topic_writers     | S          | S          | S          | S       |
     webhook_deliveries |           | S I U(0)   | S          | S       |
     webhook_events    |            | S I        | S          | S       |
+    webhook_pollers    |           | S I U D    | S          | S       |
     webhook_sources   |            | S I U D    | S          | S       |
+    webhook_trips      |           | S I u(9)   | S u(A)     | S       |
 """
 
 

@@ -11,19 +11,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
+import orjson
 from aiohttp import web
 
 from services.tool_gateway.webhooks.accept import Accepted, Acceptor, Delivered
 from services.tool_gateway.webhooks.answers import problem, success
 from services.tool_gateway.webhooks.causes import Causes
-from services.tool_gateway.webhooks.letters import Letters
+from services.tool_gateway.webhooks.letters import POLLED, Letters
 from services.tool_gateway.webhooks.limits import Limits, Network, client
 from services.tool_gateway.webhooks.messages import Opened, opened
+from services.tool_gateway.webhooks.reading import moment
 from services.tool_gateway.webhooks.schemes.proof import Incoming
-from services.tool_gateway.webhooks.sources import Source, Sources
+from services.tool_gateway.webhooks.sources import JSON, Source, Sources
 from services.tool_gateway.webhooks.tally import UNKNOWN, Tally
 from shared.bus import topics
 from shared.bus.kafka import Record
@@ -47,6 +50,14 @@ class Refused(Exception):
         self.status, self.error, self.retry_after = status, error, retry_after
 
 
+Told = Callable[[str, Sequence[Mapping[str, Any]]], Awaitable[bool]]
+
+
+async def _kept(source: str, documents: Sequence[Mapping[str, Any]]) -> bool:
+    del source, documents
+    return False
+
+
 class Webhooks:
     """Answers the senders."""
 
@@ -60,8 +71,11 @@ class Webhooks:
         *,
         public_url: str | None = None,
         trusted: Sequence[Network] = (),
+        told: Told = _kept,
         now: Callable[[], float] = time.time,
     ) -> None:
+        """`told` hears of deliveries before they are kept, and says whether they need not be."""
+        self._told = told
         self._sources = sources
         self._acceptor = acceptor
         self._letters = letters
@@ -110,9 +124,29 @@ class Webhooks:
             raise BadInput("webhook.unknown_source", "the source is gone.", field="topic", remedy="Configure it again.")
         headers = {name: [value.decode("utf-8", "replace")] for name, value in record.headers}
         incoming = Incoming("POST", "", headers, record.value or b"")
-        accepted, read = await self._take(source, incoming, free=True)
+        accepted, read = await self._take(source, incoming, opened(source, incoming, datetime.now(UTC)), free=True)
         if error := _error_in(accepted, read):
             raise error
+
+    async def found(self, name: str, entries: Sequence[Any], read_at: datetime) -> int:
+        """Take in what a vendor's list tells, entry by entry, exactly as if it had been delivered. How much of it was new.
+
+        Raises Unavailable when something could not be stored: the list is to be read again.
+        """
+        source = self._sources.get(name)
+        assert source is not None  # noqa: S101  # pollers are of sources that are built in
+        headers = {"content-type": [JSON], POLLED: [read_at.isoformat()]}
+        given = [Incoming("POST", "", headers, orjson.dumps(entry)) for entry in entries]
+        fresh = 0
+        for incoming, read in await self._acceptor.unknown([(one, opened(source, one, read_at)) for one in given]):
+            accepted, _ = await self._take(source, incoming, read)
+            error = _error_in(accepted, read)
+            if error and await self._letters.keep(name, incoming, error, accepted.trips):
+                log.warning("poll.set_aside", source=name, error=error)
+                metrics.WEBHOOKS.labels(name, "held" if accepted.held else "unfit", error.code).inc()
+            fresh += len(accepted.fresh)
+        metrics.POLL_EVENTS.labels(name).inc(fresh)
+        return fresh
 
     async def _serve(self, request: web.Request, name: str, source: Source | None) -> web.Response:
         address = client(request.remote, request.headers.getall("X-Forwarded-For", []), self._trusted)
@@ -133,10 +167,14 @@ class Webhooks:
             log.warning("webhooks.refused", source=source.name, address=address, reason=verdict.refusal)
             raise Refused(401, _not_proved(verdict.refusal))
         self._limits.proved(label, address)
-        accepted, read = await self._take(source, incoming)
+        read = opened(source, incoming, datetime.now(UTC))
+        if read.messages and await self._told(source.name, [message.data for message in read.messages]):
+            read.ignored += [f"{message.type}: its list is read" for message in read.messages]
+            read.messages.clear()
+        accepted, read = await self._take(source, incoming, read)
         error = _error_in(accepted, read)
         if error:
-            await self._letters.keep(source.name, incoming, error)
+            await self._letters.keep(source.name, incoming, error, accepted.trips)
         self._count(source, accepted, read, error)
         return success(source, accepted, read, error)
 
@@ -150,15 +188,17 @@ class Webhooks:
         url = (self._public_url or f"{request.scheme}://{request.host}") + request.raw_path
         if not url.isascii() or not request.raw_path.startswith("/"):
             raise Refused(400, BadInput("webhook.malformed", "the URL is not one.", field="url"))
-        headers = {name.lower(): request.headers.getall(name) for name in request.headers}
+        headers = {name.lower(): request.headers.getall(name) for name in request.headers if name.lower() != POLLED}
         return Incoming(request.method, url, headers, await _body(request))
 
-    async def _take(self, source: Source, incoming: Incoming, *, free: bool = False) -> tuple[Accepted, Opened]:
-        read = opened(source, incoming, datetime.now(UTC))
+    async def _take(
+        self, source: Source, incoming: Incoming, read: Opened, *, free: bool = False
+    ) -> tuple[Accepted, Opened]:
         if not read.messages:
             return Accepted(), read
-        messages = await self._causes.marked(read.messages)
-        delivered = Delivered(source.name, sha256_bytes(incoming.body), messages, free)
+        polled_at = moment(incoming.header(POLLED))
+        messages = await self._causes.marked(read.messages, polled=polled_at is not None)
+        delivered = Delivered(source.name, sha256_bytes(incoming.body), messages, free, polled_at)
         return await self._acceptor.accept(delivered), read
 
     def _count(self, source: Source, accepted: Accepted, read: Opened, error: VioxError | None) -> None:
@@ -201,6 +241,14 @@ def _error_in(accepted: Accepted, read: Opened) -> VioxError | None:
             f"{message.id} from {message.source} was accepted before with other content.",
             field="id",
             remedy="Compare the two with `viox runs` and the vendor.",
+        )
+    if accepted.trips:
+        message = read.messages[accepted.held[0]]
+        return BadInput(
+            "webhook.loop",
+            f"{message.source} tells of {message.subject} because of calls of ours, again and again: stopped.",
+            field="subject",
+            remedy=f"End what causes it, then `viox webhooks --release {min(accepted.trips)}`.",
         )
     if accepted.held:
         message = read.messages[accepted.held[0]]

@@ -35,6 +35,7 @@ class Told:
 Read = Callable[[Incoming], Iterator[Told]]
 """Raises BadInput when the payload is not what the vendor sends."""
 
+CREATION = ".creation"
 CALL_ENDS = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 
 
@@ -72,13 +73,19 @@ def hubspot(request: Incoming) -> Iterator[Told]:
     for place, item in enumerate(items if isinstance(items, list) else [items]):
         item = _object(item, str(place))
         kind = f"com.hubspot.{_of_what(item)}"
-        event_id = identified(kind, _text(item, "eventId"), item)
-        if changed := item.get("propertyName"):
-            event_id = f"{event_id}:{changed}"
         about, sent_at = item.get("objectId"), item.get("occurredAt")
         at = moment(sent_at / 1000) if isinstance(sent_at, int | float) else None
-        subject = f"{kind.split('.')[2]}:{about}" if about is not None else None
-        yield Told(kind, f"/hubspot/{item.get('portalId', '-')}", event_id, item, _subject(subject), at)
+        subject = _subject(f"{kind.split('.')[2]}:{about}") if about is not None else None
+        event_id = _of_hubspot(kind, item, subject)
+        yield Told(kind, f"/hubspot/{item.get('portalId', '-')}", event_id, item, subject, at)
+
+
+def _of_hubspot(kind: str, item: dict[str, Any], subject: str | None) -> str:
+    """What is unique at HubSpot. An object is created once, however many subscriptions and lists tell of it."""
+    if subject and kind.endswith(CREATION):
+        return f"{subject}:creation"
+    event_id = identified(kind, _text(item, "eventId"), item)
+    return f"{event_id}:{item['propertyName']}" if item.get("propertyName") else event_id
 
 
 _OBJECT_TYPES = {"0-1": "contact", "0-2": "company", "0-3": "deal", "0-5": "ticket"}
@@ -149,10 +156,15 @@ def elevenlabs(request: Incoming) -> Iterator[Told]:
 
 
 def airtable(request: Incoming) -> Iterator[Told]:
-    """A ping that says that a base changed; what changed is read from the webhook's payloads."""
+    """A ping that says that a base changed; or what changed, from the webhook's list of payloads."""
     ping = _object(_json(request), "body")
     base = _text(_object(ping.get("base"), "base"), "id")
     hook = _text(_object(ping.get("webhook"), "webhook"), "id")
+    if "payload" in ping:
+        payload = _object(ping["payload"], "payload")
+        number, at = _text(payload, "baseTransactionNumber"), moment(payload.get("timestamp"))
+        yield Told("com.airtable.base.changed", f"/airtable/{base}", f"{hook}:{number}", ping, base, at)
+        return
     sent = _text(ping, "timestamp")
     yield Told("com.airtable.webhook.notified", f"/airtable/{base}", f"{hook}:{sent}", ping, base, moment(sent))
 

@@ -1,0 +1,1 @@
+"""Catching up what vendors never delivered, from the lists of what happened that they keep."""
