@@ -436,11 +436,16 @@ def kafka_acls(
 
 
 @app.command()
-def webhooks(as_json: Json = False) -> None:
-    """The addresses to register at vendors, whether their secrets are set, and how the last delivery went."""
+def webhooks(
+    release: Annotated[str | None, typer.Option(help="A stopped loop of events to let in again.")] = None,
+    by: By = "operator",
+    as_json: Json = False,
+) -> None:
+    """The addresses to register at vendors, whether their secrets are set, how the last delivery went, how far vendors' lists
+    have been read, and loops that were stopped."""
     from viox import webhooks as listing
 
-    run_async(listing.show(as_json=as_json))
+    run_async(listing.release(release, by, as_json=as_json) if release else listing.show(as_json=as_json))
 
 
 @app.command("invoke-token")

@@ -137,6 +137,23 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "webhook": {"id": "achABCDEFGHIJKLMN"},
         "timestamp": "2026-12-01T09:30:00.000Z",
     },
+    "com.airtable.base.changed": {
+        "base": {"id": "appABCDEFGHIJKLMN"},
+        "webhook": {"id": "achABCDEFGHIJKLMN"},
+        "payload": {
+            "timestamp": "2026-12-01T09:30:00.000Z",
+            "baseTransactionNumber": 17,
+            "payloadFormat": "v0",
+            "actionMetadata": {"source": "client", "sourceMetadata": {"user": {"id": "usrABCDEFGHIJKLMN"}}},
+            "changedTablesById": {
+                "tblABCDEFGHIJKLMN": {
+                    "changedRecordsById": {
+                        "recABCDEFGHIJKLMN": {"current": {"cellValuesByFieldId": {"fldABCDEFGHIJKLMN": "Done"}}}
+                    }
+                }
+            },
+        },
+    },
     "viox.automation.requested": {
         "request_id": "A-5",
         "title": "Post new reviews to chat",

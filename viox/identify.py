@@ -34,6 +34,14 @@ async def dead_letter(pool: Any, text: str, field: str = "id") -> UUID:
     return await _found(pool, text, "dead letter", field, "dead_letters_between", told)
 
 
+async def loop(pool: Any, text: str, field: str = "--release") -> UUID:
+    """A stopped loop. Raises as `run` does."""
+    first, last = _span(text, "loop", field)
+    rows = [row for row in await pool.fetch(store.SQL["webhook_trips"]) if first <= row["trip_id"] <= last]
+    found = {str(row["trip_id"]): f"{row['agent'] or 'all'}, {row['subject']}" for row in rows}
+    return UUID(_only(text, "loop", field, found, "See `viox webhooks`."))
+
+
 async def call(pool: Any, text: str, field: str = "call") -> str:
     """A call is named by its run, step and index: the run may be shortened, and index and step left out."""
     match = _CALL.fullmatch(text.strip().lower())

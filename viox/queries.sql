@@ -142,12 +142,27 @@ delete from documents where name = $1 returning tools
 -- name: live_tokens    What the gateway said of the tokens it takes.
 select agent, token, problem, last_used_at, seen_at from live_tokens order by agent, token
 
+-- name: webhook_pollers    How far each list of a vendor has been read, and what that brought.
+select webhook, part, positioned_at, rounds, found, caught, round_at, round_found, round_caught, problem, position->'lost' as lost
+from webhook_pollers order by webhook, part
+
+-- name: webhook_trips    Loops that were stopped and that nobody has released.
+select trip_id, agent, source, subject, events, held, tripped_at from webhook_trips where released_at is null order by tripped_at
+
+-- name: release_trip    Once. Its deliveries are handed to the gateway again.
+update webhook_trips set released_at = clock_timestamp(), released_by = $2 where trip_id = $1 and released_at is null
+returning letters
+
+-- name: redrive_held    Those of them that still wait.
+update dead_letters set state = 'redriving', redriven_at = clock_timestamp()
+where dead_letter_id = any($1::uuid[]) and service = 'gateway' and state = 'dead' returning dead_letter_id
+
 -- name: webhooks    Every source with its last delivery and how many there were of each kind. What came for no source is told
 --     as one of its own, once there was any.
 with named as (
-    select webhook, scheme, url, secrets, configured, problem from webhook_sources
+    select webhook, scheme, url, secrets, configured, problem, poll_seconds from webhook_sources
     union all
-    select 'unknown', '-', '/webhooks/…', '{}', false, 'there is no such source'
+    select 'unknown', '-', '/webhooks/…', '{}', false, 'there is no such source', null
     where exists (select from webhook_deliveries where webhook = 'unknown')
 )
 select s.*, l.last_at, l.verdict, l.code, l.detail, c.*

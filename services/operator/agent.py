@@ -1,6 +1,7 @@
 """What Operator listens to and which conversation an event belongs to.
 
-Events: viox.client.signed, com.airtable.webhook.notified.
+Events: viox.client.signed, com.airtable.webhook.notified,
+com.airtable.base.changed.
 """
 
 from __future__ import annotations

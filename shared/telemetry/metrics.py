@@ -33,10 +33,18 @@ INCIDENTS = Counter("viox_incidents_total", "Things that should not happen and w
 
 WEBHOOKS = Counter("viox_webhooks_total", "Webhook deliveries by what became of them", ["source", "verdict", "code"])
 WEBHOOK_EVENTS = Counter("viox_webhook_events_total", "Events accepted from webhooks", ["source"])
-POLL_EVENTS = Counter("viox_poller_events_total", "Events that were never delivered and found in a vendor's list", ["source"])
-POLL_ROUNDS = Counter("viox_poller_rounds_total", "Rounds of reading vendors' lists by how they ended", ["source", "outcome"])
-POLL_AGE = Gauge("viox_poller_position_age_seconds", "How long ago a vendor's lists were read up to the end", ["source"])
-LOOPS_STOPPED = Counter("viox_loops_stopped_total", "Loops of events that our own calls cause and that were stopped", ["scope"])
+POLL_EVENTS = Counter(
+    "viox_poller_events_total", "Events that were never delivered and found in a vendor's list", ["source"]
+)
+POLL_ROUNDS = Counter(
+    "viox_poller_rounds_total", "Rounds of reading vendors' lists by how they ended", ["source", "outcome"]
+)
+POLL_AGE = Gauge(
+    "viox_poller_position_age_seconds", "How long ago a vendor's lists were read up to the end", ["source"]
+)
+LOOPS_STOPPED = Counter(
+    "viox_loops_stopped_total", "Loops of events that our own calls cause and that were stopped", ["scope"]
+)
 LOOPS_OPEN = Gauge("viox_loops_open", "Stopped loops that nobody has released yet")
 
 INVOKES = Counter("viox_invokes_total", "Requests for live calls by what was answered", ["agent", "status", "code"])

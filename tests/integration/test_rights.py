@@ -36,6 +36,8 @@ COLUMNS = {
     "0": "deliveries detail last_at",
     "A": "decided_at state",
     "B": "left_calls",
+    "C": "released_at released_by",
+    "D": "held letters",
     "8": "closed_at error not_before result state unknown_since",
 }
 RIGHTS = """
@@ -78,9 +80,9 @@ RIGHTS = """
     topic_writers     | S          | S          | S          | S       |
     webhook_deliveries |           | S I U(0)   | S          | S       |
     webhook_events    |            | S I        | S          | S       |
-    webhook_pollers    |           | S I U D    | S          | S       |
+    webhook_pollers   |            | S I U D    | S          | S       |
     webhook_sources   |            | S I U D    | S          | S       |
-    webhook_trips      |           | S I u(9)   | S u(A)     | S       |
+    webhook_trips     |            | S I U(D)   | S u(C)     | S       |
 """
 
 

@@ -195,7 +195,13 @@ class Acceptor:
         for trip, row in {row["trip_id"]: row for row in rows if row["fresh"]}.items():
             scope = "one" if row["agent"] else "all"
             metrics.LOOPS_STOPPED.labels(scope).inc()
-            log.error("webhooks.loop_stopped", trip=str(trip), agent=row["agent"], source=row["source"], subject=row["subject"])
+            log.error(
+                "webhooks.loop_stopped",
+                trip=str(trip),
+                agent=row["agent"],
+                source=row["source"],
+                subject=row["subject"],
+            )
         return {row["place"]: row["trip_id"] for row in rows}
 
     async def _mark(self, connection: Any, batch: Sequence[Delivered], loops: Mapping[int, UUID]) -> list[Accepted]:

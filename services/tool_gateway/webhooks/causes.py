@@ -26,10 +26,10 @@ WRITTEN_SECONDS = 600.0  # a thing that others write as well: what happens so lo
 MADE_SECONDS = 86400.0  # a message or call that only we can have made
 AHEAD_SECONDS = 60.0  # the vendor's clock, and the time its answer took
 BY_PEOPLE = frozenset({"CRM_UI", "IMPORT", "MOBILE_ANDROID", "MOBILE_IOS"})
-ID = '$.id ? (@ == $id)'
-INVOICE = '$.Invoice.Id ? (@ == $id)'
-SID, CALL_SID, CONVERSATION = '$.sid ? (@ == $id)', '$.callSid ? (@ == $id)', '$.conversation_id ? (@ == $id)'
-WRITTEN = '$.** ? (@.id == $id)'  # records, tables, fields: one or many
+ID = "$.id ? (@ == $id)"
+INVOICE = "$.Invoice.Id ? (@ == $id)"
+SID, CALL_SID, CONVERSATION = "$.sid ? (@ == $id)", "$.callSid ? (@ == $id)", "$.conversation_id ? (@ == $id)"
+WRITTEN = "$.** ? (@.id == $id)"  # records, tables, fields: one or many
 Wanted = dict[str, Any]
 
 

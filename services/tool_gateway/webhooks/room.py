@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,12 +43,13 @@ PATH = "/webhooks/{source}"
 
 @dataclass(frozen=True, slots=True)
 class Outward:
-    """How vendors are asked: what the gateway's calls go through."""
+    """How vendors are asked: what the gateway's calls go through. `now` is the clock by which lists are read."""
 
     catalogue: Catalogue
     calls: GatewayStore
     sender: Sender
     places: InFlightLimiter
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
 class Room:
@@ -91,6 +93,7 @@ class Room:
             secrets,
             every=settings.poll_seconds,
             first_seconds=settings.poll_first_seconds,
+            now=outward.now,
         )
 
     async def _hurry(self, source: str, documents: Sequence[Mapping[str, Any]]) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from services.tool_gateway.webhooks.room import PATH, Room
+from services.tool_gateway.webhooks.room import PATH, Outward, Room
 from services.tool_gateway.wire.credentials import Secrets
 from shared.bus.envelope import Message
 from shared.bus.outbox import Outbox
@@ -89,24 +89,27 @@ async def opened(
     custom: Path | None = None,
     dead: bool = False,
     redactor: Redactor | None = None,
+    outward: Outward | None = None,
     **settings: Any,
 ) -> AsyncIterator[Door]:
     publisher = RecordingPublisher("gateway")
     outbox = (Dead if dead else Outbox)("gateway", pool, publisher)
     made = Settings.load(webhooks=str(custom) if custom else None, **settings)
-    room = Room(made, Secrets(secrets), redactor or Redactor(), pool, outbox)
+    room = Room(made, Secrets(secrets), redactor or Redactor(), pool, outbox, outward)
     app = web.Application()
     app.router.add_post(PATH, room.serve)
     runner = web.AppRunner(app, access_log=None, auto_decompress=False)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     running = asyncio.create_task(room.run())
-    async with aiohttp.ClientSession(auto_decompress=False) as session:
-        yield Door(room, publisher, f"http://127.0.0.1:{runner.addresses[0][1]}", session)
-    await room.drain()
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    await runner.cleanup()
+    try:
+        async with aiohttp.ClientSession(auto_decompress=False) as session:
+            yield Door(room, publisher, f"http://127.0.0.1:{runner.addresses[0][1]}", session)
+    finally:
+        await room.drain()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await runner.cleanup()
 
 
 def stripe_event(number: int = 1, kind: str = "invoice.paid", **more: Any) -> dict[str, Any]:

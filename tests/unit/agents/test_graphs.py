@@ -137,6 +137,11 @@ LEAST: dict[str, dict[str, Any]] = {
     "com.stripe.charge.dispute.created": {"data": {"object": {"id": "dp_1"}}},
     "com.intuit.qbo.invoice.updated": {"intuitentityid": "1"},
     "com.airtable.webhook.notified": {"base": {"id": "app"}},
+    "com.airtable.base.changed": {
+        "base": {"id": "app"},
+        "webhook": {"id": "ach"},
+        "payload": {"baseTransactionNumber": 1},
+    },
     "com.n8n.execution.failed": {"workflow": {"name": "w"}},
     "com.make.scenario.failed": {"scenarioId": 1},
 }

@@ -113,9 +113,7 @@ class Asker:
 def _request(tool: Tool, arguments: dict[str, Any]) -> Requested:
     """Stands for a call where one is asked for; it is none, and no row has its id."""
     made = CallId(f"poll:{tool.vendor}:{uuid4()}")
-    return Requested(
-        made, RunId(NOBODY), 0, 0, topics.GATEWAY, ThreadId(NOBODY), "", tool.name, arguments, None
-    )
+    return Requested(made, RunId(NOBODY), 0, 0, topics.GATEWAY, ThreadId(NOBODY), "", tool.name, arguments, None)
 
 
 async def _understood(tool: Tool, answer: Answer) -> Any:

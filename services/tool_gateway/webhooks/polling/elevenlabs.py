@@ -54,7 +54,11 @@ def _id(row: Any) -> str | None:
 
 def _ended_at(said: Any) -> dict[str, int]:
     times = said.get("metadata") if isinstance(said, dict) else None
-    began, lasted = (times.get(name) for name in ("start_time_unix_secs", "call_duration_secs")) if isinstance(times, dict) else (None, None)
+    began, lasted = (
+        (times.get(name) for name in ("start_time_unix_secs", "call_duration_secs"))
+        if isinstance(times, dict)
+        else (None, None)
+    )
     return {"event_timestamp": began + lasted} if isinstance(began, int) and isinstance(lasted, int) else {}
 
 

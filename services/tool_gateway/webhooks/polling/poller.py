@@ -77,6 +77,10 @@ class Poller:
                 with contextlib.suppress(TimeoutError):
                     await within(LOOK_SECONDS, self._wake.wait())
 
+    def wake(self) -> None:
+        """Look now which lists are due."""
+        self._wake.set()
+
     def pauses(self) -> dict[str, float]:
         """Seconds between rounds of the vendors whose lists are read. Raises BadInput when a file with a secret is unreadable."""
         return {name: pause for name in VENDORS if (pause := self._pause(VENDORS[name])) > 0}
@@ -107,8 +111,8 @@ class Poller:
         found = self.pauses()
         for name in found.keys() - self._on.keys():
             now = self._now()
-            lists = VENDORS[name].lists or {airtable.LOOKING: None}
-            await self._store.begin(name, {part: first_position(now, self._first) for part in lists}, now)
+            parts = list(VENDORS[name].lists) or [airtable.LOOKING]
+            await self._store.begin(name, {part: first_position(now, self._first) for part in parts}, now)
         self._on = found
 
     async def _round(self, one: Claimed) -> None:
@@ -187,5 +191,7 @@ def pause_of(secrets: Secrets, vendor: str) -> float | None:
     except ValueError:
         found = -1.0
     if not 0 <= found <= 86400:
-        raise BadInput("settings.invalid", f"{given!r} is no number of seconds.", field=name, remedy="For instance 300; 0: never.")
+        raise BadInput(
+            "settings.invalid", f"{given!r} is no number of seconds.", field=name, remedy="For instance 300; 0: never."
+        )
     return found

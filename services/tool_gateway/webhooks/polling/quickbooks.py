@@ -16,18 +16,17 @@ from services.tool_gateway.webhooks.reading import moment
 TOOL = "quickbooks_query"
 REALM = "QUICKBOOKS_REALM_ID"
 PAGE = 500
+STATEMENT = (
+    "select Id, MetaData.CreateTime, MetaData.LastUpdatedTime from Invoice where MetaData.LastUpdatedTime >= '{}'"
+    " and MetaData.LastUpdatedTime <= '{}' orderby MetaData.LastUpdatedTime startposition {} maxresults {}"
+)
 
 
 async def changed_invoices(desk: Desk, since: datetime, until: datetime, pages: int) -> list[Any] | None:
     """Oldest change first."""
-    statement = (
-        "select Id, MetaData.CreateTime, MetaData.LastUpdatedTime from Invoice"
-        f" where MetaData.LastUpdatedTime >= '{_time(since)}' and MetaData.LastUpdatedTime <= '{_time(until)}'"
-        " orderby MetaData.LastUpdatedTime startposition {start} maxresults {most}"
-    )
     rows: list[Any] = []
     for _ in range(pages):
-        answer = await desk.ask(TOOL, {"query": statement.format(start=len(rows) + 1, most=PAGE)})
+        answer = await desk.ask(TOOL, {"query": STATEMENT.format(_time(since), _time(until), len(rows) + 1, PAGE)})
         found = answer.get("QueryResponse") if isinstance(answer, dict) else None
         page = items({"Invoice": [], **found} if isinstance(found, dict) else found, "Invoice")
         rows += page

@@ -116,7 +116,9 @@ def items(answer: Any, name: str) -> list[Any]:
     """The list that an answer has under this name. Raises NotNow when it is another kind of answer."""
     found = answer.get(name) if isinstance(answer, dict) else None
     if not isinstance(found, list):
-        raise NotNow("poll.unreadable", f"the answer has no list {name!r}.", remedy="Compare it with the vendor's documentation.")
+        raise NotNow(
+            "poll.unreadable", f"the answer has no list {name!r}.", remedy="Compare it with the vendor's documentation."
+        )
     return found
 
 

@@ -47,15 +47,11 @@ class PollStore:
 
     async def hurry(self, webhook: str, part: str, position: Position, at: datetime) -> None:
         """Have a list read soon; `position` is where one begins that is not known yet."""
-        await self._pool.execute(
-            *SQL.bind("hurry", webhook=webhook, part=part, position=position, positioned_at=at)
-        )
+        await self._pool.execute(*SQL.bind("hurry", webhook=webhook, part=part, position=position, positioned_at=at))
 
     async def claim(self, webhooks: Sequence[str], busy: Sequence[str]) -> Claimed | None:
         row = await self._pool.fetchrow(
-            *SQL.bind(
-                "claim", webhooks=list(webhooks), busy=list(busy), owner=self.owner, seconds=LEASE_SECONDS
-            )
+            *SQL.bind("claim", webhooks=list(webhooks), busy=list(busy), owner=self.owner, seconds=LEASE_SECONDS)
         )
         return Claimed(row["webhook"], row["part"], _object(row["position"])) if row else None
 

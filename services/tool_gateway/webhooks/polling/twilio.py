@@ -24,7 +24,9 @@ CALL = {"sid": "CallSid", "account_sid": "AccountSid", "from": "From", "to": "To
 
 async def messages(desk: Desk, since: datetime, until: datetime, pages: int) -> list[Any] | None:
     """Newest first; those that came, and those that did not arrive."""
-    rows = await _all(desk, MESSAGES, "messages", {"DateSentAfter": _time(since), "DateSentBefore": _time(until)}, pages)
+    rows = await _all(
+        desk, MESSAGES, "messages", {"DateSentAfter": _time(since), "DateSentBefore": _time(until)}, pages
+    )
     return None if rows is None else [told for row in reversed(rows) if (told := _message(row)) is not None]
 
 
