@@ -20,6 +20,7 @@ PROFILE = Path(__file__).parent / "profile"
 GATEWAY = "gateway"
 VENDORS = "vendors"
 EMULATED = ("hubspot", "twilio", "airtable", "stripe", "quickbooks", "elevenlabs", "make", "n8n", "business", "mail")
+LISTING = ("hubspot", "twilio", "airtable", "stripe", "quickbooks", "elevenlabs")  # what happened, for who missed it
 INVOKE_TOKEN = "invoke-token-voice"  # the file with it
 MODEL_NAMES = (
     "ANTHROPIC_API_KEY",
@@ -65,6 +66,8 @@ def for_gateway(ports: Mapping[str, int], environment: Mapping[str, str], home: 
     chosen: dict[str, str] = {}
     for vendor in emulated(environment):
         chosen |= settings[vendor]
+        if vendor in LISTING and not {"VIOX_POLL_SECONDS", name := f"{vendor.upper()}_POLL_SECONDS"} & set(environment):
+            chosen[name] = "0"  # scenarios tell of what they do at the vendors themselves
     if chosen:
         chosen["VIOX_ALLOW_LOOPBACK"] = "1"
         if "VIOX_SECRET_KEY" not in environment:

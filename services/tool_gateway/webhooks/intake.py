@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from services.tool_gateway.webhooks.accept import Accepted, Acceptor, Delivered
@@ -136,7 +136,7 @@ class Webhooks:
         source = self._sources.get(name)
         assert source is not None  # noqa: S101  # pollers are of sources that are built in
         headers = {"content-type": [JSON], POLLED: [read_at.isoformat()]}
-        given = [Incoming("POST", "", headers, orjson.dumps(entry)) for entry in entries]
+        given = [Incoming("POST", "", headers, json.dumps(entry).encode()) for entry in entries]
         fresh = 0
         for incoming, read in await self._acceptor.unknown([(one, opened(source, one, read_at)) for one in given]):
             accepted, _ = await self._take(source, incoming, read)

@@ -41,7 +41,7 @@ class Lists:
             emulator.unlimited = True
         self.urls: dict[str, str] = {}
         self.ahead = AHEAD
-        self._pool, self._dsn = pool, dsn
+        self.pool, self._dsn = pool, dsn
         self._numbers = itertools.count(1)
         self._stack = AsyncExitStack()
 
@@ -83,12 +83,12 @@ class Lists:
     async def replica(self, *, only: str | None = None, dead: bool = False, **settings: Any) -> AsyncIterator[Door]:
         """A gateway that reads every list, or one vendor's, when it is told to (`read`)."""
         own = {f"{name.upper()}_POLL_SECONDS": "0" for name in self.emulators if only not in (None, name)}
-        gateway = Gateway(self._pool, self._dsn, self.secrets)
+        gateway = Gateway(self.pool, self._dsn, self.secrets)
         await gateway.instance.start()
         outward = Outward(gateway.catalogue, gateway.store, gateway.sender, gateway.places, self.now)
         given = {"poll_seconds": 3600.0} | settings
         try:
-            async with opened(self._pool, self.secrets | own, outward=outward, dead=dead, **given) as door:
+            async with opened(self.pool, self.secrets | own, outward=outward, dead=dead, **given) as door:
                 yield door
         finally:
             await gateway.die()

@@ -51,7 +51,7 @@ async def lists(gateway_pool: Pool, admin: Any, postgres: Postgres) -> AsyncIter
 
 async def called(lists: Lists, call: str, agent: str, tool: str, result: Any) -> None:
     """As if the agent had made this call just now."""
-    await lists.admin.execute(CALL, call, agent, tool, TOOLS[tool], json.dumps(result))
+    await lists.pool.execute(CALL, call, agent, tool, TOOLS[tool], json.dumps(result))
 
 
 def causes(door: Door) -> dict[str | None, tuple[str | None, str | None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 from sandbox.postgres import Postgres
 from services.tool_gateway.webhooks.polling import poller, step
+from services.tool_gateway.webhooks.polling import stripe as stripe_list
+from services.tool_gateway.webhooks.polling.store import PollStore
 from shared.store.pool import Pool
 from tests.integration.gateway.world import until
 from tests.integration.webhooks.lists import Lists
@@ -177,8 +180,6 @@ async def test_airtables_payloads_are_read_because_of_a_ping_and_without_one(lis
 
 
 async def pinged(door: Door, ping: dict[str, Any], secret: str) -> Any:
-    import json
-
     from tests.unit.webhooks import signing
 
     body = json.dumps(ping).encode()
@@ -213,15 +214,58 @@ async def test_a_restart_in_the_middle_of_the_pages_loses_nothing_and_tells_noth
     lists: Lists, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(step, "MOST_PAGES", 1)  # a slice with more than one page is halved
+    monkeypatch.setattr(stripe_list, "PAGE", 1)
     customers = sorted([await lists.pays() for _ in range(3)])
-    lists.fault("stripe", "500", path="/v1/events", skip=1, count=1)
+    paid = [e for e in lists.stripe.book.rows["events"].values() if e["type"] == "invoice.paid"]
+    for number, event in enumerate(paid):
+        event["created"] -= 600 * (len(paid) - number)
     async with lists.replica(only="stripe") as door:
+        await until(lambda: door.events())
+        lists.fault("stripe", "500", path="/v1/events", count=1000)
         await lists.settled("stripe")
         seen = door.events()
+        assert 0 < len(seen) < 3
+    lists.stripe.faults.clear()
     async with lists.replica(only="stripe") as door:
         await lists.read(door, "stripe")
         seen += door.events()
     assert sorted(str(event.subject) for event in seen) == customers
+
+
+async def test_what_was_accepted_before_the_position_was_kept_is_not_told_again(
+    lists: Lists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lists.pays()
+
+    async def killed(*given: Any) -> bool:
+        raise OSError("the process is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PollStore, "reached", killed)
+        async with lists.replica(only="stripe") as door:
+            (row,) = await lists.settled("stripe")
+            assert (len(door.events()), row["caught"]) == (1, 0)
+    async with lists.replica(only="stripe") as door:
+        (row,) = await lists.read(door, "stripe")
+        assert (door.events(), row["caught"], row["problem"]) == ([], 0, None)
+
+
+async def test_what_is_read_once_more_each_time_may_be_many_pages(
+    lists: Lists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step, "MOST_PAGES", 1)
+    monkeypatch.setattr(stripe_list, "PAGE", 1)
+    for _ in range(4):
+        await lists.pays()
+    paid = [e for e in lists.stripe.book.rows["events"].values() if e["type"] == "invoice.paid"]
+    for number, event in enumerate(paid):
+        event["created"] -= 7 * number
+    async with lists.replica(only="stripe") as door:
+        await lists.read(door, "stripe")
+        (row,) = await lists.read(door, "stripe")
+        assert sorted(event.id for event in door.events()) == sorted(event["id"] for event in paid)
+        assert "at" not in json.loads(row["position"]), "to the end, every time"
+        assert row["positioned_at"] > datetime.now(UTC) - timedelta(minutes=1)
 
 
 async def test_two_replicas_read_a_list_once(lists: Lists) -> None:

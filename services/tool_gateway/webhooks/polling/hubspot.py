@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from services.tool_gateway.answers.paths import at
 from services.tool_gateway.webhooks.polling.step import Desk, Listing, NotNow, items
 from services.tool_gateway.webhooks.reading import moment
 
@@ -26,11 +27,14 @@ async def created(kind: str, desk: Desk, since: datetime, until: datetime, pages
         "limit": 100,
     }
     rows: list[Any] = []
+    after: dict[str, str] = {}
     for _ in range(min(pages, FARTHEST // 100)):
-        answer = await desk.ask(f"hubspot_search_{KINDS[kind]}", search | ({"after": str(len(rows))} if rows else {}))
-        rows += (page := items(answer, "results"))
-        if not page or not answer.get("paging"):
+        answer = await desk.ask(f"hubspot_search_{KINDS[kind]}", search | after)
+        rows += items(answer, "results")
+        following = at(answer, "paging.next.after")
+        if following is None:
             return await _told(desk, kind, rows)
+        after = {"after": str(following)}
     return None
 
 
@@ -49,7 +53,7 @@ def _item(kind: str, row: Any, portal: int | str) -> Any:
     if not isinstance(row, dict):
         return row
     number, made = row.get("id"), moment(row.get("createdAt"))
-    source = (row.get("properties") or {}).get("hs_object_source")
+    source = at(row, "properties.hs_object_source")
     return {
         "subscriptionType": f"{kind}.creation",
         "portalId": portal,
@@ -60,8 +64,8 @@ def _item(kind: str, row: Any, portal: int | str) -> Any:
     }
 
 
-def _milliseconds(at: datetime) -> str:
-    return str(int(at.astimezone(UTC).timestamp() * 1000))
+def _milliseconds(when: datetime) -> str:
+    return str(int(when.astimezone(UTC).timestamp() * 1000))
 
 
 LISTS = {

@@ -83,29 +83,38 @@ class Listing:
     days: int | None = None
 
     async def read(self, desk: Desk, position: Position, now: datetime) -> Step:
-        since, end = moment_of(position, "since"), now - timedelta(seconds=self.lag_seconds)
-        if self.days is not None and since < (first := now - timedelta(days=self.days)):
-            position, since = {**position, "lost": [_text(since), _text(first)]}, first
+        """The next slice. `since` is up to when everything is known, `at` where the round goes on that is under way."""
+        position, since = self._within_reach(position, now)
+        end = now - timedelta(seconds=self.lag_seconds)
+        at = moment_of(position, "at") if "at" in position else since - timedelta(seconds=self.overlap_seconds)
         width = timedelta(seconds=float(position.get("slice", LONGEST.total_seconds())))
-        until = min(end, since + width)
-        if until <= since:
+        until = min(end, at + width)
+        if until <= at:
             return Step([], position, since)
-        narrow = width <= SHORTEST
-        overlap = timedelta(0) if narrow else timedelta(seconds=self.overlap_seconds)
-        pages = MOST_PAGES_OF_A_SECOND if narrow else MOST_PAGES
-        entries = await self.slice(desk, since - overlap, until, pages)
-        if entries is None and not narrow:
-            halved = max(min(width, until - since) / 2, SHORTEST)
-            return Step([], {**position, "slice": halved.total_seconds()}, since, more=True)
+        narrow = until - at <= SHORTEST
+        entries = await self.slice(desk, at, until, MOST_PAGES_OF_A_SECOND if narrow else MOST_PAGES)
+        if entries is None and narrow:
+            raise NotNow("poll.too_many", f"the second from {_text(at)} has too many entries.")
         if entries is None:
-            raise NotNow("poll.too_many", f"one second from {_text(since)} has too many entries.")
-        wider = min(width * 2, LONGEST).total_seconds()
-        return Step(entries, {**position, "since": _text(until), "slice": wider}, until, more=until < end)
+            return Step([], position | {"at": _text(at), "slice": ((until - at) / 2).total_seconds()}, since, more=True)
+        following = position | {"since": _text(max(since, until)), "slice": min(width * 2, LONGEST).total_seconds()}
+        if until < end:
+            return Step(entries, following | {"at": _text(until)}, max(since, until), more=True)
+        following.pop("at", None)
+        return Step(entries, following, max(since, until))
+
+    def _within_reach(self, position: Position, now: datetime) -> tuple[Position, datetime]:
+        """What the vendor does not list any more is lost, and said to be."""
+        since = moment_of(position, "since")
+        if self.days is None or since >= (first := now - timedelta(days=self.days)):
+            return position, since
+        return position | {"lost": [_text(since), _text(first)], "since": _text(first), "at": _text(first)}, first
 
 
 def first_position(now: datetime, seconds: float) -> Position:
-    """Where a list is begun."""
-    return {"since": _text(now - timedelta(seconds=seconds))}
+    """Where a list is begun: nothing before that is read."""
+    first = _text(now - timedelta(seconds=seconds))
+    return {"since": first, "at": first}
 
 
 def moment_of(position: Position, name: str) -> datetime:

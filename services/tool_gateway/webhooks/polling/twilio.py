@@ -41,7 +41,7 @@ async def _all(desk: Desk, tool: str, name: str, filters: dict[str, Any], pages:
     found: list[Any] = []
     page: dict[str, Any] = {}
     for _ in range(pages):
-        answer = await desk.ask(tool, {**filters, "PageSize": 200, **page})
+        answer = await desk.ask(tool, {**filters, "PageSize": 1000, **page})
         found += items(answer, name)
         if not (following := answer.get("next_page_uri")):
             return found
