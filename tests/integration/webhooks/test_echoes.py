@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -51,7 +50,7 @@ async def lists(gateway_pool: Pool, admin: Any, postgres: Postgres) -> AsyncIter
 
 async def called(lists: Lists, call: str, agent: str, tool: str, result: Any) -> None:
     """As if the agent had made this call just now."""
-    await lists.pool.execute(CALL, call, agent, tool, TOOLS[tool], json.dumps(result))
+    await lists.pool.execute(CALL, call, agent, tool, TOOLS[tool], result)
 
 
 def causes(door: Door) -> dict[str | None, tuple[str | None, str | None]]:
@@ -202,6 +201,7 @@ async def test_a_loop_is_stopped_other_things_go_on_and_a_person_releases_it(lis
             assert await redrives.take() == len(letters)
             async with asyncio.timeout(120):
                 while not (stopped := await trips(lists)):
+                    assert not running.done()
                     await asyncio.sleep(0.05)
             assert stopped[0]["trip_id"] != trip["trip_id"], "the cause is still there: it is stopped again"
         finally:
