@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,8 @@ from shared.bus.envelope import Message
 from shared.bus.kafka import Record
 from shared.ids import run_id, thread_id
 from shared.models.port import AssistantMessage
-from tests.integration.runtime.world import DONE, RUN, ask, calls, close_call, closed, record
+from shared.runtime.inbox import Inbox
+from tests.integration.runtime.world import CLOSER, DONE, LIMITS, RUN, ask, calls, close_call, closed, record
 
 
 @pytest.mark.rule(1)
@@ -375,3 +377,14 @@ async def until_async(condition: Any, seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not await condition():
             await asyncio.sleep(0.01)
+
+
+async def test_an_agent_starts_no_run_because_of_what_its_own_call_caused(agents: Any, admin: Any) -> None:
+    agent = await agents(DONE, DONE)
+    spec = replace(CLOSER, conversation=lambda event: f"deal:{event.data['objectId']}")
+    agent.inbox = Inbox(spec, agent.store, agent.threads, agent.instance.owner, LIMITS)
+    for number, caused_by in enumerate(("closer", "voice", None)):
+        marks = {"causedbycall": "run.1.0", "causedbyagent": caused_by} if caused_by else {}
+        deal = Message(str(number), "/hubspot/1", "com.hubspot.deal.creation", {"objectId": number}, datetime.now(UTC))
+        await agent.accept((topics.events("sales"), replace(deal, extensions=marks)))
+    assert [row["message_id"] for row in await admin.fetch("select message_id from inbox order by 1")] == ["1", "2"]
