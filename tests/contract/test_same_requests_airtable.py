@@ -176,6 +176,41 @@ def create_comment(w: World) -> Seen:
     return ours
 
 
+def hook(w: World) -> Any:
+    return w.api.base(w.ids["baseId"]).webhook(
+        w.api.base(w.ids["baseId"])
+        .add_webhook(
+            "https://hooks.example.com/webhooks/airtable", {"options": {"filters": {"dataTypes": ["tableData"]}}}
+        )
+        .id
+    )
+
+
+def list_webhooks(w: World) -> Seen:
+    made = hook(w)
+    w.both.seen.clear()
+    ours = w.ours("airtable_list_webhooks", baseId=w.ids["baseId"])
+    assert [one.id for one in w.api.base(w.ids["baseId"]).webhooks()] == [made.id]
+    return ours
+
+
+def list_webhook_payloads(w: World) -> Seen:
+    made = hook(w)
+    w.table.create({"Name": "New"})
+    w.both.seen.clear()
+    ours = w.ours("airtable_list_webhook_payloads", baseId=w.ids["baseId"], webhookId=made.id, cursor=1)
+    assert [payload.base_transaction_number > 0 for payload in made.payloads(1)] == [True]
+    return ours
+
+
+def refresh_webhook(w: World) -> Seen:
+    made = hook(w)
+    w.both.seen.clear()
+    ours = w.ours("airtable_refresh_webhook", baseId=w.ids["baseId"], webhookId=made.id)
+    made.extend_expiration()
+    return ours
+
+
 OPERATIONS: dict[str, Callable[[World], Seen]] = {
     f"airtable_{f.__name__}": f
     for f in (
@@ -194,6 +229,9 @@ OPERATIONS: dict[str, Callable[[World], Seen]] = {
         delete_record,
         list_comments,
         create_comment,
+        list_webhooks,
+        list_webhook_payloads,
+        refresh_webhook,
     )
 }
 

@@ -198,6 +198,7 @@ CASES: dict[str, Case] = {
     "hubspot_upsert_contacts": upsert,
     "hubspot_associate": associate,
     "hubspot_list_associations": list_associations,
+    "hubspot_get_account": lambda a: ({}, lambda: a.sdk.api_request({"path": "/account-info/v3/details"})),
     "hubspot_list_owners": lambda a: (
         {"email": "sales@example.com", "limit": 5},
         lambda: a.sdk.crm.owners.owners_api.get_page(email="sales@example.com", limit=5),
