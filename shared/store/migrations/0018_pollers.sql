@@ -11,7 +11,7 @@ alter table webhook_events
     add column echo_agent text;
 create index webhook_events_echoes on webhook_events (accepted_at) where echo_agent is not null;
 
--- An object is created once. Since 0017 that is the identity of HubSpot's creations, so that a list can tell of them as well.
+-- An object is created once. Since 0018 that is the identity of HubSpot's creations, so that a list can tell of them as well.
 insert into webhook_events (source, message_id, type, subject, content_sha256, delivery_id, accepted_at, polled)
 select distinct on (source, subject) source, subject || ':creation', type, subject, content_sha256, delivery_id, accepted_at, true
 from webhook_events where type like 'com.hubspot.%.creation' and subject is not null

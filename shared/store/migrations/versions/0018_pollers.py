@@ -2,9 +2,9 @@
 
 from shared.store.migrations import run_sql_file
 
-revision = "0017"
-down_revision = "0016"
+revision = "0018"
+down_revision = "0017"
 
 
 def upgrade() -> None:
-    run_sql_file("0017_pollers.sql")
+    run_sql_file("0018_pollers.sql")
