@@ -26,7 +26,7 @@ import asyncpg
 from aiokafka import AIOKafkaProducer
 
 from benchmarks import catalogue as large
-from benchmarks import invoke, webhooks
+from benchmarks import invoke, judging, webhooks
 from benchmarks.measure import Processes, at_the_end_of, in_flight, line, say, until
 from benchmarks.peers import environment
 from benchmarks.peers.compare import compare
@@ -147,6 +147,7 @@ class Bench:
             self._large_catalogue()
         await asyncio.to_thread(self._start_gateway, f"{HERE / 'stub.yaml'}:{HERE / 'slow.yaml'}")
         if own:
+            await self._judging()
             await self._gateway_alone("gateway")
             await self._webhooks()
             await self._invoke()
@@ -156,6 +157,11 @@ class Bench:
         if own:
             await self._runs()
             self._memory()
+
+    async def _judging(self) -> None:
+        found = self.results["judging_us"] = await judging.measure(self._postgres.dsn("viox"))
+        for name, microseconds in found.items():
+            say(f"{f'judging: {name}':<60} {microseconds:8.0f} µs a call")
 
     # -- the limit ---------------------------------------------------------------------------------------------------
 

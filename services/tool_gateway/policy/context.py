@@ -10,7 +10,7 @@ from typing import Any
 from services.tool_gateway.catalogue.tools import Tool
 from services.tool_gateway.policy.figures import Figures
 from services.tool_gateway.policy.reads import Path
-from services.tool_gateway.policy.schema import RISKS, argument_paths, wanted_facts
+from services.tool_gateway.policy.schema import RISKS, argument_paths, history_fields, wanted_facts
 from services.tool_gateway.policy.types import projected
 
 
@@ -56,7 +56,7 @@ def context_of(
         "amount": figures.amount and {"minor": figures.amount.minor, "currency": figures.amount.currency},
         "counterparties": {"count": len(figures.counterparties), "items": list(figures.counterparties)},
         "own_party": known.own_party,
-        "history": None if known.history is None else dict(known.history),
+        "history": None if known.history is None else _of(known.history, paths),
         "copied": known.copied,
         "trigger": None if known.trigger is None else dict(known.trigger),
         "touched": None if known.touched is None else {risk: risk in known.touched for risk in RISKS},
@@ -66,3 +66,8 @@ def context_of(
     if about := argument_paths(paths):
         made["args"] = projected(arguments, tool.input_schema, about, tool.input_schema.get("$defs") or {})
     return made
+
+
+def _of(history: Mapping[str, Any], paths: frozenset[Path]) -> dict[str, Any]:
+    """What is read of it; a field that is not known is left out, which denies the call."""
+    return {name: history[name] for name in history_fields(paths) if name in history}

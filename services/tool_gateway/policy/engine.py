@@ -22,7 +22,7 @@ from services.tool_gateway.policy.context import Known, context_of
 from services.tool_gateway.policy.figures import figures_of, party
 from services.tool_gateway.policy.reads import Path
 from services.tool_gateway.policy.rules import Rule, read_rules, validate
-from services.tool_gateway.policy.schema import groups_of, schema_text, wanted_facts
+from services.tool_gateway.policy.schema import groups_of, history_fields, schema_text, wanted_facts
 from services.tool_gateway.policy.types import NoType
 from shared.errors import BadInput
 from shared.telemetry.digest import sha256_bytes
@@ -71,6 +71,7 @@ class Policies:
         self.reads: dict[str, frozenset[Path]] = {
             name: frozenset(path for rule in rules for path in rule.reads.paths) for name, rules in self._about.items()
         }
+        self._history = {name: history_fields(paths) for name, paths in self.reads.items()}
         self._wants = {name: wanted_facts(paths) for name, paths in self.reads.items()}
         try:
             schema = schema_text(self._tools.values(), self._groups, self.reads)
@@ -81,7 +82,12 @@ class Policies:
             validate(name, text, self._schema)
         self._entities = cedarpy.Entities.from_json_str("[]", self._schema)
         self._made: dict[tuple[str, ...], Any] = {}
+        self._known: dict[tuple[str, str], Ruling] = {}  # of tools about which no policy reads anything of a call
         self._sets = {name: self._sets_of(rules) for name, rules in self._about.items()}
+
+    def history(self, tool: str) -> frozenset[str]:
+        """What of a call's history policies about a tool read."""
+        return self._history.get(tool, frozenset())
 
     def tool(self, name: str) -> Tool:
         return self._tools[name]
@@ -110,10 +116,20 @@ class Policies:
         agreed: bool = False,
     ) -> Ruling:
         """May the agent make this call? `at`: the business's local time. `agreed`: people have agreed to exactly it."""
+        if self._is_fixed(tool):
+            if (agent, tool) not in self._known:
+                self._known[agent, tool] = self._judge({}, agent, tool, call, agreed=agreed)
+            return self._known[agent, tool]
         try:
             context = self._context(tool, arguments, known, at, agreed)
         except NoType as error:
             return Ruling(False, errors=(str(error),))
+        return self._judge(context, agent, tool, call, agreed=agreed)
+
+    def _is_fixed(self, tool: str) -> bool:
+        return not self.reads[tool] and not any(rule.reads.resource for rule in self._about[tool])
+
+    def _judge(self, context: dict[str, Any], agent: str, tool: str, call: str, *, agreed: bool) -> Ruling:
         ruling = self.ask(agent, tool, call, context)
         if not ruling.allowed and "person" in context and not agreed:
             ruling = self._with_people(ruling, self.ask(agent, tool, call, context | {"person": True}))

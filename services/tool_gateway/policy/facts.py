@@ -16,7 +16,6 @@ from services.tool_gateway.policy.context import Known
 from services.tool_gateway.policy.copied import address, addresses_in, any_in, texts_in
 from services.tool_gateway.policy.engine import Policies
 from services.tool_gateway.policy.figures import Figures, party, readable_figures
-from services.tool_gateway.policy.schema import HISTORY
 from shared.ids import CallId
 from shared.store.sql import Queries
 
@@ -94,7 +93,7 @@ def _asked(policies: Policies, tool: Tool, call: Call) -> dict[str, Any]:
         "counterparties": figures.counterparties,
         "wants_touched": "touched" in wants,
         "wants_party": "own_party" in wants,
-        "wants_history": "history" in wants,
+        "history": sorted(policies.history(call.tool)),
         "wants_trigger": "trigger" in wants,
         "wants_copied": "copied" in wants,
     }
@@ -103,7 +102,7 @@ def _asked(policies: Policies, tool: Tool, call: Call) -> dict[str, Any]:
 def _known(row: Any, call: Call, policies: Policies) -> Known:
     wants = policies.wants(call.tool)
     figures = readable_figures(policies.tool(call.tool), call.arguments)
-    history = {name: row[name] for name in HISTORY} if "history" in wants else None
+    history = {name: row[name] for name in policies.history(call.tool)} if "history" in wants else None
     touched = frozenset(row["touched"]) if "touched" in wants else None
     own = _own(row, policies) if wants & {"own_party", "copied"} else frozenset()
     is_own = bool(figures.counterparties) and own.issuperset(figures.counterparties) if "own_party" in wants else None

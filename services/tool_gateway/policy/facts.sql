@@ -21,6 +21,9 @@
  where r.thread_id = w.thread_id and r.agent = w.agent and t.agent = w.agent and {before} and {counted}
    and (t.created_at < coalesce({untrusted_since}, 'infinity') or (t.approval_id is not null and t.attempt > 0)))
 
+-- fragment: alike    The calls of this agent and tool that count.
+tool_calls t where t.agent = w.agent and t.tool = w.tool and t.effect <> 'read' and {before} and {counted}
+
 -- name: lock    Calls of one agent and tool are judged one after the other where their history counts.
 select pg_advisory_xact_lock(7014, hashtext(one)) from unnest(:names::text[]) as one order by one
 
@@ -29,8 +32,8 @@ with wanted as (
     select c.*, coalesce(c.moment, clock_timestamp()) as at, coalesce(own.created_at, c.moment, clock_timestamp()) as since
     from json_to_recordset(:calls::json) as c(
         call_id text, agent text, tool text, run_id uuid, step int, thread_id uuid, conversation_id text, currency text,
-        counterparties text[], moment timestamptz, wants_touched bool,
-        wants_party bool, wants_history bool, wants_trigger bool, wants_copied bool)
+        counterparties text[], moment timestamptz, history text[], wants_touched bool,
+        wants_party bool, wants_trigger bool, wants_copied bool)
     left join tool_calls own on own.call_id = c.call_id
 )
 select w.call_id, w.agent,
@@ -51,25 +54,26 @@ select w.call_id, w.agent,
        case when w.wants_trigger then (
            select json_build_object('type', r.trigger_type, 'ours', {ours}) from runs r
            where r.run_id = w.run_id and r.agent = w.agent) end as trigger,
-       h.*
+       case when 'count_1h' = any(w.history) then (
+           select count(*) from {alike} and t.created_at > w.at - interval '1 hour') end as count_1h,
+       d.*,
+       case when 'distinct_counterparties_24h' = any(w.history) then (
+           select count(distinct p) from tool_calls o, unnest(o.counterparties) as p
+           where o.call_id in (select t.call_id from {alike} and t.created_at > w.at - interval '24 hours')) end
+           as distinct_counterparties_24h,
+       'first_time' = any(w.history) and exists (
+           select from unnest(w.counterparties) as p
+           where not exists (select from call_parties k join tool_calls t using (call_id)
+                             where k.tool = w.tool and k.counterparty = p and {before} and {counted})) as first_time,
+       'last_failed' = any(w.history) and coalesce((
+           select t.state = 'failed' from tool_calls t
+           where t.agent = w.agent and t.tool = w.tool and t.effect <> 'read' and {before}
+             and t.state in ('succeeded', 'failed', 'unknown')
+           order by t.created_at desc limit 1), false) as last_failed
 from wanted w
 left join lateral (
-    select count(*) filter (where t.created_at > w.at - interval '1 hour') as count_1h,
-           count(*) as count_24h,
-           coalesce(sum(t.amount_minor) filter (where t.currency = w.currency), 0)::bigint as sum_24h,
-           count(*) filter (where t.currency <> w.currency) as other_currencies_24h,
-           (select count(distinct p) from tool_calls t, unnest(t.counterparties) as p
-            where t.agent = w.agent and t.tool = w.tool and t.effect <> 'read' and t.created_at > w.at - interval '24 hours'
-              and {before} and {counted}) as distinct_counterparties_24h,
-           exists (
-               select from unnest(w.counterparties) as p
-               where not exists (select from call_parties k join tool_calls t using (call_id)
-                                 where k.tool = w.tool and k.counterparty = p and {before} and {counted})) as first_time,
-           coalesce((select t.state = 'failed' from tool_calls t
-                     where t.agent = w.agent and t.tool = w.tool and t.effect <> 'read' and {before}
-                       and t.state in ('succeeded', 'failed', 'unknown')
-                     order by t.created_at desc limit 1), false) as last_failed
-    from tool_calls t
-    where t.agent = w.agent and t.tool = w.tool and t.effect <> 'read' and t.created_at > w.at - interval '24 hours'
-      and {before} and {counted}
-) h on w.wants_history
+    select count(*) as count_24h, coalesce(sum(t.amount_minor) filter (where t.currency = w.currency), 0)::bigint as sum_24h,
+           count(*) filter (where t.currency <> w.currency) as other_currencies_24h
+    from {alike} and t.created_at > w.at - interval '24 hours'
+      and w.history && array['count_24h', 'sum_24h', 'other_currencies_24h']
+) d on true

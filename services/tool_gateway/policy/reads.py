@@ -17,11 +17,12 @@ Path = tuple[str, ...]
 @dataclass(frozen=True, slots=True)
 class Reads:
     """`paths` below `context`; the empty path when a policy takes the context as a whole. `actions` and `principal`: None
-    for any."""
+    for any. `resource`: it asks which call it is."""
 
     paths: frozenset[Path]
     actions: frozenset[str] | None
     principal: str | None = None
+    resource: bool = False
 
     def concern(self, action: str, groups: frozenset[str]) -> bool:
         """Whether the policy can be about this action, which is in these groups."""
@@ -30,7 +31,17 @@ class Reads:
 
 def reads_of(policy: Any) -> Reads:
     """What one policy of `PolicySet.to_pst()` reads."""
-    return Reads(frozenset(_paths(policy.clauses)), _actions(policy.action), _principal(policy.principal))
+    return Reads(
+        frozenset(_paths(policy.clauses)), _actions(policy.action), _principal(policy.principal), _resource(policy)
+    )
+
+
+def _resource(policy: Any) -> bool:
+    return not isinstance(policy.resource, pst.ScopeAny) or _names(policy.clauses, "resource")
+
+
+def _names(node: Any, variable: str) -> bool:
+    return (isinstance(node, pst.Var) and node.name == variable) or any(_names(part, variable) for part in _parts(node))
 
 
 def _principal(constraint: Any) -> str | None:

@@ -50,7 +50,7 @@ FACTS: Mapping[str, str] = {
     "own_party": "Bool",
     "copied": "Bool",
     "trigger": "{type: String, ours: Bool}",
-    "history": "{" + ", ".join(f"{name}: {kind}" for name, kind in HISTORY.items()) + "}",
+    "history": "",  # what of HISTORY is read
     "touched": "{" + ", ".join(f"{risk}: Bool" for risk in RISKS) + "}",
 }
 OPTIONAL = ("amount",)
@@ -80,7 +80,7 @@ def schema_text(
     """
     used = {group for names in groups.values() for group in names}
     every = sorted({*ALWAYS, *used})
-    facts = ", ".join(f"{name}{'?' if name in OPTIONAL else ''}: {kind}" for name, kind in FACTS.items())
+    facts = _declared(_facts(frozenset({()})))
     nothing = f"appliesTo {{principal: Agent, resource: Call, context: {{{facts}}}}};"
     lines = [
         "entity Agent enum [" + ", ".join(quoted(agent) for agent in CALLERS) + "];",
@@ -99,16 +99,29 @@ def schema_text(
 
 def _action(tool: Tool, groups: frozenset[str], paths: frozenset[Path]) -> str:
     within = ", ".join(quoted(group) for group in sorted(groups))
-    context = ", ".join(f"{name}{'?' if name in OPTIONAL else ''}: {kind}" for name, kind in _facts(paths))
+    context = _declared(_facts(paths))
     if arguments := argument_paths(paths):
         made = record_type(tool.input_schema, arguments, tool.input_schema.get("$defs") or {})
         context += f"{', ' if context else ''}args: {made or '{}'}"
     return f"action {quoted(tool.name)} in [{within}] appliesTo {{principal: Agent, resource: Call, context: {{{context}}}}};"
 
 
+def _declared(facts: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{name}{'?' if name in OPTIONAL else ''}: {kind}" for name, kind in facts)
+
+
 def _facts(paths: frozenset[Path]) -> list[tuple[str, str]]:
-    wanted = wanted_facts(paths)
-    return [(name, kind) for name, kind in FACTS.items() if name in wanted]
+    wanted, fields = wanted_facts(paths), history_fields(paths)
+    history = "{" + ", ".join(f"{name}: {kind}" for name, kind in HISTORY.items() if name in fields) + "}"
+    return [(name, kind or history) for name, kind in FACTS.items() if name in wanted]
+
+
+def history_fields(paths: Iterable[Path]) -> frozenset[str]:
+    """What is read of the history; all of it where a policy takes it, or the context, as a whole."""
+    paths = set(paths)
+    if paths & {(), ("history",)}:
+        return frozenset(HISTORY)
+    return frozenset(path[1] for path in paths if path[0] == "history" and path[1] in HISTORY)
 
 
 def wanted_facts(paths: Iterable[Path]) -> frozenset[str]:
