@@ -27,7 +27,8 @@ def is_transient(error: Exception) -> bool:
     """Will this error go away by itself: server away, demoted, overloaded, out of disk, statement cancelled?"""
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "")[:2] not in PERMANENT
-    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError)
+    # InternalClientError: the server said goodbye on an idle connection, and its end has not been seen yet.
+    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 
 
 def json_column(values: Iterable[Any]) -> list[str | None]:

@@ -78,6 +78,7 @@ async def test_after_a_restart_of_the_server_nobody_counts_as_dead_yet(admin: An
         (asyncpg.CannotConnectNowError("x"), True),
         (ConnectionResetError(), True),
         (asyncpg.InterfaceError("closed"), True),
+        (asyncpg.InternalClientError("another operation is in progress"), True),
         (asyncpg.QueryCanceledError("x"), True),
         (asyncpg.CharacterNotInRepertoireError("x"), False),
         (asyncpg.UniqueViolationError("x"), False),
@@ -89,3 +90,15 @@ async def test_after_a_restart_of_the_server_nobody_counts_as_dead_yet(admin: An
 )
 def test_what_passes_and_what_would_fail_again(error: Exception, passes: bool) -> None:
     assert is_transient(error) is passes
+
+
+async def test_a_connection_that_the_server_ended_unseen_fails_as_something_that_passes(postgres: Postgres) -> None:
+    """The server's last words arrive before the end of the connection does, and a statement comes in between."""
+    connection: Any = await asyncpg.connect(postgres.dsn("viox_closer"))
+    protocol: Any = connection._protocol
+    last = b"SFATAL\0C57P01\0Mterminating connection due to unexpected postmaster exit\0\0"
+    protocol.data_received(b"E" + (len(last) + 4).to_bytes(4) + last)
+    with pytest.raises(Exception) as failed:  # noqa: PT011  # which error it is, is asyncpg's affair
+        await connection.fetchval("select 1")
+    connection.terminate()
+    assert is_transient(failed.value), repr(failed.value)

@@ -76,7 +76,7 @@ class Records:
                 found = await (self._query(given) if name == QUERY else self._statement(name, given))
         except BadInput as error:
             return _refused(error.code, " ".join(error.message.split()), error.remedy)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
             if refusal := _refusal(name, error):
                 return refusal
             raise MaybeSent("postgres.no_answer", f"{type(error).__name__}: {error}.") from error

@@ -49,7 +49,7 @@ class Causes:
             return list(messages)
         try:
             rows = await self._pool.fetch(*SQL.bind("causing_calls", wanted=wanted, ahead=AHEAD_SECONDS))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             log.warning("webhooks.causes_not_known", error=error)
             rows = []
         return _with_marks(messages, wanted, rows)
