@@ -34,8 +34,9 @@ test-kafka: $(READY)  ## integration tests and a short chaos pass on Apache Kafk
 	@VIOX_TEST_BROKER=apache $(PY) -m pytest tests/integration tests/journeys
 	@$(PY) -m tests.chaos.sweep --broker apache --kills 6 --runs 60
 
-chaos: $(READY)  ## SIGKILL sweep over every named moment
+chaos: $(READY)  ## SIGKILL sweep over every named moment while vendors fail; 200 kills between a refund and its record
 	@$(PY) -m tests.chaos.sweep
+	@$(PY) -m tests.chaos.refunds
 
 bench: $(READY)  ## measure latency, throughput, bytes and memory (ARGS=--peers, ARGS=--help)
 	@$(PY) -m benchmarks.bench $(ARGS)

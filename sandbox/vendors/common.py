@@ -5,6 +5,7 @@ Control, for tests and scenarios (never part of a vendor's API):
     GET  /_sandbox/effects    every state change that happened, in order
     GET  /_sandbox/state      the emulator's whole state
     GET  /_sandbox/requests   how many requests came, by method and path
+    GET  /_sandbox/faults     how many requests met a fault, by kind; what is still to come
     POST /_sandbox/faults     {"kind": ..., "method"?, "path"?: prefix, "count"?, "seconds"?, "retry_after"?, "skip"?}
     POST /_sandbox/clock      stop time, let it pass, let it run again: see clock.py
     POST /_sandbox/reset      forget everything
@@ -40,6 +41,11 @@ class Fault:
     seconds: float = 1.0
     retry_after: float | None = None
     skip: int = 0
+
+    @property
+    def name(self) -> str:
+        """The kind; of two that callers treat apart, which."""
+        return self.kind if self.retry_after is None else f"{self.kind} with Retry-After"
 
     def takes(self, request: web.Request) -> bool:
         return self.matches(request.method, request.path)
@@ -90,6 +96,7 @@ class Emulator(abc.ABC):
     def __init__(self) -> None:
         self.clock = Clock()
         self.faults: list[Fault] = []
+        self.met: collections.Counter[str] = collections.Counter()
         self.effects: list[dict[str, Any]] = []
         self.requests: collections.Counter[str] = collections.Counter()
         self.unlimited = False
@@ -101,6 +108,7 @@ class Emulator(abc.ABC):
                 web.get("/_sandbox/effects", self._show_effects),
                 web.get("/_sandbox/state", self._show_state),
                 web.get("/_sandbox/requests", self._show_requests),
+                web.get("/_sandbox/faults", self._show_faults),
                 web.post("/_sandbox/faults", self._add_fault),
                 web.post("/_sandbox/limits", self._set_limits),
                 web.post("/_sandbox/clock", self.clock.told),
@@ -162,6 +170,7 @@ class Emulator(abc.ABC):
         try:
             if fault is None:
                 return await self._handled(request, handler)
+            self.met[fault.name] += 1
             return await self._faulty(fault, request, handler)
         finally:
             self.running -= 1
@@ -211,6 +220,10 @@ class Emulator(abc.ABC):
     async def _show_requests(self, request: web.Request) -> web.Response:
         return web.json_response(dict(self.requests))
 
+    async def _show_faults(self, request: web.Request) -> web.Response:
+        waiting = [fault.name for fault in self.faults if fault.count > 0]
+        return web.json_response({"met": dict(self.met), "waiting": waiting})
+
     async def _add_fault(self, request: web.Request) -> web.Response:
         given = await request.json()
         if given.get("kind") not in self.kinds:
@@ -224,6 +237,7 @@ class Emulator(abc.ABC):
 
     async def _reset(self, request: web.Request) -> web.Response:
         self.faults.clear()
+        self.met.clear()
         self.effects.clear()
         self.requests.clear()
         self.reset()

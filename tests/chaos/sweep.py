@@ -1,8 +1,9 @@
 """SIGKILL sweep: `python -m tests.chaos.sweep [--kills 40] [--runs 300] [--broker embedded|apache]`.
 
 At each named moment a process reports that it is there, is stopped, and gets SIGKILL from outside; between those come
-kills at random moments, and a replica of each kind is stopped past its lease. Meanwhile runs keep coming. Afterwards
-everything is judged from the outside: effects at emulators that outlived the kills, the record, the ledger.
+kills at random moments, of Postgres and the broker, too, and a replica of each kind is stopped past its lease. Meanwhile
+runs keep coming and the vendors fail in every way they can (`faults`). Afterwards everything is judged from the outside:
+effects at emulators that outlived the kills, the record, the ledger.
 """
 
 from __future__ import annotations
@@ -18,20 +19,21 @@ import signal
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
-
-import asyncpg
 
 from sandbox.children import alive
 from shared.bus.envelope import parse_json
 from shared.telemetry.failpoints import FAILPOINTS
 from tests.chaos import verdict
+from tests.chaos.faults import Vendors
+from tests.chaos.policies import unpaced
+from tests.chaos.record import Record, patiently
 
 HELD_WITHIN_SECONDS = 60.0
 ALIVE_WITHIN_SECONDS = 60.0
@@ -75,15 +77,16 @@ class Sweep:
     emails: list[str] = field(default_factory=list)
     killed: list[Kill] = field(default_factory=list)
     not_reached: list[str] = field(default_factory=list)
+    floors: list[str] = field(default_factory=list)
     rounds: int = 0
 
     async def run(self) -> int:
         """0 when every promise held."""
         began = time.monotonic()
         self._state = self._up()
-        self._pool = await asyncpg.create_pool(self._dsn(), min_size=1, max_size=3)
-        for vendor in ("hubspot", "twilio"):
-            self._post(vendor, "limits", {"enforced": False})
+        self._record = await Record.of(self._dsn())
+        self._vendors = Vendors(self._state["vendors"])
+        self._vendors.unlimited()
         feeding = asyncio.create_task(self._feed())
         try:
             await self._kill_all()
@@ -93,7 +96,7 @@ class Sweep:
             return await self._judge(time.monotonic() - began)
         finally:
             feeding.cancel()
-            await self._pool.close()
+            await self._record.close()
             from viox import lifecycle
 
             lifecycle.down()
@@ -113,6 +116,7 @@ class Sweep:
             VIOX_MODELS="offline",
             VIOX_LEASE_SECONDS=str(LEASE_SECONDS),
             VIOX_LOG_LEVEL="WARNING",
+            VIOX_POLICIES=str(unpaced(self.home / "policies")),
         )
         from viox import lifecycle
 
@@ -126,18 +130,6 @@ class Sweep:
 
         return Postgres(self.home, int(self._state["postgres"].rsplit(":", 1)[1])).dsn("viox")
 
-    def _post(self, vendor: str, what: str, body: dict[str, Any]) -> None:
-        request = urllib.request.Request(
-            f"{self._state['vendors'][vendor]}/_sandbox/{what}",
-            json.dumps(body).encode(),
-            {"Content-Type": "application/json"},
-        )
-        urllib.request.urlopen(request, timeout=60).close()
-
-    def _get(self, vendor: str, what: str) -> Any:
-        with urllib.request.urlopen(f"{self._state['vendors'][vendor]}/_sandbox/{what}", timeout=60) as answer:
-            return json.load(answer)
-
     # -- load --------------------------------------------------------------------------------------------------------
 
     async def _feed(self) -> None:
@@ -146,11 +138,12 @@ class Sweep:
         from viox import ingress
 
         while self.rounds < self.kills or len(self.emails) < self.runs:
-            open_runs = await self._pool.fetchval("select count(*) from runs where status = 'running'")
+            open_runs = await self._record.fetchval("select count(*) from runs where status = 'running'")
             if open_runs < 12:
                 first = len(self.emails)
                 leads = [self._lead(first + n) for n in range(8)]
-                await ingress.publish([parse_json(event("viox.lead.created", "chaos", lead)) for lead in leads], None)
+                events = [parse_json(event("viox.lead.created", "chaos", lead)) for lead in leads]
+                await patiently(partial(ingress.publish, events, None))  # a repeat is the same events
                 self.emails += [lead["email"] for lead in leads]
             await asyncio.sleep(0.3)
 
@@ -170,11 +163,15 @@ class Sweep:
         dice = random.Random(self.seed)
         points = itertools.cycle(FAILPOINTS)
         stops = {self.kills // 3: "closer", 2 * self.kills // 3: "gateway"}
+        floors = {self.kills // 2: "postgres", 5 * self.kills // 6: "broker"}
         for number in range(self.kills):
             self.rounds = number
             await self._until_busy()
+            self._vendors.disturb()
             if number in stops:
                 await self._stop_past_lease(stops[number])
+            if number in floors:
+                await self._kill_floor(floors[number])
             if number % 3 == 2:
                 await asyncio.sleep(dice.random())
                 await self._kill_random(dice)
@@ -185,7 +182,7 @@ class Sweep:
     async def _until_busy(self) -> None:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
-            if await self._pool.fetchval("select count(*) from runs where status = 'running'") >= 3:
+            if await self._record.fetchval("select count(*) from runs where status = 'running'") >= 3:
                 return
             await asyncio.sleep(0.05)
 
@@ -220,7 +217,7 @@ class Sweep:
             await asyncio.sleep(0.1)
 
     async def _kill(self, where: str, pid: int) -> None:
-        runs = [row["run_id"] for row in await self._pool.fetch(INTERRUPTED, f"%:{pid}:%")]
+        runs = [row["run_id"] for row in await self._record.fetch(INTERRUPTED, f"%:{pid}:%")]
         began, at = time.monotonic(), datetime.now(UTC)
         try:
             os.kill(pid, signal.SIGKILL)
@@ -234,12 +231,27 @@ class Sweep:
 
     async def _held_by(self, pid: int) -> bool:
         """Is anything still leased by the dead process?"""
-        found: bool = await self._pool.fetchval(
+        found: bool = await self._record.fetchval(
             "select exists (select from threads where lease_owner like $1 and lease_until is not null)"
             " or exists (select from tool_calls where state = 'executing' and lease_owner like $1)",
             f"%:{pid}:%",
         )
         return found
+
+    async def _kill_floor(self, name: str) -> None:
+        """Postgres or the broker, on which everything stands. Returns when the supervisor has another one running."""
+        pid = self._floor(name)
+        os.kill(pid, signal.SIGKILL)
+        began = time.monotonic()
+        while (now := self._floor(name)) in (0, pid) or not alive(now):
+            if time.monotonic() - began > ALIVE_WITHIN_SECONDS:
+                raise TimeoutError(f"{name} does not live after {ALIVE_WITHIN_SECONDS:.0f} s")
+            await asyncio.sleep(0.05)
+        self.floors.append(name)
+        say(f"  {name:<38} killed {pid}, another one after {time.monotonic() - began:.2f} s")
+
+    def _floor(self, name: str) -> int:
+        return int(json.loads((self.home / "state.json").read_text())[f"{name}_pid"] or 0)
 
     async def _stop_past_lease(self, service: str) -> None:
         await asyncio.sleep(2.5)  # what was killed before is back, and state.json says so
@@ -270,7 +282,7 @@ class Sweep:
     async def _until_quiet(self) -> None:
         deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
-            rows = await self._pool.fetch("select status, count(*) from run_overview group by 1")
+            rows = await self._record.fetch("select status, count(*) from run_overview group by 1")
             counts = {row["status"]: row["count"] for row in rows}
             if sum(counts.values()) >= len(self.emails) and not counts.get("running") and not counts.get("waiting"):
                 return
@@ -279,7 +291,7 @@ class Sweep:
 
     async def _until_ended(self) -> list[float]:
         """Seconds from each kill to the end of each run that the dead process had been working on."""
-        rows = await self._pool.fetch("select run_id, finished_at from runs where finished_at is not null")
+        rows = await self._record.fetch("select run_id, finished_at from runs where finished_at is not null")
         ended = {row["run_id"]: row["finished_at"] for row in rows}
         return [
             (ended[run] - kill.at).total_seconds()
@@ -289,8 +301,10 @@ class Sweep:
         ]
 
     async def _judge(self, seconds: float) -> int:
-        found = await verdict.collect(self._pool, self._get("hubspot", "effects"), self._get("twilio", "effects"))
+        vendors = self._vendors
+        found = await verdict.collect(self._record, vendors.effects("hubspot"), vendors.effects("twilio"))
         trouble = verdict.problems(found, self.emails)
+        trouble += vendors.problems()
         trouble += [f"moment never reached: {point}" for point in self.not_reached]
         trouble += [f"what {k.pid} held at {k.where!r} was not taken over" for k in self.killed if not k.taken_over]
         times = sorted(kill.taken_over_seconds for kill in self.killed)
@@ -298,6 +312,7 @@ class Sweep:
         say(
             f"\n{len(self.killed)} kills in {seconds:.0f} s: {dict(Counter(k.where.split(',')[0] for k in self.killed))}"
         )
+        say(f"killed beside them: {', '.join(self.floors) or 'nothing'}; requests that met a fault: {vendors.met()}")
         if times:
             say(f"taken over: p50 {times[len(times) // 2]:.2f} s, max {times[-1]:.2f} s")
         if ends:

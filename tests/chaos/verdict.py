@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -22,6 +22,8 @@ class Found:
     effects: Counter[tuple[str, str]]
     inbox_pending: int
     dead_letters: int
+    settled: Counter[str] = field(default_factory=Counter)
+    """How calls of unknown outcome were settled."""
 
 
 async def collect(pool: Any, hubspot: list[dict[str, Any]], twilio: list[dict[str, Any]]) -> Found:
@@ -36,9 +38,14 @@ async def collect(pool: Any, hubspot: list[dict[str, Any]], twilio: list[dict[st
     numbered: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for row in steps:
         numbered[str(row["run_id"])].append((row["step"], row["kind"]))
-    ledger = await pool.fetch("select call_id, phase from ledger_entries")
+    ledger = await pool.fetch("select call_id, phase, detail from ledger_entries")
     return Found(
-        runs=await pool.fetch("select run_id, status, trigger_id, conversation_id, waiting_for from run_overview"),
+        runs=[
+            dict(row) | {"waiting_for": _json(row["waiting_for"])}
+            for row in await pool.fetch(
+                "select run_id, status, trigger_id, conversation_id, waiting_for from run_overview"
+            )
+        ],
         calls=[
             dict(row) | {"arguments": _json(row["arguments"])} for row in await pool.fetch("select * from tool_calls")
         ],
@@ -50,6 +57,7 @@ async def collect(pool: Any, hubspot: list[dict[str, Any]], twilio: list[dict[st
         effects=Counter(_effect(e) for e in [*hubspot, *twilio]),
         inbox_pending=await pool.fetchval("select count(*) from inbox where state = 'pending'"),
         dead_letters=await pool.fetchval("select count(*) from dead_letters"),
+        settled=Counter(_settled(_json(row["detail"])) for row in ledger if row["phase"] == "settled"),
     )
 
 
@@ -57,6 +65,11 @@ def _json(value: Any) -> Any:
     import orjson
 
     return orjson.loads(value) if isinstance(value, str | bytes) else value
+
+
+def _settled(detail: dict[str, Any]) -> str:
+    """In words: found at the vendor, or proven absent and done then."""
+    return "absent, then done" if detail.get("absent") else f"found: {detail.get('state')}"
 
 
 def _effect(effect: dict[str, Any]) -> tuple[str, str]:
@@ -119,6 +132,7 @@ def _step_problems(found: Found) -> list[str]:
 def _effect_problems(found: Found) -> list[str]:
     trouble = []
     accounted: set[tuple[str, str]] = set()
+    listed = {str(one["id"]) for run in found.runs for one in run["waiting_for"]}
     for call in found.calls:
         if call["effect"] != "once":
             continue
@@ -130,6 +144,8 @@ def _effect_problems(found: Found) -> list[str]:
             trouble.append(f"call {call['call_id']} {call['tool']} is {call['state']} and happened {happened} times")
         if call["state"] == "unknown" and not call["error"]:
             trouble.append(f"call {call['call_id']} is unknown and does not say why")
+        if call["state"] == "unknown" and call["call_id"] not in listed:
+            trouble.append(f"call {call['call_id']} is unknown and nobody is told so")
         if happened and call["call_id"] not in found.intents:
             trouble.append(f"call {call['call_id']} happened without an intent on record")
         if call["state"] in ("succeeded", "failed") and call["call_id"] not in found.outcomes:
@@ -147,5 +163,7 @@ def lines(found: Found) -> list[str]:
         f"{sum(c['attempt'] > 1 for c in found.calls)}; looked up: {sum(c['look_ups'] > 0 for c in found.calls)}",
         f"effects at the vendors: {sum(found.effects.values())}; doubled: "
         f"{sum(n > 1 for m, n in found.effects.items() if m[0] != 'hubspot_update_contact')}",
+        f"unknown, settled by look-up: {dict(found.settled)}; still unknown, for a person: "
+        f"{sum(c['state'] == 'unknown' for c in found.calls)}",
         f"late outcomes recorded: {found.incidents}; dead letters: {found.dead_letters}; inbox left: {found.inbox_pending}",
     ]

@@ -46,3 +46,17 @@ def test_what_went_well_is_no_problem() -> None:
 )
 def test_what_must_not_be_is_named(more: dict[str, Any], problem: str) -> None:
     assert any(problem in told for told in problems(replace(FINE, **more), ["a@x.co"]))
+
+
+def unknown(**more: Any) -> dict[str, Any]:
+    """A text of which nobody knows whether it was sent."""
+    given = {"To": "+14155550123", "Body": "hi"}
+    call = {"call_id": "r.2.0", "tool": "twilio_send_message", "effect": "once", "state": "unknown", "arguments": given}
+    return call | {"error": "no answer", "attempt": 1, "look_ups": 0} | more
+
+
+def test_an_outcome_that_nobody_knows_has_to_be_listed_for_a_person() -> None:
+    waits = {"run_id": "r", "status": "waiting", "waiting_for": [{"kind": "unknown", "id": "r.2.0"}]}
+    found = replace(FINE, calls=[unknown()], emitted={"r.2.0"})
+    assert "call r.2.0 is unknown and nobody is told so" in problems(found, ["a@x.co"])
+    assert problems(replace(found, runs=[waits], steps={"r": STEPS[:2]}), ["a@x.co"]) == []
