@@ -79,6 +79,11 @@ class Settings(BaseSettings):
     poll_first_seconds: float = Field(
         default=3600.0, ge=0, description="`3600`; how far back a list is read that has not been read before"
     )
+    payload_days: int = Field(
+        default=90,
+        ge=0,
+        description="`90`; results that travel by reference can be read on for so many days, with `0` for good",
+    )
     trusted_proxies: str | None = Field(
         default=None, description="networks (`10.0.0.0/8,…`) whose `X-Forwarded-For` the gateway believes"
     )

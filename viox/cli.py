@@ -25,6 +25,7 @@ app = typer.Typer(
 USAGE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Output = Annotated[Path | None, typer.Option("--output", help="Write the bytes to this file.")]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="Rows a page.")]
 Cursor = Annotated[str | None, typer.Option(help="`next` of the previous page.")]
 Since = Annotated[str | None, typer.Option(help="RFC 3339 time, or a span such as 24h.")]
@@ -292,11 +293,32 @@ def calls(
 
 
 @app.command("call")
-def show_call(call_id: str, as_json: Json = False) -> None:
+def show_call(
+    call_id: str,
+    body: Annotated[bool, typer.Option("--body", help="Only the whole result, or the vendor's last answer.")] = False,
+    file: Output = None,
+    as_json: Json = False,
+) -> None:
     """One call: checks, exact request and response of each attempt."""
-    from viox import inspection
+    from viox import inspection, payloads
 
-    run_async(inspection.show_call(call_id, as_json=as_json))
+    if file and not body:
+        raise BadInput("option.invalid", "--output belongs to --body.", field="--output", remedy="Add --body.")
+    run_async(
+        payloads.show_body(call_id, file, as_json=as_json) if body else inspection.show_call(call_id, as_json=as_json)
+    )
+
+
+@app.command()
+def payload(
+    payload_id: Annotated[str, typer.Argument(help="The id inside $payload.")],
+    file: Output = None,
+    as_json: Json = False,
+) -> None:
+    """Print the whole of a result that is only referred to because of its size."""
+    from viox import payloads
+
+    run_async(payloads.show_payload(payload_id, file, as_json=as_json))
 
 
 @app.command()

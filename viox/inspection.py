@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.runs import timestamp
-from viox import deployment, identify, output, store, words
+from viox import deployment, identify, output, payloads, store, words
 
 
 async def show_runs(
@@ -139,6 +139,8 @@ def _result_line(result: dict[str, Any], calls: dict[str, Any]) -> str:
     took = f" {row['latency_ms']:.0f} ms" if row and row["latency_ms"] is not None else ""
     state = words.call_state({"http_status": row["http_status"] if row else None} | result)
     shown = result["result"] if result["state"] == "succeeded" else result["error"]
+    if reference := payloads.reference_in(shown):
+        shown = f"{reference['bytes']:,} bytes: viox payload {reference['id']}"
     told = "" if shown is None else f"  {_line(shown, 200)}"
     return f"← {result['tool']} {state}{took}{told}\n       call {result['call_id']}"
 
@@ -211,6 +213,10 @@ async def show_call(given: str, *, as_json: bool) -> None:
     for entry in document["ledger"]:
         if entry["phase"] in ("look_up", "settled", "incident", "approval"):
             say(f"\n{words.ledger(entry['phase'], entry['detail'])} at {entry['at']}: {_line(entry['detail'], 500)}")
+    if reference := payloads.reference_in(document["result"]):
+        say(
+            f"\nresult: {reference['bytes']:,} bytes of {reference['media_type']}, whole with: viox payload {reference['id']}"
+        )
     if document["error"]:
         say("\nerror: " + _line(document["error"], 2000))
 

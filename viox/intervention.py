@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from shared.bus import topics
+from shared.bus.topics import MAX_INLINE_BYTES
 from shared.errors import BadInput, VioxError
 from viox import deployment, identify, output, store
 
@@ -30,6 +31,13 @@ async def settle(given: str, end: str, result: str | None, by: str, *, as_json: 
         raise BadInput(
             "option.invalid", f"not JSON: {error}.", field="--result", remedy='For instance \'{"id": "12"}\'.'
         ) from error
+    if result and len(result.encode()) > MAX_INLINE_BYTES:
+        raise BadInput(
+            "option.invalid",
+            f"{len(result.encode()):,} bytes are more than a result may have, {MAX_INLINE_BYTES:,}.",
+            field="--result",
+            remedy="Say what the agent needs to go on with.",
+        )
     pool = await deployment.pool()
     try:
         call_id = await identify.call(pool, given)

@@ -34,6 +34,9 @@ order by created_at desc, call_id desc limit $8
 -- name: call
 select * from tool_calls where call_id = $1
 
+-- name: payload    Its content is null once it is not kept any more.
+select u.*, p.content from payload_uses u left join payloads p on p.sha256 = u.sha256 where u.payload_id = $1
+
 -- name: tools_of_calls
 select tool from tool_calls where call_id = any($1::text[])
 

@@ -147,6 +147,23 @@ async def call(pool: Any, call_id: str) -> dict[str, Any]:
     }
 
 
+async def payload(pool: Any, payload_id: str) -> Any:
+    """A result that is kept apart: whose it is, and its content. Raises NotFound."""
+    row = await pool.fetchrow(SQL["payload"], payload_id)
+    if row is None:
+        raise NotFound(
+            "payload.not_found", f"there is no payload {payload_id}.", field="payload", remedy="See `viox call ID`."
+        )
+    if row["content"] is None:
+        raise NotFound(
+            "payload.expired",
+            f"{payload_id} was kept for VIOX_PAYLOAD_DAYS and is gone.",
+            field="payload",
+            remedy=f"The vendor's answer is on record: `viox call {row['call_id']}`.",
+        )
+    return row
+
+
 def _attempts(entries: Sequence[Any]) -> list[dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
     for entry in entries:

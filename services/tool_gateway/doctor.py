@@ -19,6 +19,7 @@ import orjson
 from aiohttp import web
 
 from services.tool_gateway.answers.answer import Answer
+from services.tool_gateway.answers.large import Large
 from services.tool_gateway.call import outcome
 from services.tool_gateway.call.call import Ready, Requested
 from services.tool_gateway.call.execute import Sender
@@ -120,7 +121,7 @@ class Doctor:
         return {
             "tool": name,
             "state": result.state,
-            "result": result.result,
+            "result": result.result.reference(None) if isinstance(result.result, Large) else result.result,
             "error": result.error,
             "request": {"method": prepared.method, "url": url, "headers": headers, "body": _text(prepared.body)},
             "response": {"status": answer.status, "headers": answer.headers, "body": _text(answer.body)}

@@ -14,6 +14,7 @@ from services.tool_gateway.call.close import OutcomeWriter
 from services.tool_gateway.call.execute import Connector, Executor, Sender
 from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.intake import Intake
+from services.tool_gateway.call.payloads import forget_regularly
 from services.tool_gateway.call.resume import Resumer
 from services.tool_gateway.call.settle import Settler
 from services.tool_gateway.call.store import GatewayStore
@@ -69,6 +70,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process.loop("redrives", lambda: gateway.redrives.run())
     process.loop("webhooks", lambda: gateway.webhooks.run())
     process.loop("live calls", lambda: gateway.live.run())
+    process.loop("payloads", lambda: forget_regularly(gateway.pool, settings.payload_days))
     process.loop("catalogue", lambda: gateway.library.follow())
     process.on_drain(gateway.drain)
     process.check("ledger", lambda: gateway.outcomes.problem if gateway.outcomes else "starting")
@@ -88,6 +90,7 @@ class _Gateway:
     library: Library
     live: live.Room
     outbox: Outbox
+    pool: Pool
     redrives: Redrives
     settler: Settler
     webhooks: room.Room
@@ -112,6 +115,7 @@ class _Gateway:
         pool = await self._open_pool(topics.GATEWAY, settings.postgres_pool_size)
         # A connection is held while a token endpoint is asked: one that hangs must not take the others'.
         tokens_pool = await self._open_pool(f"{topics.GATEWAY} tokens", TOKEN_CONNECTIONS)
+        self.pool = pool
         instance = Instance(dsn, topics.GATEWAY)
         store, published = GatewayStore(pool, instance.owner), CatalogueStore(pool)
         self.library = Library(

@@ -30,6 +30,7 @@ COLUMNS = {
     "4": "attempts next_at",
     "5": "cost_microusd error finished_at input_tokens merged_into model output_tokens status steps text tool_calls",
     "6": "error finished_at status",
+    "U": "used_at",
     "7": "active_run attempts awaiting graph_version lease_owner lease_until next_seq retry_at run_cost_microusd"
     " run_input_tokens run_model run_output_tokens run_steps run_tool_calls taking updated_at version",
     "9": "settled_until",
@@ -64,6 +65,8 @@ RIGHTS = """
     notes             |            | S I U      |            | S       |
     oauth_tokens      |            | S I U      |            |         |
     outbox            | s i u(4) d | s i u(4) d | S i        | S       |
+    payload_uses      |            | S I        | S          | S       |
+    payloads          |            | S I U(U) D | S          | S       |
     pauses            | S          | S          | S I U D    | S       |
     prompts           | I          |            | S          | S       |
     rate_limits       |            | S I U      |            | S       |

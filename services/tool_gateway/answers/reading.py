@@ -15,11 +15,11 @@ import orjson
 
 from services.tool_gateway.answers import charsets, json_text
 from services.tool_gateway.answers.answer import Answer
+from services.tool_gateway.answers.large import Large, outline
 from services.tool_gateway.answers.paths import at, project
 from services.tool_gateway.catalogue.tools import Success
 from shared.bus.topics import MAX_INLINE_BYTES
 
-PREVIEW_CHARACTERS = 2000
 MAX_MESSAGE = 1000
 _LINES = re.compile(r"ndjson|jsonl|json-?lines|json-seq|json-stream|stream\+json|jsonstream")
 _FORM = "application/x-www-form-urlencoded"
@@ -45,7 +45,7 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read. `result` is what a model sees; `message` what it says to people.
+    """What was read. `result` is what a model sees, or Large; `message` what it says to people.
 
     `problem`: why nobody can say what it means, with `page` when it is a web page in the place of JSON. `met`: whether
     the success condition is met; None when the answer does not say. `busy`: an earlier attempt is still in progress.
@@ -92,10 +92,13 @@ def read(form: Form, answer: Answer) -> Reading:
 
 
 def unread(answer: Answer, raw: bytes) -> Reading:
-    """An answer that is too large, or nested too deep, to be read: its beginning, and its size."""
-    charset = charsets.charset_of(answer.header("content-type"))
-    text = "" if raw is answer.body and answer.encoded else charsets.decoded(raw[: 4 * PREVIEW_CHARACTERS], charset)
-    return Reading(_truncated(len(raw), text), storable_text(text)[:300])
+    """An answer that is too large, or nested too deep, to be read: kept as the text it is."""
+    if raw is answer.body and answer.encoded:  # cut off inside its encoding: nobody can unfold it
+        return Reading({"truncated": True, "bytes": len(raw)})
+    text = charsets.decoded(raw, charsets.charset_of(answer.header("content-type"))).encode("utf-8", "replace")
+    kind = answer.media_type or "text/plain"
+    beginning = text[:1200].decode("utf-8", "ignore")
+    return Reading(Large(text, kind, whole=not answer.cut), storable_text(beginning)[:300])
 
 
 def understood(answer: Answer, raw: bytes, *, wants_json: bool) -> Body:
@@ -136,23 +139,27 @@ def json_value(answer: Answer, most_bytes: int) -> Any:
 
 
 def shown(body: Body, projection: tuple[str, ...]) -> Any:
-    """What a model is shown of a body."""
+    """What a model is shown of a body; Large when it is too much to travel."""
     if body.kind == "lines":
         return storable([project(item, projection) for item in body.value])
-    return storable(project(body.value, projection) if body.kind == "json" else body.value)
+    made = storable(project(body.value, projection) if body.kind == "json" else body.value)
+    if isinstance(made, Large) and body.kind in ("text", "page"):
+        return Large(body.value["text"].encode("utf-8", "replace"), body.value["content_type"] or "text/plain")
+    return made
 
 
 def storable(result: Any) -> Any:
-    """A result as tables and messages take it; what is too large stays in the ledger and is named by its size."""
+    """A result as tables and messages take it; Large when it is more than they take."""
     raw = _dumped(result)
     if raw is None:
         result = json_text.pruned(result)
         raw = orjson.dumps(result)
     if b"\\u0000" in raw:
         result = _without_nul(result)
+        raw = orjson.dumps(result)
     if len(raw) <= MAX_INLINE_BYTES:
         return result
-    return _truncated(len(raw), raw[: 4 * PREVIEW_CHARACTERS].decode("utf-8", "replace"))
+    return Large(raw, "application/json", outline=outline(result))
 
 
 def storable_text(text: str) -> str:
@@ -179,10 +186,6 @@ def _without_nul(value: Any) -> Any:
     if isinstance(value, dict):
         return {_without_nul(name): _without_nul(item) for name, item in value.items()}
     return value
-
-
-def _truncated(size: int, text: str) -> dict[str, Any]:
-    return {"truncated": True, "bytes": size, "preview": storable_text(text)[:PREVIEW_CHARACTERS]}
 
 
 def _blank(raw: bytes, charset: str | None) -> bool:

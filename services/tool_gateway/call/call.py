@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from services.tool_gateway.call.payloads import Payload
 from services.tool_gateway.catalogue.tools import Rate, Tool
 from services.tool_gateway.policy.context import NOTHING, Known
 from services.tool_gateway.wire.prepared import Prepared
@@ -224,7 +225,8 @@ class Ready:
 class Outcome:
     """How one attempt ended. `state` is succeeded, failed, unknown, or requested when it will be tried again.
 
-    `headers` and `body` are the vendor's answer, `detail` is what the ledger keeps besides.
+    `headers` and `body` are the vendor's answer, `detail` is what the ledger keeps besides. `payload` is what `result` only
+    refers to.
     """
 
     call_id: CallId
@@ -238,6 +240,7 @@ class Outcome:
     headers: list[list[str]] | None = None
     body: bytes | None = None
     detail: dict[str, Any] | None = None
+    payload: Payload | None = None
 
 
 def lease_seconds(tool: Tool) -> float:

@@ -18,6 +18,7 @@ from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.call.announce import announce_waiting
 from services.tool_gateway.call.call import CallRow, Decision, Error, Outcome, Ready, Requested, rate_key, tell_closed
 from services.tool_gateway.call.outcome import AttemptResult
+from services.tool_gateway.call.payloads import Payload, by_reference, keep
 from services.tool_gateway.call.store import GatewayStore
 from shared.batches import next_batch
 from shared.bus.publisher import Publisher
@@ -43,7 +44,8 @@ class _Closing:
 
     @property
     def size(self) -> int:
-        return len(self.outcome.body or b"")
+        kept = self.outcome.payload
+        return len(self.outcome.body or b"") + (len(kept.content.text) if kept else 0)
 
 
 class OutcomeWriter:
@@ -159,16 +161,19 @@ class OutcomeWriter:
 
 
 async def write_outcomes(store: GatewayStore, outcomes: Sequence[Outcome], connection: Any = None) -> set[str]:
-    """Commit outcomes and results, and say which runs wait for an unknown one. Returns the ids of calls whose attempt it
-    still was. With a connection, in its transaction."""
+    """Commit outcomes, results and payloads, and say which runs wait for an unknown one. Returns the ids of calls whose
+    attempt it still was. With a connection, in its transaction."""
     unknown = [one.call_id for one in outcomes if one.state == "unknown"]
-    if not unknown:
+    payloads = [one.payload for one in outcomes if one.payload]
+    if not unknown and not payloads:
         return await store.close(outcomes, connection)
     if connection is None:
         async with store.transaction() as own, own.transaction():
             return await write_outcomes(store, outcomes, own)
     closed = await store.close(outcomes, connection)
-    await announce_waiting(store, connection, unknown)
+    await keep(connection, [one for one in payloads if one.call_id in closed])
+    if unknown:
+        await announce_waiting(store, connection, unknown)
     return closed
 
 
@@ -180,10 +185,12 @@ async def settle(
     result: Any,
     error: Error | None,
     detail: dict[str, Any],
+    payload: Payload | None = None,
 ) -> bool:
     """End an unknown call; its agent is to be told after the commit. False when somebody else has settled it."""
     if not await store.settle(connection, row.call_id, state, result, error):
         return False
+    await keep(connection, [payload] if payload else [])
     await store.enter(connection, row.call_id, row.attempt, "settled", detail=detail)
     return True
 
@@ -206,18 +213,20 @@ def refused(decision: Decision) -> Outcome:
 def _outcome(ready: Ready, answer: Answer | None, result: AttemptResult, latency_ms: float) -> Outcome:
     """How an attempt ended that was made."""
     final = result.state in ("succeeded", "failed")
+    shown, payload = by_reference(ready.call.call_id, result.result)
     return Outcome(
         ready.call.call_id,
         ready.attempt,
         result.state,
         http_status=answer.status if answer else None,
         latency_ms=latency_ms,
-        result=result.result,
+        result=shown,
         error=result.error,
         not_before=None if final else datetime.now(UTC) + timedelta(seconds=result.wait_seconds),
         headers=[[k, v] for k, v in answer.headers if k.lower() not in HIDDEN_HEADERS] if answer else None,
         body=answer.body if answer else None,
         detail=_detail(result),
+        payload=payload,
     )
 
 

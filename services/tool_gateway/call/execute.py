@@ -14,6 +14,7 @@ import httpx2
 
 from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.answers.apart import SMALL_BYTES
+from services.tool_gateway.answers.large import Large
 from services.tool_gateway.call import outcome
 from services.tool_gateway.call.call import Ready
 from services.tool_gateway.call.in_flight import InFlightLimiter
@@ -122,7 +123,8 @@ class Sender:
 
     def without_secrets(self, tool: Tool, value: Any) -> Any:
         """What was read of an answer: reading resolves charsets and escapes, behind which a credential may have been."""
-        hidden = self._redactor.of(tool.vendor).value(value)
+        redactions = self._redactor.of(tool.vendor)
+        hidden = value.without(redactions) if isinstance(value, Large) else redactions.value(value)
         if hidden is not value:
             _tell_removed(tool)
         return hidden

@@ -34,6 +34,7 @@ from services.tool_gateway.call.look_up import (
     unexplained,
 )
 from services.tool_gateway.call.outcome import projected
+from services.tool_gateway.call.payloads import by_reference
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Settle, Tool
@@ -221,9 +222,10 @@ class Settler:
                 "code": "tool.vendor_refused",
                 "message": f"found at the vendor, where {tool.success.path} is {said}.",
             }
-        state, result = ("failed", None) if error else ("succeeded", projected(tool, answer))
+        state, found = ("failed", None) if error else ("succeeded", projected(tool, answer))
+        result, payload = by_reference(row.call_id, found)
         detail = {"by": "look-up", "found": item.get(tool.settle.unique), "state": state}
-        ended = await close.settle(self._store, connection, row, state, result, error, detail)
+        ended = await close.settle(self._store, connection, row, state, result, error, detail, payload)
         return (state, result, error) if ended else None
 
     async def _absent(self, row: CallRow) -> None:

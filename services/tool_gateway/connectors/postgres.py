@@ -20,15 +20,16 @@ import orjson
 
 from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.catalogue.tools import MAX_RESPONSE_BYTES, Tool
+from services.tool_gateway.connectors import payloads
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.prepared import Prepared
 from services.tool_gateway.wire.transport import Gate, MaybeSent, NotSent
-from shared.errors import BadInput
+from shared.errors import BadInput, NotFound
 from shared.store.pool import Pool, is_transient
 from shared.store.sql import Queries
 
 SQL = Queries(Path(__file__).with_name("records.sql"))
-QUERY = "query"
+QUERY, PAYLOAD = "query", "payload_read"
 MAX_ROWS = 200
 QUERY_SECONDS = 5.0
 AT_ONCE = 2
@@ -73,8 +74,8 @@ class Records:
         try:
             async with self._turns if name == QUERY else contextlib.nullcontext():
                 await gate()
-                found = await (self._query(given) if name == QUERY else self._statement(name, given))
-        except BadInput as error:
+                found = await self._found(name, given)
+        except (BadInput, NotFound) as error:
             return _refused(error.code, " ".join(error.message.split()), error.remedy)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
             if refusal := _refusal(name, error):
@@ -83,6 +84,11 @@ class Records:
         if found == NO_QUESTION:
             return _refused("42601", "the statement answers nothing", "Ask with one SELECT.")
         return Answer(200, [("content-type", "application/json")], orjson.dumps(found, default=_plain))
+
+    async def _found(self, name: str, given: Mapping[str, Any]) -> Any:
+        if name == QUERY:
+            return await self._query(given)
+        return await (payloads.read(self._pool, given) if name == PAYLOAD else self._statement(name, given))
 
     async def _statement(self, name: str, given: Mapping[str, Any]) -> Any:
         arguments = ARGUMENTS[name](given)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 
 from sandbox.postgres import Postgres
+from services.tool_gateway.answers.large import Large
+from services.tool_gateway.call.payloads import by_reference, keep
 from shared.errors import BadInput, NotFound
 from shared.ids import call_id, run_id
 from shared.store.pool import Pool
 from tests.unit import test_command_line_imports as imports
-from viox import identify, inspection, intervention, store
+from viox import identify, inspection, intervention, payloads, store
 
 REAL = str(run_id("closer", "/t", "1"))
 FIRST = "ab12cd34-0000-5000-8000-000000000001"
@@ -157,3 +161,28 @@ async def test_states_have_words(admin: Any, operator_pool: Pool, capsys: pytest
     for words in ("  declined", "  outcome unknown", "  not found at the vendor"):
         assert words in printed
     assert "denied" not in printed
+
+
+async def test_a_result_that_travelled_by_reference_is_named_and_printed_whole(
+    admin: Any, operator_pool: Pool, gateway_pool: Pool, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+) -> None:
+    identity, content = "a0000000-0000-4000-8000-000000000001", b'{"rows": ["' + b"x" * 300_000 + b'"]}'
+    await run(admin, identity)
+    one = await call(admin, identity, 1)
+    result, payload = by_reference(one, Large(content, "application/json"))
+    assert payload is not None
+    await admin.execute(
+        "update tool_calls set result = $2::text::json where call_id = $1", one, orjson.dumps(result).decode()
+    )
+    await keep(gateway_pool, [payload])
+
+    await inspection.show_call(one, as_json=False)
+    assert f"viox payload {payload.payload_id}".encode() in capfdbinary.readouterr().out
+    await payloads.show_payload(payload.payload_id, None, as_json=False)
+    assert capfdbinary.readouterr().out == content
+    await payloads.show_body(one, tmp_path / "body", as_json=False)
+    assert (tmp_path / "body").read_bytes() == content
+
+    await admin.execute("delete from payloads")
+    with pytest.raises(NotFound, match="is gone"):
+        await payloads.show_payload(payload.payload_id, None, as_json=False)

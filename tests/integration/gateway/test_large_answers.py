@@ -101,7 +101,14 @@ async def test_a_single_effect_is_not_in_doubt_for_the_size_of_its_answer(
     row = await world.state("succeeded")
     assert endless["asked"] == 1
     result = orjson.loads(row["result"])
-    assert result == {"id": "77"} if size < MAX_ANSWER_BYTES else result["truncated"]
+    if size < MAX_ANSWER_BYTES:
+        assert result == {"id": "77"}
+    else:
+        told = result["$payload"]
+        assert (told["whole"], told["bytes"]) == (
+            size < MAX_RESPONSE_BYTES,
+            min(len(endless["body"]), MAX_RESPONSE_BYTES),
+        )
     kept = await world.admin.fetchval(
         "select response_body from ledger_entries where call_id = $1 and phase = 'outcome'", row["call_id"]
     )

@@ -124,11 +124,19 @@ def test_a_missing_record_is_an_empty_answer_where_the_tool_says_so() -> None:
     assert of_answer(READ, answer(404), 1).result is None
 
 
-def test_huge_results_stay_in_the_ledger() -> None:
-    result = of_answer(replace(READ, projection=()), answer(200, {"x": "y" * 300_000}), 1)
-    assert result.result["truncated"]
-    assert result.result["bytes"] > 300_000
-    assert len(result.result["preview"]) == 2000
+def test_huge_results_are_kept_apart() -> None:
+    found = of_answer(replace(READ, projection=()), answer(200, {"x": "y" * 300_000, "n": [{"a b": 1}]}), 1).result
+    assert orjson.loads(found.text) == {"x": "y" * 300_000, "n": [{"a b": 1}]}
+    told = found.reference("pl_1")["$payload"]
+    assert (told["id"], told["bytes"], told["whole"]) == ("pl_1", len(found.text), True)
+    assert told["outline"] == {
+        "$": "object",
+        "$.x": "text",
+        "$.n": "list of 1",
+        "$.n[0]": "object",
+        "$.n[0]['a b']": "number",
+    }
+    assert len(told["preview"]) == 2000
 
 
 @pytest.mark.rule(9)

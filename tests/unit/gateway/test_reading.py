@@ -168,9 +168,9 @@ def test_nesting_ends_where_nobody_reads_on(depth: int, inner: bytes) -> None:
     assert (TOO_DEEP in str(found)) == (depth >= MAX_DEPTH)
 
 
-def test_what_no_reader_bears_is_shown_by_its_beginning() -> None:
-    found = value(b'{"id": "t", "deep": ' + b"[" * 5000 + b"]" * 5000 + b"}")
-    assert found["preview"].startswith('{"id": "t"')
+def test_what_no_reader_bears_is_kept_as_the_text_it_is() -> None:
+    body = b'{"id": "t", "deep": ' + b"[" * 5000 + b"]" * 5000 + b"}"
+    assert value(body).text == body
 
 
 # -- lines --------------------------------------------------------------------------------------------------------------
@@ -319,12 +319,25 @@ def test_what_cannot_be_unfolded_proves_nothing(body: bytes, coding: str) -> Non
 # -- size ---------------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_too_large_to_be_read_is_shown_by_its_beginning() -> None:
+def test_what_is_too_large_to_be_read_is_kept_as_the_text_it_is() -> None:
     small = replace(ONCE, max_answer_bytes=1000)
     body = orjson.dumps({"id": "t", "rows": ["é"] * 1000})
     found = value(body, tool=small)
-    assert (found["truncated"], found["bytes"]) == (True, len(body))
-    assert found["preview"].startswith('{"id":"t"')
+    assert (found.text, found.media_type, found.whole) == (body, "application/json", True)
+    assert found.reference("pl_1")["$payload"]["preview"].startswith('{"id":"t"')
     assert value(gzip.compress(body), tool=small, Content_Encoding="gzip") == found
-    cut = of_answer(ONCE, Answer(201, [], body[:500], cut=True), 1)
-    assert (cut.state, cut.result["truncated"]) == ("succeeded", True)
+    wide = value(body.decode().encode("utf-16"), "application/json; charset=utf-16", tool=small)
+    assert wide == found, "it is kept in the charset of everything that is kept"
+    cut = of_answer(ONCE, Answer(201, [], body[:501], cut=True), 1)
+    assert (cut.state, cut.result.text, cut.result.whole) == ("succeeded", body[:501], False)
+
+
+def test_what_is_cut_off_inside_its_encoding_is_named_by_its_size() -> None:
+    body = gzip.compress(b"x" * 100)[:-20]
+    cut = of_answer(ONCE, Answer(201, [("Content-Encoding", "gzip")], body, cut=True), 1)
+    assert (cut.state, cut.result) == ("succeeded", {"truncated": True, "bytes": len(body)})
+
+
+def test_a_long_text_is_kept_as_text() -> None:
+    found = value(b"line\n" * 60_000, "text/plain", tool=ANY)
+    assert (found.text, found.media_type, found.outline) == (b"line\n" * 60_000, "text/plain", None)
