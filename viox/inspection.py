@@ -237,8 +237,15 @@ def _tell_attempt(attempt: dict[str, Any]) -> None:
             say(f"< {name}: {value}")
         _body("<", response["body_base64"])
         say(f"< sha256 {response['sha256']}")
+        _tell_redacted("<", response)
     elif "detail" in attempt:
         say("no complete answer came: " + _line(attempt["detail"], 500))
+
+
+def _tell_redacted(mark: str, message: dict[str, Any]) -> None:
+    if redacted := message.get("redacted"):
+        what = "the body was withheld" if redacted.get("withheld") else f"{redacted['values']} values were taken out"
+        output.say(f"{mark} not as it travelled: {what}; sha256 of the original {redacted['original_sha256']}")
 
 
 def _body(mark: str, encoded: str) -> None:

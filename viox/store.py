@@ -196,7 +196,13 @@ def _response(entry: Any) -> dict[str, Any]:
         "headers": entry["response_headers"],
         "body_base64": base64.b64encode(entry["response_body"] or b"").decode(),
         "sha256": entry["response_sha256"],
-    }
+    } | _redacted(entry)
+
+
+def _redacted(entry: Any) -> dict[str, Any]:
+    """Where the bytes on record are not those that travelled: how many values were taken out, and the digest of the original."""
+    found = (entry["detail"] or {}).get("redacted")
+    return {"redacted": found} if found else {}
 
 
 def _entry(entry: Any) -> dict[str, Any]:

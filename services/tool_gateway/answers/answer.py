@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 from services.tool_gateway.catalogue.tools import MAX_RESPONSE_BYTES
 
@@ -15,13 +16,37 @@ _WHITE_SPACE = b" \t\r\n\x00"
 
 
 @dataclass(frozen=True, slots=True)
+class Hidden:
+    """What was taken out of an answer before anybody kept or read it, and the bytes as they came by digest and size.
+
+    `withheld`: all of it, because what is sensitive could not be found in it; `problem` when it cannot be read at all.
+    """
+
+    values: int
+    sha256: str
+    bytes: int
+    withheld: bool = False
+    problem: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As the ledger keeps it."""
+        return {"values": self.values, "original_sha256": self.sha256, "original_bytes": self.bytes} | (
+            {"withheld": True} if self.withheld else {}
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP response. `body` are the bytes as they came, all of them unless `cut`: then there were too many to keep."""
+    """An HTTP response. `body` are the bytes as they came, all of them unless `cut`: then there were too many to keep.
+
+    `hidden`: they are not as they came, because of what is sensitive in them.
+    """
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
     cut: bool = False
+    hidden: Hidden | None = None
 
     def header(self, name: str) -> str | None:
         """The first header of that name, which is given in lower case."""

@@ -18,6 +18,11 @@ def at(value: Any, path: str, arguments: dict[str, Any] | None = None) -> Any:
     return value
 
 
+def parts(path: str) -> list[str]:
+    """The properties of a path, one after another; `*` for an element that is chosen from a list."""
+    return [name for part in _split(path) for name in ([part.partition("[")[0], "*"] if "[" in part else [part])]
+
+
 def _split(path: str) -> list[str]:
     return re.findall(r"[^.\[\]]+(?:\[[^\]]*\])?", path)
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import orjson
 
 from services.tool_gateway.answers import charsets, json_text
-from services.tool_gateway.answers.answer import Answer
+from services.tool_gateway.answers.answer import Answer, Hidden
 from services.tool_gateway.answers.large import Large, outline
 from services.tool_gateway.answers.paths import at, project
 from services.tool_gateway.catalogue.tools import Success
@@ -69,6 +69,8 @@ class Body:
 
 def read(form: Form, answer: Answer) -> Reading:
     """What an answer says."""
+    if answer.hidden and answer.hidden.withheld:
+        return _withheld(answer.hidden)
     if answer.cut or (len(answer.body) > form.most_bytes and not answer.encoded):
         return unread(answer, answer.body)
     try:
@@ -101,6 +103,12 @@ def unread(answer: Answer, raw: bytes) -> Reading:
     return Reading(Large(text, kind, whole=not answer.cut), storable_text(beginning)[:300])
 
 
+def _withheld(hidden: Hidden) -> Reading:
+    """An answer of which nothing could be kept, as it holds something sensitive that could not be found."""
+    message = f"{hidden.bytes:,} bytes, withheld because they may hold something sensitive"
+    return Reading({"withheld": True, "bytes": hidden.bytes}, message, hidden.problem)
+
+
 def understood(answer: Answer, raw: bytes, *, wants_json: bool) -> Body:
     """A body by what it is, whatever its type says. Raises TooDeep."""
     kind, charset = answer.media_type, charsets.charset_of(answer.header("content-type"))
@@ -130,6 +138,8 @@ def understood(answer: Answer, raw: bytes, *, wants_json: bool) -> Body:
 def json_value(answer: Answer, most_bytes: int) -> Any:
     """The value that a look-up answers. Raises ValueError when it is none."""
     raw = answer.plain()
+    if answer.hidden and answer.hidden.withheld:
+        raise ValueError("it was withheld")
     if answer.cut or len(raw) > most_bytes:
         raise ValueError(f"it is larger than {most_bytes:,} bytes")
     body = understood(answer, raw, wants_json=True)

@@ -225,7 +225,7 @@ def _outcome(ready: Ready, answer: Answer | None, result: AttemptResult, latency
         not_before=None if final else datetime.now(UTC) + timedelta(seconds=result.wait_seconds),
         headers=[[k, v] for k, v in answer.headers if k.lower() not in HIDDEN_HEADERS] if answer else None,
         body=answer.body if answer else None,
-        detail=_detail(result),
+        detail=_detail(result) | ({"redacted": answer.hidden.as_dict()} if answer and answer.hidden else {}),
         payload=payload,
     )
 

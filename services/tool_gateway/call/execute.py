@@ -13,13 +13,14 @@ from typing import Any, Protocol
 import httpx2
 
 from services.tool_gateway.answers.answer import Answer
-from services.tool_gateway.answers.apart import SMALL_BYTES
+from services.tool_gateway.answers.apart import SMALL_BYTES, is_large, read_apart
 from services.tool_gateway.answers.large import Large
+from services.tool_gateway.answers.redacting import redacted, withheld
 from services.tool_gateway.call import outcome
 from services.tool_gateway.call.call import Ready
 from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.outcome import AttemptResult
-from services.tool_gateway.catalogue.tools import Credential, Tool
+from services.tool_gateway.catalogue.tools import MAX_RESPONSE_BYTES, Credential, Tool
 from services.tool_gateway.wire.credentials import Secrets, apply_credentials, tell_secrets
 from services.tool_gateway.wire.oauth import Tokens
 from services.tool_gateway.wire.prepared import Prepared
@@ -107,13 +108,15 @@ class Sender:
         self._redactor = redactor
 
     async def send(self, ready: Ready) -> Answer:
-        """One exchange. Raises NotSent or MaybeSent when there is no complete answer."""
-        redactions = self._redactor.of(ready.tool.vendor)
+        """One exchange; of the answer what may be kept and shown. Raises NotSent or MaybeSent when there is no complete one."""
+        tool, redactions = ready.tool, self._redactor.of(ready.tool.vendor)
         with redactions.errors():
             answer = await self._send(ready, redactions)
         if len(answer.body) <= SMALL_BYTES and not answer.encoded:
-            return _without_secrets(answer, ready.tool, redactions)
-        return await asyncio.to_thread(_without_secrets, answer, ready.tool, redactions)
+            answer = _without_secrets(answer, tool, redactions)
+        else:
+            answer = await asyncio.to_thread(_without_secrets, answer, tool, redactions)
+        return await _without_sensitive(answer, tool) if tool.redact else answer
 
     def discreet(self, tool: Tool, result: AttemptResult) -> AttemptResult:
         """A result without our credentials."""
@@ -190,6 +193,17 @@ def _without_secrets(answer: Answer, tool: Tool, redactions: Redactions) -> Answ
         return answer
     _tell_removed(tool)
     return replace(answer, headers=headers, body=kept)
+
+
+async def _without_sensitive(answer: Answer, tool: Tool) -> Answer:
+    """The answer without what its schema, or a path, says is sensitive. A large one is looked through apart."""
+    if not is_large(answer, MAX_RESPONSE_BYTES):
+        return redacted(answer, tool.redact, tool.answer == "json")
+    try:
+        return await read_apart(redacted, answer, tool.redact, tool.answer == "json")
+    except ValueError as error:
+        log.warning("answer.withheld", tool=tool.name, bytes=len(answer.body), error=error)
+        return withheld(answer, f"{error}.")
 
 
 def _tell_removed(tool: Tool) -> None:

@@ -163,7 +163,8 @@ class Settler:
                 prepared=prepared,
                 status=answer.status if answer else None,
                 body=answer.body if answer else None,
-                detail={"tool": tool.name, "answered": answer is not None},
+                detail={"tool": tool.name, "answered": answer is not None}
+                | ({"redacted": answer.hidden.as_dict()} if answer and answer.hidden else {}),
             )
         found = await _understood(tool, answer) if answer else None
         return _Body(self._sender.without_secrets(tool, found.value)) if found else None

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from services.tool_gateway.answers.paths import parts
 from services.tool_gateway.catalogue import reading
 from services.tool_gateway.catalogue.document import read_tools
 from services.tool_gateway.catalogue.schema import with_plain_references
@@ -134,6 +135,17 @@ def _check_look_up(tool: Tool, by: Tool | None, name: str) -> None:
             field=tool.name,
             remedy="Name a tool of the same vendor with effect read.",
         )
+    settle = tool.settle
+    assert settle is not None  # noqa: S101  # the look-up comes from there
+    read = [f"{settle.items}.*.{path}" for path in (*settle.match, settle.unique, settle.created) if path]
+    for path in read if name == settle.tool else ():
+        if by.redact.hides(parts(path)):
+            raise BadInput(
+                "catalogue.invalid",
+                f"{tool.name} is settled by {path}, which is taken out of the answers of {name}.",
+                field=tool.name,
+                remedy="Settle it by something that is not sensitive.",
+            )
 
 
 def _parsed(file: Path) -> Mapping[str, Any]:

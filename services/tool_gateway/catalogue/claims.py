@@ -12,10 +12,12 @@ from typing import Any
 from services.tool_gateway.catalogue.document import METHODS
 
 PREFIX = "x-viox"
+HEARD = "x-viox-sensitive"  # it can only hide more
 
 
 def without_claims(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The document without any key that begins with `x-viox`, and where it had them: `info`, `POST /orders`, …"""
+    """The document without any key that begins with `x-viox`, but for marks of what is sensitive, and where it had them:
+    `info`, `POST /orders`, …"""
     found: dict[str, None] = {}
     made = {key: _cleaned(value, key, found) for key, value in given.items() if key != "paths"}
     made["paths"] = {path: _path(item, path, found) for path, item in given["paths"].items()}
@@ -34,6 +36,10 @@ def _cleaned(node: Any, place: str, found: dict[str, None]) -> Any:
         return [_cleaned(item, place, found) for item in node]
     if not isinstance(node, Mapping):
         return node
-    if any(key.startswith(PREFIX) for key in node):
+    if any(_is_claim(key) for key in node):
         found[place] = None
-    return {key: _cleaned(value, place, found) for key, value in node.items() if not key.startswith(PREFIX)}
+    return {key: _cleaned(value, place, found) for key, value in node.items() if not _is_claim(key)}
+
+
+def _is_claim(key: str) -> bool:
+    return key.startswith(PREFIX) and key != HEARD

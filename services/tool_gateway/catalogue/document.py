@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
+from services.tool_gateway.answers.marks import joined
+from services.tool_gateway.answers.paths import parts as path_parts
 from services.tool_gateway.catalogue import limits, media
 from services.tool_gateway.catalogue.arguments import (
     QUERY_EXPANSION,
@@ -26,6 +29,7 @@ from services.tool_gateway.catalogue.bodies import body_of
 from services.tool_gateway.catalogue.schema import Bundle, Schemas, for_models
 from services.tool_gateway.catalogue.schema.checks import validator
 from services.tool_gateway.catalogue.security import Alternatives, check_agreed, credentials_of
+from services.tool_gateway.catalogue.sensitive import Sensitive, argument_schema, response_schemas
 from services.tool_gateway.catalogue.servers import server_of
 from services.tool_gateway.catalogue.tools import (
     Absence,
@@ -53,10 +57,10 @@ def read_tools(document: Mapping[str, Any], name: str) -> list[Tool]:
     except (KeyError, TypeError, AttributeError) as error:
         raise BadInput("catalogue.invalid", f"{name} lacks {error}.", field="info.x-viox") from error
     tools = []
-    schemas = Schemas(document)
+    schemas, sensitive = Schemas(document), Sensitive(document)
     for path, method, item in operations(paths):
         try:
-            tools.append(read_tool(document, vendor, path, method, item, schemas))
+            tools.append(read_tool(document, vendor, path, method, item, schemas, sensitive))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadInput(
                 "catalogue.invalid",
@@ -91,8 +95,12 @@ def read_tool(
     method: str,
     item: Any,
     schemas: Schemas | None = None,
+    sensitive: Sensitive | None = None,
 ) -> Tool:
-    """One operation of a document with these `schemas`. Raises ValueError, KeyError or TypeError that says what is wrong."""
+    """One operation of a document with these `schemas`, and what is `sensitive` of them.
+
+    Raises ValueError, KeyError or TypeError that says what is wrong.
+    """
     operation = item[method]
     own = operation["x-viox"]
     name, effect = own["tool"], own["effect"]
@@ -117,7 +125,7 @@ def read_tool(
     if server.url:
         check_agreed(vendor, server.url, "its server")
     accept, answer = media.accepted(document, operation, ours=_ours(document))
-    return Tool(
+    tool = Tool(
         name=name,
         vendor=vendor["vendor"],
         method=method.upper(),
@@ -156,6 +164,45 @@ def read_tool(
         validator=validator(schema),
         notes=tuple(bundle.notes),
     )
+    return _discreet(tool, document, vendor, operation, given, sensitive or Sensitive(document))
+
+
+def _discreet(
+    tool: Tool,
+    document: Mapping[str, Any],
+    vendor: Mapping[str, Any],
+    operation: Mapping[str, Any],
+    given: list[dict[str, Any]],
+    sensitive: Sensitive,
+) -> Tool:
+    """The tool with its sensitive places. Raises ValueError for a path that leads nowhere, and when the gateway itself would
+    have to read what is taken out."""
+    own, answers = operation["x-viox"], response_schemas(document, operation)
+    arguments = argument_schema(document, operation, given, tool)
+    made = replace(
+        tool,
+        redact=joined(
+            sensitive.of_schemas(answers),
+            sensitive.of_paths(_paths(own, "redact"), answers),
+            sensitive.of_paths(_paths(vendor, "redact")),
+        ),
+        redact_arguments=joined(
+            sensitive.of_schemas(arguments), sensitive.of_paths(_paths(own, "redact_arguments"), arguments)
+        ),
+    )
+    read = [made.success.path] if made.success else []
+    read += [made.idempotency.busy.path] if made.idempotency and made.idempotency.busy else []
+    for path in read:
+        if made.redact.hides(path_parts(path)):
+            raise ValueError(f"redact: {path!r} says whether a call succeeded, and cannot be taken out")
+    return made
+
+
+def _paths(given: Mapping[str, Any], key: str) -> list[str]:
+    paths = given.get(key, [])
+    if not isinstance(paths, list) or not all(isinstance(one, str) for one in paths):
+        raise ValueError(f"{key} is a list of JSON paths")
+    return paths
 
 
 def _filled(credentials: Alternatives, headers: Mapping[str, Any], idempotency: Mapping[str, Any] | None) -> set[Named]:

@@ -26,6 +26,7 @@ from services.tool_gateway.catalogue.overlay import apply_overlay
 from services.tool_gateway.catalogue.reachable import out_of_paths, reachable
 from services.tool_gateway.catalogue.remarks import of_operation
 from services.tool_gateway.catalogue.schema import Schemas, deref
+from services.tool_gateway.catalogue.sensitive import Sensitive, response_schemas
 from services.tool_gateway.catalogue.servers import Server
 from services.tool_gateway.catalogue.tools import Effect, Tool
 from shared.bus.topics import AGENTS
@@ -220,7 +221,7 @@ def _take_operations(made: Import, wish: Wish) -> None:
     document = made.document
     kept: dict[str, Any] = {}
     names: set[str] = set()
-    schemas = Schemas(document)
+    schemas, sensitive = Schemas(document), Sensitive(document)
     size = 0
     for path, item, problem in _items(document):
         if problem:
@@ -229,7 +230,7 @@ def _take_operations(made: Import, wish: Wish) -> None:
         for _, method, _ in operations([(path, item)]):
             place = kept.get(path) or _shared(item)
             try:
-                operation, tool = _taken(made, wish, path, method, item, names, schemas)
+                operation, tool = _taken(made, wish, path, method, item, names, schemas, sensitive)
             except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
                 made.skipped.append(Skipped(method.upper(), path, reason(error)))
                 continue
@@ -257,12 +258,19 @@ def _shared(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _taken(
-    made: Import, wish: Wish, path: str, method: str, item: Mapping[str, Any], names: set[str], schemas: Schemas
+    made: Import,
+    wish: Wish,
+    path: str,
+    method: str,
+    item: Mapping[str, Any],
+    names: set[str],
+    schemas: Schemas,
+    sensitive: Sensitive,
 ) -> tuple[dict[str, Any], Tool]:
     """An operation as it is kept, and its tool. Raises what says why there is none."""
     document, vendor = made.document, made.document["info"]["x-viox"]
-    annotated = _annotated(made, wish, path, method, item, names)
-    tool = read_tool(document, vendor, path, method, _shared(item) | {method: annotated}, schemas)
+    annotated = _annotated(made, wish, path, method, item, names, sensitive)
+    tool = read_tool(document, vendor, path, method, _shared(item) | {method: annotated}, schemas, sensitive)
     _check_settings(tool, wish)
     place = f"{method.upper()} {path}"
     for text in of_operation(document, item, item[method], tool):
@@ -316,15 +324,17 @@ def _items(document: Mapping[str, Any]) -> Iterator[tuple[str, Any, str | None]]
 
 
 def _annotated(
-    made: Import, wish: Wish, path: str, method: str, item: Mapping[str, Any], names: set[str]
+    made: Import, wish: Wish, path: str, method: str, item: Mapping[str, Any], names: set[str], sensitive: Sensitive
 ) -> dict[str, Any]:
     """The operation with its `x-viox`, without what is of no use here."""
     document, operation = made.document, item[method]
     if not isinstance(operation, Mapping):
         raise ValueError("it is not an object")
     kept = {key: value for key, value in operation.items() if key not in DROPPED}
-    kept["responses"] = _answers(document, operation)
     own = dict(operation.get("x-viox") or {})
+    schemas = response_schemas(document, operation)
+    whole = "redact" in own or bool(sensitive.of_schemas(schemas))
+    kept["responses"] = _answers(document, operation, whole=whole)
     wanted = str(operation.get("operationId") or f"{method}_{path}")
     tool = own.get("tool") or tool_name(wish.name, wanted, method, path, names)
     if not tool.startswith(f"{wish.name}_"):
@@ -354,14 +364,22 @@ def _hidden(one: Place) -> dict[str, Any]:
     return {**one.about, "required": False, "x-viox-hidden": True}
 
 
-def _answers(document: Mapping[str, Any], operation: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the responses only what kinds of content they have: nothing else of them is needed to make a request."""
+def _answers(document: Mapping[str, Any], operation: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
+    """Of the responses only what kinds of content they have: nothing else of them is needed to make a request. Their schemas
+    are (`whole`) where they say what is sensitive."""
     given = operation.get("responses")
     found: dict[str, Any] = {}
     for status, raw in given.items() if isinstance(given, Mapping) else ():
         kinds = response_content(document, raw)
-        found[str(status)] = {"description": ""} | ({"content": {kind: {} for kind in kinds}} if kinds else {})
+        content = {kind: _schema_alone(document, raw, kind) if whole else {} for kind in kinds}
+        found[str(status)] = {"description": ""} | ({"content": content} if kinds else {})
     return found
+
+
+def _schema_alone(document: Mapping[str, Any], raw: Any, kind: str) -> dict[str, Any]:
+    described = deref(document, raw)["content"][kind]
+    schema = described.get("schema") if isinstance(described, Mapping) else None
+    return {"schema": schema} if isinstance(schema, Mapping) else {}
 
 
 def _names_used(made: Import) -> set[str]:

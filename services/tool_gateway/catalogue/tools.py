@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from services.tool_gateway.answers.marks import Marks
 from services.tool_gateway.catalogue.schema import checks
 from services.tool_gateway.wire import keys
 from shared.bus.topics import MAX_INLINE_BYTES
 
+NO_MARKS = Marks()
 MAX_RESPONSE_BYTES = 10_000_000  # more of an answer is not taken in
 MAX_ANSWER_BYTES = 2_000_000  # more is kept, but not read, unless a tool's document says so
 
@@ -211,7 +213,8 @@ class Tool:
     `base_path` follows a host that a setting gives without a path; `query` are the pairs that `path` has after its `?`.
     `credentials` are alternatives, each of which may need several at once. `probe` are the arguments of the vendor's
     harmless call that `viox doctor` makes. `counterparties` are paths of arguments that name whom the call reaches or pays.
-    `notes` say where the document could not be taken at its word.
+    `redact` are the sensitive places of answers, `redact_arguments` those of arguments. `notes` say where the document could
+    not be taken at its word.
     """
 
     name: str
@@ -249,6 +252,8 @@ class Tool:
     max_argument_bytes: int = MAX_INLINE_BYTES
     max_answer_bytes: int = MAX_ANSWER_BYTES
     timeout_seconds: float = 20.0
+    redact: Marks = NO_MARKS
+    redact_arguments: Marks = NO_MARKS
     validator: Any = field(default=None, compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
 
