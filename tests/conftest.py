@@ -43,7 +43,8 @@ TABLES = (
     "threads, runs, steps, prompts, inbox, outbox, contact_owners, routes, catalogue, tool_calls, ledger_entries, "
     "dead_letters, rate_limits, pauses, announcers, documents, oauth_tokens, records, record_writes, notes, contact_wishes, "
     "webhook_events, webhook_deliveries, webhook_sources, webhook_pollers, webhook_trips, approvals, approval_votes, "
-    "approval_notices, call_parties, thread_labels, live_calls, live_tokens, standing_approvals, payloads, payload_uses"
+    "approval_notices, call_parties, thread_labels, live_calls, live_tokens, standing_approvals, payloads, payload_uses, "
+    "sealed_calls"
 )
 
 

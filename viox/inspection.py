@@ -126,7 +126,10 @@ def _step_lines(kind: str, body: dict[str, Any], run: str, number: int, calls: d
             usage = body["usage"]
             head = [f"{body['model']} in {body['latency_ms']} ms, {usage['input']} + {usage['output']} tokens"]
             text = [_line(body["text"], 600)] if body["text"] else []
-            asked = [f"→ {c['tool']}({_line(c['arguments'], 200)})" for c in body["calls"]]
+            rows = [calls.get(f"{run}.{number}.{index}") for index in range(len(body["calls"]))]
+            # What is sensitive stands in the agent's own record, and is shown as the call's row has it.
+            shown = [row["arguments"] if row else c["arguments"] for c, row in zip(body["calls"], rows, strict=True)]
+            asked = [f"→ {c['tool']}({_line(one, 200)})" for c, one in zip(body["calls"], shown, strict=True)]
             return head + text + asked
         case "results":
             return [_result_line(r, calls) for r in body["results"]]
@@ -231,6 +234,7 @@ def _tell_attempt(attempt: dict[str, Any]) -> None:
             say(f"> {name}: {value}")
         _body(">", request["body_base64"])
         say(f"> sha256 {request['sha256']}")
+        _tell_redacted(">", request)
     if response:
         say(f"< {response['status']}   at {response['at']}")
         for name, value in response["headers"] or []:
@@ -244,7 +248,8 @@ def _tell_attempt(attempt: dict[str, Any]) -> None:
 
 def _tell_redacted(mark: str, message: dict[str, Any]) -> None:
     if redacted := message.get("redacted"):
-        what = "the body was withheld" if redacted.get("withheld") else f"{redacted['values']} values were taken out"
+        count = redacted.get("values", "sensitive")
+        what = "the body was withheld" if redacted.get("withheld") else f"{count} values were taken out"
         output.say(f"{mark} not as it travelled: {what}; sha256 of the original {redacted['original_sha256']}")
 
 

@@ -185,7 +185,7 @@ def _request(entry: Any) -> dict[str, Any]:
         "headers": entry["request_headers"],
         "body_base64": base64.b64encode(entry["request_body"] or b"").decode(),
         "sha256": entry["request_sha256"],
-    }
+    } | _redacted(entry)
 
 
 def _response(entry: Any) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.intake import Intake
 from services.tool_gateway.call.payloads import forget_regularly
 from services.tool_gateway.call.resume import Resumer
+from services.tool_gateway.call.sealed import Seals
+from services.tool_gateway.call.sealed import forget_regularly as forget_arguments
 from services.tool_gateway.call.settle import Settler
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue import catalogue
@@ -71,6 +73,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process.loop("webhooks", lambda: gateway.webhooks.run())
     process.loop("live calls", lambda: gateway.live.run())
     process.loop("payloads", lambda: forget_regularly(gateway.pool, settings.payload_days))
+    process.loop("sealed arguments", lambda: forget_arguments(gateway.pool))
     process.loop("catalogue", lambda: gateway.library.follow())
     process.on_drain(gateway.drain)
     process.check("ledger", lambda: gateway.outcomes.problem if gateway.outcomes else "starting")
@@ -117,7 +120,7 @@ class _Gateway:
         tokens_pool = await self._open_pool(f"{topics.GATEWAY} tokens", TOKEN_CONNECTIONS)
         self.pool = pool
         instance = Instance(dsn, topics.GATEWAY)
-        store, published = GatewayStore(pool, instance.owner), CatalogueStore(pool)
+        store, published = GatewayStore(pool, instance.owner, Seals(secrets)), CatalogueStore(pool)
         self.library = Library(
             published, catalogue.extra_documents(settings.catalogue), self._values, self._fit_policies
         )

@@ -76,6 +76,7 @@ RIGHTS = """
     run_overview      | S          | S          | S          | S
     runs              | s i u(5)   | S          | S u(6)     | S       |
     standing_approvals |           | S u(B)     | S          | S       |
+    sealed_calls      |            | S I U D    |            |         |
     steps             | s i        | s          | S          | S       |
     thread_labels     |            | S I        | S          | S       |
     threads           | s i u(7)   | S(3)       | S(3)       | S

@@ -42,6 +42,26 @@ class Marks:
         """
         return self._walked(value, self.start)
 
+    def any_in(self, value: Any) -> bool:
+        return bool(self.start) and self.redacted(value)[1] > 0
+
+    def values(self, value: Any) -> list[str]:
+        """The texts and numbers that are sensitive, as texts."""
+        if not self.start:
+            return []
+        found: list[str] = []
+        waiting: list[tuple[Any, frozenset[int], bool]] = [(value, self.start, False)]
+        while waiting:
+            one, at, inside = waiting.pop()
+            inside = inside or self._sensitive(at)
+            if isinstance(one, dict):
+                waiting += [(item, self._property(at, name), inside) for name, item in one.items()]
+            elif isinstance(one, list):
+                waiting += [(item, self._elements(at), inside) for item in one]
+            elif inside and isinstance(one, str | int | float):
+                found.append(str(one))
+        return found
+
     def hides(self, path: Iterable[str]) -> bool:
         """Whether what stands at these properties (`*` is every element) is sensitive, or in something that is."""
         at = self.start

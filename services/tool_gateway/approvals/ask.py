@@ -54,7 +54,7 @@ def _row(decision: Decision, revision: int, asked_sha256: str, seconds: float) -
         "tool": call.tool,
         "run_id": call.run_id,
         "conversation_id": call.conversation_id,
-        "arguments": orjson.Fragment(call.arguments_json),
+        "arguments": decision.shown_arguments if decision.is_sensitive else orjson.Fragment(call.arguments_json),
         "arguments_sha256": call.digest,
         "asked_sha256": asked_sha256,
         "policy_version": asking.policy_version,

@@ -139,6 +139,13 @@ def _problem(came: str, approval: Mapping[str, Any], person: Person) -> VioxErro
 def _check(changed: Mapping[str, Any], tool: Tool | None, approval: Mapping[str, Any]) -> None:
     if tool is None:
         raise BadInput("tool.not_found", f"{approval['tool']} is not in the catalogue any more.", field="--args")
+    if tool.redact_arguments.any_in(changed):
+        raise BadInput(
+            "approval.sensitive",
+            f"arguments of {approval['tool']} are sensitive: what you put in their place would be on record.",
+            field="--args",
+            remedy="Reject it with a reason, and have the agent ask again.",
+        )
     if problem := tool.problem_with(changed):
         raise BadInput("approval.invalid_arguments", problem["message"], field="--args", remedy="Correct them.")
 

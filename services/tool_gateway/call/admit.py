@@ -12,17 +12,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from services.tool_gateway.answers.marks import REDACTED
 from services.tool_gateway.call.call import Candidate, Decision, Preconditions, Requested, rate_key
 from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.judge import Verdict, judge
 from services.tool_gateway.call.outcome import MAX_ATTEMPTS
+from services.tool_gateway.call.sealed import UNREADABLE, Seals
 from services.tool_gateway.call.store import RATE_SLOT_VALID_SECONDS, GatewayStore
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Tool
 from services.tool_gateway.policy.facts import has_history, lock
 from services.tool_gateway.policy.rulebook import Rulebook
 from services.tool_gateway.wire.credentials import Secrets, again
-from services.tool_gateway.wire.encode import prepare
+from services.tool_gateway.wire.encode import prepare, shown
 from services.tool_gateway.wire.prepared import Prepared
 from shared.batches import fairly
 from shared.business import Business
@@ -35,6 +37,7 @@ FORGOTTEN = {
     "code": "tool.unknown_outcome",
     "message": "no answer came, and the vendor may have forgotten the idempotency key by now.",
 }
+SHORTEST = 4
 EXHAUSTED = {"code": "tool.attempts_exhausted", "message": "given up after too many attempts."}
 
 
@@ -170,7 +173,9 @@ def decide(
     """Refuse, wait or send. `slot` is when the call may go at its rate, where one was reserved now."""
     tool, checks = verdict.tool, verdict.checks
     if verdict.error or tool is None:
-        return Decision(candidate, checks, tool, error=verdict.error)
+        return Decision(candidate, checks, tool, error=_discreet(verdict.error, tool, candidate))
+    if problem := _unsealable(tool, candidate, secrets):
+        return Decision(candidate, checks, tool, error=problem)
     if verdict.asking:
         return Decision(candidate, checks, tool, asking=verdict.asking)
     if paused:
@@ -184,9 +189,36 @@ def decide(
     if candidate.keyed and candidate.in_doubt and _forgotten(tool, candidate, now):
         return Decision(candidate, checks, tool, error=FORGOTTEN)
     try:
-        return Decision(candidate, checks, tool, prepared=_request(tool, candidate, secrets))
+        prepared = _request(tool, candidate, secrets)
+        may_be_kept = shown(tool, candidate.call.arguments, prepared, secrets, key=candidate.call.call_id)
+        return Decision(candidate, checks, tool, prepared=prepared, shown=may_be_kept)
     except VioxError as error:
         return Decision(candidate, checks, tool, error=error.as_dict())
+
+
+def _discreet(error: dict[str, Any] | None, tool: Tool | None, candidate: Candidate) -> dict[str, Any] | None:
+    """An error that does not say a sensitive argument back. Short ones are not looked for in a text."""
+    for value in tool.redact_arguments.values(candidate.call.arguments) if tool and error else ():
+        if len(value) >= SHORTEST:
+            error = {name: _without(told, value) for name, told in (error or {}).items()}
+    return error
+
+
+def _without(told: Any, value: str) -> Any:
+    return told.replace(value, REDACTED) if isinstance(told, str) else told
+
+
+def _unsealable(tool: Tool, candidate: Candidate, secrets: Secrets) -> dict[str, Any] | None:
+    """Why a call with sensitive arguments cannot be kept until it has ended."""
+    if candidate.unreadable:
+        return UNREADABLE
+    if not tool.redact_arguments.any_in(candidate.call.arguments):
+        return None
+    try:
+        Seals(secrets).check()
+    except VioxError as error:
+        return error.as_dict()
+    return None
 
 
 def _request(tool: Tool, candidate: Candidate, secrets: Secrets) -> Prepared:

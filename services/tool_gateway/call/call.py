@@ -133,6 +133,7 @@ class Candidate:
 
     `claimed`: it waited, and has a lease and a place at its vendor now. `rate_slot`: when it may go at its rate, where that
     was reserved before. `first`: what was sent for it the first time. `keyed`: a repeat has to be sent with the same bytes.
+    `unreadable`: its sensitive arguments were sealed with a key that is not here.
     """
 
     call: Requested
@@ -141,6 +142,7 @@ class Candidate:
     rate_slot: datetime | None = None
     first: Intent | None = None
     keyed: bool = False
+    unreadable: bool = False
 
     @property
     def in_doubt(self) -> bool:
@@ -162,7 +164,7 @@ class Asking:
 class Decision:
     """What becomes of a candidate: sent now (`prepared`), refused (`error`), or it waits: for people (`asking`), until
     `not_before`, or until its vendor has a place and no pause holds it up. `standing`: the approval given before by which it
-    goes. `tool` is None for a tool that does not exist."""
+    goes. `tool` is None for a tool that does not exist. `shown` is the request as it may be kept."""
 
     candidate: Candidate
     checks: Checks
@@ -172,6 +174,18 @@ class Decision:
     not_before: datetime | None = None
     asking: Asking | None = None
     standing: str | None = None
+    shown: Prepared | None = None
+
+    @property
+    def is_sensitive(self) -> bool:
+        """Something of the arguments may not be kept as it is."""
+        return self.tool is not None and self.tool.redact_arguments.any_in(self.call.arguments)
+
+    @property
+    def shown_arguments(self) -> Any:
+        """The arguments as they may be kept and shown to anybody."""
+        hidden = self.tool.redact_arguments if self.tool else None
+        return hidden.redacted(self.call.arguments)[0] if hidden else self.call.arguments
 
     @property
     def call(self) -> Requested:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import httpx2
 
-from services.tool_gateway.answers.answer import Answer
+from services.tool_gateway.answers.answer import Answer, Hidden
 from services.tool_gateway.answers.apart import SMALL_BYTES, is_large, read_apart
 from services.tool_gateway.answers.large import Large
 from services.tool_gateway.answers.redacting import redacted, withheld
@@ -28,6 +28,7 @@ from services.tool_gateway.wire.transport import Gate, MaybeSent, NotSent, Wire
 from shared.errors import BadInput
 from shared.redaction import Redactions, Redactor
 from shared.telemetry import metrics
+from shared.telemetry.digest import sha256_bytes
 from shared.telemetry.failpoints import failpoint
 from shared.telemetry.logs import get_logger
 
@@ -116,7 +117,8 @@ class Sender:
             answer = _without_secrets(answer, tool, redactions)
         else:
             answer = await asyncio.to_thread(_without_secrets, answer, tool, redactions)
-        return await _without_sensitive(answer, tool) if tool.redact else answer
+        answer = await _without_sensitive(answer, tool) if tool.redact else answer
+        return _without_arguments(answer, ready) if tool.redact_arguments else answer
 
     def discreet(self, tool: Tool, result: AttemptResult) -> AttemptResult:
         """A result without our credentials."""
@@ -204,6 +206,19 @@ async def _without_sensitive(answer: Answer, tool: Tool) -> Answer:
     except ValueError as error:
         log.warning("answer.withheld", tool=tool.name, bytes=len(answer.body), error=error)
         return withheld(answer, f"{error}.")
+
+
+def _without_arguments(answer: Answer, ready: Ready) -> Answer:
+    """The answer without the call's own sensitive arguments, where the vendor says them back."""
+    said = Redactions()
+    for value in ready.tool.redact_arguments.values(ready.call.arguments):
+        said.tell("argument", value)
+    headers = [(name, said.text(value)) for name, value in answer.headers]
+    body = said.data(answer.body)
+    if headers == answer.headers and body is answer.body:
+        return answer
+    hidden = answer.hidden or Hidden(0, sha256_bytes(answer.body), len(answer.body))
+    return replace(answer, headers=headers, body=body, hidden=replace(hidden, values=hidden.values + 1))
 
 
 def _tell_removed(tool: Tool) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.answers.apart import is_large, read_apart
+from services.tool_gateway.answers.marks import REDACTED
 from services.tool_gateway.answers.paths import at, filled
 from services.tool_gateway.answers.reading import json_value
 from services.tool_gateway.answers.retry_after import seconds_to_wait
@@ -43,6 +44,7 @@ from services.tool_gateway.wire.encode import prepare
 from services.tool_gateway.wire.prepared import Prepared
 from services.tool_gateway.wire.transport import MaybeSent, NotSent
 from shared.bus.publisher import Publisher
+from shared.errors import VioxError
 from shared.telemetry import metrics
 from shared.telemetry.logs import get_logger
 
@@ -153,6 +155,7 @@ class Settler:
             log.warning("call.look_up_impossible", call_id=row.call_id, tool=name, error=problem["message"])
             return None
         prepared = prepare(tool, arguments, self._secrets)
+        kept = self._may_be_kept(row, tool, template, prepared)
         answer = await self._exchange(row, tool, prepared, arguments)
         async with self._store.transaction() as connection:
             await self._store.enter(
@@ -160,7 +163,7 @@ class Settler:
                 row.call_id,
                 number,
                 "look_up",
-                prepared=prepared,
+                prepared=kept,
                 status=answer.status if answer else None,
                 body=answer.body if answer else None,
                 detail={"tool": tool.name, "answered": answer is not None}
@@ -168,6 +171,17 @@ class Settler:
             )
         found = await _understood(tool, answer) if answer else None
         return _Body(self._sender.without_secrets(tool, found.value)) if found else None
+
+    def _may_be_kept(self, row: CallRow, by: Tool, template: dict[str, Any], prepared: Prepared) -> Prepared:
+        """The look-up without the call's sensitive arguments."""
+        tool = self._catalogue.tools[row.tool]
+        hidden, count = tool.redact_arguments.redacted(row.arguments)
+        if not count or (arguments := filled(template, hidden)) == filled(template, row.arguments):
+            return prepared
+        try:
+            return prepare(by, arguments, self._secrets)
+        except VioxError:
+            return replace(prepared, url=by.base_url + by.path, headers=[], body=REDACTED.encode())
 
     async def _exchange(self, row: CallRow, tool: Tool, prepared: Prepared, arguments: dict[str, Any]) -> Answer | None:
         """One request, at its rate's turn and with a place at the vendor, as for calls. None without either, or an answer."""

@@ -27,6 +27,7 @@ from services.tool_gateway.call.call import (
 )
 from services.tool_gateway.call.consent import opted_out
 from services.tool_gateway.call.in_flight import InFlightLimiter
+from services.tool_gateway.call.sealed import Opened, Seals
 from services.tool_gateway.catalogue.tools import Rate, Tool
 from services.tool_gateway.policy.context import Known
 from services.tool_gateway.policy.engine import Policies
@@ -44,11 +45,12 @@ RATE_SLOT_VALID_SECONDS = 2.0  # after it came: calls that were held up longer m
 
 
 class GatewayStore:
-    """The gateway's tables. `owner` is this process in the leases."""
+    """The gateway's tables. `owner` is this process in the leases, `seals` closes what is sensitive of arguments."""
 
-    def __init__(self, pool: Pool, owner: str) -> None:
+    def __init__(self, pool: Pool, owner: str, seals: Seals) -> None:
         self._pool = pool
         self.owner = owner
+        self._seals = seals
 
     def transaction(self) -> Any:
         return self._pool.acquire()
@@ -121,12 +123,18 @@ class GatewayStore:
     async def intake(self, decisions: Sequence[Decision], connection: Any = None) -> set[str]:
         """Store new calls. Returns the ids of those that are new.
 
-        One statement; without a connection one commit.
+        One statement; without a connection one commit. With sensitive arguments there are two, in one transaction.
         """
+        sensitive = _sensitive(decisions)
+        if sensitive and connection is None:
+            async with self.transaction() as own, own.transaction():
+                return await self.intake(decisions, own)
         rows = await (connection or self._pool).fetch(
             *SQL.bind("intake", calls=[_new_row(one) for one in decisions], owner=self.owner)
         )
-        return {row["call_id"] for row in rows}
+        fresh = {row["call_id"] for row in rows}
+        await self._seals.keep(connection, {call: one for call, one in sensitive.items() if call in fresh})
+        return fresh
 
     async def intents(self, decisions: Sequence[Decision], connection: Any) -> None:
         """Write down what is about to be sent for calls that waited."""
@@ -136,6 +144,7 @@ class GatewayStore:
         rows = [_intent_row(one) for one in decisions if one.prepared]
         if rows:
             await connection.execute(*SQL.bind("intents", intents=rows))
+            await self._seals.keep(connection, _sensitive([one for one in decisions if one.prepared]))
 
     async def close(self, outcomes: Sequence[Outcome], connection: Any = None) -> set[str]:
         """Write outcomes; returns the ids whose attempt was still their own. The others are recorded as incidents."""
@@ -166,9 +175,11 @@ class GatewayStore:
                 limit=limit,
             )
         )
-        claimed = [_call_row(row) for row in rows]
+        opened = await self._seals.opened(connection, [row["call_id"] for row in rows])
+        claimed = [_opened(row, opened) for row in rows]
         repeats = [row.call_id for row in claimed if row.effect != "read" and row.attempt > 1]
         first = await self.first_intents(connection, repeats)
+        first |= {call: _as_sent(intent, opened[call]) for call, intent in first.items() if call in opened}
         return [
             Candidate(
                 row,
@@ -177,6 +188,7 @@ class GatewayStore:
                 rate_slot=row.not_before if row.rate_slot_reserved else None,
                 first=first.get(row.call_id),
                 keyed=row.effect == "keyed",
+                unreadable=row.call_id in opened and opened[row.call_id].arguments is None,
             )
             for row in claimed
         ]
@@ -215,7 +227,9 @@ class GatewayStore:
 
     async def claim_unknown(self, limit: int, again_seconds: float, but_of: Sequence[str]) -> list[CallRow]:
         bound = SQL.bind("claim_unknown", limit=limit, again_seconds=again_seconds, but_of=list(but_of))
-        return [_call_row(row) for row in await self._pool.fetch(*bound)]
+        rows = await self._pool.fetch(*bound)
+        opened = await self._seals.opened(self._pool, [row["call_id"] for row in rows])
+        return [_opened(row, opened) for row in rows]
 
     async def look_again(self, call: str, at: datetime) -> None:
         await self._pool.execute(*SQL.bind("look_again", call=call, at=at))
@@ -329,7 +343,7 @@ def _new_row(decision: Decision) -> dict[str, Any]:
         "conversation_id": call.conversation_id,
         "tool": call.tool,
         "state": decision.state,
-        "arguments": orjson.Fragment(call.arguments_json),
+        "arguments": decision.shown_arguments if decision.is_sensitive else orjson.Fragment(call.arguments_json),
         "sha256": call.digest,
         "not_before": decision.not_before,
         "error": decision.error,
@@ -346,7 +360,7 @@ def _new_row(decision: Decision) -> dict[str, Any]:
     elif decision.standing:
         row["approval_id"] = decision.standing
     if decision.prepared:
-        row |= _request(decision.prepared) | {"lease_seconds": decision.lease_seconds}
+        row |= _request(decision.prepared, decision.shown) | {"lease_seconds": decision.lease_seconds}
     if contact := decision.contact:
         row["channel"], row["address"] = contact
     return row
@@ -362,13 +376,36 @@ def _judged_by(tool: Tool, call: Requested) -> dict[str, Any]:
 def _intent_row(decision: Decision) -> dict[str, Any]:
     assert decision.prepared  # noqa: S101  # the caller asks for those that are sent
     named = {"call_id": decision.call.call_id, "attempt": decision.candidate.attempt, "checks": decision.checks}
-    return named | _request(decision.prepared)
+    return named | _request(decision.prepared, decision.shown)
 
 
-def _request(prepared: Prepared) -> dict[str, Any]:
+def _sensitive(decisions: Sequence[Decision]) -> dict[str, tuple[dict[str, Any], Prepared | None]]:
+    """call id → arguments and request that are kept sealed. What is denied is needed no more."""
+    wanted = [one for one in decisions if not one.error and one.is_sensitive]
+    return {one.call.call_id: (one.call.arguments, one.prepared) for one in wanted}
+
+
+def _opened(row: Any, opened: Mapping[str, Opened]) -> CallRow:
+    """A stored call with its real arguments. What a person put in their place has nothing sensitive."""
+    call, found = _call_row(row), opened.get(row["call_id"])
+    return call if found is None or row["revised"] is not None else replace(call, arguments=found.arguments or {})
+
+
+def _as_sent(intent: Intent, opened: Opened) -> Intent:
+    """An intent with the bytes that were sent, which the ledger does not have."""
+    if opened.request is None:
+        return intent
+    url, headers, body = opened.request
+    return replace(intent, url=url, headers=headers, body=body)
+
+
+def _request(sent: Prepared, shown: Prepared | None) -> dict[str, Any]:
     """A request as the ledger keeps it."""
+    prepared = shown or sent
     url, headers = redacted(prepared)
+    told = {"redacted": {"original_sha256": sha256_bytes(sent.body), "original_bytes": len(sent.body)}}
     return {
+        "detail": None if prepared is sent else told,
         "method": prepared.method,
         "url": url,
         "request_headers": headers,

@@ -43,7 +43,7 @@ with given as (
         call_id text, run_id uuid, step int, idx int, agent text, thread_id uuid, conversation_id text, tool text,
         vendor text, effect text, state text, arguments json, sha256 text, lease_seconds float8, not_before timestamptz,
         error json, traceparent text, deadline timestamptz, checks json, method text, url text, request_headers json,
-        request_body text, request_sha256 text, channel text, address text, live boolean, approval_id text, amount_minor bigint,
+        request_body text, request_sha256 text, detail json, channel text, address text, live boolean, approval_id text, amount_minor bigint,
         currency text, counterparties text[], labels text[])
 ), fresh as (
     insert into tool_calls (call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state,
@@ -57,9 +57,10 @@ with given as (
     from given on conflict do nothing
     returning call_id
 ), entries as (
-    insert into ledger_entries (call_id, attempt, phase, checks, method, url, request_headers, request_body, request_sha256)
+    insert into ledger_entries (call_id, attempt, phase, checks, method, url, request_headers, request_body, request_sha256,
+                                detail)
     select call_id, case when state = 'executing' then 1 else 0 end, case when state = 'executing' then 'intent' else 'decision' end,
-           checks, method, url, request_headers, decode(request_body, 'base64'), request_sha256
+           checks, method, url, request_headers, decode(request_body, 'base64'), request_sha256, detail
     from given join fresh using (call_id)
 ), parties as (
     insert into call_parties (tool, counterparty, call_id)
@@ -221,11 +222,11 @@ with lost as (
 select call_id, tool from given_up
 
 -- name: intents    What is about to be sent, before it is.
-insert into ledger_entries (call_id, attempt, phase, checks, method, url, request_headers, request_body, request_sha256)
-select call_id, attempt, 'intent', checks, method, url, request_headers, decode(request_body, 'base64'), request_sha256
+insert into ledger_entries (call_id, attempt, phase, checks, method, url, request_headers, request_body, request_sha256, detail)
+select call_id, attempt, 'intent', checks, method, url, request_headers, decode(request_body, 'base64'), request_sha256, detail
 from json_to_recordset(:intents::json) as i(
     call_id text, attempt int, checks json, method text, url text, request_headers json, request_body text,
-    request_sha256 text)
+    request_sha256 text, detail json)
 on conflict (call_id, attempt, phase) do nothing
 
 -- name: first_intents    What was sent the first time, for calls that must be repeated byte for byte, and whether any attempt

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 
+from services.tool_gateway.answers.marks import REDACTED
 from services.tool_gateway.catalogue.servers import check_base_url
 from services.tool_gateway.catalogue.tools import Parameter, Tool
 from services.tool_gateway.connectors import postgres, smtp
@@ -15,7 +17,7 @@ from services.tool_gateway.wire import bodies, styles
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.numbers import with_integers
 from services.tool_gateway.wire.prepared import Prepared
-from shared.errors import BadInput
+from shared.errors import BadInput, VioxError
 
 Headers = list[tuple[str, str]]
 USER_AGENT = "viox-gateway/0.1"
@@ -37,6 +39,17 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, *, key: 
             field=tool.name,
             remedy="Give plainer arguments.",
         ) from error
+
+
+def shown(tool: Tool, arguments: Mapping[str, Any], prepared: Prepared, secrets: Secrets, *, key: str = "") -> Prepared:
+    """The request as it may be kept: made of the arguments without what is sensitive in them. The same where nothing is."""
+    hidden, count = tool.redact_arguments.redacted(arguments)
+    if not count:
+        return prepared
+    try:
+        return prepare(tool, hidden, secrets, key=key)
+    except VioxError:  # where a text cannot stand in the place of what it hides
+        return replace(prepared, url=tool.base_url + tool.path, headers=[], body=REDACTED.encode())
 
 
 def _http(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, key: str) -> Prepared:

@@ -15,19 +15,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import InvalidToken, MultiFernet
 from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error, WebApplicationClient
 
 from services.tool_gateway.catalogue.tools import Credential
+from services.tool_gateway.wire.box import KEY_NAME, box_of
 from services.tool_gateway.wire.credentials import Secrets, tell_secrets
 from services.tool_gateway.wire.transport import NotSent, Wire
-from shared.errors import BadInput, VioxError
+from shared.errors import VioxError
 from shared.redaction import Redactions
 from shared.store.pool import Pool
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
-KEY_NAME = "VIOX_SECRET_KEY"
 EARLY = timedelta(seconds=90)
 PERMANENT = ("credential.refused", "credential.missing", "credential.unreadable", "settings.invalid")
 LOCK = "insert into oauth_tokens (name) values ($1) on conflict (name) do update set name = excluded.name returning *"
@@ -96,7 +96,7 @@ class Tokens:
 
     async def _fetch(self, credential: Credential, name: str, seed: str, redactions: Redactions) -> _Token:
         """The token of the table, or a new one put there. The row is ours from here to the commit."""
-        box = self._box()
+        box = box_of(self._secrets)
         async with self._pool.acquire() as connection:
             async with connection.transaction():
                 row = await connection.fetchrow(LOCK, name)
@@ -155,17 +155,6 @@ class Tokens:
     def _seed(self, credential: Credential) -> str:
         """What the operator gave us to begin with: another refresh token, client or secret replaces what is stored."""
         return hashlib.sha256("\0".join(self._secrets.get(name) for name in credential.secrets).encode()).hexdigest()
-
-    def _box(self) -> MultiFernet:
-        try:
-            return MultiFernet([Fernet(key) for key in self._secrets.get(KEY_NAME).split(",")])
-        except ValueError as error:
-            raise BadInput(
-                "settings.invalid",
-                "not a Fernet key.",
-                field=KEY_NAME,
-                remedy="Make one with `openssl rand -base64 32 | tr +/ -_`; several, newest first, are separated by commas.",
-            ) from error
 
 
 def _answered(client: Any, credential: Credential, answer: httpx2.Response, refresh: str | None, seed: str) -> _Token:

@@ -36,3 +36,13 @@ begin
     end loop;
 end $$;
 grant update (used_at), delete on payloads to viox_gateways;
+
+-- Sensitive arguments of open calls, and the first request made of them, sealed with the gateway's key. Nobody else reads them.
+create table sealed_calls (
+    call_id   text primary key,
+    arguments bytea not null,
+    request   bytea
+);
+alter table sealed_calls enable row level security;
+create policy gateway_everyones on sealed_calls to viox_gateways using (true);
+grant select, insert, update, delete on sealed_calls to viox_gateways;

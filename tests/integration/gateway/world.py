@@ -27,6 +27,7 @@ from services.tool_gateway.call.execute import Connector, Executor, Sender
 from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.intake import Intake
 from services.tool_gateway.call.resume import Resumer
+from services.tool_gateway.call.sealed import Seals
 from services.tool_gateway.call.settle import Settler
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue import catalogue
@@ -100,7 +101,7 @@ class Gateway:
         self.rulebook = Rulebook(policies or OPEN, self.catalogue, people.addresses)
         values = Secrets(secrets)
         self.instance = Instance(dsn, "gateway")
-        self.store = GatewayStore(pool, self.instance.owner)
+        self.store = GatewayStore(pool, self.instance.owner, Seals(values))
         self.publisher = publisher = RecordingPublisher("gateway")
         self.wire = Wire(Guard(loopback=True))
         self.tokens = Tokens(values, pool, self.wire)
