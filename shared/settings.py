@@ -79,6 +79,14 @@ class Settings(BaseSettings):
     poll_first_seconds: float = Field(
         default=3600.0, ge=0, description="`3600`; how far back a list is read that has not been read before"
     )
+    most_open_calls: int = Field(
+        default=10_000, ge=1, description="`10000`; with so many open tool calls the gateway takes no more from Kafka"
+    )
+    agent_calls_per_second: float = Field(
+        default=0.0,
+        ge=0,
+        description="tool calls that each agent may make a second, of all tools together; no limit without it",
+    )
     payload_days: int = Field(
         default=90,
         ge=0,

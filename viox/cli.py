@@ -642,7 +642,7 @@ def redrive(
 
 @app.command()
 def pause(scope: str, by: By = "operator", as_json: Json = False) -> None:
-    """Stop an agent, a tool, or all: AGENT, TOOL or all."""
+    """Stop an agent, a tool, a vendor, or all: AGENT, TOOL, vendor:NAME or all."""
     from viox import intervention
 
     run_async(intervention.pause(scope, by, as_json=as_json))
@@ -650,7 +650,7 @@ def pause(scope: str, by: By = "operator", as_json: Json = False) -> None:
 
 @app.command()
 def resume(scope: str, as_json: Json = False) -> None:
-    """Let an agent, a tool, or all go on."""
+    """Let an agent, a tool, a vendor, or all go on."""
     from viox import intervention
 
     run_async(intervention.resume(scope, as_json=as_json))

@@ -108,22 +108,21 @@ async def resume(scope: str, *, as_json: bool) -> None:
 async def _change(statement: str, arguments: list[Any]) -> None:
     pool = await deployment.pool()
     try:
-        if arguments[0].startswith("tool:"):
-            known = {t["tool"] for t in await store.tools(pool)}
-            if arguments[0].removeprefix("tool:") not in known:
-                raise BadInput(
-                    "scope.unknown",
-                    f"{arguments[0][5:]!r} is neither an agent nor a tool.",
-                    field="SCOPE",
-                    remedy="See `viox tools` and `viox status`.",
-                )
+        kind, _, name = arguments[0].partition(":")
+        if kind in ("tool", "vendor") and name not in {one[kind] for one in await store.tools(pool)}:
+            raise BadInput(
+                "scope.unknown",
+                f"{name!r} is neither an agent nor a tool." if kind == "tool" else f"{name!r} is no vendor.",
+                field="SCOPE",
+                remedy="See `viox tools` and `viox status`.",
+            )
         await pool.execute(store.SQL[statement], *arguments)
     finally:
         await pool.close()
 
 
 def _scope(given: str) -> str:
-    if given == "all":
+    if given == "all" or given.startswith("vendor:"):
         return given
     agent = topics.canonical_agent(given)
     return f"agent:{agent}" if agent else f"tool:{given}"

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from services.tool_gateway.approvals.keeper import Keeper
 from services.tool_gateway.call.admit import Admission
+from services.tool_gateway.call.backlog import Backlog
 from services.tool_gateway.call.close import OutcomeWriter
 from services.tool_gateway.call.execute import Connector, Executor, Sender
 from services.tool_gateway.call.in_flight import InFlightLimiter
@@ -73,12 +74,14 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process.loop("webhooks", lambda: gateway.webhooks.run())
     process.loop("live calls", lambda: gateway.live.run())
     process.loop("payloads", lambda: forget_regularly(gateway.pool, settings.payload_days))
+    process.loop("backlog", lambda: gateway.backlog.run(gateway.consumer.lag))
     process.loop("sealed arguments", lambda: forget_arguments(gateway.pool))
     process.loop("catalogue", lambda: gateway.library.follow())
     process.on_drain(gateway.drain)
     process.check("ledger", lambda: gateway.outcomes.problem if gateway.outcomes else "starting")
     process.check("kafka", lambda: gateway.consumer.problem if gateway.consumer else "starting")
     process.warn("vendors", lambda: gateway.places.breakers.problem())
+    process.warn("backlog", lambda: gateway.backlog.problem() if gateway.consumer else None)
     process.warn("kafka", lambda: gateway.consumer.degraded if gateway.consumer else None)
     return process
 
@@ -86,6 +89,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
 class _Gateway:
     """The opened parts of the gateway."""
 
+    backlog: Backlog
     outcomes: OutcomeWriter
     consumer: Consumer
     approvals: Keeper
@@ -137,7 +141,17 @@ class _Gateway:
         sender = Sender(wire, secrets, Tokens(secrets, tokens_pool, wire), others, process.redactor)
         places = self.places
         business = read_business(settings.business)
-        admission = Admission(tools, self._rulebook, secrets, store, places, business, settings.approval_hours * 3600)
+        admission = Admission(
+            tools,
+            self._rulebook,
+            secrets,
+            store,
+            places,
+            business,
+            settings.approval_hours * 3600,
+            _per_agent(settings),
+        )
+        self.backlog = Backlog(store, settings.most_open_calls)
         self._resumer = Resumer(admission, store, self.publisher, lambda ready: self._executor.start(ready))
         self.outcomes = OutcomeWriter(store, self.publisher, self._resumer.wait_until)
         self._executor = Executor(sender, self.outcomes.submit, places)
@@ -156,7 +170,12 @@ class _Gateway:
         self.settler = Settler(tools, secrets, store, self.publisher, sender, places)
         self.doctor = Doctor(tools, secrets, store, sender, mailer)
         self.consumer = process.bus.consume(
-            topics.group_of(topics.GATEWAY), topics.of_gateway(), self._intake.accept, self._intake.poison, is_transient
+            topics.group_of(topics.GATEWAY),
+            topics.of_gateway(),
+            self._intake.accept,
+            self._intake.poison,
+            is_transient,
+            lambda: self.backlog.has_room,
         )
         process.on_stop(instance.stop)
         await instance.start()
@@ -214,6 +233,11 @@ class _Gateway:
         pool = await open_pool(dsn, application=application, size=size)
         self._process.on_stop(lambda: within(CLOSE_SECONDS, pool.close()))
         return pool
+
+
+def _per_agent(settings: Settings) -> tuple[float, int] | None:
+    rate = settings.agent_calls_per_second
+    return (rate, max(1, round(rate))) if rate else None
 
 
 app = App(topics.GATEWAY, build)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -40,6 +40,7 @@ LEAVE_SECONDS = 5.0
 COMMIT_EVERY_SECONDS = 0.25
 COMMIT_SECONDS = 3.0
 PAUSE_SECONDS = 0.2
+ROOM_SECONDS = 0.05
 NEVER_MS = 86_400_000  # a batch waits as long as Postgres is away
 
 
@@ -63,12 +64,15 @@ class Consumer:
         is_transient: IsTransient,
         *,
         broker: KafkaBroker | None = None,
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`poison` sets a record aside that cannot be handled; `is_transient` tells an error that will go away by itself."""
+        """`poison` sets a record aside that cannot be handled; `is_transient` tells an error that will go away by itself.
+        While there is no room nothing is taken; the place in the group is kept."""
         self._settings = settings
         self._group = group
         self._delivery = Delivery(group, handler, poison, is_transient)
         self._reader = Reader(group)
+        self._has_room = has_room
         self._stop = asyncio.Event()
         self._left = asyncio.Event()
         self._storing = asyncio.Lock()
@@ -178,6 +182,8 @@ class Consumer:
         try:
             if self._in_hand:
                 raise BatchSkipped(f"{len(self._in_hand)} records, from {self._in_hand[0].topic}")
+            while not self._has_room() and not self._delivery.giving_up:  # noqa: ASYNC110  # nobody tells of room
+                await asyncio.sleep(ROOM_SECONDS)
             if self._delivery.giving_up:
                 return await asyncio.Future()
             batches = await self._reader.read(consumer)
@@ -236,6 +242,18 @@ class Consumer:
             await within(COMMIT_SECONDS, consumer.commit(offsets))
         except (KafkaError, OSError, TimeoutError) as error:
             log.info("kafka.offsets_not_committed", group=self._group, error=repr(error))
+
+    async def lag(self) -> int | None:
+        """Records of our partitions that were not taken yet. None while that cannot be asked."""
+        consumer = self._subscriber.consumer
+        if consumer is None or not self.joined:
+            return None
+        try:
+            ends = await within(COMMIT_SECONDS, consumer.end_offsets(list(consumer.assignment())))
+            waiting = [max(int(end) - int(await consumer.position(partition)), 0) for partition, end in ends.items()]
+            return sum(waiting)
+        except (KafkaError, OSError, TimeoutError):
+            return None
 
     async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         await self.commit()

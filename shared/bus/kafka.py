@@ -12,7 +12,7 @@ producer and consumer are dropped and made anew, and the consumer group is named
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from faststream.kafka import KafkaBroker
@@ -40,11 +40,19 @@ class Bus(KafkaBroker):
         self.consumer: Consumer | None = None
 
     def consume(
-        self, group: str, wanted: Sequence[str], handler: Handler, poison: Poison, is_transient: IsTransient
+        self,
+        group: str,
+        wanted: Sequence[str],
+        handler: Handler,
+        poison: Poison,
+        is_transient: IsTransient,
+        has_room: Callable[[], bool] = lambda: True,
     ) -> Consumer:
-        """Declare the one consumer of this service, before `start`."""
+        """Declare the one consumer of this service, before `start`. It takes nothing while there is no room."""
         assert self.consumer is None  # noqa: S101  # one consumer a service, over all its topics
-        self.consumer = Consumer(self._settings, group, wanted, handler, poison, is_transient, broker=self)
+        self.consumer = Consumer(
+            self._settings, group, wanted, handler, poison, is_transient, broker=self, has_room=has_room
+        )
         return self.consumer
 
     async def start(self) -> None:

@@ -26,6 +26,8 @@ CALLS = Counter("viox_tool_calls_total", "Tool calls closed", ["agent", "tool", 
 CALL_SECONDS = Histogram("viox_tool_call_seconds", "Intake to outcome of a tool call", ["tool"], buckets=_LATENCY)
 CALL_ATTEMPTS = Counter("viox_tool_call_attempts_total", "Attempts by their end", ["tool", "result"])
 CALLS_UNKNOWN = Gauge("viox_tool_calls_unknown", "Calls whose effect is not known")
+CALLS_OPEN = Gauge("viox_tool_calls_open", "Calls on their way, or that wait for a rate, a place or a retry")
+CALLS_NOT_TAKEN = Gauge("viox_tool_calls_not_taken", "Calls that lie in Kafka: the lag of a gateway's partitions")
 VENDOR_LEFT_ALONE = Gauge("viox_vendor_left_alone", "1 while calls to a vendor that does not answer wait", ["vendor"])
 LEDGER_WRITES = Counter("viox_ledger_writes_total", "Ledger transactions", ["result"])
 APPROVALS = Counter("viox_approvals_total", "Approvals asked for, and how they ended", ["agent", "state"])

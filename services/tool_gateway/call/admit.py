@@ -20,7 +20,7 @@ from services.tool_gateway.call.outcome import MAX_ATTEMPTS
 from services.tool_gateway.call.sealed import UNREADABLE, Seals
 from services.tool_gateway.call.store import RATE_SLOT_VALID_SECONDS, GatewayStore
 from services.tool_gateway.catalogue.catalogue import Catalogue
-from services.tool_gateway.catalogue.tools import Tool
+from services.tool_gateway.catalogue.tools import Rate, Tool
 from services.tool_gateway.policy.facts import has_history, lock
 from services.tool_gateway.policy.rulebook import Rulebook
 from services.tool_gateway.wire.credentials import Secrets, again
@@ -53,9 +53,12 @@ class Admission:
         places: InFlightLimiter,
         business: Business,
         approval_seconds: float = 72 * 3600.0,
+        per_agent: tuple[float, int] | None = None,
     ) -> None:
+        """`per_agent` are calls a second and the burst that each agent may make of all tools together."""
         self.catalogue = catalogue
         self.rulebook = rulebook
+        self._per_agent = per_agent
         self.places = places
         self._secrets = secrets
         self._store = store
@@ -81,7 +84,8 @@ class Admission:
         decisions: list[Decision] = []
         try:
             async for candidate, verdict in fairly(judged):
-                paused, slot = _of(candidate, standing).paused, slots.get(candidate.call.call_id)
+                paused = _of(candidate, standing).holds_up(verdict.tool)
+                slot = slots.get(candidate.call.call_id)
                 decision = decide(candidate, verdict, paused, slot, now, self._free(candidate, verdict), self._secrets)
                 if decision.prepared and decision.tool:
                     self.places.take(decision.tool.vendor)
@@ -145,15 +149,19 @@ class Admission:
         """The slots of calls that could go but for their rate; a slot reserved for what is held up would be lost."""
         now = datetime.now(UTC)
         rated = [
-            (one.call.call_id, tool.rate, rate_key(tool.rate, one.call.arguments))
+            (one.call.call_id, rate, rate_key(rate, one.call.arguments))
             for one, verdict in judged
-            if (tool := verdict.tool) and tool.rate and not verdict.error
+            if (tool := verdict.tool) and not verdict.error
             if not _in_turn(one, now)
             and self._free(one, verdict)
-            and not _of(one, standing).paused
+            and not _of(one, standing).holds_up(tool)
             and not verdict.asking
+            for rate in (*tool.rates, *self._agents_rate(one.call.agent))
         ]
         return await self._store.reserve_rate_slots(rated, connection)
+
+    def _agents_rate(self, agent: str) -> tuple[Rate, ...]:
+        return (Rate(f"agent:{agent}", *self._per_agent),) if self._per_agent else ()
 
     def _free(self, candidate: Candidate, verdict: Verdict) -> bool:
         return candidate.claimed or (

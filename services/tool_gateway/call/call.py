@@ -98,6 +98,11 @@ class Preconditions:
     standing: str | None = None
     decided: bool = False
     known: Known = NOTHING
+    paused_vendors: frozenset[str] = frozenset()
+
+    def holds_up(self, tool: Tool | None) -> bool:
+        """Whether an operator stopped the agent, the tool, its vendor, or everything."""
+        return self.paused or (tool is not None and tool.vendor in self.paused_vendors)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ an unknown one.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from shared.waiting import within
 
 log = get_logger(__name__)
 BATCH = 200
+JITTER = 0.25
 BATCH_BYTES = 32_000_000  # of answers: a batch is one parameter of one statement, and Postgres takes 1 GB
 HIDDEN_HEADERS = frozenset({"set-cookie", "authorization", "proxy-authenticate", "www-authenticate"})
 
@@ -222,12 +224,18 @@ def _outcome(ready: Ready, answer: Answer | None, result: AttemptResult, latency
         latency_ms=latency_ms,
         result=shown,
         error=result.error,
-        not_before=None if final else datetime.now(UTC) + timedelta(seconds=result.wait_seconds),
+        not_before=None if final else datetime.now(UTC) + timedelta(seconds=spread(result.wait_seconds)),
         headers=[[k, v] for k, v in answer.headers if k.lower() not in HIDDEN_HEADERS] if answer else None,
         body=answer.body if answer else None,
         detail=_detail(result) | ({"redacted": answer.hidden.as_dict()} if answer and answer.hidden else {}),
         payload=payload,
     )
+
+
+def spread(seconds: float) -> float:
+    """A wait that differs from call to call, so that what failed together is not tried again in the same moment. Never
+    shorter: the vendor may have asked for it."""
+    return seconds * random.uniform(1.0, 1.0 + JITTER)  # noqa: S311  # no secret
 
 
 def _detail(result: AttemptResult) -> dict[str, Any]:

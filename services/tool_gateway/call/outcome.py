@@ -102,7 +102,7 @@ def of_answer(tool: Tool, answer: Answer, attempt: int, reading: Reading | None 
     asked = seconds_to_wait(answer.header, now)
     if reading.busy:
         return _uncertain(tool, attempt, error, asked)
-    if answer.status == 429 or (answer.status == 403 and is_for_haste(answer.header)):
+    if of_haste(answer):
         until = seconds_until_reset(answer.header, reading.message, now)
         return _again(attempt, until or _pause(tool, attempt), error, throttled=True)
     if _done_elsewhere(tool, answer.status):
@@ -110,6 +110,11 @@ def of_answer(tool: Tool, answer: Answer, attempt: int, reading: Reading | None 
     if answer.status in NOTHING_HAPPENED or answer.status in tool.harmless_statuses or 300 <= answer.status < 400:
         return AttemptResult("failed", error=error)
     return _uncertain(tool, attempt, error, asked)
+
+
+def of_haste(answer: Answer) -> bool:
+    """The vendor did nothing because we ask too often."""
+    return answer.status == 429 or (answer.status == 403 and is_for_haste(answer.header))
 
 
 def projected(tool: Tool, body: Any) -> Any:

@@ -19,7 +19,7 @@ from services.tool_gateway.answers.apart import is_large, read_apart
 from services.tool_gateway.answers.marks import REDACTED
 from services.tool_gateway.answers.paths import at, filled
 from services.tool_gateway.answers.reading import json_value
-from services.tool_gateway.answers.retry_after import seconds_to_wait
+from services.tool_gateway.answers.retry_after import seconds_until_reset
 from services.tool_gateway.call import close
 from services.tool_gateway.call.call import CallRow, Ready, rate_key, tell_closed
 from services.tool_gateway.call.execute import Sender
@@ -34,7 +34,7 @@ from services.tool_gateway.call.look_up import (
     telling,
     unexplained,
 )
-from services.tool_gateway.call.outcome import projected
+from services.tool_gateway.call.outcome import of_haste, projected
 from services.tool_gateway.call.payloads import by_reference
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue.catalogue import Catalogue
@@ -71,12 +71,13 @@ class Settler:
         self._sender = sender
         self._places = places
         self._asking: dict[str, asyncio.Task[None]] = {}
+        self._not_before: dict[str, float] = {}  # of vendors that asked us to wait, on the monotonic clock
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             while True:
                 try:
-                    found = await self._store.claim_unknown(20, LOOK_EVERY_SECONDS, list(self._asking))
+                    found = await self._store.claim_unknown(20, LOOK_EVERY_SECONDS, [*self._asking, *self._resting()])
                     for vendor in {row.vendor for row in found}:
                         rows = [self._with_key(row) for row in found if row.vendor == vendor]
                         self._asking[vendor] = group.create_task(self._look_up(vendor, rows))
@@ -84,6 +85,12 @@ class Settler:
                 except Exception as error:  # noqa: BLE001  # Postgres away: look again later
                     log.warning("settling.failed", error=error)
                 await asyncio.sleep(0.5)
+
+    def _resting(self) -> list[str]:
+        """Vendors that asked us to wait."""
+        now = time.monotonic()
+        self._not_before = {vendor: until for vendor, until in self._not_before.items() if until > now}
+        return list(self._not_before)
 
     def _with_key(self, row: CallRow) -> CallRow:
         """`$.$key` in a look-up is the call's idempotency key, as it was sent."""
@@ -185,9 +192,9 @@ class Settler:
 
     async def _exchange(self, row: CallRow, tool: Tool, prepared: Prepared, arguments: dict[str, Any]) -> Answer | None:
         """One request, at its rate's turn and with a place at the vendor, as for calls. None without either, or an answer."""
-        key = rate_key(tool.rate, arguments) if tool.rate else ""
-        if tool.rate and self._places.free(tool.vendor):
-            slots = await self._store.reserve_rate_slots([(row.call_id, tool.rate, key)])
+        rates = [(row.call_id, rate, rate_key(rate, arguments)) for rate in tool.rates]
+        if rates and self._places.free(tool.vendor):
+            slots = await self._store.reserve_rate_slots(rates)
             await asyncio.sleep((slots[row.call_id] - datetime.now(UTC)).total_seconds())
         if not self._places.free(tool.vendor):
             return None
@@ -202,10 +209,17 @@ class Settler:
             return None
         finally:
             self._places.give_back(tool.vendor)
-        if answer.status == 429 and tool.rate:
-            wait = seconds_to_wait(answer.header, datetime.now(UTC)) or tool.rate.pause_seconds
-            await self._store.pause_rate(key, wait)
+        if of_haste(answer):
+            await self._hold_back(tool, arguments, answer)
         return answer
+
+    async def _hold_back(self, tool: Tool, arguments: dict[str, Any], answer: Answer) -> None:
+        """The vendor wants no more for a while: neither look-ups nor calls at its rate, nor look-ups without one."""
+        asked = seconds_until_reset(answer.header, "", datetime.now(UTC))
+        wait = asked or (tool.rate.pause_seconds if tool.rate else LOOK_EVERY_SECONDS)
+        self._not_before[tool.vendor] = time.monotonic() + wait
+        if tool.rate:
+            await self._store.pause_rate(rate_key(tool.rate, arguments), wait)
 
     async def _found(self, row: CallRow, tool: Tool, items: Sequence[dict[str, Any]]) -> None:
         """The first of the items that is no other call's is this call's."""

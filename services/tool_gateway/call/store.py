@@ -98,7 +98,8 @@ class GatewayStore:
     async def reserve_rate_slots(
         self, calls: Sequence[tuple[CallId, Rate, str]], connection: Any = None
     ) -> dict[CallId, datetime]:
-        """Reserve a slot for each (call, rate, rate key); when it comes. Keys in order, as their rows are locked one by one."""
+        """Reserve a slot for each (call, rate, rate key); when a call has come to all of its slots. Keys in order, as their
+        rows are locked one by one."""
         if not calls:
             return {}
         ordered = sorted(calls, key=lambda item: item[2])
@@ -113,7 +114,10 @@ class GatewayStore:
                 places=list(places.values()),
             )
         )
-        return {call: row["may_go"] for (call, _, _), row in zip(ordered, rows, strict=True)}
+        slots: dict[CallId, datetime] = {}
+        for (call, _, _), row in zip(ordered, rows, strict=True):
+            slots[call] = max(row["may_go"], slots.get(call, row["may_go"]))
+        return slots
 
     async def pause_rate(self, key: str, seconds: float) -> None:
         await self._pool.execute(*SQL.bind("pause_rate", key=key, seconds=seconds))
@@ -257,6 +261,10 @@ class GatewayStore:
     async def count_unknown(self) -> int:
         return int(await self._pool.fetchval(*SQL.bind("count_unknown")))
 
+    async def count_open(self, most: int) -> int:
+        """Calls on their way, or that wait for no person, up to `most`."""
+        return int(await self._pool.fetchval(*SQL.bind("count_open", most=most)))
+
     # -- the ledger and runs -----------------------------------------------------------------------------------------
 
     async def enter(
@@ -316,6 +324,7 @@ def _preconditions(row: Any, opted_out: frozenset[Contact]) -> Preconditions:
         row["same_call"],
         agreed=row["agreed"],
         decided=row["decided"],
+        paused_vendors=frozenset(row["paused_vendors"]),
     )
 
 

@@ -3,8 +3,8 @@
 -- fragment: run_over    The run of the call was ended from outside.
 exists (select from runs r where r.run_id = c.run_id and r.agent = c.agent and r.status in ('cancelled', 'blocked'))
 
--- fragment: paused    An operator stopped the call's tool, its agent, or everything.
-exists (select from pauses p where p.scope in ('all', 'tool:' || c.tool, 'agent:' || c.agent))
+-- fragment: paused    An operator stopped the call's tool, its agent, its vendor, or everything.
+exists (select from pauses p where p.scope in ('all', 'tool:' || c.tool, 'agent:' || c.agent, 'vendor:' || c.vendor))
 
 -- fragment: abandoned    The executor of the call overran its lease or died. We live: of ours only the lease counts.
 (c.lease_until < now() or (c.lease_owner <> :owner and not owner_alive(c.lease_owner)))
@@ -15,7 +15,8 @@ select c.call_id, c.agent,
        exists (select from tool_calls t where t.state = 'unknown' and t.thread_id = c.thread_id and t.tool = c.tool
                and t.arguments_sha256 = c.sha256 and t.call_id <> c.call_id) as duplicate_in_doubt,
        {run_over} as run_over,
-       {paused} as paused,
+       exists (select from pauses p where p.scope in ('all', 'tool:' || c.tool, 'agent:' || c.agent)) as paused,
+       array(select substr(p.scope, 8) from pauses p where p.scope like 'vendor:%') as paused_vendors,
        c.run_id, r.trigger_source, r.trigger_id,
        own.call_id is not null as exists,
        exists (select from approvals a where a.approval_id = own.approval_id and a.state = 'approved'
@@ -280,3 +281,8 @@ select * from run_overview where run_id = any(:run_ids::uuid[])
 
 -- name: count_unknown
 select count(*) from tool_calls where state = 'unknown'
+
+-- name: count_open    Calls that are on their way or could be, as far as :most.
+select count(*) from (
+    select from tool_calls c where c.state in ('requested', 'executing') and not {paused} limit :most
+) as open

@@ -146,6 +146,7 @@ def read_tool(
         answer=answer,
         risk=tuple(own.get("risk", ())),
         rate=_rate({**vendor.get("rate", {}), **own.get("rate", {})}),
+        own_rate=_rate({"key": f"tool:{name}", **own["own_rate"]}) if "own_rate" in own else None,
         success=_success(own.get("success", vendor.get("success"))),
         projection=tuple(own.get("projection", ())),
         empty_statuses=frozenset(own.get("empty_statuses", ())),

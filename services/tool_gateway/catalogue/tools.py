@@ -213,8 +213,8 @@ class Tool:
     `base_path` follows a host that a setting gives without a path; `query` are the pairs that `path` has after its `?`.
     `credentials` are alternatives, each of which may need several at once. `probe` are the arguments of the vendor's
     harmless call that `viox doctor` makes. `counterparties` are paths of arguments that name whom the call reaches or pays.
-    `redact` are the sensitive places of answers, `redact_arguments` those of arguments. `notes` say where the document could
-    not be taken at its word.
+    `rate` is shared by all tools with its key, `own_rate` comes besides. `redact` are the sensitive places of answers,
+    `redact_arguments` those of arguments. `notes` say where the document could not be taken at its word.
     """
 
     name: str
@@ -237,6 +237,7 @@ class Tool:
     answer: Literal["json", "any"] = "json"
     risk: tuple[str, ...] = ()
     rate: Rate | None = None
+    own_rate: Rate | None = None
     success: Success | None = None
     projection: tuple[str, ...] = ()
     empty_statuses: frozenset[int] = frozenset()
@@ -256,6 +257,11 @@ class Tool:
     redact_arguments: Marks = NO_MARKS
     validator: Any = field(default=None, compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def rates(self) -> tuple[Rate, ...]:
+        """Its vendor's, and its own where it has one."""
+        return tuple(one for one in (self.rate, self.own_rate) if one)
 
     def problem_with(self, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
         """None when the arguments fit, else an error a model can repair: where, what is wrong, what is allowed."""

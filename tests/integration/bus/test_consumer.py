@@ -30,6 +30,7 @@ class Desk:
         self.buried: list[tuple[bytes, str]] = []
         self.batches: list[int] = []
         self.fails: Callable[[bytes], Exception | None] = lambda _: None
+        self.has_room = True
 
     async def store(self, records: Sequence[Record]) -> None:
         mine = [record.value or b"" for record in records if record.key == self.mark]
@@ -43,7 +44,9 @@ class Desk:
         self.buried.append((record.value or b"", str(error)))
 
     def consumer(self) -> Consumer:
-        return Consumer(self._settings, self.group, [TOPIC], self.store, self.bury, is_transient)
+        return Consumer(
+            self._settings, self.group, [TOPIC], self.store, self.bury, is_transient, has_room=lambda: self.has_room
+        )
 
     @asynccontextmanager
     async def consuming(self) -> AsyncIterator[Consumer]:
@@ -175,3 +178,29 @@ async def put_again(producer: Producer, desk: Desk, settings: Settings, value: b
                 await asyncio.sleep(0.2)
             else:
                 return
+
+
+async def test_without_room_nothing_is_taken_and_the_lag_says_so_until_there_is_some(
+    desk: Desk, producer: Producer
+) -> None:
+    desk.has_room = False
+    async with desk.consuming() as consumer:
+        await eventually(lambda: consumer.joined)
+        await put(producer, desk, b"1", b"2", b"3")
+        async with asyncio.timeout(90):
+            while (lag := await consumer.lag()) is None or lag < 3:
+                await asyncio.sleep(0.02)
+        assert desk.batches == []
+        assert consumer.problem is None, "the place in the group is kept"
+        desk.has_room = True
+        await desk.until({b"1", b"2", b"3"})
+        async with asyncio.timeout(90):
+            while await consumer.lag() != 0:
+                await asyncio.sleep(0.02)
+
+
+async def test_a_consumer_without_room_stops_like_any_other(desk: Desk) -> None:
+    desk.has_room = False
+    async with desk.consuming() as consumer:
+        await eventually(lambda: consumer.joined)
+    assert desk.batches == []
