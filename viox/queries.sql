@@ -66,7 +66,7 @@ select run_id, step, kind, body from steps where thread_id = $1 and agent = $2 o
 select body from prompts where sha256 = $1
 
 -- name: tools
-select c.*, exists (select from pauses p where p.scope in ('all', 'tool:' || c.tool)) as paused from catalogue c order by tool
+select c.*, exists (select from pauses p where p.scope in ('all', 'tool:' || c.tool, 'vendor:' || c.vendor)) as paused from catalogue c order by tool
 
 -- name: dead_letters
 select dead_letter_id, service, topic, code, error, attempts, run_id, message_id, state, created_at, redriven_at
