@@ -2,9 +2,9 @@
 
 from shared.store.migrations import run_sql_file
 
-revision = "0018"
-down_revision = "0016"
+revision = "0019"
+down_revision = "0018"
 
 
 def upgrade() -> None:
-    run_sql_file("0018_payloads.sql")
+    run_sql_file("0019_payloads.sql")
