@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     catalogue: str | None = None
     business: Path | None = Field(default=None, description="file with the [business profile](../business.md)")
     people: Path | None = Field(default=None, description="file with the [people](../approvals.md#people)")
+    budgets: Path | None = Field(default=None, description="file with the [budgets](../budgets.md); without it, ours")
     policies: str | None = Field(
         default=None, description="files or folders with [policies](../policies.md), separated as in PATH"
     )

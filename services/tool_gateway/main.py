@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from aiohttp import web
 
 from services.tool_gateway.approvals.keeper import Keeper
+from services.tool_gateway.budgets.reserve import publish
 from services.tool_gateway.call.admit import Admission
 from services.tool_gateway.call.backlog import Backlog
 from services.tool_gateway.call.close import OutcomeWriter
@@ -37,6 +38,7 @@ from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.guard import Guard
 from services.tool_gateway.wire.oauth import Tokens
 from services.tool_gateway.wire.transport import Wire
+from shared.budgets import read_budgets
 from shared.bus import topics
 from shared.bus.app import App
 from shared.bus.dead_letters import CHANNEL, Redrives
@@ -140,7 +142,7 @@ class _Gateway:
         others: dict[str, Connector] = {"smtp": mailer, "postgres": Records(pool, secrets)}
         sender = Sender(wire, secrets, Tokens(secrets, tokens_pool, wire), others, process.redactor)
         places = self.places
-        business = read_business(settings.business)
+        business, budgets = read_business(settings.business), read_budgets(settings.budgets)
         admission = Admission(
             tools,
             self._rulebook,
@@ -150,6 +152,7 @@ class _Gateway:
             business,
             settings.approval_hours * 3600,
             _per_agent(settings),
+            budgets,
         )
         self.backlog = Backlog(store, settings.most_open_calls)
         self._resumer = Resumer(admission, store, self.publisher, lambda ready: self._executor.start(ready))
@@ -179,6 +182,7 @@ class _Gateway:
         )
         process.on_stop(instance.stop)
         await instance.start()
+        await publish(pool, budgets, business.time_zone)
         await published.publish(tools)
 
     def _decided(self) -> None:

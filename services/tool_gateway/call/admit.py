@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.tool_gateway.answers.marks import REDACTED
+from services.tool_gateway.budgets.reserve import reserve
+from services.tool_gateway.budgets.wants import concerns, wanted
 from services.tool_gateway.call.call import Candidate, Decision, Preconditions, Requested, rate_key
 from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.judge import Verdict, judge
@@ -27,10 +29,12 @@ from services.tool_gateway.wire.credentials import Secrets, again
 from services.tool_gateway.wire.encode import prepare, shown
 from services.tool_gateway.wire.prepared import Prepared
 from shared.batches import fairly
+from shared.budgets import NO_BUDGETS, RULE, Budgets
 from shared.business import Business
 from shared.errors import VioxError
 from shared.ids import CallId
 
+BUDGET_CHECK = "budget"
 Standing = Mapping[tuple[str, CallId], Preconditions]
 
 FORGOTTEN = {
@@ -54,6 +58,7 @@ class Admission:
         business: Business,
         approval_seconds: float = 72 * 3600.0,
         per_agent: tuple[float, int] | None = None,
+        budgets: Budgets = NO_BUDGETS,
     ) -> None:
         """`per_agent` are calls a second and the burst that each agent may make of all tools together."""
         self.catalogue = catalogue
@@ -64,13 +69,14 @@ class Admission:
         self._store = store
         self._business = business
         self.approval_seconds = approval_seconds
+        self._budgets = budgets
 
     async def decide(
         self, candidates: Sequence[Candidate], standing: Standing, connection: Any = None
     ) -> list[Decision]:
         """One decision for each candidate. Places of those that are not sent after all are the caller's to give back.
 
-        Calls whose history counts are judged under a lock: give a connection with a transaction that stores them, too.
+        Calls whose history or budgets count are judged under locks: give a connection with a transaction that stores them, too.
         """
         policies, local = self.rulebook.policies, self._business.now()
         standing = await self._with_facts(candidates, standing, connection)
@@ -78,6 +84,7 @@ class Admission:
             (one, judge(one.call, _of(one, standing), self.catalogue, policies, local))
             async for one in fairly(candidates)
         ]
+        judged = await self._reserve_budgets(judged, standing, local, connection)
         judged = [await self._stood_for(*one, standing, local, connection) for one in judged]
         slots = await self._reserve_rate_slots(judged, standing, connection)
         now = datetime.now(UTC)
@@ -87,6 +94,7 @@ class Admission:
                 paused = _of(candidate, standing).holds_up(verdict.tool)
                 slot = slots.get(candidate.call.call_id)
                 decision = decide(candidate, verdict, paused, slot, now, self._free(candidate, verdict), self._secrets)
+                decision = replace(decision, reserved=verdict.reserved)
                 if decision.prepared and decision.tool:
                     self.places.take(decision.tool.vendor)
                 decisions.append(replace(decision, standing=verdict.standing))
@@ -101,12 +109,16 @@ class Admission:
         """Judge a call again for which a person would have to be asked, when one has agreed to such calls before."""
         if verdict.asking is None or verdict.tool is None or verdict.asking.people > 1:
             return candidate, verdict
+        if any(rule.startswith(RULE) for rule in verdict.asking.rules):
+            return candidate, verdict  # agreed to in general was what policies ask, within the budgets
         rules, call = verdict.asking.rules, candidate.call
         found = await self._store.use_standing(call, verdict.tool, rules, verdict.asking.policy_version, connection)
         if found is None:
             return candidate, verdict
         known = replace(_of(candidate, standing), agreed=True, standing=found)
-        return candidate, replace(judge(call, known, self.catalogue, self.rulebook.policies, local), standing=found)
+        again = judge(call, known, self.catalogue, self.rulebook.policies, local)
+        checks = [*again.checks, *(one for one in verdict.checks if one["check"] == BUDGET_CHECK)]
+        return candidate, replace(again, checks=checks, standing=found, reserved=verdict.reserved)
 
     def rounds(self, calls: Sequence[Requested]) -> list[list[Requested]]:
         """The calls, in order, such that no round has two of one agent and tool whose history counts."""
@@ -123,7 +135,45 @@ class Admission:
 
     def needs_transaction(self, calls: Sequence[Requested]) -> bool:
         """Whether deciding on these and storing them has to be one transaction."""
-        return any(has_history(self.rulebook.policies, call) for call in calls)
+        return any(has_history(self.rulebook.policies, call) or self._concerns_budgets(call) for call in calls)
+
+    def _concerns_budgets(self, call: Requested) -> bool:
+        return concerns(self._budgets, call, self.catalogue.tools.get(call.tool))
+
+    async def _reserve_budgets(
+        self, judged: Sequence[tuple[Candidate, Verdict]], standing: Standing, local: datetime, connection: Any
+    ) -> list[tuple[Candidate, Verdict]]:
+        """Reserve for those that may go, and for those that people are asked about already: they count while they wait."""
+        asked = [
+            (one.call.call_id, want, _of(one, standing).lifted)
+            for one, verdict in judged
+            if verdict.tool and not verdict.error and (want := wanted(self._budgets, one.call, verdict.tool))
+        ]
+        if not asked:
+            return list(judged)
+        came = await reserve(connection, asked)
+        made: list[tuple[Candidate, Verdict]] = []
+        for one, verdict in judged:
+            if one.call.call_id in came:
+                reserved, reasons = came[one.call.call_id]
+                verdict = self._within_budgets(one, verdict, _of(one, standing), local, reasons)
+                verdict = replace(verdict, reserved=reserved)
+            made.append((one, verdict))
+        return made
+
+    def _within_budgets(
+        self, one: Candidate, verdict: Verdict, standing: Preconditions, local: datetime, reasons: Mapping[str, str]
+    ) -> Verdict:
+        """With what its budgets say. People who are asked anew are asked about everything: as many have to agree as before."""
+        check = {"check": BUDGET_CHECK, "passed": not reasons, "rules": list(reasons)} | (
+            {"people": 1} if reasons else {}
+        )
+        if not reasons:
+            return replace(verdict, checks=[*verdict.checks, check])
+        policies = self.rulebook.policies
+        if standing.agreed:
+            verdict = judge(one.call, replace(standing, agreed=False), self.catalogue, policies, local)
+        return replace(verdict, checks=[*verdict.checks, check]).over_budget(reasons, policies)
 
     async def _with_facts(self, candidates: Sequence[Candidate], standing: Standing, connection: Any) -> Standing:
         policies, calls = self.rulebook.policies, [one.call for one in candidates]

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from services.tool_gateway.call.payloads import Payload
+from services.tool_gateway.budgets.reserve import Reserved
 from services.tool_gateway.catalogue.tools import Rate, Tool
 from services.tool_gateway.policy.context import NOTHING, Known
 from services.tool_gateway.wire.prepared import Prepared
@@ -85,7 +86,7 @@ class Preconditions:
     """What is known about a call before it begins. `exists`: it is stored already; `same_call`: an identical one of the same
     turn is made, or will be; `agreed`: people have agreed to exactly it, under the policies of now, or to such calls by the
     approval `standing`; `decided`: a person refused an identical one of the conversation, or put other arguments in its
-    place; `known`: what policies may know."""
+    place; `known`: what policies may know; `lifted`: the rules because of which people were asked, where they agreed."""
 
     duplicate_in_doubt: bool
     run_over: bool
@@ -99,6 +100,7 @@ class Preconditions:
     decided: bool = False
     known: Known = NOTHING
     paused_vendors: frozenset[str] = frozenset()
+    lifted: frozenset[str] = frozenset()
 
     def holds_up(self, tool: Tool | None) -> bool:
         """Whether an operator stopped the agent, the tool, its vendor, or everything."""
@@ -169,7 +171,8 @@ class Asking:
 class Decision:
     """What becomes of a candidate: sent now (`prepared`), refused (`error`), or it waits: for people (`asking`), until
     `not_before`, or until its vendor has a place and no pause holds it up. `standing`: the approval given before by which it
-    goes. `tool` is None for a tool that does not exist. `shown` is the request as it may be kept."""
+    goes; `reserved`: what it has of budgets. `tool` is None for a tool that does not exist. `shown` is the request as it may
+    be kept."""
 
     candidate: Candidate
     checks: Checks
@@ -180,6 +183,7 @@ class Decision:
     asking: Asking | None = None
     standing: str | None = None
     shown: Prepared | None = None
+    reserved: Reserved | None = None
 
     @property
     def is_sensitive(self) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from services.tool_gateway.budgets.reserve import Reserved
 from services.tool_gateway.call.call import Asking, Checks, Error, Preconditions, Requested
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Tool
@@ -31,6 +32,13 @@ class Verdict:
     error: Error | None
     asking: Asking | None = None
     standing: str | None = None
+    reserved: Reserved | None = None
+
+    def over_budget(self, reasons: Mapping[str, str], policies: Policies) -> Verdict:
+        """The same, with people to be asked about these budgets (rule → reason), too."""
+        before = self.asking or Asking(1, (), (), policies.version)
+        rules, told = (*before.rules, *reasons), (*before.reasons, *reasons.values())
+        return replace(self, asking=replace(before, rules=rules, reasons=told))
 
 
 def judge(

@@ -325,6 +325,7 @@ def _preconditions(row: Any, opted_out: frozenset[Contact]) -> Preconditions:
         agreed=row["agreed"],
         decided=row["decided"],
         paused_vendors=frozenset(row["paused_vendors"]),
+        lifted=frozenset(row["lifted"] or ()),
     )
 
 
@@ -360,6 +361,7 @@ def _new_row(decision: Decision) -> dict[str, Any]:
         "deadline": call.deadline,
         "checks": decision.checks,
         "live": call.live,
+        "reserved": decision.reserved,
     }
     if tool:
         row |= {"vendor": tool.vendor, "effect": tool.effect}

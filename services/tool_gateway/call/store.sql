@@ -24,6 +24,9 @@ select c.call_id, c.agent,
                and (own.attempt > 1 or a.expires_at > now()))
        or exists (select from standing_approvals s where s.standing_id = own.approval_id and s.revoked_at is null
                   and s.policy_version = :version) as agreed,
+       (select a.rules from approvals a where a.approval_id = own.approval_id and a.state = 'approved'
+        and a.arguments_sha256 = c.sha256 and a.policy_version = :version
+        and (own.attempt > 1 or a.expires_at > now())) as lifted,
        exists (select from tool_calls t where t.thread_id = c.thread_id and t.tool = c.tool and t.arguments_sha256 = c.sha256
                and t.call_id <> c.call_id and (t.state = 'rejected' or t.revised is not null)) as decided,
        (select min(t.call_id) from tool_calls t
@@ -44,17 +47,18 @@ with given as (
         call_id text, run_id uuid, step int, idx int, agent text, thread_id uuid, conversation_id text, tool text,
         vendor text, effect text, state text, arguments json, sha256 text, lease_seconds float8, not_before timestamptz,
         error json, traceparent text, deadline timestamptz, checks json, method text, url text, request_headers json,
-        request_body text, request_sha256 text, detail json, channel text, address text, live boolean, approval_id text, amount_minor bigint,
-        currency text, counterparties text[], labels text[])
+        request_body text, request_sha256 text, detail json, channel text, address text, live boolean, approval_id text,
+        amount_minor bigint, currency text, counterparties text[], labels text[], reserved json)
 ), fresh as (
     insert into tool_calls (call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state,
                             arguments, arguments_sha256, attempt, lease_owner, lease_until, not_before, rate_slot_reserved,
-                            error, traceparent, deadline, live, closed_at, approval_id, amount_minor, currency, counterparties)
+                            error, traceparent, deadline, live, closed_at, approval_id, amount_minor, currency, counterparties,
+                            reserved)
     select call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state,
            arguments, sha256, case when state = 'executing' then 1 else 0 end, case when state = 'executing' then :owner end,
            now() + lease_seconds * interval '1 second', not_before, not_before is not null,
            error, traceparent, deadline, live, case when state = 'denied' then now() end, approval_id, amount_minor, currency,
-           counterparties
+           counterparties, reserved
     from given on conflict do nothing
     returning call_id
 ), entries as (

@@ -21,6 +21,7 @@ from sandbox.vendors.main import start
 from sandbox.vendors.quickbooks import QuickBooks
 from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN, NUMBER, Twilio
 from services.tool_gateway.approvals.keeper import Keeper
+from services.tool_gateway.budgets.reserve import publish
 from services.tool_gateway.call.admit import Admission
 from services.tool_gateway.call.close import OutcomeWriter
 from services.tool_gateway.call.execute import Connector, Executor, Sender
@@ -38,6 +39,7 @@ from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.guard import Guard
 from services.tool_gateway.wire.oauth import Tokens
 from services.tool_gateway.wire.transport import Wire
+from shared.budgets import NO_BUDGETS, Budgets
 from shared.bus import topics
 from shared.bus.kafka import Record
 from shared.bus.messages import ToolCallRequested, call_requested
@@ -85,7 +87,9 @@ class Gateway:
         policies: Mapping[str, str] | None = None,
         people: People = PEOPLE,
         approval_hours: float = 72.0,
+        budgets: Budgets = NO_BUDGETS,
     ) -> None:
+        self._pool, self._budgets = pool, budgets
         loaded = catalogue.load()
         tools = [
             replace(
@@ -113,7 +117,7 @@ class Gateway:
         self.sender = Sender(self.wire, values, self.tokens, others, redactor)
         self.places = places = InFlightLimiter(per_vendor, for_live)
         admission = Admission(
-            self.catalogue, self.rulebook, values, self.store, places, Business(), approval_hours * 3600
+            self.catalogue, self.rulebook, values, self.store, places, Business(), approval_hours * 3600, budgets
         )
         self.resumer = Resumer(admission, self.store, publisher, lambda ready: self.executor.start(ready))
         self.outcomes = OutcomeWriter(self.store, publisher, self.resumer.wait_until)
@@ -127,6 +131,7 @@ class Gateway:
 
     async def start(self, *loops: str) -> None:
         await self.instance.start()
+        await publish(self._pool, self._budgets, "UTC")
         self.go_on(*loops or ("outcomes", "resumer", "settler", "approvals"))
 
     def wake(self) -> None:
@@ -207,6 +212,7 @@ class World:
         policies: Mapping[str, str] | None = None,
         people: People | None = None,
         approval_hours: float = 72.0,
+        budgets: Budgets = NO_BUDGETS,
     ) -> Gateway:
         made = Gateway(
             self.pool,
@@ -217,6 +223,7 @@ class World:
             policies=policies,
             people=people or PEOPLE,
             approval_hours=approval_hours,
+            budgets=budgets,
         )
         await made.start(*loops)
         self._gateways.append(made)
