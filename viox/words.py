@@ -26,6 +26,7 @@ _CHECKS = {
     "approval.not_refused": "no person refused or changed this very call before",
     "policy": "the policies allow it",
     "approval.notice": "a person is told",
+    "budget": "the budgets allow it",
 }
 _EFFECTS = {
     "read": "read (changes nothing)",
@@ -37,6 +38,7 @@ _WAITS = {
     "unknown": f"call {{}} with {UNKNOWN}",
     "approval": "a person's approval of call {}",
     "paused": "the end of the pause of {}",
+    "budget": "more of the budget {} (`viox budgets`)",
 }
 _LEDGER = {
     "approval": "a person decided",
@@ -82,7 +84,7 @@ def verdict(check: dict[str, Any]) -> str:
 def ruling(check: dict[str, Any]) -> str:
     """What the policies said, for the check that asked them."""
     if "policies" not in check:
-        return ""
+        return f" ({', '.join(check['rules'])})" if check.get("rules") else ""
     parts = [", ".join(check["rules"]) or "no policy permits it"]
     parts += [f"needs {people(check['people'])}"] if check.get("people") else []
     parts += ["people agreed to exactly this"] if check.get("agreed") else []

@@ -81,28 +81,34 @@ class Toolbox(tuple[ToolSpec, ...]):
     def sha256(self) -> str:
         return sha256_json(self.document())
 
+    @cached_property
+    def size(self) -> int:
+        """Bytes, as JSON."""
+        return len(orjson.dumps(self.document()))
+
 
 class Messages:
     """A conversation that only grows, with the digest of all of it: adding costs what is added, however long it is."""
 
-    __slots__ = ("_digest", "_said")
+    __slots__ = ("_digest", "_said", "size")
 
     def __init__(self, messages: Iterable[ChatMessage] = ()) -> None:
         self._said: list[ChatMessage] = []
         self._digest = hashlib.sha256()
+        self.size = 0  # bytes, as JSON
         self.extend(messages)
 
     def extend(self, messages: Iterable[ChatMessage]) -> None:
         for message in messages:
             self._said.append(message)
-            self._digest.update(
-                type(message).__name__.encode() + orjson.dumps(message, option=orjson.OPT_SORT_KEYS) + b"\n"
-            )
+            written = orjson.dumps(message, option=orjson.OPT_SORT_KEYS)
+            self._digest.update(type(message).__name__.encode() + written + b"\n")
+            self.size += len(written)
 
     def copy(self) -> Messages:
         """One that grows independently."""
         made = Messages()
-        made._said, made._digest = self._said.copy(), self._digest.copy()
+        made._said, made._digest, made.size = self._said.copy(), self._digest.copy(), self.size
         return made
 
     def all(self) -> tuple[ChatMessage, ...]:
@@ -114,7 +120,7 @@ class Messages:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One question to a model: everything it will see. `messages_sha256` spares the digest a look at every message.
+    """One question to a model: everything it will see. `messages_sha256` and `messages_bytes` spare a look at every message.
 
     `tries` counts the turns before this one that could not be used, `after` is the code of what was wrong with the last.
     Neither is part of the digest: what they change is in the messages and the limit.
@@ -126,6 +132,7 @@ class ChatRequest:
     tools: tuple[ToolSpec, ...] = ()
     max_output_tokens: int = 4096
     messages_sha256: str | None = field(default=None, compare=False)
+    messages_bytes: int | None = field(default=None, compare=False)
     tries: int = 0
     after: str | None = None
 

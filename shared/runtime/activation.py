@@ -24,6 +24,7 @@ from shared.runtime import announce
 from shared.runtime.agent import AgentSpec
 from shared.runtime.announce import Announcer, call_message
 from shared.runtime.backoff import CallResends, ThreadBackoff, backoff
+from shared.runtime.budgets import BudgetExhausted
 from shared.runtime.endings import End, ending, open_calls
 from shared.runtime.history import Call, conversation, seen_by, trigger_body, turns_of
 from shared.runtime.history_cache import HistoryCache
@@ -78,8 +79,9 @@ class Activator:
         self._resends = CallResends()
         self.threads = Scheduler(self._activate, store, owner, limits)
 
-    async def refresh_tools(self) -> None:
-        """Read what this agent is granted, as the gateway published it."""
+    async def refresh(self) -> None:
+        """Read what the gateway published: what this agent is granted, and the budgets."""
+        await self._store.model_budgets.refresh()
         found = await self._store.tools()
         if found != self._tools:
             self._tools = found
@@ -109,14 +111,20 @@ class Activator:
         if claimed.run is None:
             return await self._end_queued_safely(claimed)
         with bound(run_id=claimed.run.run_id, thread_id=thread):
-            more = await self._attempt(Activation(claimed, claimed.run, Meter(self._spec.name, self._model)))
+            more = await self._attempt(self._begun(claimed, claimed.run))
         metrics.ACTIVATION_SECONDS.labels(self._spec.name).observe(time.monotonic() - started)
         return more
+
+    def _begun(self, claimed: Claimed, run: RunRow) -> Activation:
+        return Activation(claimed, run, Meter(self._spec.name, self._model, self._store.model_budgets, run))
 
     async def _attempt(self, one: Activation) -> bool:
         """Advance the thread; judge what goes wrong by what it is."""
         try:
             more = await self._advance(one)
+        except BudgetExhausted as error:
+            metrics.ACTIVATIONS.labels(self._spec.name, "waiting").inc()
+            return await self._wait_for_budget(one, error)
         except Exception as error:  # noqa: BLE001  # judged by what it is
             metrics.ACTIVATIONS.labels(self._spec.name, "failed").inc()
             await self._failed(one, error)
@@ -341,6 +349,22 @@ class Activator:
             log.warning("thread.not_released", error=failed)
             if refund:
                 self._backoff.owe(thread, version)
+
+    async def _wait_for_budget(self, one: Activation, error: BudgetExhausted) -> bool:
+        """Nothing is committed, no attempt counted: the thread is left until the budget is raised or begins anew. Whether to
+        look again at once."""
+        await self._spend(one)
+        try:
+            came = await self._store.model_budgets.wait(one.claimed.thread_id, self._owner, error)
+            if came == "parked":
+                log.warning("run.waits_for_budget", budget=error.budget, until=error.until)
+                metrics.BUDGETS_EXHAUSTED.labels(self._spec.name, error.budget.split(" ")[0]).inc()
+                self._announcer.tell_waiting(await self._store.overview([one.run.run_id]))
+        except Exception as failed:  # noqa: BLE001  # the lease runs out by itself
+            log.warning("thread.not_released", error=failed)
+            self._backoff.owe(one.claimed.thread_id, one.claimed.version)
+            return False
+        return came == "changed"
 
     async def _spend(self, one: Activation) -> None:
         """The model's answers lead nowhere, and are on the run's account all the same."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from shared.bus import topics
 from shared.bus.envelope import Message
-from shared.bus.messages import RUN_FINISHED, RUN_STARTED, ToolCallRequested, call_requested, run_changed
+from shared.bus.messages import RUN_FINISHED, RUN_STARTED, RUN_WAITING, ToolCallRequested, call_requested, run_changed
 from shared.bus.publisher import Publisher
 from shared.runtime.history import Call
 from shared.runtime.store import Claimed, Commit, RunRow, RuntimeStore
@@ -109,6 +109,11 @@ class Announcer:
                 self.tell(run_changed(RUN_FINISHED, run, now))
             else:
                 self.tell(run_changed(RUN_STARTED, run | {"status": "running", "steps": 0, "waiting_for": []}, now))
+
+    def tell_waiting(self, runs: Sequence[dict[str, Any]]) -> None:
+        """Publish runs, as their rows show them, that wait for somebody from now on."""
+        for run in runs:
+            self.tell(run_changed(RUN_WAITING, run, datetime.now(UTC)))
 
     async def start(self) -> None:
         """Before anything is committed: from now on this process has something to tell."""

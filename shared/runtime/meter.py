@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from shared.budgets import MODEL_USD, TOKENS
 from shared.models.port import ChatModel, ChatReply, ChatRequest
 from shared.models.prices import cost_microusd
+from shared.runtime.budgets import Amounts, ModelBudgets
 from shared.telemetry import metrics
+
+if TYPE_CHECKING:
+    from shared.runtime.store import RunRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +28,18 @@ NOTHING_SPENT = Spent()
 
 
 class Meter:
-    """A model as one activation uses it: every answer is counted, in the metrics and for the run."""
+    """A model as one activation uses it: asked within its budgets, every answer counted, in the metrics and for the run."""
 
-    def __init__(self, agent: str, model: ChatModel) -> None:
+    def __init__(self, agent: str, model: ChatModel, budgets: ModelBudgets, run: RunRow) -> None:
         self._agent = agent
         self._model = model
+        self._budgets = budgets
+        self._run = run
         self.provider, self.model = model.provider, model.model
         self._replies: list[ChatReply] = []
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        reply = await self._model.complete(request)
+        reply = await self._budgets.complete(self._model, request, self._run.run_id, self._used)
         self._replies.append(reply)
         self._count(reply)
         return reply
@@ -53,6 +61,12 @@ class Meter:
             sum(r.usage.output for r in self._replies),
             sum(cost_microusd(r.answering_model, r.usage) or 0 for r in self._replies),
         )
+
+    @property
+    def _used(self) -> Amounts:
+        run, spent = self._run, self.spent
+        tokens = run.input_tokens + run.output_tokens + spent.input_tokens + spent.output_tokens
+        return {TOKENS: tokens, MODEL_USD: run.cost_microusd + spent.cost_microusd}
 
     def _count(self, reply: ChatReply) -> None:
         agent, model, usage = self._agent, reply.answering_model, reply.usage

@@ -72,6 +72,7 @@ class RunContext:
             self.tools,
             RETRY_OUTPUT_TOKENS if after == CUT_OFF else MAX_OUTPUT_TOKENS,
             messages_sha256=messages.sha256(),
+            messages_bytes=messages.size,
             tries=tries,
             after=after,
         )

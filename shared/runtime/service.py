@@ -68,7 +68,7 @@ class _Runner:
             topics.group_of(spec.name), topics.of(spec.name), self._accept, self._poison, is_transient
         )
         self._inbox: Inbox | None = None
-        self._catalogue_changed = asyncio.Event()
+        self._published = asyncio.Event()
         self.tools_problem: str | None = "starting"
 
     async def start(self) -> None:
@@ -86,13 +86,14 @@ class _Runner:
         self.activator = Activator(spec, store, self._model, self.publisher, self.announcer, instance.owner, limits)
         self._inbox = Inbox(spec, store, self.activator.threads, instance.owner, limits)
         self.redrives = Redrives(spec.name, pool, self._inbox.accept_again, self._poison, is_transient)
-        instance.on_notify("viox_catalogue", self._catalogue_changed.set)
+        for channel in ("viox_catalogue", "viox_budgets"):
+            instance.on_notify(channel, self._published.set)
         instance.on_notify(CHANNEL, self.redrives.wake)
         process.on_stop(instance.stop)
         await instance.start()
         await self.announcer.start()
         process.on_stop(self.announcer.stop)
-        await self.activator.refresh_tools()
+        await self.activator.refresh()
         self.tools_problem = None
 
     async def drain(self) -> None:
@@ -111,13 +112,13 @@ class _Runner:
                 log.warning("calls.not_resent", error=error)
 
     async def keep_tools(self) -> None:
-        """Follow the gateway's catalogue, and tell readiness whether Postgres answers."""
+        """Follow the gateway's catalogue and budgets, and tell readiness whether Postgres answers."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await within(TOOLS_REFRESH_SECONDS, self._catalogue_changed.wait())
-            self._catalogue_changed.clear()
+                await within(TOOLS_REFRESH_SECONDS, self._published.wait())
+            self._published.clear()
             try:
-                await self.activator.refresh_tools()
+                await self.activator.refresh()
                 self.tools_problem = None
             except Exception as error:  # noqa: BLE001  # reported by readiness, tried again
                 self.tools_problem = f"Postgres does not answer: {error}"

@@ -16,6 +16,7 @@ from shared.errors import NotFound, VioxError
 from shared.ids import RunId, ThreadId
 from shared.models.port import Toolbox, ToolSpec
 from shared.runs import run_document
+from shared.runtime.budgets import ModelBudgets
 from shared.runtime.history import Call, Step
 from shared.runtime.meter import NOTHING_SPENT, Spent
 from shared.store.pool import Pool, json_column
@@ -144,6 +145,7 @@ class RuntimeStore:
     def __init__(self, pool: Pool, agent: str) -> None:
         self._pool = pool
         self._agent = agent
+        self.model_budgets = ModelBudgets(pool)
 
     async def routes(self, wanted: Sequence[tuple[str, str, str, str, str]]) -> list[tuple[str, str | None]]:
         """Who owns each of these addressed events: (source, id, channel, address, fallback) → (agent, conversation)."""

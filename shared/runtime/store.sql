@@ -159,7 +159,8 @@ with base as (
 ), moved as (
     update threads t
     set version = t.version + 1, graph_version = $4, active_run = $5, awaiting = $6, next_seq = t.next_seq + $7,
-        taking = '{}', attempts = 0, lease_owner = null, lease_until = null, retry_at = null, updated_at = now(),
+        taking = '{}', attempts = 0, lease_owner = null, lease_until = null, retry_at = null, waits_for_budget = null,
+        updated_at = now(),
         run_steps = case when t.active_run is null then b.steps else t.run_steps end + $7,
         run_tool_calls = case when t.active_run is null then b.tool_calls else t.run_tool_calls end + $17,
         run_input_tokens = case when t.active_run is null then b.input_tokens else t.run_input_tokens end + $18,

@@ -31,6 +31,7 @@ CALLS_NOT_TAKEN = Gauge("viox_tool_calls_not_taken", "Calls that lie in Kafka: t
 VENDOR_LEFT_ALONE = Gauge("viox_vendor_left_alone", "1 while calls to a vendor that does not answer wait", ["vendor"])
 LEDGER_WRITES = Counter("viox_ledger_writes_total", "Ledger transactions", ["result"])
 APPROVALS = Counter("viox_approvals_total", "Approvals asked for, and how they ended", ["agent", "state"])
+BUDGETS_EXHAUSTED = Counter("viox_budgets_exhausted_total", "Times a run had to wait for a budget", ["agent", "budget"])
 INCIDENTS = Counter("viox_incidents_total", "Things that should not happen and were recorded", ["kind"])
 
 WEBHOOKS = Counter("viox_webhooks_total", "Webhook deliveries by what became of them", ["source", "verdict", "code"])

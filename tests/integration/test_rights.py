@@ -26,13 +26,14 @@ GROUPS = ("viox_agents", "viox_gateways", "viox_operators", "viox_readers", "vio
 COLUMNS = {
     "1": "state",
     "2": "redriven_at state",
-    "3": "active_run agent run_cost_microusd run_input_tokens run_model run_output_tokens run_steps run_tool_calls thread_id",
+    "3": "active_run agent run_cost_microusd run_input_tokens run_model run_output_tokens run_steps run_tool_calls taking"
+    " thread_id waits_for_budget",
     "4": "attempts next_at",
     "5": "cost_microusd error finished_at input_tokens merged_into model output_tokens status steps text tool_calls",
     "6": "error finished_at status",
     "U": "used_at",
     "7": "active_run attempts awaiting graph_version lease_owner lease_until next_seq retry_at run_cost_microusd"
-    " run_input_tokens run_model run_output_tokens run_steps run_tool_calls taking updated_at version",
+    " run_input_tokens run_model run_output_tokens run_steps run_tool_calls taking updated_at version waits_for_budget",
     "9": "settled_until",
     "0": "deliveries detail last_at",
     "A": "decided_at state",
@@ -48,6 +49,11 @@ RIGHTS = """
     approval_notices  |            | S I U D    | S          | S       |
     approval_votes    |            | S          | S          | S       |
     approvals         | s          | S i u(A)   | S          | S       |
+    budget_raises     |            |            | S          | S       |
+    budget_releases   |            |            | S          | S       |
+    budget_settings   |            |            | S          | S       |
+    budget_use        |            |            | S          | S       |
+    budgets           | S          | S          | S          | S       |
     business.calls    |            |            |            |         | S
     business.notes    |            |            |            |         | S
     business.records  |            |            |            |         | S
@@ -62,6 +68,7 @@ RIGHTS = """
     ledger_entries    |            | S I        | S i        | S       |
     live_calls        |            |            | S          | S       |
     live_tokens       |            | S I U D    | S          | S       |
+    model_holds       |            |            |            |         |
     notes             |            | S I U      |            | S       |
     oauth_tokens      |            | S I U      |            |         |
     outbox            | s i u(4) d | s i u(4) d | S i        | S       |
@@ -109,7 +116,10 @@ FUNCTIONS = {
         "decide_routes": DEFINER,
         "owner_alive": "",
         "received_messages": DEFINER,
+        "reserve_model_budget": DEFINER,
         "run_outcome": "",
+        "settle_model_budget": DEFINER,
+        "wait_for_budget": DEFINER,
     },
     "viox_gateways": {
         "begin_live_calls": DEFINER,
@@ -117,14 +127,20 @@ FUNCTIONS = {
         "labels_before": "",
         "end_live_runs": DEFINER,
         "owner_alive": "",
+        "publish_budgets": DEFINER,
         "received_messages": DEFINER,
+        "release_budgets": DEFINER,
+        "reserve_budgets": DEFINER,
         "reserve_rate_slots": "",
         "run_outcome": "",
     },
     "viox_operators": {
+        "budget_day": "",
+        "budget_limit": "",
         "decide_approval": DEFINER,
         "give_standing_approval": DEFINER,
         "labels_before": "",
+        "raise_budget": DEFINER,
         "revoke_standing_approval": DEFINER,
         "run_outcome": "",
     },

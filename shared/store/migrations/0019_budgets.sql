@@ -225,7 +225,7 @@ begin
           > budget_limit(b.name, b.measure, run::text, 'run', b.most)
     order by 1 limit 1;
     if "over" is not null then
-        until := 'infinity';
+        until := now() + interval '100 years';
         return;
     end if;
     select json_agg(json_build_object(
@@ -275,20 +275,20 @@ end $$;
 create function wait_for_budget(thread uuid, owner text, budget text, until timestamptz, seen bigint) returns text
 volatile security definer set search_path = pg_catalog, public, pg_temp language plpgsql as $$
 declare
-    version bigint;
+    current bigint;
     before text;
 begin
     -- Whoever changes limits holds this row, and looks for waiting threads after us.
-    select s.version into version from budget_settings s for share;
+    select s.version into current from budget_settings s for share;
     select coalesce(t.waits_for_budget, '') into before from threads t
     where t.thread_id = thread and t.lease_owner = owner and t.agent = acting_agent() for update;
     if before is null then return null; end if;
     update threads t
     set lease_owner = null, lease_until = null, attempts = greatest(t.attempts - 1, 0),
-        retry_at = case when version is distinct from seen then now() else until end,
-        waits_for_budget = case when version is distinct from seen then t.waits_for_budget else budget end
+        retry_at = case when current is distinct from seen then now() else until end,
+        waits_for_budget = case when current is distinct from seen then t.waits_for_budget else budget end
     where t.thread_id = thread;
-    return case when version is distinct from seen then 'changed' when before = budget then 'still' else 'parked' end;
+    return case when current is distinct from seen then 'changed' when before = budget then 'still' else 'parked' end;
 end $$;
 
 -- The gateway publishes its file. Limits that changed are looked at by everybody who waits.
