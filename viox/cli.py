@@ -611,6 +611,43 @@ def answer(
     run_async(people.answer(identity, text, by, as_json=as_json))
 
 
+budgets_app = typer.Typer(help="Budgets: what is used of what, and raising one.", invoke_without_command=True)
+app.add_typer(budgets_app, name="budgets")
+
+
+@budgets_app.callback()
+def budgets(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Option("--name", help="Only this budget.")] = None,
+    limit: Limit = 200,
+    as_json: Json = False,
+) -> None:
+    """What is used of the budgets today, and by the runs that are open."""
+    if context.invoked_subcommand is None:
+        from viox import budgets as purse
+
+        run_async(purse.show(name, limit, as_json=as_json))
+
+
+@budgets_app.command("raise")
+def budgets_raise(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the budget.")],
+    to: Annotated[str, typer.Option("--to", help="The most from now on: a number, or an amount such as 1500.00.")],
+    scope: Annotated[
+        str | None, typer.Option("--scope", help="Only for this run, agent or counterparty; a run's needs it.")
+    ] = None,
+    measure: Annotated[
+        str | None, typer.Option("--measure", help="tokens, model_usd, calls or a currency, where it limits several.")
+    ] = None,
+    by: Person = None,
+    as_json: Json = False,
+) -> None:
+    """Raise a budget: a day's until the day is over, a run's for that run. What waits for it goes on."""
+    from viox import budgets as purse
+
+    run_async(purse.raise_(name, by, to, scope, measure, as_json=as_json))
+
+
 @app.command("dead-letters")
 def dead_letters(
     agent: AgentOption = None,
