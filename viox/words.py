@@ -26,6 +26,7 @@ _CHECKS = {
     "approval.not_refused": "no person refused or changed this very call before",
     "policy": "the policies allow it",
     "approval.notice": "a person is told",
+    "budget.notice": "a person is told",
     "budget": "the budgets allow it",
 }
 _EFFECTS = {

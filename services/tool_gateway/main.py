@@ -10,6 +10,7 @@ from aiohttp import web
 
 from services.tool_gateway.approvals.keeper import Keeper
 from services.tool_gateway.budgets.reserve import publish
+from services.tool_gateway.budgets.teller import Teller
 from services.tool_gateway.call.admit import Admission
 from services.tool_gateway.call.backlog import Backlog
 from services.tool_gateway.call.close import OutcomeWriter
@@ -71,6 +72,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process.loop("outcomes", lambda: gateway.outcomes.run())
     process.loop("resumer", gateway.keep_resuming)
     process.loop("settler", lambda: gateway.settler.run())
+    process.loop("budgets", lambda: gateway.budgets.run())
     process.loop("approvals", lambda: gateway.approvals.run())
     process.loop("redrives", lambda: gateway.redrives.run())
     process.loop("webhooks", lambda: gateway.webhooks.run())
@@ -95,6 +97,7 @@ class _Gateway:
     outcomes: OutcomeWriter
     consumer: Consumer
     approvals: Keeper
+    budgets: Teller
     doctor: Doctor
     library: Library
     live: live.Room
@@ -164,6 +167,8 @@ class _Gateway:
         self.approvals = Keeper(
             store, self.publisher, tools, people, business, settings.console_url, process.redactor.everywhere
         )
+        hide = process.redactor.everywhere
+        self.budgets = Teller(store, tools, read_people(settings.people), business, hide)
         instance.on_notify("viox_approvals", self._decided)
         self.live = live.Room(settings, secrets, pool, store, self._intake, tools, places, self.outbox)
         instance.on_notify(LIVE_CALLS, self.live.waiting.wake)

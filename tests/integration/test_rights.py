@@ -49,9 +49,10 @@ RIGHTS = """
     approval_notices  |            | S I U D    | S          | S       |
     approval_votes    |            | S          | S          | S       |
     approvals         | s          | S i u(A)   | S          | S       |
+    budget_notices    |            | S I        | S          | S       |
     budget_raises     |            |            | S          | S       |
     budget_releases   |            |            | S          | S       |
-    budget_settings   |            |            | S          | S       |
+    budget_settings   |            | S          | S          | S       |
     budget_use        |            |            | S          | S       |
     budgets           | S          | S          | S          | S       |
     business.calls    |            |            |            |         | S
@@ -123,6 +124,7 @@ FUNCTIONS = {
     },
     "viox_gateways": {
         "begin_live_calls": DEFINER,
+        "budget_day": "",
         "call_in_doubt": "",
         "labels_before": "",
         "end_live_runs": DEFINER,

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from services.tool_gateway.approvals import notices
-from services.tool_gateway.call.call import Candidate, Decision, Requested, tell_closed
+from services.tool_gateway.approvals import letters, notices
+from services.tool_gateway.approvals.letters import About
+from services.tool_gateway.call.call import Requested, tell_closed
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from shared.bus import topics
@@ -22,7 +23,7 @@ from shared.bus.messages import APPROVAL_DECIDED, APPROVAL_REQUESTED, approval_c
 from shared.bus.outbox import insert, outgoing
 from shared.bus.publisher import Publisher
 from shared.business import Business
-from shared.ids import CallId, RunId, ThreadId, call_id, thread_id
+from shared.ids import CallId, RunId, ThreadId
 from shared.people import People, Person
 from shared.store.sql import Queries
 from shared.telemetry import metrics
@@ -33,7 +34,6 @@ log = get_logger(__name__)
 SQL = Queries(Path(__file__).with_name("approvals.sql"))
 LOOK_EVERY_SECONDS = 1.0
 BATCH = 50
-NOTICE_STEP = -1  # of a run's calls, none of whose agent's own steps is negative
 ENDED = ("rejected", "answered", "expired")
 
 EXPIRED = {
@@ -126,24 +126,10 @@ class Keeper:
         if made is None:
             log.warning("approval.person_unreachable", approval_id=row["approval_id"], person=person.name)
             return
-        await connection.execute(*SQL.bind("lock_notices", run=str(row["run_id"])))
-        index = await connection.fetchval(*SQL.bind("next_notice", run=row["run_id"]))
-        call = Requested(
-            CallId(call_id(RunId(row["run_id"]), NOTICE_STEP, index)),
-            RunId(row["run_id"]),
-            NOTICE_STEP,
-            index,
-            topics.GATEWAY,
-            thread_id(topics.GATEWAY, row["approval_id"]),
-            row["approval_id"],
-            made.tool,
-            made.arguments,
-            row["traceparent"],
-            row["expires_at"],
-        )
-        checks = [{"check": "approval.notice", "passed": True, "person": person.name}]
-        await self._store.intake([Decision(Candidate(call), checks, self._catalogue.tools.get(made.tool))], connection)
-        log.info("approval.told", approval_id=row["approval_id"], person=person.name, call_id=call.call_id)
+        about = About(row["run_id"], row["approval_id"], row["traceparent"], row["expires_at"])
+        check = {"check": "approval.notice", "passed": True, "person": person.name}
+        call = await letters.send(self._store, connection, self._catalogue.tools, made, about, check)
+        log.info("approval.told", approval_id=row["approval_id"], person=person.name, call_id=call)
 
     async def _announce_ends(self, connection: Any, rows: Sequence[Any]) -> None:
         if rows:

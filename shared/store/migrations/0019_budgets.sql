@@ -62,6 +62,13 @@ create table model_holds (
     at     timestamptz not null default now()
 );
 
+-- Of which budget people were told when.
+create table budget_notices (
+    budget text not null,  -- `<name> <scope>`
+    day    text not null,
+    primary key (budget, day)
+);
+
 alter table tool_calls add column reserved json;
 comment on column tool_calls.reserved is 'what it has reserved: [budget, scope, period, measure, amount], …';
 alter table threads add column waits_for_budget text;
@@ -389,13 +396,16 @@ left join public.threads t on r.status = 'running' and t.thread_id = r.thread_id
 grant select (taking, waits_for_budget) on threads to viox_gateways, viox_operators;
 grant update (waits_for_budget) on threads to viox_agents;
 grant select on budgets to viox_agents, viox_gateways, viox_operators, viox_readers;
-grant select on budget_settings, budget_use, budget_releases, budget_raises to viox_operators, viox_readers;
+grant select on budget_settings, budget_use, budget_releases, budget_raises, budget_notices to viox_operators, viox_readers;
+grant select on budget_settings to viox_gateways;
+grant select, insert on budget_notices to viox_gateways;
 revoke execute on function budget_day(), budget_day_ends(), budget_limit(text, text, text, text, bigint), lock_budgets(json),
     reserve_budgets(json), release_budgets(json), give_budget_back(), reserve_model_budget(uuid, json, json),
     settle_model_budget(uuid, json), wait_for_budget(uuid, text, text, timestamptz, bigint), publish_budgets(json, text),
     raise_budget(text, text, text, bigint, text) from public;
 grant execute on function reserve_model_budget(uuid, json, json), settle_model_budget(uuid, json),
     wait_for_budget(uuid, text, text, timestamptz, bigint) to viox_agents;
-grant execute on function reserve_budgets(json), release_budgets(json), publish_budgets(json, text) to viox_gateways;
+grant execute on function reserve_budgets(json), release_budgets(json), publish_budgets(json, text), budget_day()
+    to viox_gateways;
 grant execute on function raise_budget(text, text, text, bigint, text), budget_day(),
     budget_limit(text, text, text, text, bigint) to viox_operators;

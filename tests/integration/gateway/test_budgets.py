@@ -14,8 +14,9 @@ from sandbox.postgres import Postgres
 from services.tool_gateway.approvals import decide
 from services.tool_gateway.budgets.reserve import publish
 from shared.budgets import NO_BUDGETS, Budgets
+from shared.ids import thread_id
 from shared.store.pool import Pool, open_pool
-from tests.integration.gateway.world import PEOPLE, Gateway, World, gateway_world, until, wants
+from tests.integration.gateway.world import PEOPLE, RUN, Gateway, World, gateway_world, until, wants
 
 __all__ = ["gateway_world"]
 PAY = "quickbooks_create_payment"
@@ -285,3 +286,47 @@ async def test_many_calls_in_any_order_at_two_gateways_add_up(world: World) -> N
     assert found["awaiting_approval"] == 10
     assert await world.admin.fetchval("select used from budget_use where name = 'all'") == 30
     assert await world.admin.fetchval("select sum(used) from budget_use where name = 'party'") == 30
+
+
+async def test_a_person_is_told_once_of_a_budget_that_runs_wait_for(world: World) -> None:
+    first, second = [await world.gateway() for _ in range(2)]
+    await first.teller.look()
+    assert len(world.twilio.messages) == 0
+    await world.admin.execute(
+        "insert into threads (thread_id, agent, conversation_id, active_run, waits_for_budget) values ($1, 'closer', 'c', $2, $3)",
+        thread_id("closer", "c"),
+        RUN,
+        "agent-models closer",
+    )
+    await asyncio.gather(first.teller.look(), second.teller.look())
+    await first.teller.look()
+    await until(lambda: world.twilio.messages)
+    told = [(one["to"], one["body"]) for one in world.twilio.messages.values()]
+    assert told == [
+        (
+            DANA.sms,
+            "the business: the budget agent-models of closer is at its end, and a run waits."
+            " Raise it: viox budgets raise agent-models --scope closer --to N",
+        )
+    ]
+
+
+async def test_an_approval_in_general_lifts_no_budget(world: World, operator: Any) -> None:
+    """What a person agreed to for many calls is what the policies ask."""
+    one = TWO.replace('@people("2")', "")
+    gateway = await world.gateway(budgets=budgets(calls=4), policies={"own.cedar": one})
+    payment = await paying(world, gateway)
+    await gateway.intake.accept([wants(PAY, payment(10), 1)])
+    asked = await approval(world, 1)
+    await decide.approve(operator, asked, DANA, None, None)
+    await world.state("succeeded", 1)
+    given = "select give_standing_approval('s', $1, 'Dana', $2, '', 5000, null, 9, now() + interval '1 day')"
+    row = await world.call(1)
+    assert await operator.fetchval(given, asked["approval_id"], row["counterparties"])
+    for step in (2, 3, 4):
+        await gateway.intake.accept([wants(PAY, payment(10 + step), step)])
+    await world.state("succeeded", 2)
+    await world.state("succeeded", 3)
+    assert (await world.call(3))["reserved"] is not None
+    assert (await approval(world, 4))["rules"] == ["pay.two", "budget:day"]
+    assert await world.admin.fetchval("select left_calls from standing_approvals") == 7

@@ -22,6 +22,7 @@ from sandbox.vendors.quickbooks import QuickBooks
 from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN, NUMBER, Twilio
 from services.tool_gateway.approvals.keeper import Keeper
 from services.tool_gateway.budgets.reserve import publish
+from services.tool_gateway.budgets.teller import Teller
 from services.tool_gateway.call.admit import Admission
 from services.tool_gateway.call.close import OutcomeWriter
 from services.tool_gateway.call.execute import Connector, Executor, Sender
@@ -126,6 +127,7 @@ class Gateway:
         self.settler = Settler(self.catalogue, values, self.store, publisher, self.sender, places)
         hide = redactor.everywhere
         self.approvals = Keeper(self.store, publisher, self.catalogue, people, Business(), None, hide)
+        self.teller = Teller(self.store, self.catalogue, people, Business(), hide)
         self.instance.on_notify("viox_approvals", self.wake)
         self._loops: list[asyncio.Task[None]] = []
 
