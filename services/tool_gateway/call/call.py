@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 
-from services.tool_gateway.call.payloads import Payload
 from services.tool_gateway.budgets.reserve import Reserved
+from services.tool_gateway.call.payloads import Payload
 from services.tool_gateway.catalogue.tools import Rate, Tool
 from services.tool_gateway.policy.context import NOTHING, Known
 from services.tool_gateway.wire.prepared import Prepared

@@ -118,7 +118,14 @@ class Gateway:
         self.sender = Sender(self.wire, values, self.tokens, others, redactor)
         self.places = places = InFlightLimiter(per_vendor, for_live)
         admission = Admission(
-            self.catalogue, self.rulebook, values, self.store, places, Business(), approval_hours * 3600, budgets
+            self.catalogue,
+            self.rulebook,
+            values,
+            self.store,
+            places,
+            Business(),
+            approval_hours * 3600,
+            budgets=budgets,
         )
         self.resumer = Resumer(admission, self.store, publisher, lambda ready: self.executor.start(ready))
         self.outcomes = OutcomeWriter(self.store, publisher, self.resumer.wait_until)

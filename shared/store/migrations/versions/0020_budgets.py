@@ -2,9 +2,9 @@
 
 from shared.store.migrations import run_sql_file
 
-revision = "0019"
-down_revision = "0018"
+revision = "0020"
+down_revision = "0019"
 
 
 def upgrade() -> None:
-    run_sql_file("0019_budgets.sql")
+    run_sql_file("0020_budgets.sql")
