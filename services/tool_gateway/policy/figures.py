@@ -12,6 +12,7 @@ from services.tool_gateway.catalogue.tools import Amount, Tool
 from services.tool_gateway.policy.types import MOST, NoType
 from shared.bus.consent import address_key
 from shared.money import places
+from shared.telemetry.digest import sha256_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a call moves, if its arguments say it, and whom it reaches or pays: sorted, each once, as `party` has it."""
+    """What a call moves, if its arguments say it, and whom it reaches or pays: sorted, each once, as `party` has it. Of those
+    that a document marks as sensitive only a digest."""
 
     amount: Money | None = None
     counterparties: tuple[str, ...] = ()
@@ -34,7 +36,13 @@ def figures_of(tool: Tool, arguments: Mapping[str, Any]) -> Figures:
     """Raises NoType for an amount that is no whole number of minor units, or a counterparty that is no text."""
     given = dict(arguments)
     amount = _amount(tool.amount, given) if tool.amount else None
-    found = [party(one) for path in tool.counterparties for one in every(given, path) if one is not None]
+    hidden = set(tool.redact_arguments.values(given))
+    found = [
+        f"sha256:{sha256_bytes(str(one).encode())}" if str(one) in hidden else party(one)
+        for path in tool.counterparties
+        for one in every(given, path)
+        if one is not None
+    ]
     return Figures(amount, tuple(sorted(set(found))))
 
 

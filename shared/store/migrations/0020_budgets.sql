@@ -369,7 +369,7 @@ left join lateral (
         union all
         select 'paused', p.scope from pauses p where p.scope in ('all', 'agent:' || h.agent)
         union
-        select 'paused', p.scope from tool_calls c join pauses p on p.scope = 'tool:' || c.tool
+        select 'paused', p.scope from tool_calls c join pauses p on p.scope in ('tool:' || c.tool, 'vendor:' || c.vendor)
         where c.run_id = h.run_id and c.agent = h.agent and c.state in ('requested', 'approved')
         union all
         select 'budget', b.waits_for_budget from threads b

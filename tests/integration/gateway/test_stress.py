@@ -17,7 +17,7 @@ from services.tool_gateway.call.close import JITTER, spread
 from services.tool_gateway.catalogue.tools import Rate
 from tests.integration.gateway.test_large_answers import DEAL, endless
 from tests.integration.gateway.test_payloads import SEARCH
-from tests.integration.gateway.world import Gateway, World, gateway_world, until, wants
+from tests.integration.gateway.world import RUN, Gateway, World, gateway_world, until, wants
 
 __all__ = ["endless", "gateway_world"]
 GET = "hubspot_search_contacts"
@@ -62,6 +62,11 @@ async def test_pausing_a_vendor_holds_its_calls_up_and_no_others(world: World) -
     await world.state("succeeded", 2)
     assert (await world.call(1))["state"] == "requested"
     assert await gateway.store.count_open(10) == 0, "what waits for the end of a pause is no backlog"
+    seen = await world.admin.fetchrow("select status, waiting_for from run_overview where run_id = $1", RUN)
+    assert (seen["status"], orjson.loads(seen["waiting_for"])) == (
+        "waiting",
+        [{"kind": "paused", "id": "vendor:hubspot"}],
+    )
     await world.admin.execute("delete from pauses")
     await world.state("succeeded", 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from services.tool_gateway.catalogue import catalogue
+from services.tool_gateway.catalogue.sensitive import path_marks
 from services.tool_gateway.policy import files
 from services.tool_gateway.policy.context import NOTHING, Known
 from services.tool_gateway.policy.engine import Policies, Ruling
@@ -123,6 +125,9 @@ def test_amounts_and_counterparties_come_from_where_the_tools_document_says() ->
     assert figures_of(CATALOGUE.tools["quickbooks_create_bill"], bill) == Figures(Money(1030, ""), ("7",))
     with pytest.raises(NoType):
         figures_of(CATALOGUE.tools["quickbooks_create_bill"], {"Line": [{"Amount": 10.001}]})
+    secret = replace(CATALOGUE.tools[SEND], redact_arguments=path_marks("$.To"))
+    (digest,) = figures_of(secret, TEXT).counterparties
+    assert digest.startswith("sha256:")
     mail = {"to": ["Ana@X.com", "bo@x.com"], "cc": ["ana@x.com "]}
     assert figures_of(CATALOGUE.tools["email_send"], mail) == Figures(None, ("ana@x.com", "bo@x.com"))
     assert figures_of(CATALOGUE.tools[SEND], {"To": "+1 (415) 555-0123"}).counterparties == ("+14155550123",)
