@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.bus.messages import approval_document
-from shared.errors import BadInput, NotFound
+from shared.errors import BadInput, Conflict, NotFound
 from shared.money import as_written
 from shared.people import People, Person, read_people
 from viox import deployment, output, store, words
 
 MOST_CALLS = 1_000
+SPAN = re.compile(r"\d+[smhd]")
+SHORTEST_ID = 8
+SEEN_DIGITS = 8
 LONGEST_DAYS = 366
 NOTHING = {"waiting": "nothing waits for a person", None: "no approvals yet"}
 Deciding = Callable[[Any, Any, Person], Awaitable[str]]
@@ -40,7 +44,14 @@ async def show(state: str | None, agent: str | None, cursor: str | None, limit: 
 
 
 async def approve(
-    given: str, arguments: str | None, times: int | None, until: str | None, by: str | None, *, as_json: bool
+    given: str,
+    arguments: str | None,
+    times: int | None,
+    until: str | None,
+    seen: str | None,
+    by: str | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Agree to a call; with `times` or `until` also to such calls that come."""
     from services.tool_gateway.approvals import decide
@@ -52,6 +63,8 @@ async def approve(
         if lasting and row["people"] > 1:
             told = f"{row['people']} people have to agree to each such call."
             raise BadInput("approval.not_repeatable", told, field="--times", remedy="Agree to this one alone.")
+        if changed is None:
+            _check_seen(row, seen)
         tool = await _tool(row["tool"]) if changed is not None or lasting else None
         came = await decide.approve(connection, row, person, changed, tool)
         if lasting and came == "approved":
@@ -61,6 +74,21 @@ async def approve(
         return came
 
     await _decide(given, by, agree, as_json=as_json)
+
+
+def _check_seen(row: Any, seen: str | None) -> None:
+    """Who was told of the agent's arguments has not seen those that another person put in their place. Raises Conflict."""
+    import orjson
+
+    if row["arguments_sha256"] == row["asked_sha256"] or row["state"] != "waiting":
+        return
+    if seen is None or len(seen) < SEEN_DIGITS or not row["arguments_sha256"].startswith(seen.lower()):
+        raise Conflict(
+            "approval.changed",
+            f"somebody changed the arguments: {orjson.dumps(row['arguments']).decode()}",
+            field="--seen",
+            remedy=f"To agree to these, add --seen {row['arguments_sha256'][:SEEN_DIGITS]}.",
+        )
 
 
 async def show_standing(limit: int, *, as_json: bool) -> None:
@@ -139,6 +167,9 @@ async def _named(pool: Any, given: str) -> Any:
     """The one that waits, or else the only one. Raises NotFound or BadInput."""
     from services.tool_gateway.approvals.decide import SQL
 
+    if len(given.strip()) < SHORTEST_ID:
+        told = f"at least {SHORTEST_ID} characters of it are needed."
+        raise BadInput("option.invalid", told, field="ID", remedy="See `viox approvals`.")
     rows = await pool.fetch(*SQL.bind("named", text=given.strip().lower()))
     if not rows:
         raise NotFound(
@@ -159,6 +190,8 @@ def _end(given: str | None) -> datetime:
         return now + timedelta(days=30)
     moment = store.parse_moment(given)
     assert moment  # noqa: S101  # it is given
+    if moment <= now and not SPAN.fullmatch(given):
+        raise BadInput("option.invalid", f"{given} is over.", field="--until", remedy="A time to come, or 7d.")
     end = moment if moment > now else now + (now - moment)
     if end > now + timedelta(days=LONGEST_DAYS):
         raise BadInput("option.invalid", f"more than {LONGEST_DAYS} days.", field="--until", remedy="Agree anew then.")

@@ -562,13 +562,16 @@ def approve(
     until: Annotated[
         str | None, typer.Option(help="Also to such calls until then: RFC 3339 time, or a span such as 7d.")
     ] = None,
+    seen: Annotated[
+        str | None, typer.Option(help="Digest of arguments that another person changed, to agree to these.")
+    ] = None,
     by: Person = None,
     as_json: Json = False,
 ) -> None:
     """Agree to a call that waits."""
     from viox import approvals as people
 
-    run_async(people.approve(identity, arguments, times, until, by, as_json=as_json))
+    run_async(people.approve(identity, arguments, times, until, seen, by, as_json=as_json))
 
 
 @app.command()

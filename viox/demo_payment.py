@@ -56,7 +56,7 @@ class Payment:
             told = await self._until(lambda: self._told(approval, person), f"{person.name} was not told")
             output.say(f"  SMS      to {person.name}: {told}")
         output.say(f"  $ viox approve {approval} --by {person.name}")
-        await approvals.approve(approval, None, None, None, person.name, as_json=False)
+        await approvals.approve(approval, None, None, None, None, person.name, as_json=False)
         await self._until(self._over, "the refunds' runs did not end")
 
     async def problems(self) -> list[str]:

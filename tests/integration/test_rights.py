@@ -131,7 +131,6 @@ FUNCTIONS = {
         "owner_alive": "",
         "publish_budgets": DEFINER,
         "received_messages": DEFINER,
-        "release_budgets": DEFINER,
         "reserve_budgets": DEFINER,
         "reserve_rate_slots": "",
         "run_outcome": "",

@@ -128,6 +128,7 @@ def _problem(came: str, approval: Mapping[str, Any], person: Person) -> VioxErro
         "decided": (f"{name} has been decided already.", f"See `viox call {approval['call_id']}`."),
         "expired": (f"{name} has expired.", "Have the agent ask again."),
         "changed": (f"somebody changed the arguments of {name} meanwhile.", "Look at it again."),
+        "begun": (f"{name} is about a call that has been sent once: its arguments stay.", "Agree to it, or reject it."),
         "repeated": (f"{person.name} has agreed already.", "Somebody else has to agree, too."),
     }
     if came not in told:

@@ -25,6 +25,7 @@ from shared.bus.publisher import Publisher
 from shared.business import Business
 from shared.ids import CallId, RunId, ThreadId
 from shared.people import People, Person
+from shared.store.pool import is_transient
 from shared.store.sql import Queries
 from shared.telemetry import metrics
 from shared.telemetry.logs import get_logger
@@ -90,12 +91,22 @@ class Keeper:
             rows = await connection.fetch(*SQL.bind("due", limit=BATCH))
             for row in rows:
                 if row["state"] == "waiting":
-                    await self._tell(connection, row)
+                    await self._tell_apart(connection, row)
                 else:
                     ended.append(row)
             await self._announce_ends(connection, ended)
         for row in ended:
             self._wake_agent(row)
+
+    async def _tell_apart(self, connection: Any, row: Any) -> None:
+        """One that cannot be told of does not hold up the others."""
+        try:
+            async with connection.transaction():
+                await self._tell(connection, row)
+        except Exception as error:
+            if is_transient(error):
+                raise
+            log.error("approval.not_told", approval_id=row["approval_id"], error=repr(error))
 
     async def _tell(self, connection: Any, row: Any) -> None:
         """Tell whoever is to be told now; the first time everybody who listens, too."""

@@ -34,12 +34,6 @@ async def reserve(
     return {call: _result(came.get(call), want, agreed) for call, want, agreed in asked}
 
 
-async def release(connection: Any, reserved: Sequence[Reserved]) -> None:
-    """What was reserved for calls that were not stored after all goes back."""
-    if reserved:
-        await connection.execute(*SQL.bind("release", given=list(reserved)))
-
-
 async def publish(pool: Any, budgets: Budgets, time_zone: str) -> None:
     """Make the file's limits those of everybody. Who waits for a budget looks again when they changed."""
     given = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from shared.store.sql import Queries
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
+BUDGET = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63} [A-Za-z0-9_.:@+-]{1,100}")
 SQL = Queries(Path(__file__).with_name("reserve.sql"))
 LOOK_EVERY_SECONDS = 2.0
 STALE = timedelta(hours=24)
@@ -50,7 +52,8 @@ class Teller:
         async with self._store.transaction() as connection, connection.transaction():
             for row in await connection.fetch(SQL["to_tell"]):
                 first = await connection.fetchrow(*SQL.bind("first_waiting", budget=row["budget"]))
-                if first is not None:
+                # An agent writes what it waits for: what is no budget and scope is not handed on to people.
+                if first is not None and BUDGET.fullmatch(row["budget"]):
                     await self._tell(connection, row["budget"], first)
 
     async def _tell(self, connection: Any, budget: str, run: Any) -> None:

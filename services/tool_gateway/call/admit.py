@@ -15,7 +15,7 @@ from typing import Any
 from services.tool_gateway.answers.marks import REDACTED
 from services.tool_gateway.budgets.reserve import reserve
 from services.tool_gateway.budgets.wants import concerns, wanted
-from services.tool_gateway.call.call import Candidate, Decision, Preconditions, Requested, rate_key
+from services.tool_gateway.call.call import Agreement, Candidate, Decision, Preconditions, Requested, rate_key
 from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.judge import Verdict, judge
 from services.tool_gateway.call.outcome import MAX_ATTEMPTS
@@ -42,6 +42,10 @@ FORGOTTEN = {
     "message": "no answer came, and the vendor may have forgotten the idempotency key by now.",
 }
 SHORTEST = 4
+ASKED_TOO_LATE = {
+    "code": "tool.unknown_outcome",
+    "message": "people would have to agree to it by now, and an earlier attempt may have taken effect.",
+}
 EXHAUSTED = {"code": "tool.attempts_exhausted", "message": "given up after too many attempts."}
 
 
@@ -115,7 +119,7 @@ class Admission:
         found = await self._store.use_standing(call, verdict.tool, rules, verdict.asking.policy_version, connection)
         if found is None:
             return candidate, verdict
-        known = replace(_of(candidate, standing), agreed=True, standing=found)
+        known = replace(_of(candidate, standing), agreed=Agreement(1, frozenset(rules)), standing=found)
         again = judge(call, known, self.catalogue, self.rulebook.policies, local)
         checks = [*again.checks, *(one for one in verdict.checks if one["check"] == BUDGET_CHECK)]
         return candidate, replace(again, checks=checks, standing=found, reserved=verdict.reserved)
@@ -172,7 +176,7 @@ class Admission:
             return replace(verdict, checks=[*verdict.checks, check])
         policies = self.rulebook.policies
         if standing.agreed:
-            verdict = judge(one.call, replace(standing, agreed=False), self.catalogue, policies, local)
+            verdict = judge(one.call, replace(standing, agreed=None), self.catalogue, policies, local)
         return replace(verdict, checks=[*verdict.checks, check]).over_budget(reasons, policies)
 
     async def _with_facts(self, candidates: Sequence[Candidate], standing: Standing, connection: Any) -> Standing:
@@ -234,6 +238,8 @@ def decide(
         return Decision(candidate, checks, tool, error=_discreet(verdict.error, tool, candidate))
     if problem := _unsealable(tool, candidate, secrets):
         return Decision(candidate, checks, tool, error=problem)
+    if verdict.asking and candidate.in_doubt:
+        return Decision(candidate, checks, tool, error=ASKED_TOO_LATE)
     if verdict.asking:
         return Decision(candidate, checks, tool, asking=verdict.asking)
     if paused:

@@ -7,6 +7,7 @@ imports from here, this one from none of them.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -78,7 +79,19 @@ class CallRow(Requested):
     unknown_since: datetime | None
     not_before: datetime | None = None
     rate_slot_reserved: bool = False
+    approval_id: str | None = None
     intended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """So many people have agreed to a call, to what these policies asked about."""
+
+    people: int
+    rules: frozenset[str]
+
+    def covers(self, people: int, rules: Collection[str]) -> bool:
+        return people <= self.people and self.rules.issuperset(rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +108,7 @@ class Preconditions:
     exists: bool = False
     opted_out: frozenset[Contact] = frozenset()  # of the addresses that the calls judged together name
     same_call: CallId | None = None
-    agreed: bool = False
+    agreed: Agreement | None = None
     standing: str | None = None
     decided: bool = False
     known: Known = NOTHING
@@ -214,7 +227,7 @@ class Decision:
     @property
     def contact(self) -> tuple[str, str] | None:
         """(channel, address) with which the call opens a conversation."""
-        if self.error or not self.tool or not self.tool.address or self.call.agent == topics.GATEWAY:
+        if self.error or self.asking or not self.tool or not self.tool.address or self.call.agent == topics.GATEWAY:
             return None
         address = self.call.arguments.get(self.tool.address.argument)
         return (self.tool.address.channel, str(address)) if address else None

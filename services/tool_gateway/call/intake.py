@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from services.tool_gateway.approvals.ask import ask
-from services.tool_gateway.budgets.reserve import release
 from services.tool_gateway.call.admit import Admission, Standing
 from services.tool_gateway.call.announce import announce_waiting
 from services.tool_gateway.call.call import Candidate, Decision, Ready, Requested, tell_closed
@@ -166,7 +165,6 @@ class Intake:
             async with self._store.transaction() as own, own.transaction():
                 return await self._keep(decisions, own)
         fresh = await self._store.intake(decisions, connection)
-        await release(connection, [one.reserved for one in decisions if one.reserved and one.call.call_id not in fresh])
         if asked := [one for one in decisions if one.asking and one.call.call_id in fresh]:
             await ask(connection, asked, self._admission.approval_seconds)
             await announce_waiting(self._store, connection, [one.call.call_id for one in asked])

@@ -17,6 +17,7 @@ from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Tool
 from services.tool_gateway.policy.engine import Policies, Ruling
 from shared.bus.consent import address_key
+from shared.bus.topics import GATEWAY
 from shared.ids import CallId
 
 Key = tuple[str, CallId]
@@ -59,17 +60,18 @@ def _ruled(
     call: Requested, preconditions: Preconditions, tool: Tool, policies: Policies, at: datetime, checks: Checks
 ) -> Verdict:
     """What the policies say. Everything that decided is on record, and what only watches as well."""
-    ruling = policies.judge(
-        call.agent, call.tool, call.call_id, call.arguments, preconditions.known, at, agreed=preconditions.agreed
-    )
-    check = {"check": "policy", "passed": ruling.allowed and not ruling.people, "rules": list(ruling.rules)}
+    ruling, agreed = policies.judge(call.agent, call.tool, call.call_id, call.arguments, preconditions.known, at), None
+    if ruling.people and call.agent == GATEWAY:
+        ruling = replace(ruling, allowed=False, people=0)  # nobody would hear that people have to be told
+    if ruling.people and preconditions.agreed and preconditions.agreed.covers(ruling.people, ruling.rules):
+        agreed = {"standing": preconditions.standing} if preconditions.standing else {"agreed": True}
+    check = {"check": "policy", "passed": ruling.allowed and (not ruling.people or agreed is not None)}
     noted = {"people": ruling.people, "watched": list(ruling.watched), "errors": list(ruling.errors)}
-    agreed = {"standing": preconditions.standing} if preconditions.standing else {"agreed": True}
-    agreed = agreed if preconditions.agreed else {}
-    checks.append(check | {"policies": policies.version} | {k: v for k, v in noted.items() if v} | agreed)
+    told = {"rules": list(ruling.rules), "policies": policies.version} | {k: v for k, v in noted.items() if v}
+    checks.append(check | told | (agreed or {}))
     if not ruling.allowed:
         return Verdict(checks, tool, _denied_by(ruling, call, policies))
-    if ruling.people:
+    if ruling.people and agreed is None:
         reasons = tuple(policies.reason(rule) for rule in ruling.rules) or ("no policy permits it without a person",)
         return Verdict(checks, tool, None, Asking(ruling.people, ruling.rules, reasons, policies.version))
     return Verdict(checks, tool, None)

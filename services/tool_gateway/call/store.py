@@ -14,6 +14,7 @@ import orjson
 
 from services.tool_gateway.approvals import standing
 from services.tool_gateway.call.call import (
+    Agreement,
     CallRow,
     Candidate,
     Contact,
@@ -148,6 +149,8 @@ class GatewayStore:
         rows = [_intent_row(one) for one in decisions if one.prepared]
         if rows:
             await connection.execute(*SQL.bind("intents", intents=rows))
+            if agreed := [_reached_row(one) for one in decisions if one.prepared and _was_asked(one.call)]:
+                await connection.execute(*SQL.bind("reached", calls=agreed))
             await self._seals.keep(connection, _sensitive([one for one in decisions if one.prepared]))
 
     async def close(self, outcomes: Sequence[Outcome], connection: Any = None) -> set[str]:
@@ -313,7 +316,7 @@ class GatewayStore:
 
 
 def _preconditions(row: Any, opted_out: frozenset[Contact]) -> Preconditions:
-    own = row["trigger_source"] is not None and _is_own(row)
+    own = row["trigger_source"] is not None and _is_own(row) and row["own_thread"]
     return Preconditions(
         row["duplicate_in_doubt"],
         row["run_over"],
@@ -322,7 +325,7 @@ def _preconditions(row: Any, opted_out: frozenset[Contact]) -> Preconditions:
         row["exists"],
         opted_out,
         row["same_call"],
-        agreed=row["agreed"],
+        agreed=Agreement(row["agreed"]["people"], frozenset(row["agreed"]["rules"])) if row["agreed"] else None,
         decided=row["decided"],
         paused_vendors=frozenset(row["paused_vendors"]),
         lifted=frozenset(row["lifted"] or ()),
@@ -382,6 +385,18 @@ def _judged_by(tool: Tool, call: Requested) -> dict[str, Any]:
     figures = readable_figures(tool, call.arguments)
     amount = {"amount_minor": figures.amount.minor, "currency": figures.amount.currency} if figures.amount else {}
     return amount | {"counterparties": figures.counterparties or None, "labels": tool.risk}
+
+
+def _was_asked(call: Requested) -> bool:
+    """People were asked about it: whom it reaches is what they agreed to, and known only now."""
+    return isinstance(call, CallRow) and call.approval_id is not None
+
+
+def _reached_row(decision: Decision) -> dict[str, Any]:
+    assert decision.tool  # noqa: S101  # the caller asks for those that are sent
+    call, (channel, address) = decision.call, decision.contact or (None, None)
+    named = {"call_id": call.call_id, "tool": call.tool, "agent": call.agent, "conversation_id": call.conversation_id}
+    return named | {"channel": channel, "address": address} | _judged_by(decision.tool, call)
 
 
 def _intent_row(decision: Decision) -> dict[str, Any]:

@@ -13,17 +13,20 @@ exists (select from pauses p where p.scope in ('all', 'tool:' || c.tool, 'agent:
 --     that ended, a pause. Of identical calls of one turn the first that came is made; of those that wait, the first in order.
 select c.call_id, c.agent,
        exists (select from tool_calls t where t.state = 'unknown' and t.thread_id = c.thread_id and t.tool = c.tool
-               and t.arguments_sha256 = c.sha256 and t.call_id <> c.call_id) as duplicate_in_doubt,
+               and c.sha256 in (t.arguments_sha256, t.revised_sha256) and t.call_id <> c.call_id) as duplicate_in_doubt,
        {run_over} as run_over,
        exists (select from pauses p where p.scope in ('all', 'tool:' || c.tool, 'agent:' || c.agent)) as paused,
        array(select substr(p.scope, 8) from pauses p where p.scope like 'vendor:%') as paused_vendors,
-       c.run_id, r.trigger_source, r.trigger_id,
+       c.run_id, r.trigger_source, r.trigger_id, r.thread_id is not distinct from c.thread_id as own_thread,
        own.call_id is not null as exists,
-       exists (select from approvals a where a.approval_id = own.approval_id and a.state = 'approved'
-               and a.arguments_sha256 = c.sha256 and a.policy_version = :version
-               and (own.attempt > 1 or a.expires_at > now()))
-       or exists (select from standing_approvals s where s.standing_id = own.approval_id and s.revoked_at is null
-                  and s.policy_version = :version) as agreed,
+       coalesce(
+           (select json_build_object('people', cardinality(a.decided_by), 'rules', a.rules)
+            from approvals a where a.approval_id = own.approval_id and a.state = 'approved'
+            and a.arguments_sha256 = c.sha256 and a.policy_version = :version
+            and (own.attempt > 1 or a.expires_at > now())),
+           (select json_build_object('people', 1, 'rules', s.rules)
+            from standing_approvals s where s.standing_id = own.approval_id and s.revoked_at is null
+            and s.policy_version = :version)) as agreed,
        (select a.rules from approvals a where a.approval_id = own.approval_id and a.state = 'approved'
         and a.arguments_sha256 = c.sha256 and a.policy_version = :version
         and (own.attempt > 1 or a.expires_at > now())) as lifted,
@@ -225,6 +228,23 @@ with lost as (
     from given_up on conflict (call_id, attempt, phase) do nothing
 )
 select call_id, tool from given_up
+
+-- name: reached    Whom calls reach, and what they move, that people had to agree to, as they agreed to it.
+with given as (
+    select * from json_to_recordset(:calls::json) as g(
+        call_id text, tool text, agent text, conversation_id text, channel text, address text, amount_minor bigint,
+        currency text, counterparties text[])
+), revised as (
+    update tool_calls c set amount_minor = g.amount_minor, currency = g.currency, counterparties = g.counterparties
+    from given g where c.call_id = g.call_id and c.revised is not null
+), parties as (
+    insert into call_parties (tool, counterparty, call_id) select tool, unnest(counterparties), call_id from given
+    on conflict do nothing
+)
+insert into contact_owners (channel, address, agent, conversation_id)
+select distinct on (channel, address) channel, address, agent, conversation_id from given where address is not null
+on conflict (channel, address) do update
+set agent = excluded.agent, conversation_id = excluded.conversation_id, updated_at = now()
 
 -- name: intents    What is about to be sent, before it is.
 insert into ledger_entries (call_id, attempt, phase, checks, method, url, request_headers, request_body, request_sha256, detail)

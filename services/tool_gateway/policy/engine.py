@@ -105,33 +105,25 @@ class Policies:
         return self._rule[rule].why if rule in self._rule else rule
 
     def judge(
-        self,
-        agent: str,
-        tool: str,
-        call: str,
-        arguments: Mapping[str, Any],
-        known: Known,
-        at: datetime,
-        *,
-        agreed: bool = False,
+        self, agent: str, tool: str, call: str, arguments: Mapping[str, Any], known: Known, at: datetime
     ) -> Ruling:
-        """May the agent make this call? `at`: the business's local time. `agreed`: people have agreed to exactly it."""
+        """May the agent make this call, and do people have to agree? `at`: the business's local time."""
         if self._is_fixed(tool):
             if (agent, tool) not in self._known:
-                self._known[agent, tool] = self._judge({}, agent, tool, call, agreed=agreed)
+                self._known[agent, tool] = self._judge({}, agent, tool, call)
             return self._known[agent, tool]
         try:
-            context = self._context(tool, arguments, known, at, agreed)
+            context = self._context(tool, arguments, known, at)
         except NoType as error:
             return Ruling(False, errors=(str(error),))
-        return self._judge(context, agent, tool, call, agreed=agreed)
+        return self._judge(context, agent, tool, call)
 
     def _is_fixed(self, tool: str) -> bool:
         return not self.reads[tool] and not any(rule.reads.resource for rule in self._about[tool])
 
-    def _judge(self, context: dict[str, Any], agent: str, tool: str, call: str, *, agreed: bool) -> Ruling:
+    def _judge(self, context: dict[str, Any], agent: str, tool: str, call: str) -> Ruling:
         ruling = self.ask(agent, tool, call, context)
-        if not ruling.allowed and "person" in context and not agreed:
+        if not ruling.allowed and "person" in context:
             ruling = self._with_people(ruling, self.ask(agent, tool, call, context | {"person": True}))
         if self._sets[tool].watching is None or not ruling.allowed:
             return ruling
@@ -139,14 +131,12 @@ class Policies:
         watching = self.ask(agent, tool, call, context, watching=True)
         return ruling if watching.allowed else replace(ruling, watched=watching.rules or ("(error)",))
 
-    def _context(
-        self, tool: str, arguments: Mapping[str, Any], known: Known, at: datetime, agreed: bool
-    ) -> dict[str, Any]:
+    def _context(self, tool: str, arguments: Mapping[str, Any], known: Known, at: datetime) -> dict[str, Any]:
         if not self.reads[tool]:
             return {}
         found = self._tools[tool]
         figures = figures_of(found, arguments)
-        return context_of(found, arguments, self.reads[tool], figures, known, at, person=agreed)
+        return context_of(found, arguments, self.reads[tool], figures, known, at, person=False)
 
     def _with_people(self, without: Ruling, agreed: Ruling) -> Ruling:
         """What only a person's agreement allows. An error is an error, whoever agrees."""

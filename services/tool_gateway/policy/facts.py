@@ -20,6 +20,7 @@ from shared.ids import CallId
 from shared.store.sql import Queries
 
 SQL = Queries(Path(__file__).with_suffix(".sql"))
+MOST_TEXTS = 50  # from outside that are compared; in more of them an address may stand
 FROM_TABLES = frozenset({"history", "touched", "own_party", "copied", "trigger"})
 
 
@@ -119,5 +120,6 @@ def _own(row: Any, policies: Policies) -> frozenset[str]:
 
 def _copied(row: Any, call: Call, figures: Figures, own: frozenset[str]) -> bool:
     """Whether an address in the arguments stands in text from outside, and is not that of whom the conversation is with."""
-    found = addresses_in(call.arguments, figures.counterparties)
-    return any_in(found - set(map(address, own)), row["outside"] or ())
+    found = addresses_in(call.arguments, figures.counterparties) - set(map(address, own))
+    outside = row["outside"] or ()
+    return bool(found) and (len(outside) > MOST_TEXTS or any_in(found, outside))

@@ -12,14 +12,18 @@
 --     has been proven to be ours.
 (starts_with(r.trigger_source, '/viox/') and r.trigger_type = 'viox.task.requested')
 
--- fragment: untrusted_since    Since when there is text from outside in the conversation.
-(select least((select min(r.started_at) from runs r where r.thread_id = w.thread_id and not {ours}),
+-- fragment: from_people    Nothing in what the run `r` was asked for comes from outside: what agents hand over may quote it.
+({ours} and not starts_with(r.trigger_source, '/viox/agents/'))
+
+-- fragment: untrusted_since    Since when there may be text from outside in the conversation.
+(select least((select min(r.started_at) from runs r where r.thread_id = w.thread_id and not {from_people}),
               (select l.at from thread_labels l where l.thread_id = w.thread_id and l.label = 'reads_untrusted')))
 
 -- fragment: chosen    Whom the conversation reached before any text from outside was in it, or with a person's agreement.
 (select array_agg(distinct p) from runs r join tool_calls t using (run_id), unnest(t.counterparties) as p
- where r.thread_id = w.thread_id and r.agent = w.agent and t.agent = w.agent and {before} and {counted}
-   and (t.created_at < coalesce({untrusted_since}, 'infinity') or (t.approval_id is not null and t.attempt > 0)))
+ where r.thread_id = w.thread_id and r.agent = w.agent and t.agent = w.agent and {before} and t.attempt > 0
+   and t.state in ('executing', 'succeeded', 'unknown')
+   and (t.created_at < coalesce({untrusted_since}, 'infinity') or t.approval_id is not null))
 
 -- fragment: alike    The calls of this agent and tool that count.
 tool_calls t where t.agent = w.agent and t.tool = w.tool and t.effect <> 'read' and {before} and {counted}
@@ -44,13 +48,13 @@ select w.call_id, w.agent,
        case when w.wants_party or w.wants_copied then {chosen} end as chosen,
        case when w.wants_copied then array(
            (select s.body -> 'data' from steps s join runs r on r.run_id = s.run_id and r.agent = s.agent
-            where s.thread_id = w.thread_id and s.agent = w.agent and s.kind = 'trigger' and not {ours}
-            order by s.seq desc limit 50)
+            where s.thread_id = w.thread_id and s.agent = w.agent and s.kind = 'trigger' and not {from_people}
+            order by s.seq desc limit 51)
            union all
            (select t.result from runs r join tool_calls t on t.run_id = r.run_id and t.agent = r.agent
             where r.thread_id = w.thread_id and r.agent = w.agent and t.tool = any(:untrusted::text[])
               and t.state = 'succeeded' and t.call_id <> w.call_id
-            order by t.created_at desc limit 50)) end as outside,
+            order by t.created_at desc limit 51)) end as outside,
        case when w.wants_trigger then (
            select json_build_object('type', r.trigger_type, 'ours', {ours}) from runs r
            where r.run_id = w.run_id and r.agent = w.agent) end as trigger,
@@ -64,7 +68,8 @@ select w.call_id, w.agent,
        'first_time' = any(w.history) and exists (
            select from unnest(w.counterparties) as p
            where not exists (select from call_parties k join tool_calls t using (call_id)
-                             where k.tool = w.tool and k.counterparty = p and {before} and {counted})) as first_time,
+                             where k.tool = w.tool and k.counterparty = p and p = any(t.counterparties)
+                               and {before} and {counted})) as first_time,
        'last_failed' = any(w.history) and coalesce((
            select t.state = 'failed' from tool_calls t
            where t.agent = w.agent and t.tool = w.tool and t.effect <> 'read' and {before}

@@ -95,6 +95,8 @@ def _rule(name: str, policy: Any, text: str) -> Rule:
     if not (people.isdecimal() and 1 <= int(people) <= MOST_PEOPLE):
         raise _invalid(f"{place}: @people is {people!r}, not a number from 1 to {MOST_PEOPLE}.")
     reads = reads_of(policy)
+    if "people" in notes and policy.effect != "forbid":
+        raise _invalid(f"{place}: only a forbid can say how many @people lift it.")
     if "people" in notes and not reads.paths & {("person",), ()}:
         raise _invalid(f"{place}: @people says how many can lift it, but it does not read context.person.")
     return Rule(

@@ -1,11 +1,17 @@
 -- People decide on calls: each approval is bound to the exact arguments, to the policies that asked, and to a time.
 
-alter table tool_calls add column revised json;
+alter table tool_calls add column revised json, add column revised_sha256 text;
 comment on column tool_calls.revised is 'arguments that a person put in the place of those that were asked for';
 
 drop index tool_calls_unknown;
 create index tool_calls_settled_by_people on tool_calls (thread_id, tool, arguments_sha256)
     where state in ('unknown', 'rejected') or revised is not null;
+
+-- Calls of runs that were ended from outside are looked for twice a second.
+drop index tool_calls_open;
+create index tool_calls_open on tool_calls (state, not_before)
+    where state in ('requested', 'awaiting_approval', 'approved', 'executing', 'unknown');
+create index runs_ended_outside on runs (run_id) where status in ('cancelled', 'blocked');
 
 create table approvals (
     approval_id      text primary key,
@@ -66,7 +72,7 @@ alter table ledger_entries add constraint ledger_phase_known check (
 -- one that a person answered.
 --
 -- Says what came of it: approved, rejected, answered; `counted` when more people have to agree; or why not: `unknown`,
--- `decided`, `expired`, `changed` (the arguments are others by now), `repeated` (this person has agreed already).
+-- `decided`, `expired`, `changed` (the arguments are others by now), `begun` (it has been sent once, with its own arguments), `repeated` (this person has agreed already).
 create function decide_approval(approval text, person text, verdict text, seen text, changed json, why text, value json)
 returns text volatile security definer set search_path = pg_catalog, public, pg_temp language plpgsql as $$
 declare
@@ -79,6 +85,9 @@ begin
     if a.state <> 'waiting' then return 'decided'; end if;
     if a.expires_at <= now() then return 'expired'; end if;
     if verdict = 'approve' then
+        if changed is not null and exists (select from ledger_entries l where l.call_id = a.call_id and l.phase = 'intent') then
+            return 'begun';
+        end if;
         if changed is not null then
             update approvals set arguments = changed, arguments_sha256 = seen where approval_id = approval;
         elsif seen is distinct from a.arguments_sha256 then
@@ -103,6 +112,7 @@ begin
     update tool_calls c
     set state = case end_state when 'approved' then 'approved' when 'rejected' then 'rejected' else 'succeeded' end,
         revised = case when a.arguments_sha256 <> a.asked_sha256 then a.arguments end,
+        revised_sha256 = case when a.arguments_sha256 <> a.asked_sha256 then a.arguments_sha256 end,
         error = case when end_state = 'rejected' then value end,
         result = case when end_state = 'answered' then value end,
         not_before = null,

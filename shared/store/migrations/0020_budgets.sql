@@ -182,7 +182,7 @@ begin
     end loop;
 end $$;
 
--- What a call that was not stored after all had reserved goes back.
+-- What certainly did not happen goes back.
 create function release_budgets(given json) returns void
 volatile security definer set search_path = pg_catalog, public, pg_temp language sql as $$
     insert into budget_releases (name, scope, period, measure, amount)
@@ -211,8 +211,15 @@ create trigger give_budget_back before update of state on tool_calls for each ro
     when (new.reserved is not null and new.state is distinct from old.state
           and new.state in ('succeeded', 'failed', 'denied', 'rejected', 'expired'))
     execute function give_budget_back();
-create trigger give_budget_back_at_once before insert on tool_calls for each row
-    when (new.reserved is not null and new.state = 'denied') execute function give_budget_back();
+-- After the row is there: a call that another replica has stored keeps what it has.
+create function give_budget_back_at_once() returns trigger
+volatile security definer set search_path = pg_catalog, public, pg_temp language plpgsql as $$
+begin
+    perform release_budgets(json_build_array(new.reserved));
+    return null;
+end $$;
+create trigger give_budget_back_at_once after insert on tool_calls for each row
+    when (new.reserved is not null and new.state = 'denied') execute function give_budget_back_at_once();
 
 -- Reserve for a model turn of an agent's run: for the run by its own account (`used`, which is the agent's to know), for the
 -- agent and the business under their locks. A lost commit costs a count of a turn under way, and no more: none is waited for.
@@ -400,12 +407,12 @@ grant select on budget_settings, budget_use, budget_releases, budget_raises, bud
 grant select on budget_settings to viox_gateways;
 grant select, insert on budget_notices to viox_gateways;
 revoke execute on function budget_day(), budget_day_ends(), budget_limit(text, text, text, text, bigint), lock_budgets(json),
-    reserve_budgets(json), release_budgets(json), give_budget_back(), reserve_model_budget(uuid, json, json),
+    reserve_budgets(json), release_budgets(json), give_budget_back(), give_budget_back_at_once(), reserve_model_budget(uuid, json, json),
     settle_model_budget(uuid, json), wait_for_budget(uuid, text, text, timestamptz, bigint), publish_budgets(json, text),
     raise_budget(text, text, text, bigint, text) from public;
 grant execute on function reserve_model_budget(uuid, json, json), settle_model_budget(uuid, json),
     wait_for_budget(uuid, text, text, timestamptz, bigint) to viox_agents;
-grant execute on function reserve_budgets(json), release_budgets(json), publish_budgets(json, text), budget_day()
+grant execute on function reserve_budgets(json), publish_budgets(json, text), budget_day()
     to viox_gateways;
 grant execute on function raise_budget(text, text, text, bigint, text), budget_day(),
     budget_limit(text, text, text, text, bigint) to viox_operators;

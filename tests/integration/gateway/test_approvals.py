@@ -386,3 +386,78 @@ def test_people_are_asked_by_role() -> None:
     looks = PEOPLE.model_copy(update={"people": (*PEOPLE.people, Person(name="Kim", roles=frozenset({"viewer"})))})
     with pytest.raises(BadInput, match="Kim may not"):
         looks.approver("Kim")
+
+
+# -- what an agreement does not cover --------------------------------------------------------------------------------------
+
+BIG = """@id("texts.big") @people("2")
+forbid (principal, action == Action::"twilio_send_message", resource)
+when { context.args.Body like "*big*" } unless { context.person || principal == Agent::"gateway" };"""
+
+
+async def test_other_arguments_that_more_people_must_agree_to_are_asked_again(world: World, operator: Any) -> None:
+    gateway, approval = await asked(world, ASKS, BIG)
+    changed = SMS | {"Body": "a big favour"}
+    assert await decide.approve(operator, approval, DANA, changed, gateway.catalogue.tools[TOOL]) == "approved"
+    await until_asked_again(world, approval)
+    again = await waiting(world)
+    assert (again["people"], set(again["rules"])) == (2, {"texts.person", "texts.big"})
+    assert sent(world) == []
+    assert await decide.approve(operator, again, DANA, None, None) == "counted"
+    assert await decide.approve(operator, again, LEE, None, None) == "approved"
+    await world.state("succeeded")
+    assert sent(world) == ["a big favour"]
+
+
+async def test_whom_a_person_took_out_was_not_reached(world: World, operator: Any) -> None:
+    gateway, approval = await asked(world)
+    other = "+14155550177"
+    await decide.approve(operator, approval, DANA, {"To": other, "Body": "Hi"}, gateway.catalogue.tools[TOOL])
+    row = await world.state("succeeded")
+    assert row["counterparties"] == [other]
+    owners = await world.admin.fetch("select address from contact_owners")
+    assert [one["address"] for one in owners] == [other]
+
+
+async def test_a_call_that_waits_or_is_refused_takes_over_no_number(world: World, operator: Any) -> None:
+    _, approval = await asked(world)
+    assert not await world.admin.fetch("select from contact_owners")
+    await decide.reject(operator, approval, DANA, "no")
+    await world.state("rejected")
+    assert not await world.admin.fetch("select from contact_owners")
+
+
+async def test_nobody_is_asked_about_messages_to_people(world: World) -> None:
+    everything = """@id("granted") permit (principal, action, resource);
+    @id("texts") forbid (principal, action == Action::"twilio_send_message", resource) unless { context.person };"""
+    gateway, _ = await asked(world, everything)
+    async with asyncio.timeout(30):
+        while not await world.admin.fetchval(
+            "select count(*) from tool_calls where agent = 'gateway' and closed_at is not null"
+        ):
+            await asyncio.sleep(0.02)
+    await gateway.approvals.look()
+    assert await world.admin.fetchval("select count(*) from approvals") == 1
+
+
+async def test_a_call_keeps_its_arguments_once_it_was_sent(world: World, operator: Any) -> None:
+    world.fault(world.twilio, "429", method="POST", retry_after=1)
+    first, approval = await asked(world)
+    await decide.approve(operator, approval, DANA, None, None)
+    await world.state("requested")
+    await first.die()
+    second = await world.gateway(policies={"own.cedar": ASKS + "// changed"})
+    await until_asked_again(world, approval)
+    again = await waiting(world)
+    with pytest.raises(Conflict, match="sent once"):
+        await decide.approve(operator, again, DANA, SMS | {"Body": "other"}, second.catalogue.tools[TOOL])
+    await decide.approve(operator, again, DANA, None, None)
+    await world.state("succeeded")
+    assert sent(world) == [SMS["Body"]]
+
+
+async def test_a_call_is_of_its_runs_conversation(world: World) -> None:
+    gateway = await world.gateway(policies={"own.cedar": ASKS})
+    await gateway.intake.accept([wants(TOOL, SMS, conversation="another")])
+    assert await world.call() is None
+    assert await world.admin.fetchval("select code from dead_letters") == "call.foreign_run"
