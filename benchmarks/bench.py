@@ -40,7 +40,7 @@ from services.tool_gateway.catalogue.catalogue import read_document
 from shared.bus import topics
 from shared.bus.kafka import client_settings, ensure_topics
 from shared.bus.messages import ToolCallRequested, call_requested, task
-from shared.ids import call_id, run_id
+from shared.ids import call_id, run_id, thread_id
 from shared.settings import Settings
 from shared.waiting import within
 
@@ -241,18 +241,20 @@ class Bench:
         count = 1000 if self._quick else 5000
         before = await self._counters(["gateway"])
         started = time.monotonic()
-        run = run_id(ABSENT, "/bench", name)
-        await self._pool.execute(
+        triggers = [f"{name} {number}" for number in range(50)]
+        runs = [run_id(ABSENT, "/bench", trigger) for trigger in triggers]
+        await self._pool.executemany(
             "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)"
-            " values ($1, $2, $1, 'g', 'running', '/bench', $3, 'bench')",
-            run,
-            ABSENT,
-            name,
+            " values ($1, $2, $3, $4, 'running', '/bench', $5, 'bench')",
+            [
+                (run, ABSENT, thread_id(ABSENT, f"g{n}"), f"g{n}", trigger)
+                for n, (run, trigger) in enumerate(zip(runs, triggers, strict=True))
+            ],
         )
         for number in range(count):
             call = ToolCallRequested(
-                call_id=call_id(run, number, 0),
-                run_id=str(run),
+                call_id=call_id(runs[number % 50], number, 0),
+                run_id=str(runs[number % 50]),
                 step=number,
                 index=0,
                 tool="bench_echo",
@@ -261,11 +263,11 @@ class Bench:
             message = call_requested(ABSENT, call, f"g{number % 50}", datetime.now(UTC), None)
             key, value, headers = message.to_kafka()
             await self._producer.send(topics.tool_calls(ABSENT), value, key=key, headers=headers)
-        closed = "select count(*) from tool_calls where run_id = $1 and closed_at is not null"
-        while await self._pool.fetchval(closed, run) < count:
+        closed = "select count(*) from tool_calls where run_id = any($1::uuid[]) and closed_at is not null"
+        while await self._pool.fetchval(closed, runs) < count:
             await asyncio.sleep(0.02)
         failed = await self._pool.fetchrow(
-            "select error from tool_calls where run_id = $1 and state <> 'succeeded' limit 1", run
+            "select error from tool_calls where run_id = any($1::uuid[]) and state <> 'succeeded' limit 1", runs
         )
         assert failed is None, f"a call failed: {failed}"
         seconds = time.monotonic() - started

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.tool_gateway.catalogue.importer import Wish, import_document
-from shared.ids import call_id, run_id
+from shared.ids import call_id, run_id, thread_id
 from shared.store.pool import Pool
 from viox import ingress, output, store
 
@@ -37,8 +37,9 @@ async def running(admin: Any, *tools: str) -> None:
     """A run with an unknown call of each tool; the tools of the shop are there, one of them with a look-up."""
     await admin.execute(
         """insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)
-                           values ($1, 'closer', $1, 'c', 'running', '/t', '1', 'x')""",
+                           values ($1, 'closer', $2, 'c', 'running', '/t', '1', 'x')""",
         RUN,
+        thread_id("closer", "c"),
     )
     made = import_document(SHOP, "https://shop.example", Wish("shop", overlay=SETTLED))
     await admin.execute(

@@ -7,7 +7,7 @@ import pytest
 from sandbox.postgres import Postgres
 from shared.bus import topics
 from shared.bus.dead_letters import Redrives
-from shared.ids import run_id
+from shared.ids import run_id, thread_id
 from shared.store.pool import is_transient, open_pool
 from tests.integration.gateway.world import RUN, World, gateway_world, wants
 from viox import store
@@ -19,16 +19,16 @@ SMS = {"To": "+14155550123", "Body": "Hi Ana"}
 @pytest.mark.rule(18)
 async def test_an_id_of_another_agents_run_is_not_ones_own_by_a_row_that_says_so(world: World) -> None:
     """An agent may write rows of its own under any id; ids are derived from the agent."""
-    gateway = await world.gateway()
+    gateway, thread = await world.gateway(), thread_id("voice", "c")
     copy = """insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)
-              values ($1, 'voice', $1, 'c', $2, '/t', '1', 'x')"""
-    await world.admin.execute(copy, RUN, "cancelled")
+              values ($1, 'voice', $3, 'c', $2, '/t', '1', 'x')"""
+    await world.admin.execute(copy, RUN, "cancelled", thread)
     await gateway.intake.accept([wants("twilio_send_message", SMS, agent="voice")])
     assert await world.admin.fetchval("select code from dead_letters") == "call.foreign_run"
     await gateway.intake.accept([wants("twilio_send_message", SMS)])
     await world.state("succeeded")
     own = run_id("voice", "/t", "1")
-    await world.admin.execute(copy, own, "running")
+    await world.admin.execute(copy, own, "running", thread)
     await gateway.intake.accept([wants("twilio_send_message", SMS, agent="voice", run=own)])
     row = await world.admin.fetchrow("select agent, state, error from tool_calls where run_id = $1", own)
     assert (row["agent"], row["state"]) == ("voice", "denied")

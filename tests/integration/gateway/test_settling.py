@@ -17,6 +17,7 @@ from sandbox.vendors.common import Emulator
 from sandbox.vendors.main import start
 from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN
 from services.tool_gateway.catalogue import catalogue
+from shared.ids import thread_id
 from shared.store.pool import Pool
 from tests.integration.gateway.world import RUN, World, wants
 
@@ -80,8 +81,9 @@ async def office(gateway_pool: Pool, admin: Any, postgres: Postgres, monkeypatch
     await made.open()
     await admin.execute(
         "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)"
-        " values ($1, 'closer', $1, 'c', 'running', '/t', '1', 'viox.task.requested')",
+        " values ($1, 'closer', $2, 'c', 'running', '/t', '1', 'viox.task.requested')",
         RUN,
+        thread_id("closer", "c"),
     )
     yield made
     await made.close()
