@@ -3,18 +3,17 @@ sentence that a voice can speak."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 from aiohttp import web
 
+from services.tool_gateway.http.requests import problem
 from services.tool_gateway.live import words
 from services.tool_gateway.live.waiting import Standing
 from shared.errors import VioxError
 from shared.store.pool import dumps
 
-PROBLEM = "application/problem+json"
 AGAIN_SECONDS = 5
 FAILED = 424  # the call was made as asked for, and what it depends on said no
 DENIED: Final[Mapping[str, int]] = {
@@ -36,16 +35,14 @@ def of_call(standing: Standing, *, unanswering: bool = False) -> web.Response:
     if not standing.ended:
         open_call = known | {"say": said}
         return web.json_response(open_call, status=202, dumps=dumps, headers={"Retry-After": str(AGAIN_SECONDS)})
-    return _problem(status_of(standing.state, standing.error), dict(standing.error or {}), known | {"say": said})
+    return problem(status_of(standing.state, standing.error), dict(standing.error or {}), known | {"say": said})
 
 
 def of_refusal(status: int, error: VioxError, retry_after: float | None = None) -> web.Response:
     """A request that became no call."""
-    headers = {"Retry-After": str(math.ceil(retry_after))} if retry_after else {}
-    if status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="viox"'
+    headers = {"WWW-Authenticate": 'Bearer realm="viox"'} if status == 401 else {}
     told = error.as_dict()
-    return _problem(status, told, {"say": words.say("refused", told)}, headers)
+    return problem(status, told, {"say": words.say("refused", told)}, retry_after=retry_after, headers=headers)
 
 
 def sentence(standing: Standing, *, unanswering: bool = False) -> str:
@@ -65,20 +62,3 @@ def status_of(state: str, error: Mapping[str, Any] | None) -> int:
     if code.startswith("credential."):
         return 503
     return DENIED.get(code, 422 if (error or {}).get("field") else 403)
-
-
-def _problem(
-    status: int, error: dict[str, Any], more: Mapping[str, Any], headers: Mapping[str, str] | None = None
-) -> web.Response:
-    message = error.get("message") or "the call did not succeed."
-    members = {"code": error.get("code"), "field": error.get("field"), "remedy": error.get("remedy")}
-    document = {
-        "type": "about:blank",
-        "title": message,
-        "status": status,
-        **members,
-        "message": message,
-        "retryable": bool(error.get("retryable")),
-        **more,
-    }
-    return web.Response(text=dumps(document), status=status, content_type=PROBLEM, headers=headers)

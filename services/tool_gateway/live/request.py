@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -11,27 +10,19 @@ from uuid import UUID
 import orjson
 from aiohttp import web
 
+from services.tool_gateway.http.requests import Refused, body_of
 from shared.bus.envelope import check_conversation, has_nul, is_traceparent, read_json
 from shared.bus.messages import LIVE_SOURCE
-from shared.errors import BadInput, VioxError
+from shared.errors import BadInput
 from shared.ids import RunId, ThreadId, run_id, thread_id
 from shared.models.port import sha256_json
 from shared.telemetry.digest import sha256_bytes
 
 CONVERSATION, KEY, TIMEOUT, RUN = "X-Conversation-Id", "Idempotency-Key", "Request-Timeout", "X-Run-Id"
 MAX_BODY = 256_000
-BODY_SECONDS = 10.0
 DEFAULT_MS, LEAST_MS, MOST_MS = 15_000, 100, 60_000
 LONGEST_KEY = 255
 _TOOL = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-
-
-class Refused(Exception):
-    """A request that becomes no call: HTTP status, error, and seconds after which to try again."""
-
-    def __init__(self, status: int, error: VioxError, retry_after: float | None = None) -> None:
-        super().__init__(error.message)
-        self.status, self.error, self.retry_after = status, error, retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,30 +141,11 @@ async def _body(request: web.Request) -> bytes:
     kind = request.content_type.lower()
     if coding != "identity" or not (kind == "application/json" or kind.endswith("+json") or not request.body_exists):
         raise Refused(415, BadInput("invoke.malformed", "JSON is taken, not compressed.", field="Content-Type"))
-    if (request.content_length or 0) > MAX_BODY:
-        raise Refused(413, _too_large())
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.content.iter_any():
-                size += len(part)
-                if size > MAX_BODY:
-                    raise Refused(413, _too_large())
-                parts.append(part)
-    except TimeoutError:
-        raise Refused(408, BadInput("invoke.slow", "the body did not come in time.", field="body")) from None
-    return b"".join(parts)
+    return await body_of(request, MAX_BODY, "invoke")
 
 
 def _malformed(field: str, what: str, remedy: str) -> BadInput:
     return BadInput("invoke.malformed", f"{what}.", field=field, remedy=remedy)
-
-
-def _too_large() -> BadInput:
-    return BadInput(
-        "invoke.too_large", f"more than {MAX_BODY:,} bytes are not taken.", field="body", remedy="Send less."
-    )
 
 
 def _no_identity() -> BadInput:

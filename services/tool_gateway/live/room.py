@@ -19,13 +19,14 @@ from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.intake import Intake
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue.catalogue import Catalogue
+from services.tool_gateway.http.limits import Limits, client, trusted
+from services.tool_gateway.http.requests import Refused
 from services.tool_gateway.live import answers, openapi
 from services.tool_gateway.live.asking import SQL, Asking, Begun
-from services.tool_gateway.live.request import Asked, Refused, read
+from services.tool_gateway.live.request import Asked, read
 from services.tool_gateway.live.runs import LiveRuns
 from services.tool_gateway.live.tokens import Tokens
 from services.tool_gateway.live.waiting import Standing, Waiting
-from services.tool_gateway.webhooks.limits import Limits, client, trusted
 from services.tool_gateway.wire.credentials import Secrets
 from shared.bus.outbox import Outbox
 from shared.errors import BadInput, Conflict, Unavailable, VioxError

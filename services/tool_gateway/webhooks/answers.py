@@ -1,8 +1,7 @@
-"""What senders are answered: each vendor what it expects, and errors as RFC 9457 has them."""
+"""What senders of deliveries that were taken are answered: each vendor what it expects."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from aiohttp import web
@@ -14,7 +13,6 @@ from shared.errors import VioxError
 from shared.store.pool import dumps
 
 TWIML = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
-PROBLEM = "application/problem+json"
 
 
 def success(source: Source, accepted: Accepted, read: Opened, error: VioxError | None) -> web.Response:
@@ -30,10 +28,3 @@ def success(source: Source, accepted: Accepted, read: Opened, error: VioxError |
         "set_aside": error.as_dict() if error else None,
     }
     return web.json_response(document, dumps=dumps)
-
-
-def problem(status: int, error: VioxError, retry_after: float | None = None) -> web.Response:
-    """A refusal. `retry_after` are seconds."""
-    headers = {"Retry-After": str(math.ceil(retry_after))} if retry_after else {}
-    document = {"type": "about:blank", "title": error.message, "status": status, **error.as_dict()}
-    return web.Response(text=dumps(document), status=status, content_type=PROBLEM, headers=headers)

@@ -18,11 +18,12 @@ from typing import Any
 
 from aiohttp import web
 
+from services.tool_gateway.http.limits import Limits, Network, client
+from services.tool_gateway.http.requests import Refused, body_of, problem
 from services.tool_gateway.webhooks.accept import Accepted, Acceptor, Delivered
-from services.tool_gateway.webhooks.answers import problem, success
+from services.tool_gateway.webhooks.answers import success
 from services.tool_gateway.webhooks.causes import Causes
 from services.tool_gateway.webhooks.letters import POLLED, Letters
-from services.tool_gateway.webhooks.limits import Limits, Network, client
 from services.tool_gateway.webhooks.messages import Opened, opened
 from services.tool_gateway.webhooks.reading import moment
 from services.tool_gateway.webhooks.schemes.proof import Incoming
@@ -38,16 +39,7 @@ from shared.waiting import within
 
 log = get_logger(__name__)
 MAX_BODY = topics.MAX_RECORD_BYTES
-BODY_SECONDS = 10.0
 MOST_AT_A_TIME = 200
-
-
-class Refused(Exception):
-    """A delivery that is not taken: HTTP status, error, and seconds after which to try again."""
-
-    def __init__(self, status: int, error: VioxError, retry_after: float | None = None) -> None:
-        super().__init__(error.message)
-        self.status, self.error, self.retry_after = status, error, retry_after
 
 
 Told = Callable[[str, Sequence[Mapping[str, Any]]], Awaitable[bool]]
@@ -100,11 +92,11 @@ class Webhooks:
             return await self._serve(request, name, source)
         except Refused as refused:
             self._tally.count(label, "refused", refused.error.code, refused.error.message)
-            return problem(refused.status, refused.error, refused.retry_after)
+            return problem(refused.status, refused.error.as_dict(), retry_after=refused.retry_after)
         except VioxError as error:  # Postgres away, a secret's file unreadable: the sender is to try again
             log.warning("webhooks.not_taken", source=label, error=error)
             self._tally.count(label, "refused", error.code, error.message)
-            return problem(503, error, 5.0)
+            return problem(503, error.as_dict(), retry_after=5.0)
         finally:
             self._open -= 1
             if not self._open:
@@ -183,13 +175,11 @@ class Webhooks:
         coding = request.headers.get("Content-Encoding", "identity")
         if not source.takes(request.content_type.lower()) or coding.lower() != "identity":
             raise Refused(415, _wrong_kind(request, source))
-        if (request.content_length or 0) > MAX_BODY:
-            raise Refused(413, _too_large())
         url = (self._public_url or f"{request.scheme}://{request.host}") + request.raw_path
         if not url.isascii() or not request.raw_path.startswith("/"):
             raise Refused(400, BadInput("webhook.malformed", "the URL is not one.", field="url"))
         headers = {name.lower(): request.headers.getall(name) for name in request.headers if name.lower() != POLLED}
-        return Incoming(request.method, url, headers, await _body(request))
+        return Incoming(request.method, url, headers, await body_of(request, MAX_BODY, "webhook"))
 
     async def _take(
         self, source: Source, incoming: Incoming, read: Opened, *, free: bool = False
@@ -212,22 +202,6 @@ class Webhooks:
         elif not accepted.fresh:
             verdict = "repeated" if accepted.repeated else "ignored"
             self._tally.count(source.name, verdict, "", ", ".join(sorted(set(read.ignored))) or None)
-
-
-async def _body(request: web.Request) -> bytes:
-    """The bytes as they came. Raises Refused when there are too many, or they come too slowly."""
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.content.iter_any():
-                size += len(part)
-                if size > MAX_BODY:
-                    raise Refused(413, _too_large())
-                parts.append(part)
-    except TimeoutError:
-        raise Refused(408, BadInput("webhook.slow", "the body did not come in time.", field="body")) from None
-    return b"".join(parts)
 
 
 def _error_in(accepted: Accepted, read: Opened) -> VioxError | None:
@@ -295,7 +269,3 @@ def _wrong_kind(request: web.Request, source: Source) -> VioxError:
         field="Content-Type",
         remedy=f"Send {' or '.join(sorted(source.content_types))}, not compressed.",
     )
-
-
-def _too_large() -> VioxError:
-    return BadInput("webhook.too_large", f"more than {MAX_BODY:,} bytes are not taken.", field="body")

@@ -15,11 +15,11 @@ from services.tool_gateway.call.execute import Sender
 from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue.catalogue import Catalogue
+from services.tool_gateway.http.limits import trusted
 from services.tool_gateway.webhooks.accept import SQL, Acceptor, Trip
 from services.tool_gateway.webhooks.causes import Causes
 from services.tool_gateway.webhooks.intake import Webhooks
 from services.tool_gateway.webhooks.letters import Letters
-from services.tool_gateway.webhooks.limits import trusted
 from services.tool_gateway.webhooks.polling.asking import Asker
 from services.tool_gateway.webhooks.polling.poller import Poller
 from services.tool_gateway.webhooks.polling.store import PollStore

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from services.tool_gateway.http import requests
 from services.tool_gateway.webhooks import intake
 from shared.bus.outbox import Outbox, addressee
 from shared.redaction import Redactor
@@ -353,7 +354,7 @@ async def test_methods_kinds_codings_and_sizes(gateway_pool: Pool, admin: Any, m
         assert (await door.post("stripe", b"{}", JSON | {"Content-Encoding": "gzip"})).status == 415
         assert (await door.post("stripe", big, JSON)).status == 413
         assert (await door.send("POST", door.to("stripe"), data=chunks(), headers=JSON)).status == 413
-        monkeypatch.setattr(intake, "BODY_SECONDS", 0.1)
+        monkeypatch.setattr(requests, "BODY_SECONDS", 0.1)
         assert await _slowly(door) == 408
         assert (await door.stripe(stripe_event())).status == 200
 

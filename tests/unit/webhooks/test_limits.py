@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.tool_gateway.webhooks import limits
-from services.tool_gateway.webhooks.limits import Limits, client, networks
+from services.tool_gateway.http import limits
+from services.tool_gateway.http.limits import Limits, client, networks
 
 
 class Clock:
