@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from shared.errors import BadInput, Unavailable, VioxError
-from viox import output
+from viox import cli_people, output
+from viox.cli_options import AgentOption, By, Cursor, Json, Limit, Output, Since, agent_name, run_async
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,14 +22,6 @@ app = typer.Typer(
 
 # Typer carries its own copy of click and exports only leaves of its tree of errors; this is their common base.
 USAGE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-Output = Annotated[Path | None, typer.Option("--output", help="Write the bytes to this file.")]
-Limit = Annotated[int, typer.Option(min=1, max=1000, help="Rows a page.")]
-Cursor = Annotated[str | None, typer.Option(help="`next` of the previous page.")]
-Since = Annotated[str | None, typer.Option(help="RFC 3339 time, or a span such as 24h.")]
-AgentOption = Annotated[str | None, typer.Option("--agent", help="Only this agent.")]
-By = Annotated[str, typer.Option("--by", help="Who says so, for the audit.")]
 
 
 def main() -> None:
@@ -68,24 +59,6 @@ def _field(error: Any) -> str:
     if param is None or not param.name:
         return "command"
     return str(param.name.upper() if param.param_type_name == "argument" else max(param.opts, key=len))
-
-
-def run_async(work: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(work)
-
-
-def agent_name(given: str | None) -> str | None:
-    """Hyphens or underscores. Raises BadInput naming the known agents."""
-    from shared.bus import topics
-
-    if given is None:
-        return None
-    name = topics.canonical_agent(given)
-    if name is None:
-        raise BadInput(
-            "agent.unknown", f"{given!r} is not an agent.", field="agent", remedy=f"One of {', '.join(topics.AGENTS)}."
-        )
-    return name
 
 
 # -- the stack --------------------------------------------------------------------------------------------------------
@@ -524,131 +497,7 @@ def settle(
     run_async(intervention.settle(call_id, end, result, by, as_json=as_json))
 
 
-Person = Annotated[str | None, typer.Option("--by", envvar="VIOX_PERSON", help="Who decides: a name of VIOX_PEOPLE.")]
-
-
-@app.command()
-def approvals(
-    agent: AgentOption = None,
-    status: Annotated[
-        Literal["waiting", "approved", "rejected", "answered", "expired", "withdrawn", "all"],
-        typer.Option(help="Which ones; all for every one."),
-    ] = "waiting",
-    limit: Limit = 50,
-    standing: Annotated[bool, typer.Option("--standing", help="What people have agreed to beforehand.")] = False,
-    cursor: Cursor = None,
-    as_json: Json = False,
-) -> None:
-    """Calls that wait for people, with what would be done and why people are asked."""
-    from viox import approvals as people
-
-    if standing:
-        run_async(people.show_standing(limit, as_json=as_json))
-        return
-    state = None if status == "all" else status
-    run_async(people.show(state, agent_name(agent), cursor, limit, as_json=as_json))
-
-
-@app.command()
-def approve(
-    identity: Annotated[str, typer.Argument(metavar="ID", help="Of the approval or its call, or its beginning.")],
-    arguments: Annotated[
-        str | None, typer.Option("--args", help="Agree to the call with these arguments instead: one JSON object.")
-    ] = None,
-    times: Annotated[
-        int | None,
-        typer.Option(min=1, max=1000, help="Also to so many more such calls: the same tool, to the same, no more."),
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(help="Also to such calls until then: RFC 3339 time, or a span such as 7d.")
-    ] = None,
-    seen: Annotated[
-        str | None, typer.Option(help="Digest of arguments that another person changed, to agree to these.")
-    ] = None,
-    by: Person = None,
-    as_json: Json = False,
-) -> None:
-    """Agree to a call that waits."""
-    from viox import approvals as people
-
-    run_async(people.approve(identity, arguments, times, until, seen, by, as_json=as_json))
-
-
-@app.command()
-def revoke(
-    identity: Annotated[
-        str, typer.Argument(metavar="ID", help="Of a standing approval (`viox approvals --standing`).")
-    ],
-    by: Person = None,
-    as_json: Json = False,
-) -> None:
-    """End a standing approval: such calls wait for a person again."""
-    from viox import approvals as people
-
-    run_async(people.revoke(identity, by, as_json=as_json))
-
-
-@app.command()
-def reject(
-    identity: Annotated[str, typer.Argument(metavar="ID", help="Of the approval or its call, or its beginning.")],
-    reason: Annotated[str, typer.Option(help="Why; the agent is told.")],
-    by: Person = None,
-    as_json: Json = False,
-) -> None:
-    """Refuse a call that waits, for good."""
-    from viox import approvals as people
-
-    run_async(people.reject(identity, reason, by, as_json=as_json))
-
-
-@app.command()
-def answer(
-    identity: Annotated[str, typer.Argument(metavar="ID", help="Of the approval or its call, or its beginning.")],
-    text: Annotated[str, typer.Argument(help="What the agent gets as the result.")],
-    by: Person = None,
-    as_json: Json = False,
-) -> None:
-    """Answer in the place of a tool whose call waits: it is not made."""
-    from viox import approvals as people
-
-    run_async(people.answer(identity, text, by, as_json=as_json))
-
-
-budgets_app = typer.Typer(help="Budgets: what is used of what, and raising one.", invoke_without_command=True)
-app.add_typer(budgets_app, name="budgets")
-
-
-@budgets_app.callback()
-def budgets(
-    context: typer.Context,
-    name: Annotated[str | None, typer.Option("--name", help="Only this budget.")] = None,
-    limit: Limit = 200,
-    as_json: Json = False,
-) -> None:
-    """What is used of the budgets today, and by the runs that are open."""
-    if context.invoked_subcommand is None:
-        from viox import budgets as purse
-
-        run_async(purse.show(name, limit, as_json=as_json))
-
-
-@budgets_app.command("raise")
-def budgets_raise(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the budget.")],
-    to: Annotated[str, typer.Option("--to", help="The most from now on: a number, or an amount such as 1500.00.")],
-    scope: Annotated[
-        str | None, typer.Option("--scope", help="Only for this run, agent or counterparty; a run's needs it.")
-    ] = None,
-    measure: Annotated[
-        str | None, typer.Option("--measure", help="tokens, model_usd, calls or a currency, where it limits several.")
-    ] = None,
-    by: Person = None,
-    as_json: Json = False,
-) -> None:
-    """Raise a budget: a day's until the day is over, a run's for that run. What waits for it goes on."""
-    from viox import budgets as purse
-
-    run_async(purse.raise_(name, by, to, scope, measure, as_json=as_json))
+app.add_typer(cli_people.app)
 
 
 @app.command("dead-letters")

@@ -39,14 +39,14 @@ from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.guard import Guard
 from services.tool_gateway.wire.oauth import Tokens
 from services.tool_gateway.wire.transport import Wire
-from shared.budgets import read_budgets
+from shared.budgets import Budgets, read_budgets
 from shared.bus import topics
 from shared.bus.app import App
 from shared.bus.dead_letters import CHANNEL, Redrives
 from shared.bus.kafka import Consumer, Record
 from shared.bus.outbox import Outbox
 from shared.bus.publisher import Publisher
-from shared.business import read_business
+from shared.business import Business, read_business
 from shared.people import read_people
 from shared.runtime.process import Process
 from shared.settings import Settings
@@ -122,36 +122,56 @@ class _Gateway:
 
     async def start(self) -> None:
         """Open everything; each is closed again at the stop, last opened first."""
-        process, settings, secrets = self._process, self._process.settings, self._secrets
-        dsn = settings.postgres_dsn.get_secret_value()
-        pool = await self._open_pool(topics.GATEWAY, settings.postgres_pool_size)
+        process, settings = self._process, self._process.settings
+        self.pool = await self._open_pool(topics.GATEWAY, settings.postgres_pool_size)
         # A connection is held while a token endpoint is asked: one that hangs must not take the others'.
         tokens_pool = await self._open_pool(f"{topics.GATEWAY} tokens", TOKEN_CONNECTIONS)
-        self.pool = pool
-        instance = Instance(dsn, topics.GATEWAY)
-        store, published = GatewayStore(pool, instance.owner, Seals(secrets)), CatalogueStore(pool)
-        self.library = Library(
-            published, catalogue.extra_documents(settings.catalogue), self._values, self._fit_policies
-        )
+        self._instance = Instance(settings.postgres_dsn.get_secret_value(), topics.GATEWAY)
+        self._store = GatewayStore(self.pool, self._instance.owner, Seals(self._secrets))
+        published = CatalogueStore(self.pool)
+        self._tools = await self._open_library(published)
+        self.outbox = Outbox(topics.GATEWAY, self.pool, self.publisher)
+        self._instance.on_notify("viox_outbox", self.outbox.wake)
+        business, budgets = read_business(settings.business), read_budgets(settings.budgets)
+        sender, mailer = self._open_wire(tokens_pool)
+        self._lay_path(sender, business, budgets)
+        self._open_doors(sender)
+        self._keep_people_told(business)
+        self.doctor = Doctor(self._tools, self._secrets, self._store, sender, mailer)
+        process.on_stop(self._instance.stop)
+        await self._instance.start()
+        await publish(self.pool, budgets, business.time_zone)
+        await published.publish(self._tools)
+
+    async def _open_library(self, published: CatalogueStore) -> Catalogue:
+        """The tools, and the policies about them: both change when a document is imported."""
+        settings = self._process.settings
+        documents = catalogue.extra_documents(settings.catalogue)
+        self.library = Library(published, documents, self._values, self._fit_policies)
         tools = await self.library.read()
-        people = read_people(settings.people)
-        self._rulebook = Rulebook(policy_files.texts(settings.policies), tools, people.addresses)
-        instance.on_notify("viox_documents", self.library.wake)
-        self.outbox = Outbox(topics.GATEWAY, pool, self.publisher)
-        instance.on_notify("viox_outbox", self.outbox.wake)
+        self._people = read_people(settings.people)
+        self._rulebook = Rulebook(policy_files.texts(settings.policies), tools, self._people.addresses)
+        self._instance.on_notify("viox_documents", self.library.wake)
+        return tools
+
+    def _open_wire(self, tokens_pool: Pool) -> tuple[Sender, Mailer]:
+        """What reaches the vendors."""
+        process, secrets = self._process, self._secrets
         wire = Wire(self._guard)
         process.on_stop(wire.aclose)
         mailer = Mailer(secrets, self._guard, process.redactor.of(VENDOR))
-        others: dict[str, Connector] = {"smtp": mailer, "postgres": Records(pool, secrets)}
-        sender = Sender(wire, secrets, Tokens(secrets, tokens_pool, wire), others, process.redactor)
-        places = self.places
-        business, budgets = read_business(settings.business), read_budgets(settings.budgets)
+        others: dict[str, Connector] = {"smtp": mailer, "postgres": Records(self.pool, secrets)}
+        return Sender(wire, secrets, Tokens(secrets, tokens_pool, wire), others, process.redactor), mailer
+
+    def _lay_path(self, sender: Sender, business: Business, budgets: Budgets) -> None:
+        """The path of a call, from Kafka to its outcome."""
+        settings, store, secrets = self._process.settings, self._store, self._secrets
         admission = Admission(
-            tools,
+            self._tools,
             self._rulebook,
             secrets,
             store,
-            places,
+            self.places,
             business,
             settings.approval_hours * 3600,
             _per_agent(settings),
@@ -160,24 +180,13 @@ class _Gateway:
         self.backlog = Backlog(store, settings.most_open_calls)
         self._resumer = Resumer(admission, store, self.publisher, lambda ready: self._executor.start(ready))
         self.outcomes = OutcomeWriter(store, self.publisher, self._resumer.wait_until)
-        self._executor = Executor(sender, self.outcomes.submit, places)
-        self._intake = Intake(admission, store, self.publisher, self._executor.start, self._resumer.wait_until, pool)
-        outward = room.Outward(tools, store, sender, places)
-        self.webhooks = room.Room(settings, secrets, process.redactor, pool, self.outbox, outward)
-        self.approvals = Keeper(
-            store, self.publisher, tools, people, business, settings.console_url, process.redactor.everywhere
-        )
-        hide = process.redactor.everywhere
-        self.budgets = Teller(store, tools, read_people(settings.people), business, hide)
-        instance.on_notify("viox_approvals", self._decided)
-        self.live = live.Room(settings, secrets, pool, store, self._intake, tools, places, self.outbox)
-        instance.on_notify(LIVE_CALLS, self.live.waiting.wake)
-        self.outcomes.on_closed(self.live.waiting.closed)
-        self.redrives = Redrives(topics.GATEWAY, pool, self._accept_again, self._set_aside_again, is_transient)
-        instance.on_notify(CHANNEL, self.redrives.wake)
-        self.settler = Settler(tools, secrets, store, self.publisher, sender, places)
-        self.doctor = Doctor(tools, secrets, store, sender, mailer)
-        self.consumer = process.bus.consume(
+        self._executor = Executor(sender, self.outcomes.submit, self.places)
+        waits = self._resumer.wait_until
+        self._intake = Intake(admission, store, self.publisher, self._executor.start, waits, self.pool)
+        self.settler = Settler(self._tools, secrets, store, self.publisher, sender, self.places)
+        self.redrives = Redrives(topics.GATEWAY, self.pool, self._accept_again, self._set_aside_again, is_transient)
+        self._instance.on_notify(CHANNEL, self.redrives.wake)
+        self.consumer = self._process.bus.consume(
             topics.group_of(topics.GATEWAY),
             topics.of_gateway(),
             self._intake.accept,
@@ -185,10 +194,23 @@ class _Gateway:
             is_transient,
             lambda: self.backlog.has_room,
         )
-        process.on_stop(instance.stop)
-        await instance.start()
-        await publish(pool, budgets, business.time_zone)
-        await published.publish(tools)
+
+    def _open_doors(self, sender: Sender) -> None:
+        """What comes in over HTTP: deliveries of vendors, and calls whose callers wait."""
+        process, settings, secrets, tools = self._process, self._process.settings, self._secrets, self._tools
+        outward = room.Outward(tools, self._store, sender, self.places)
+        self.webhooks = room.Room(settings, secrets, process.redactor, self.pool, self.outbox, outward)
+        self.live = live.Room(settings, secrets, self.pool, self._store, self._intake, tools, self.places, self.outbox)
+        self._instance.on_notify(LIVE_CALLS, self.live.waiting.wake)
+        self.outcomes.on_closed(self.live.waiting.closed)
+
+    def _keep_people_told(self, business: Business) -> None:
+        """Who is told of what waits for people."""
+        store, tools, people, hide = self._store, self._tools, self._people, self._process.redactor.everywhere
+        console = self._process.settings.console_url
+        self.approvals = Keeper(store, self.publisher, tools, people, business, console, hide)
+        self.budgets = Teller(store, tools, people, business, hide)
+        self._instance.on_notify("viox_approvals", self._decided)
 
     def _decided(self) -> None:
         """A person decided on a call."""

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from services.tool_gateway.approvals import standing
 from services.tool_gateway.call.call import (
-    Agreement,
     CallRow,
     Candidate,
-    Contact,
     Decision,
     Error,
     Intent,
@@ -28,17 +23,30 @@ from services.tool_gateway.call.call import (
 )
 from services.tool_gateway.call.consent import opted_out
 from services.tool_gateway.call.in_flight import InFlightLimiter
-from services.tool_gateway.call.sealed import Opened, Seals
+from services.tool_gateway.call.rows import (
+    as_sent,
+    call_row,
+    intent_of,
+    intent_row,
+    is_own,
+    new_row,
+    opened_row,
+    outcome_row,
+    preconditions_of,
+    reached_row,
+    to_seal,
+    was_asked,
+)
+from services.tool_gateway.call.sealed import Seals
 from services.tool_gateway.catalogue.tools import Rate, Tool
 from services.tool_gateway.policy.context import Known
 from services.tool_gateway.policy.engine import Policies
 from services.tool_gateway.policy.facts import known_of
-from services.tool_gateway.policy.figures import readable_figures
 from services.tool_gateway.wire.credentials import redacted
 from services.tool_gateway.wire.prepared import Prepared
-from shared.ids import CallId, RunId, approval_id, is_run_of
+from shared.ids import CallId, RunId
 from shared.store.pool import Pool
-from shared.store.sql import Queries, base64_text, record
+from shared.store.sql import Queries, record
 from shared.telemetry.digest import sha256_bytes
 
 SQL = Queries(Path(__file__).with_name("store.sql"))
@@ -77,7 +85,7 @@ class GatewayStore:
         ]
         stopped = await opted_out(connection or self._pool, [c.arguments for c in calls])
         rows = await (connection or self._pool).fetch(*SQL.bind("preconditions", calls=asked, version=policy_version))
-        return {(row["agent"], row["call_id"]): _preconditions(row, stopped) for row in rows}
+        return {(row["agent"], row["call_id"]): preconditions_of(row, stopped) for row in rows}
 
     async def known_of(
         self, policies: Policies, tools: Mapping[str, Tool], calls: Sequence[Requested], connection: Any = None
@@ -130,15 +138,15 @@ class GatewayStore:
 
         One statement; without a connection one commit. With sensitive arguments there are two, in one transaction.
         """
-        sensitive = _sensitive(decisions)
-        if sensitive and connection is None:
+        sealed = to_seal(decisions)
+        if sealed and connection is None:
             async with self.transaction() as own, own.transaction():
                 return await self.intake(decisions, own)
         rows = await (connection or self._pool).fetch(
-            *SQL.bind("intake", calls=[_new_row(one) for one in decisions], owner=self.owner)
+            *SQL.bind("intake", calls=[new_row(one) for one in decisions], owner=self.owner)
         )
         fresh = {row["call_id"] for row in rows}
-        await self._seals.keep(connection, {call: one for call, one in sensitive.items() if call in fresh})
+        await self._seals.keep(connection, {call: one for call, one in sealed.items() if call in fresh})
         return fresh
 
     async def intents(self, decisions: Sequence[Decision], connection: Any) -> None:
@@ -146,17 +154,17 @@ class GatewayStore:
         for one in decisions:
             if one.standing:
                 await standing.note(connection, one.call.call_id, one.standing)
-        rows = [_intent_row(one) for one in decisions if one.prepared]
+        rows = [intent_row(one) for one in decisions if one.prepared]
         if rows:
             await connection.execute(*SQL.bind("intents", intents=rows))
-            if agreed := [_reached_row(one) for one in decisions if one.prepared and _was_asked(one.call)]:
+            if agreed := [reached_row(one) for one in decisions if one.prepared and was_asked(one.call)]:
                 await connection.execute(*SQL.bind("reached", calls=agreed))
-            await self._seals.keep(connection, _sensitive([one for one in decisions if one.prepared]))
+            await self._seals.keep(connection, to_seal([one for one in decisions if one.prepared]))
 
     async def close(self, outcomes: Sequence[Outcome], connection: Any = None) -> set[str]:
         """Write outcomes; returns the ids whose attempt was still their own. The others are recorded as incidents."""
         rows = await (connection or self._pool).fetch(
-            *SQL.bind("close", outcomes=[_outcome_row(one) for one in outcomes], owner=self.owner)
+            *SQL.bind("close", outcomes=[outcome_row(one) for one in outcomes], owner=self.owner)
         )
         return {row["call_id"] for row in rows}
 
@@ -183,10 +191,10 @@ class GatewayStore:
             )
         )
         opened = await self._seals.opened(connection, [row["call_id"] for row in rows])
-        claimed = [_opened(row, opened) for row in rows]
+        claimed = [opened_row(row, opened) for row in rows]
         repeats = [row.call_id for row in claimed if row.effect != "read" and row.attempt > 1]
         first = await self.first_intents(connection, repeats)
-        first |= {call: _as_sent(intent, opened[call]) for call, intent in first.items() if call in opened}
+        first |= {call: as_sent(intent, opened[call]) for call, intent in first.items() if call in opened}
         return [
             Candidate(
                 row,
@@ -205,7 +213,7 @@ class GatewayStore:
         if not ids:
             return {}
         rows = await connection.fetch(*SQL.bind("first_intents", ids=list(ids)))
-        return {row["call_id"]: _intent(row) for row in rows}
+        return {row["call_id"]: intent_of(row) for row in rows}
 
     async def put_back(self, connection: Any, slots: Mapping[CallId, datetime | None]) -> None:
         """Undo the claim of calls that have to wait: for their rate slot, or for an operator."""
@@ -223,7 +231,7 @@ class GatewayStore:
     ) -> list[CallRow]:
         """Calls that waited for longer than that for a vendor: failed, or unknown where an attempt may have taken effect."""
         bound = SQL.bind("give_up_waiting", vendors=list(vendors), seconds=seconds, error=error, limit=limit)
-        return [_call_row(row) for row in await connection.fetch(*bound)]
+        return [call_row(row) for row in await connection.fetch(*bound)]
 
     async def give_up_lost(self, connection: Any, lost: Error, ended: Error, limit: int) -> list[tuple[str, str]]:
         """(call id, tool) of calls that became unknown: `lost` where the executor is gone, `ended` where the run is."""
@@ -236,7 +244,7 @@ class GatewayStore:
         bound = SQL.bind("claim_unknown", limit=limit, again_seconds=again_seconds, but_of=list(but_of))
         rows = await self._pool.fetch(*bound)
         opened = await self._seals.opened(self._pool, [row["call_id"] for row in rows])
-        return [_opened(row, opened) for row in rows]
+        return [opened_row(row, opened) for row in rows]
 
     async def look_again(self, call: str, at: datetime) -> None:
         await self._pool.execute(*SQL.bind("look_again", call=call, at=at))
@@ -307,159 +315,9 @@ class GatewayStore:
     async def runs(self, connection: Any, run_ids: Sequence[UUID]) -> list[Any]:
         """These runs as their readers see them."""
         rows = await connection.fetch(*SQL.bind("runs_seen", run_ids=list(run_ids)))
-        return [row for row in rows if _is_own(row)]
+        return [row for row in rows if is_own(row)]
 
     async def open_run(self, agent: str, run: RunId) -> Any:
         """thread_id, conversation_id and traceparent of a run of this agent that is not over. None when it has none."""
         row = await self._pool.fetchrow(*SQL.bind("open_run", agent=agent, run=run))
-        return row if row is not None and _is_own(row) else None
-
-
-def _preconditions(row: Any, opted_out: frozenset[Contact]) -> Preconditions:
-    own = row["trigger_source"] is not None and _is_own(row) and row["own_thread"]
-    return Preconditions(
-        row["duplicate_in_doubt"],
-        row["run_over"],
-        row["paused"],
-        own,
-        row["exists"],
-        opted_out,
-        row["same_call"],
-        agreed=Agreement(row["agreed"]["people"], frozenset(row["agreed"]["rules"])) if row["agreed"] else None,
-        decided=row["decided"],
-        paused_vendors=frozenset(row["paused_vendors"]),
-        lifted=frozenset(row["lifted"] or ()),
-    )
-
-
-def _call_row(row: Any) -> CallRow:
-    """A stored call as it runs: with the arguments that a person put in the place of the agent's."""
-    found = record(CallRow, row)
-    return found if row["revised"] is None else replace(found, arguments=row["revised"])
-
-
-def _is_own(run: Any) -> bool:
-    """Whether a run stands under the id derived from its agent: an agent may write rows of its own under any id."""
-    return is_run_of(run["run_id"], run["agent"], run["trigger_source"], run["trigger_id"])
-
-
-def _new_row(decision: Decision) -> dict[str, Any]:
-    """A call on its way into the tables."""
-    call, tool = decision.call, decision.tool
-    row: dict[str, Any] = {
-        "call_id": call.call_id,
-        "run_id": call.run_id,
-        "step": call.step,
-        "idx": call.index,
-        "agent": call.agent,
-        "thread_id": call.thread_id,
-        "conversation_id": call.conversation_id,
-        "tool": call.tool,
-        "state": decision.state,
-        "arguments": decision.shown_arguments if decision.is_sensitive else orjson.Fragment(call.arguments_json),
-        "sha256": call.digest,
-        "not_before": decision.not_before,
-        "error": decision.error,
-        "traceparent": call.traceparent,
-        "deadline": call.deadline,
-        "checks": decision.checks,
-        "live": call.live,
-        "reserved": decision.reserved,
-    }
-    if tool:
-        row |= {"vendor": tool.vendor, "effect": tool.effect}
-        row |= _judged_by(tool, call) if not decision.error else {}
-    if decision.asking:
-        row["approval_id"] = approval_id(call.call_id, 1)
-    elif decision.standing:
-        row["approval_id"] = decision.standing
-    if decision.prepared:
-        row |= _request(decision.prepared, decision.shown) | {"lease_seconds": decision.lease_seconds}
-    if contact := decision.contact:
-        row["channel"], row["address"] = contact
-    return row
-
-
-def _judged_by(tool: Tool, call: Requested) -> dict[str, Any]:
-    """What later calls are judged by."""
-    figures = readable_figures(tool, call.arguments)
-    amount = {"amount_minor": figures.amount.minor, "currency": figures.amount.currency} if figures.amount else {}
-    return amount | {"counterparties": figures.counterparties or None, "labels": tool.risk}
-
-
-def _was_asked(call: Requested) -> bool:
-    """People were asked about it: whom it reaches is what they agreed to, and known only now."""
-    return isinstance(call, CallRow) and call.approval_id is not None
-
-
-def _reached_row(decision: Decision) -> dict[str, Any]:
-    assert decision.tool  # noqa: S101  # the caller asks for those that are sent
-    call, (channel, address) = decision.call, decision.contact or (None, None)
-    named = {"call_id": call.call_id, "tool": call.tool, "agent": call.agent, "conversation_id": call.conversation_id}
-    return named | {"channel": channel, "address": address} | _judged_by(decision.tool, call)
-
-
-def _intent_row(decision: Decision) -> dict[str, Any]:
-    assert decision.prepared  # noqa: S101  # the caller asks for those that are sent
-    named = {"call_id": decision.call.call_id, "attempt": decision.candidate.attempt, "checks": decision.checks}
-    return named | _request(decision.prepared, decision.shown)
-
-
-def _sensitive(decisions: Sequence[Decision]) -> dict[str, tuple[dict[str, Any], Prepared | None]]:
-    """call id → arguments and request that are kept sealed. What is denied is needed no more."""
-    wanted = [one for one in decisions if not one.error and one.is_sensitive]
-    return {one.call.call_id: (one.call.arguments, one.prepared) for one in wanted}
-
-
-def _opened(row: Any, opened: Mapping[str, Opened]) -> CallRow:
-    """A stored call with its real arguments. What a person put in their place has nothing sensitive."""
-    call, found = _call_row(row), opened.get(row["call_id"])
-    return call if found is None or row["revised"] is not None else replace(call, arguments=found.arguments or {})
-
-
-def _as_sent(intent: Intent, opened: Opened) -> Intent:
-    """An intent with the bytes that were sent, which the ledger does not have."""
-    if opened.request is None:
-        return intent
-    url, headers, body = opened.request
-    return replace(intent, url=url, headers=headers, body=body)
-
-
-def _request(sent: Prepared, shown: Prepared | None) -> dict[str, Any]:
-    """A request as the ledger keeps it."""
-    prepared = shown or sent
-    url, headers = redacted(prepared)
-    told = {"redacted": {"original_sha256": sha256_bytes(sent.body), "original_bytes": len(sent.body)}}
-    return {
-        "detail": None if prepared is sent else told,
-        "method": prepared.method,
-        "url": url,
-        "request_headers": headers,
-        "request_body": base64_text(prepared.body),
-        "request_sha256": sha256_bytes(prepared.body),
-    }
-
-
-def _outcome_row(outcome: Outcome) -> dict[str, Any]:
-    body = outcome.body
-    return {
-        "call_id": outcome.call_id,
-        "attempt": outcome.attempt,
-        "state": outcome.state,
-        "http_status": outcome.http_status,
-        "latency_ms": outcome.latency_ms,
-        "result": outcome.result,
-        "error": outcome.error,
-        "not_before": outcome.not_before,
-        "headers": outcome.headers,
-        "body": base64_text(body),
-        "sha256": sha256_bytes(body) if body is not None else None,
-        "detail": outcome.detail,
-    }
-
-
-def _intent(row: Any) -> Intent:
-    found = record(Intent, row)
-    return Intent(
-        found.method, found.url, [(k, v) for k, v in found.headers], found.body or b"", found.at, found.in_doubt
-    )
+        return row if row is not None and is_own(row) else None

@@ -295,8 +295,9 @@ async def test_what_stands_covers_the_rules_that_asked_and_no_others(world: Worl
     gateway, approval = await asked(world, ASKS, odd)
     await stands(world, operator, gateway, approval)
     await gateway.intake.accept([wants(TOOL, SMS | {"Body": "odd"}, 2), wants(TOOL, SMS | {"Body": "even"}, 3)])
-    await world.state("awaiting_approval", 2)
-    await world.state("succeeded", 3)
+    assert (await world.state("awaiting_approval", 2))["approval_id"].startswith("apr_")
+    assert (await world.state("succeeded", 3))["approval_id"].startswith("std_")
+    assert sorted(sent(world)) == [SMS["Body"], "even"]
 
 
 async def test_where_two_people_decide_nothing_stands(world: World, operator: Any) -> None:
@@ -338,6 +339,7 @@ async def test_people_are_told_by_the_gateway_itself(world: World, operator: Any
 async def test_two_who_have_to_agree_are_both_told_at_once(world: World) -> None:
     await asked(world, ASKS, TWO)
     await until(lambda: sent(world, DANA.sms or "") and sent(world, LEE.sms or ""))
+    assert [len(sent(world, one.sms or "")) for one in (DANA, LEE)] == [1, 1]
 
 
 async def test_everybody_hears_of_the_question_and_of_its_end(world: World, operator: Any) -> None:
