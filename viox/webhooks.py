@@ -3,7 +3,6 @@ vendors' lists have been read, and which loops were stopped, with their release.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,7 +72,7 @@ def poll_document(row: Any) -> dict[str, Any]:
         "caught": row["caught"],
         "last": last if row["round_at"] else None,
         "problem": row["problem"],
-        "lost": json.loads(row["lost"]) if row["lost"] else None,
+        "lost": row["lost"],
     }
 
 

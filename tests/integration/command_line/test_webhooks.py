@@ -56,3 +56,20 @@ async def test_a_source_that_is_gone_is_not_listed(gateway_pool: Pool, operator_
     async with opened(gateway_pool) as door:
         await door.room.tell_sources()
     assert "gone" not in [row["webhook"] for row in await operator_pool.fetch(store.SQL["webhooks"])]
+
+
+async def test_what_a_vendor_does_not_list_any_more_is_told(
+    gateway_pool: Pool, operator_pool: Pool, admin: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with opened(gateway_pool, {"STRIPE_WEBHOOK_SECRET": "whsec_x"}) as door:
+        await door.room.tell_sources()
+    lost = ["2026-10-01T00:00:00+00:00", "2026-10-20T00:00:00+00:00"]
+    await admin.execute(
+        "insert into webhook_pollers (webhook, part, position, positioned_at) values ('stripe', 'events', $1, now())",
+        json.dumps({"lost": lost}),
+    )
+    await webhooks.show(as_json=True)
+    (poll,) = next(one for one in json.loads(capsys.readouterr().out)["items"] if one["webhook"] == "stripe")["lists"]
+    assert poll["lost"] == lost
+    await webhooks.show(as_json=False)
+    assert f"not listed any more: {lost[0]} to {lost[1]}" in capsys.readouterr().out

@@ -8,8 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from services.tool_gateway.webhooks.polling.step import Position
 from shared.store.pool import Pool
 from shared.store.sql import Queries
@@ -53,7 +51,7 @@ class PollStore:
         row = await self._pool.fetchrow(
             *SQL.bind("claim", webhooks=list(webhooks), busy=list(busy), owner=self.owner, seconds=LEASE_SECONDS)
         )
-        return Claimed(row["webhook"], row["part"], _object(row["position"])) if row else None
+        return Claimed(row["webhook"], row["part"], row["position"]) if row else None
 
     async def reached(self, one: Claimed, position: Position, at: datetime, found: int, caught: int) -> bool:
         """False when the list is another replica's by now."""
@@ -74,8 +72,3 @@ class PollStore:
 
     def _of(self, one: Claimed) -> dict[str, Any]:
         return {"webhook": one.webhook, "part": one.part, "owner": self.owner}
-
-
-def _object(column: Any) -> Position:
-    found: Position = orjson.loads(column) if isinstance(column, str | bytes) else column
-    return found
