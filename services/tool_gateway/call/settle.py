@@ -15,13 +15,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.tool_gateway.answers.answer import Answer
-from services.tool_gateway.answers.apart import is_large, read_apart
 from services.tool_gateway.answers.marks import REDACTED
 from services.tool_gateway.answers.paths import at, filled
-from services.tool_gateway.answers.reading import json_value
-from services.tool_gateway.answers.retry_after import seconds_until_reset
 from services.tool_gateway.call import close
-from services.tool_gateway.call.call import CallRow, Ready, rate_key, tell_closed
+from services.tool_gateway.call.call import CallRow, tell_closed
 from services.tool_gateway.call.execute import Sender
 from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.look_up import (
@@ -34,15 +31,15 @@ from services.tool_gateway.call.look_up import (
     telling,
     unexplained,
 )
-from services.tool_gateway.call.outcome import of_haste, projected
+from services.tool_gateway.call.outcome import projected
 from services.tool_gateway.call.payloads import by_reference
+from services.tool_gateway.call.questions import Found, NoAnswer, Questions, understood
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Settle, Tool
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.encode import prepare
 from services.tool_gateway.wire.prepared import Prepared
-from services.tool_gateway.wire.transport import MaybeSent, NotSent
 from shared.bus.publisher import Publisher
 from shared.errors import VioxError
 from shared.telemetry import metrics
@@ -69,7 +66,7 @@ class Settler:
         self._store = store
         self._publisher = publisher
         self._sender = sender
-        self._places = places
+        self._questions = Questions(store, sender, places)
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._not_before: dict[str, float] = {}  # of vendors that asked us to wait, on the monotonic clock
 
@@ -127,7 +124,7 @@ class Settler:
         elif await self._proven_absent(row, tool, body):
             await self._absent(row)
 
-    async def _proven_absent(self, row: CallRow, tool: Tool, body: _Body) -> bool:
+    async def _proven_absent(self, row: CallRow, tool: Tool, body: Found) -> bool:
         """Whether finding nothing proves that there is nothing: the list is whole, or another one is that is."""
         settle = tool.settle
         assert settle is not None  # noqa: S101  # what has no look-up is never found by one
@@ -154,7 +151,7 @@ class Settler:
                 connection, row.tool, _place(tool.settle), ids, _not_before(row, tool.settle)
             )
 
-    async def _ask(self, row: CallRow, name: str, template: dict[str, Any], number: int) -> _Body | None:
+    async def _ask(self, row: CallRow, name: str, template: dict[str, Any], number: int) -> Found | None:
         """The vendor's answer to look-up `number` of the call, on record; None when there was none worth anything."""
         tool = self._catalogue.tools[name]
         arguments = filled(template, row.arguments)
@@ -176,8 +173,8 @@ class Settler:
                 detail={"tool": tool.name, "answered": answer is not None}
                 | ({"redacted": answer.hidden.as_dict()} if answer and answer.hidden else {}),
             )
-        found = await _understood(tool, answer) if answer else None
-        return _Body(self._sender.without_secrets(tool, found.value)) if found else None
+        found = await _said(tool, answer) if answer else None
+        return Found(self._sender.without_secrets(tool, found.value)) if found else None
 
     def _may_be_kept(self, row: CallRow, by: Tool, template: dict[str, Any], prepared: Prepared) -> Prepared:
         """The look-up without the call's sensitive arguments."""
@@ -191,35 +188,15 @@ class Settler:
             return replace(prepared, url=by.base_url + by.path, headers=[], body=REDACTED.encode())
 
     async def _exchange(self, row: CallRow, tool: Tool, prepared: Prepared, arguments: dict[str, Any]) -> Answer | None:
-        """One request, at its rate's turn and with a place at the vendor, as for calls. None without either, or an answer."""
-        rates = [(row.call_id, rate, rate_key(rate, arguments)) for rate in tool.rates]
-        if rates and self._places.free(tool.vendor):
-            slots = await self._store.reserve_rate_slots(rates)
-            await asyncio.sleep((slots[row.call_id] - datetime.now(UTC)).total_seconds())
-        if not self._places.free(tool.vendor):
-            return None
-        self._places.take(tool.vendor)
+        """The answer to one look-up; None when there is none. A vendor that wants to be left alone is."""
         try:
-            now = time.monotonic()
-            answer = await self._sender.send(Ready(row, tool, prepared, row.attempt, now + tool.timeout_seconds, now))
-            self._places.breakers.heard(tool.vendor, row.call_id, answer.status)
-        except (NotSent, MaybeSent) as error:
-            self._places.breakers.lost(tool.vendor, row.call_id, error.code)
+            answer = await self._questions.ask(row, tool, arguments, prepared, row.attempt)
+        except NoAnswer as error:
             log.warning("call.look_up_failed", call_id=row.call_id, tool=tool.name, error=error)
             return None
-        finally:
-            self._places.give_back(tool.vendor)
-        if of_haste(answer):
-            await self._hold_back(tool, arguments, answer)
+        if wait := await self._questions.held_back(tool, arguments, answer, LOOK_EVERY_SECONDS):
+            self._not_before[tool.vendor] = time.monotonic() + wait
         return answer
-
-    async def _hold_back(self, tool: Tool, arguments: dict[str, Any], answer: Answer) -> None:
-        """The vendor wants no more for a while: neither look-ups nor calls at its rate, nor look-ups without one."""
-        asked = seconds_until_reset(answer.header, "", datetime.now(UTC))
-        wait = asked or (tool.rate.pause_seconds if tool.rate else LOOK_EVERY_SECONDS)
-        self._not_before[tool.vendor] = time.monotonic() + wait
-        if tool.rate:
-            await self._store.pause_rate(rate_key(tool.rate, arguments), wait)
 
     async def _found(self, row: CallRow, tool: Tool, items: Sequence[dict[str, Any]]) -> None:
         """The first of the items that is no other call's is this call's."""
@@ -266,29 +243,13 @@ class Settler:
                 log.warning("call.not_found_at_vendor", call_id=row.call_id, tool=row.tool)  # it is sent again
 
 
-class _Body:
-    """A vendor's JSON, which may itself be null."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-async def _understood(tool: Tool, answer: Answer) -> _Body | None:
+async def _said(tool: Tool, answer: Answer) -> Found | None:
     """What a look-up's answer says; None when it says nothing, or that it failed."""
-    if answer.status in tool.empty_statuses:
-        return _Body(None)
-    if answer.status != 200:
-        return None
     try:
-        if is_large(answer, tool.max_answer_bytes):
-            body = await read_apart(json_value, answer, tool.max_answer_bytes)
-        else:
-            body = json_value(answer, tool.max_answer_bytes)
-    except ValueError as error:
-        log.warning("look_up.unreadable", tool=tool.name, error=error)
+        return await understood(tool, answer, tool.max_answer_bytes)
+    except NoAnswer as error:
+        log.warning("look_up.says_nothing", tool=tool.name, error=error)
         return None
-    refused = tool.success is not None and not tool.success.met(at(body, tool.success.path))
-    return None if refused else _Body(body)
 
 
 def _place(settle: Settle) -> list[str]:
