@@ -50,7 +50,9 @@ class FailoverModel:
                 errors.append(error)
                 continue
             return replace(reply, has_fallback=place < len(self._models) - 1)
-        raise next((e for e in errors if e.retryable), errors[0])
+        raised = next((e for e in errors if e.retryable), errors[0])
+        raised.may_have_been_made = any(e.may_have_been_made for e in errors)
+        raise raised
 
     async def aclose(self) -> None:
         for model in self._models:

@@ -199,8 +199,22 @@ class ChatModel(Protocol):
 LONGEST_RETRY_AFTER_SECONDS = 300.0
 
 
+# Errors that say that the provider did nothing. After any other one the turn may have been made, and paid for.
+NOT_MADE = frozenset(
+    [
+        "model.rate_limited",
+        "model.authentication",
+        "model.no_credit",
+        "model.ended",
+        "model.bad_request",
+        "model.context_exceeded",
+    ]
+)
+
+
 class ModelError(VioxError):
     """A model call that gave no answer. `retry_after` is in seconds, when the provider said so and it makes sense.
+    `may_have_been_made`: this attempt, or one before it, may have cost something.
 
     It comes from outside: what is not a number of seconds is as good as nothing said, and five minutes are the most.
     """
@@ -221,6 +235,7 @@ class ModelError(VioxError):
         sensible = retry_after is not None and math.isfinite(retry_after)
         self.retry_after = min(max(retry_after or 0.0, 0.0), LONGEST_RETRY_AFTER_SECONDS) if sensible else None
         self.attempts = attempts
+        self.may_have_been_made = code not in NOT_MADE
 
 
 def sha256_json(value: Any) -> str:

@@ -75,11 +75,13 @@ STATUS_OF = {
 
 async def with_retries(once: Callable[[], Awaitable[ChatReply]], *, sleep: Sleep) -> ChatReply:
     """Ask up to three times. The reply says how often. Raises the last ModelError, with `attempts`."""
+    made = False
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return replace(await once(), attempts=attempt)
         except ModelError as error:
             error.attempts = attempt
+            error.may_have_been_made = made = made or error.may_have_been_made
             wait = error.retry_after if error.retry_after is not None else 0.5 * 2**attempt
             if not error.retryable or attempt == ATTEMPTS or wait > LONGEST_WAIT_SECONDS:
                 raise

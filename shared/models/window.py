@@ -68,6 +68,7 @@ async def ask_within(
         try:
             reply = await ask(replace(request, messages=messages))
         except ModelError as error:
+            error.may_have_been_made |= refused is not None and refused.may_have_been_made
             if error.code != CONTEXT_EXCEEDED:
                 raise
             refused, failed = error, failed + error.attempts

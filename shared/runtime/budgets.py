@@ -29,18 +29,6 @@ SQL = Queries(Path(__file__).with_suffix(".sql"))
 Amounts = dict[str, int]
 """Tokens and cost, by the name of their measure."""
 
-# Answers that say that the provider did nothing. After any other error the turn may have been made, and stays counted.
-NOT_MADE = frozenset(
-    [
-        "model.rate_limited",
-        "model.authentication",
-        "model.no_credit",
-        "model.ended",
-        "model.bad_request",
-        "model.context_exceeded",
-    ]
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -77,7 +65,7 @@ class ModelBudgets:
         try:
             reply = await model.complete(request)
         except ModelError as error:
-            if error.code in NOT_MADE:
+            if not error.may_have_been_made:
                 await self._settle(hold, {})
             raise
         await self._settle(hold, amounts(reply.answering_model, reply.usage))

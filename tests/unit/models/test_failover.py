@@ -115,3 +115,18 @@ async def test_a_stand_in_is_built_when_it_is_needed_and_once() -> None:
     await asyncio.gather(lazy.complete(ASK), lazy.complete(ASK))
     await lazy.aclose()
     assert [(each.asked, each.closed) for each in built] == [(2, True)]
+
+
+@pytest.mark.parametrize(
+    ("codes", "made"),
+    [
+        (("model.rate_limited", "model.no_credit"), False),
+        (("model.rate_limited", "model.unavailable"), True),
+        (("model.unavailable", "model.bad_request"), True),
+    ],
+)
+async def test_an_error_says_whether_any_model_may_have_done_the_work(codes: tuple[str, ...], made: bool) -> None:
+    model = FailoverModel([Counting(str(n), code) for n, code in enumerate(codes)])
+    with pytest.raises(ModelError) as raised:
+        await model.complete(ASK)
+    assert raised.value.may_have_been_made is made

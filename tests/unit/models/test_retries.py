@@ -59,6 +59,23 @@ async def test_a_long_wait_is_left_to_the_runtime() -> None:
     assert (raised.value.retry_after, raised.value.attempts) == (300.0, 1)
 
 
+@pytest.mark.parametrize(
+    ("statuses", "made"), [((429, 429, 429), False), ((503, 429, 429), True), ((429, 429, 503), True)]
+)
+async def test_an_error_says_whether_any_attempt_may_have_cost_something(statuses: tuple[int, ...], made: bool) -> None:
+    left = list(statuses)
+
+    async def sleep(_: float) -> None:
+        pass
+
+    async def once() -> ChatReply:
+        raise error_of_status("p", left.pop(0), "no", "", None)
+
+    with pytest.raises(ModelError) as raised:
+        await with_retries(once, sleep=sleep)
+    assert raised.value.may_have_been_made is made
+
+
 NOW = datetime(2026, 11, 25, 8, 0, tzinfo=UTC)
 
 
