@@ -9,18 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from aiohttp import web
 
 from services.tool_gateway.approvals.keeper import Keeper
+from services.tool_gateway.budgets.reserve import forget as forget_budgets
 from services.tool_gateway.budgets.reserve import publish
 from services.tool_gateway.budgets.teller import Teller
+from services.tool_gateway.call import payloads, sealed
 from services.tool_gateway.call.admit import Admission
 from services.tool_gateway.call.backlog import Backlog
 from services.tool_gateway.call.close import OutcomeWriter
 from services.tool_gateway.call.execute import Connector, Executor, Sender
 from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.intake import Intake
-from services.tool_gateway.call.payloads import forget_regularly
 from services.tool_gateway.call.resume import Resumer
 from services.tool_gateway.call.sealed import Seals
-from services.tool_gateway.call.sealed import forget_regularly as forget_arguments
 from services.tool_gateway.call.settle import Settler
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue import catalogue
@@ -48,6 +48,7 @@ from shared.bus.outbox import Outbox
 from shared.bus.publisher import Publisher
 from shared.business import Business, read_business
 from shared.people import read_people
+from shared.regularly import regularly
 from shared.runtime.process import Process
 from shared.settings import Settings
 from shared.store.instance import Instance
@@ -56,6 +57,7 @@ from shared.waiting import within
 
 TOKEN_CONNECTIONS = 4
 CLOSE_SECONDS = 5.0
+HOUR = 3600.0
 
 
 def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Process:
@@ -77,9 +79,15 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process.loop("redrives", lambda: gateway.redrives.run())
     process.loop("webhooks", lambda: gateway.webhooks.run())
     process.loop("live calls", lambda: gateway.live.run())
-    process.loop("payloads", lambda: forget_regularly(gateway.pool, settings.payload_days))
+    days = settings.payload_days
+    process.loop(
+        "payloads", lambda: regularly(HOUR, lambda: payloads.forget(gateway.pool, days), "payloads.not_forgotten")
+    )
+    process.loop("budgets past", lambda: regularly(HOUR, lambda: forget_budgets(gateway.pool), "budgets.not_forgotten"))
     process.loop("backlog", lambda: gateway.backlog.run(gateway.consumer.lag))
-    process.loop("sealed arguments", lambda: forget_arguments(gateway.pool))
+    process.loop(
+        "sealed arguments", lambda: regularly(10.0, lambda: sealed.forget(gateway.pool), "arguments.not_forgotten")
+    )
     process.loop("catalogue", lambda: gateway.library.follow())
     process.on_drain(gateway.drain)
     process.check("ledger", lambda: gateway.outcomes.problem if gateway.outcomes else "starting")

@@ -128,6 +128,7 @@ FUNCTIONS = {
         "call_in_doubt": "",
         "labels_before": "",
         "end_live_runs": DEFINER,
+        "forget_budgets": DEFINER,
         "owner_alive": "",
         "publish_budgets": DEFINER,
         "received_messages": DEFINER,

@@ -34,6 +34,11 @@ async def reserve(
     return {call: _result(came.get(call), want, agreed) for call, want, agreed in asked}
 
 
+async def forget(connection: Any) -> None:
+    """Remove what was used on days a month ago and by runs that are over, and holds of turns that nobody will settle."""
+    await connection.execute(SQL["forget"])
+
+
 async def publish(pool: Any, budgets: Budgets, time_zone: str) -> None:
     """Make the file's limits those of everybody. Who waits for a budget looks again when they changed."""
     given = [

@@ -3,6 +3,9 @@
 -- name: reserve    All that each call wants, or nothing and what is at its end.
 select call_id, reserved, "over" from reserve_budgets(:wanted::json)
 
+-- name: forget
+select forget_budgets()
+
 -- name: publish
 select publish_budgets(:given::json, :zone)
 

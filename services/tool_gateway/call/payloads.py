@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,20 +41,12 @@ async def keep(connection: Any, payloads: Sequence[Payload]) -> None:
         await connection.execute(*SQL.bind("keep", payloads=[_row(one) for one in payloads]))
 
 
-async def forget_regularly(pool: Any, days: int) -> None:
-    """Once an hour, until cancelled; with 0 days never."""
-    while True:
-        try:
-            while days and await forget(pool, days):
-                pass
-        except Exception as error:  # noqa: BLE001  # Postgres away: an hour later
-            log.warning("payloads.not_forgotten", error=error)
-        await asyncio.sleep(FORGET_SECONDS)
-
-
 async def forget(connection: Any, days: int) -> int:
-    """Remove the contents that no call was given for so many days. Their references stay. How many there were."""
-    return len(await connection.fetch(*SQL.bind("forget", days=days)))
+    """Remove the contents that no call was given for so many days; with 0 none. Their references stay. How many there were."""
+    gone = 0
+    while days and (found := len(await connection.fetch(*SQL.bind("forget", days=days)))):
+        gone += found
+    return gone
 
 
 def _row(payload: Payload) -> dict[str, Any]:

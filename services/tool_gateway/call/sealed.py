@@ -6,7 +6,6 @@ the gateway reads. They are gone soon after the call has ended.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,17 +79,8 @@ class Seals:
             return Opened(None)
 
 
-async def forget_regularly(pool: Any) -> None:
-    """Remove what was sealed of calls that have ended, until cancelled."""
-    while True:
-        try:
-            await forget(pool)
-        except Exception as error:  # noqa: BLE001  # Postgres away: a moment later
-            log.warning("arguments.not_forgotten", error=error)
-        await asyncio.sleep(FORGET_SECONDS)
-
-
 async def forget(connection: Any) -> None:
+    """Remove what was sealed of calls that have ended."""
     await connection.execute(SQL["forget"])
 
 

@@ -330,3 +330,29 @@ async def test_an_approval_in_general_lifts_no_budget(world: World, operator: An
     assert (await world.call(3))["reserved"] is not None
     assert (await approval(world, 4))["rules"] == ["pay.two", "budget:day"]
     assert await world.admin.fetchval("select left_calls from standing_approvals") == 7
+
+
+async def test_what_nobody_counts_with_any_more_is_forgotten(world: World) -> None:
+    from services.tool_gateway.budgets.reserve import forget
+
+    use = "insert into budget_use (name, scope, period, measure, used) values ('day', $1, $2, 'calls', 1)"
+    today = await world.admin.fetchval("select budget_day()")
+    for scope, period in (("old", "2020-01-01"), ("new", today)):
+        await world.admin.execute(use, scope, period)
+        await world.admin.execute(
+            "insert into budget_releases (name, scope, period, measure, amount) values ('day', $1, $2, 'calls', 1)",
+            scope,
+            period,
+        )
+    await world.admin.execute(use, str(RUN), "run")
+    await world.admin.execute(
+        "insert into model_holds (agent, items, at) values ('closer', '[]', now() - interval '2 days'), ('closer', '[]', now())"
+    )
+    await forget(world.pool)
+    left = "select array_agg(scope order by scope) from "
+    assert set(await world.admin.fetchval(left + "budget_use")) == {"new", str(RUN)}
+    assert await world.admin.fetchval(left + "budget_releases") == ["new"]
+    assert await world.admin.fetchval("select count(*) from model_holds") == 1
+    await world.admin.execute("update runs set status = 'finished', finished_at = now() - interval '40 days'")
+    await forget(world.pool)
+    assert await world.admin.fetchval(left + "budget_use") == ["new"]
