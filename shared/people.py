@@ -9,8 +9,7 @@
         roles: [approver, operator]
         email: lee@example.com
 
-The order is the order in which they are asked. `sms` and `email` are how they are told; `token_sha256` is of the token with
-which they sign in.
+The order is the order in which they are asked. `sms` and `email` are how they are told.
 """
 
 from __future__ import annotations
@@ -37,7 +36,6 @@ class Person(BaseModel):
     roles: frozenset[Role] = Field(min_length=1)
     sms: str | None = Field(default=None, pattern=r"^\+[1-9]\d{6,14}$")
     email: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+$")
-    token_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
 
     @property
     def approves(self) -> bool:

@@ -49,9 +49,6 @@ class Settings(BaseSettings):
     approval_hours: float = Field(
         default=72.0, gt=0, le=720, description="`72`; so long a call waits for a person's approval"
     )
-    console_url: str | None = Field(
-        default=None, description="where people open the console; messages to them link to it"
-    )
     public_url: str | None = Field(
         default=None,
         description="the address at which vendors reach the gateway, for instance `https://hooks.example.com`",

@@ -1,4 +1,4 @@
-"""Small YAML files that people write: business profile, people. Every value is text as it is written.
+"""Small YAML files that people write: business profile, people, budgets. Every value is text as it is written.
 
 YAML 1.1 reads `no` as false and `+14155550123` as a number; here they stay what they look like.
 """
@@ -21,7 +21,8 @@ def read_file(path: Path, setting: str, model: type[M]) -> M:
     try:
         content: Any = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506  # makes only texts
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadInput("settings.invalid", f"{path} cannot be read: {error}.", field=setting) from error
+        remedy = "Name a YAML file that can be read."
+        raise BadInput("settings.invalid", f"{path} cannot be read: {error}.", field=setting, remedy=remedy) from error
     try:
         return model.model_validate(content or {})
     except ValidationError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,14 +9,13 @@ from typing import Any
 from shared.bus.messages import approval_document
 from shared.errors import BadInput, Conflict, NotFound
 from shared.money import as_written
-from shared.people import People, Person, read_people
+from shared.people import Person
 from viox import deployment, output, store, words
 
 MOST_CALLS = 1_000
-SPAN = re.compile(r"\d+[smhd]")
 SHORTEST_ID = 8
 SEEN_DIGITS = 8
-LONGEST_DAYS = 366
+DEFAULT_DAYS, LONGEST_DAYS = 30, 366
 NOTHING = {"waiting": "nothing waits for a person", None: "no approvals yet"}
 Deciding = Callable[[Any, Any, Person], Awaitable[str]]
 
@@ -122,7 +120,7 @@ async def show_standing(limit: int, *, as_json: bool) -> None:
 async def revoke(given: str, by: str | None, *, as_json: bool) -> None:
     from services.tool_gateway.approvals import decide
 
-    person = _people().approver(by)
+    person = deployment.people().approver(by)
     pool = await deployment.pool()
     try:
         await decide.revoke(pool, given, person)
@@ -145,7 +143,7 @@ async def answer(given: str, text: str, by: str | None, *, as_json: bool) -> Non
 
 async def _decide(given: str, by: str | None, deciding: Deciding, *, as_json: bool) -> None:
     """Find the approval, have the person decide, and say what came of it."""
-    person = _people().approver(by)
+    person = deployment.people().approver(by)
     pool = await deployment.pool()
     try:
         row = await _named(pool, given)
@@ -186,15 +184,10 @@ async def _named(pool: Any, given: str) -> Any:
 def _end(given: str | None) -> datetime:
     """`--until`: RFC 3339, or a span from now. Without it a month from now."""
     now = datetime.now(UTC)
-    if given is None:
-        return now + timedelta(days=30)
-    moment = store.parse_moment(given)
-    assert moment  # noqa: S101  # it is given
-    if moment <= now and not SPAN.fullmatch(given):
-        raise BadInput("option.invalid", f"{given} is over.", field="--until", remedy="A time to come, or 7d.")
-    end = moment if moment > now else now + (now - moment)
-    if end > now + timedelta(days=LONGEST_DAYS):
-        raise BadInput("option.invalid", f"more than {LONGEST_DAYS} days.", field="--until", remedy="Agree anew then.")
+    end = store.parse_moment(given, field="--until", ahead=True) or now + timedelta(days=DEFAULT_DAYS)
+    if not now < end <= now + timedelta(days=LONGEST_DAYS):
+        told = f"{given} is over, or more than {LONGEST_DAYS} days away."
+        raise BadInput("option.invalid", told, field="--until", remedy="A time to come, or a span such as 7d.")
     return end
 
 
@@ -211,19 +204,11 @@ def _shape(row: Any) -> str:
     return " ".join(parts) or f"exactly {row['arguments_sha256'][:12]}"
 
 
-def _people() -> People:
-    return read_people(deployment.profile("VIOX_PEOPLE"))
-
-
 async def _tool(name: str) -> Any:
     """The tool as the gateway has it, with its schema."""
-    from services.tool_gateway.catalogue import catalogue
-    from services.tool_gateway.catalogue.library import fitting
-    from shared.settings import Settings
-    from viox.importing import imported
+    from viox import importing
 
-    documents = await imported()
-    found, _ = fitting(catalogue.extra_documents(Settings.load().catalogue), documents or [])
+    found, _, _ = await importing.tools()
     return found.tools.get(name)
 
 

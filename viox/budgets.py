@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import BadInput, Conflict, NotFound
-from shared.people import read_people
 from shared.store.sql import Queries
 from viox import deployment, output
 
@@ -31,7 +30,7 @@ async def show(name: str | None, limit: int, *, as_json: bool) -> None:
 
 async def raise_(name: str, by: str | None, to: str, scope: str | None, measure: str | None, *, as_json: bool) -> None:
     """Raise a budget, in the name of somebody who may decide."""
-    person = read_people(deployment.profile("VIOX_PEOPLE")).approver(by)
+    person = deployment.people().approver(by)
     pool = await deployment.pool()
     try:
         chosen = await _measure(pool, name, measure)
@@ -83,6 +82,9 @@ def _check(came: str, measure: str, limit: int | None) -> None:
         raise BadInput(
             "option.missing", "say for which run.", field="--scope", remedy="The run's id; `viox runs` has it."
         )
+    if came == "unknown":
+        told = "the gateway has just published other budgets."
+        raise Conflict("budget.not_found", told, field="NAME", remedy="See `viox budgets`.")
     if came == "lower":
         told = _words(measure, limit or 0)
         raise Conflict("budget.not_raised", f"its limit is {told} already.", field="--to", remedy="Give more.")

@@ -16,7 +16,7 @@ from shared.bus.messages import task
 from shared.errors import Unavailable
 from shared.ids import run_id
 from shared.money import as_written
-from shared.people import Person, read_people
+from shared.people import Person
 from viox import approvals, deployment, ingress, output, store
 
 AGENT = "controller"
@@ -97,7 +97,7 @@ class Payment:
         )
 
     def _person(self) -> Person:
-        return read_people(deployment.profile("VIOX_PEOPLE")).approvers[0]
+        return deployment.people().approvers[0]
 
     async def _until(self, asked: Callable[[], Any], otherwise: str) -> Any:
         deadline = time.monotonic() + DEADLINE_SECONDS

@@ -15,6 +15,7 @@ from shared.errors import Unavailable
 from shared.home import state_home
 
 if TYPE_CHECKING:
+    from shared.people import People
     from shared.store.pool import Pool
 
 CLI_ROLE = "viox_operator_cli"
@@ -47,6 +48,13 @@ def profile(setting: str) -> Path | None:
     running = state() or {}
     named = os.environ.get(setting) or running.get("profile", {}).get(setting)
     return Path(named) if named else None
+
+
+def people() -> People:
+    """Everybody of the business. Raises BadInput when the file cannot be read."""
+    from shared.people import read_people
+
+    return read_people(profile("VIOX_PEOPLE"))
 
 
 def dsn(role: str = CLI_ROLE) -> str:

@@ -9,12 +9,13 @@ from typing import Any
 
 from services.tool_gateway.catalogue import catalogue, foreign, reading
 from services.tool_gateway.catalogue.importer import Import, Wish, import_document, settings_of, words
-from services.tool_gateway.catalogue.library import fitting
+from services.tool_gateway.catalogue.library import LeftOut, fitting
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.guard import Guard
 from services.tool_gateway.wire.transport import Wire
 from shared.bus import topics
 from shared.errors import BadInput, Conflict, NotFound, Unavailable
+from shared.settings import Settings
 from viox import deployment, import_report, output
 from viox.store import SQL
 
@@ -115,6 +116,12 @@ async def imported() -> list[catalogue.Document] | None:
         return [catalogue.Document(*row) for row in await pool.fetch(SQL["documents"])]
     finally:
         await pool.close()
+
+
+async def tools() -> tuple[catalogue.Catalogue, list[LeftOut], list[catalogue.Document] | None]:
+    """The catalogue as the gateway has it, what does not fit into it, and what was imported (None without a deployment)."""
+    documents = await imported()
+    return *fitting(catalogue.extra_documents(Settings.load().catalogue), documents or []), documents
 
 
 def joined(made: Import, imported: Sequence[catalogue.Document], wanted: Wish, *, replace: bool) -> catalogue.Catalogue:

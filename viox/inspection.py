@@ -289,14 +289,9 @@ async def check_tools(*, as_json: bool) -> int:
 
     Raises BadInput naming file and place when one of our own is wrong.
     """
-    from services.tool_gateway.catalogue import catalogue
-    from services.tool_gateway.catalogue.library import fitting
-    from shared.settings import Settings
-    from viox import policies
-    from viox.importing import imported
+    from viox import importing, policies
 
-    documents = await imported()
-    found, left_out = fitting(catalogue.extra_documents(Settings.load().catalogue), documents or [])
+    found, left_out, documents = await importing.tools()
     policy = policies.check(found)
     vendors: dict[str, list[str]] = {}
     for name in sorted(name for name in found.tools if not found.granted_to(name)):

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.catalogue import Catalogue
-from services.tool_gateway.catalogue.library import fitting
 from services.tool_gateway.policy import files, report
 from services.tool_gateway.policy.context import NOTHING, Known
 from services.tool_gateway.policy.engine import Policies, Ruling
@@ -19,9 +17,7 @@ from services.tool_gateway.policy.facts import known_of
 from shared.business import Business, read_business
 from shared.errors import BadInput
 from shared.ids import CallId
-from shared.people import read_people
-from shared.settings import Settings
-from viox import deployment, output, store
+from viox import deployment, importing, output, store
 
 PAGE = 500
 
@@ -45,9 +41,9 @@ class _Call:
 async def test(file: Path, since: datetime, *, as_json: bool) -> int:
     """Judge the calls since then under the policies of now, and with `file` added or in the place of its namesake."""
     given = _read(file)
-    tools = await _catalogue()
+    tools, _, _ = await importing.tools()
     texts = files.texts(_policies_setting())
-    insiders = read_people(deployment.profile("VIOX_PEOPLE")).addresses
+    insiders = deployment.people().addresses
     now, then = (Policies(chosen, tools, insiders) for chosen in (texts, texts | {file.name: given}))
     business = read_business(deployment.profile("VIOX_BUSINESS"))
     pool = await deployment.pool()
@@ -132,13 +128,6 @@ def _told(ruling: dict[str, Any]) -> str:
 def _policies_setting() -> str | None:
     named = deployment.profile("VIOX_POLICIES")
     return str(named) if named else None
-
-
-async def _catalogue() -> Catalogue:
-    from viox.importing import imported
-
-    found, _ = fitting(catalogue.extra_documents(Settings.load().catalogue), await imported() or [])
-    return found
 
 
 def check(tools: Catalogue) -> dict[str, Any]:

@@ -386,8 +386,8 @@ async def tools(pool: Any) -> list[dict[str, Any]]:
     ]
 
 
-def parse_moment(text: str | None) -> datetime | None:
-    """`--since`: RFC 3339, or a span such as 30m, 24h, 7d. Raises BadInput naming the option."""
+def parse_moment(text: str | None, field: str = "--since", *, ahead: bool = False) -> datetime | None:
+    """RFC 3339, or a span such as 30m, 24h, 7d: back from now, or with `ahead` from now on. Raises BadInput naming the option."""
     if text is None:
         return None
     from datetime import timedelta
@@ -395,14 +395,15 @@ def parse_moment(text: str | None) -> datetime | None:
     spans = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
     try:
         if text[:-1].isdecimal() and text[-1] in spans:
-            return datetime.now(UTC) - timedelta(**{spans[text[-1]]: int(text[:-1])})
+            span = timedelta(**{spans[text[-1]]: int(text[:-1])})
+            return datetime.now(UTC) + (span if ahead else -span)
         at = datetime.fromisoformat(text.replace("Z", "+00:00"))
         at = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise BadInput(
             "option.invalid",
             f"{text!r} is not a time.",
-            field="--since",
+            field=field,
             remedy="For instance 2026-11-22T08:00:00Z or 24h.",
         ) from None
     return at

@@ -215,8 +215,7 @@ class _Gateway:
     def _keep_people_told(self, business: Business) -> None:
         """Who is told of what waits for people."""
         store, tools, people, hide = self._store, self._tools, self._people, self._process.redactor.everywhere
-        console = self._process.settings.console_url
-        self.approvals = Keeper(store, self.publisher, tools, people, business, console, hide)
+        self.approvals = Keeper(store, self.publisher, tools, people, business, hide)
         self.budgets = Teller(store, tools, people, business, hide)
         self._instance.on_notify("viox_approvals", self._decided)
 

@@ -1,4 +1,4 @@
-"""What people do with approvals. The command line and the console come here; `decide_approval` in Postgres has the last word.
+"""What people do with approvals. The command line comes here; `decide_approval` in Postgres has the last word.
 
 A decision is bound to what the person was shown: the digest of the arguments goes with it, and is refused when others stand
 there by now.

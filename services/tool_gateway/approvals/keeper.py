@@ -54,7 +54,6 @@ class Keeper:
         catalogue: Catalogue,
         people: People,
         business: Business,
-        console_url: str | None,
         hide: Callable[[str], str],
     ) -> None:
         """`hide` takes secrets out of a text."""
@@ -63,7 +62,6 @@ class Keeper:
         self._catalogue = catalogue
         self._people = people
         self._business = business
-        self._console = console_url
         self._hide = hide
         self._changed = asyncio.Event()
 
@@ -132,7 +130,7 @@ class Keeper:
 
     async def _write_to(self, connection: Any, row: Any, person: Person) -> None:
         tool = self._catalogue.tools.get(row["tool"])
-        text = self._hide(notices.text(row, tool, self._business, self._console))
+        text = self._hide(notices.text(row, tool, self._business))
         made = notices.letter(person, notices.subject(row), text)
         if made is None:
             log.warning("approval.person_unreachable", approval_id=row["approval_id"], person=person.name)

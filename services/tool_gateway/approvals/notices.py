@@ -70,14 +70,14 @@ def subject(approval: Mapping[str, Any]) -> str:
     return f"{_name(approval['agent'])} waits for you: {approval['tool']}"
 
 
-def text(approval: Mapping[str, Any], tool: Tool | None, business: Business, console: str | None) -> str:
-    """What is asked for, why a person is asked, until when, and where to decide. Never a secret: arguments have none."""
+def text(approval: Mapping[str, Any], tool: Tool | None, business: Business) -> str:
+    """What is asked for, why a person is asked, until when, and how to decide. Never a secret: arguments have none."""
     until = approval["expires_at"].astimezone(ZoneInfo(business.time_zone))
     identity = approval["approval_id"]
-    where = f"{console.rstrip('/')}/approvals/{identity}" if console else f"viox approve {identity}"
+    how = f"viox approve {identity}"
     story = f"{_name(approval['agent'])} wants to call {approval['tool']}: {_story(approval['arguments'], tool)}."
     why = f"A person is asked because {'; '.join(approval['reasons'])}."
-    rest = f" {why} Decide until {until:%d %b %H:%M}: {where}"
+    rest = f" {why} Decide until {until:%d %b %H:%M}: {how}"
     told = f"{business.name}: {story}"
     return told[: LONGEST_TEXT - len(rest)] + rest
 

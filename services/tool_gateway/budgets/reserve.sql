@@ -19,3 +19,6 @@ select r.run_id, r.traceparent, count(*) over () as runs
 from threads t join runs r on r.run_id = coalesce(t.active_run, t.taking[1]) and r.agent = t.agent
 where t.waits_for_budget = :budget and r.status = 'running'
 order by r.started_at limit 1
+
+-- name: measures_of
+select array_agg(measure order by measure) from budgets where name = :name

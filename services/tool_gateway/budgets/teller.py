@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -57,20 +57,25 @@ class Teller:
                     await self._tell(connection, row["budget"], first)
 
     async def _tell(self, connection: Any, budget: str, run: Any) -> None:
-        person = next(iter(self._people.approvers), None)
-        made = letter(person, f"The budget {budget} is at its end", self._text(budget, run)) if person else None
+        name = budget.split(" ", 1)[0]
+        measures = await connection.fetchval(*SQL.bind("measures_of", name=name))
+        subject, text = f"The budget {budget} is at its end", self._text(budget, run, measures or [])
+        reached = ((person, letter(person, subject, text)) for person in self._people.approvers)
+        person, made = next(((who, one) for who, one in reached if one is not None), (None, None))
         if person is None or made is None:
-            log.warning("budget.nobody_to_tell", budget=budget, remedy="Set VIOX_PEOPLE.")
+            remedy = "Name somebody in VIOX_PEOPLE who may decide, with sms or email."
+            log.warning("budget.nobody_to_tell", budget=budget, remedy=remedy)
             return
         about = About(run["run_id"], f"budget {budget}", run["traceparent"], datetime.now(UTC) + STALE)
         check = {"check": "budget.notice", "passed": True, "person": person.name}
         call = await letters.send(self._store, connection, self._catalogue.tools, made, about, check)
         log.info("budget.told", budget=budget, person=person.name, call_id=call)
 
-    def _text(self, budget: str, run: Any) -> str:
+    def _text(self, budget: str, run: Any, measures: Sequence[str]) -> str:
         name, scope = budget.split(" ", 1)
         waits = "a run waits" if run["runs"] == 1 else f"{run['runs']} runs wait"
-        how = f"viox budgets raise {name} --scope {scope} --to N"
+        which = f" --measure {'|'.join(one.rsplit(':', 1)[-1] for one in measures)}" if len(measures) > 1 else ""
+        how = f"viox budgets raise {name} --scope {scope}{which} --to N"
         return self._hide(
             f"{self._business.name}: the budget {name} of {scope} is at its end, and {waits}. Raise it: {how}"
         )

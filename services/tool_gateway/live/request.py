@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -15,14 +14,13 @@ from shared.bus.envelope import check_conversation, has_nul, is_traceparent, rea
 from shared.bus.messages import LIVE_SOURCE
 from shared.errors import BadInput
 from shared.ids import RunId, ThreadId, run_id, thread_id
-from shared.models.port import sha256_json
+from shared.models.port import TOOL_NAME, sha256_json
 from shared.telemetry.digest import sha256_bytes
 
 CONVERSATION, KEY, TIMEOUT, RUN = "X-Conversation-Id", "Idempotency-Key", "Request-Timeout", "X-Run-Id"
 MAX_BODY = 256_000
 DEFAULT_MS, LEAST_MS, MOST_MS = 15_000, 100, 60_000
 LONGEST_KEY = 255
-_TOOL = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ class Asked:
 async def read(request: web.Request, agent: str) -> Asked:
     """Raises Refused naming the header or field that is wrong."""
     tool = request.match_info["tool"]
-    if not _TOOL.fullmatch(tool):
+    if not TOOL_NAME.fullmatch(tool):
         raise Refused(404, BadInput("tool.not_found", "that is no name of a tool.", field="tool"))
     try:
         key, conversation = _key(request), _conversation(request)

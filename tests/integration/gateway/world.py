@@ -133,7 +133,7 @@ class Gateway:
         self.intake = Intake(admission, self.store, publisher, self.executor.start, self.resumer.wait_until, pool)
         self.settler = Settler(self.catalogue, values, self.store, publisher, self.sender, places)
         hide = redactor.everywhere
-        self.approvals = Keeper(self.store, publisher, self.catalogue, people, Business(), None, hide)
+        self.approvals = Keeper(self.store, publisher, self.catalogue, people, Business(), hide)
         self.teller = Teller(self.store, self.catalogue, people, Business(), hide)
         self.instance.on_notify("viox_approvals", self.wake)
         self._loops: list[asyncio.Task[None]] = []
