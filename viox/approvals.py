@@ -183,8 +183,9 @@ async def _named(pool: Any, given: str) -> Any:
 
 def _end(given: str | None) -> datetime:
     """`--until`: RFC 3339, or a span from now. Without it a month from now."""
+    asked = store.parse_moment(given, field="--until", ahead=True)
     now = datetime.now(UTC)
-    end = store.parse_moment(given, field="--until", ahead=True) or now + timedelta(days=DEFAULT_DAYS)
+    end = asked or now + timedelta(days=DEFAULT_DAYS)
     if not now < end <= now + timedelta(days=LONGEST_DAYS):
         told = f"{given} is over, or more than {LONGEST_DAYS} days away."
         raise BadInput("option.invalid", told, field="--until", remedy="A time to come, or a span such as 7d.")
