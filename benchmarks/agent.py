@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
-
-from langgraph.graph import StateGraph
 
 from shared.bus.app import App
 from shared.bus.envelope import Message
 from shared.models.offline import call, say
 from shared.models.port import AssistantMessage, ChatRequest, ToolMessage, UserMessage
 from shared.runtime.agent import AgentSpec
-from shared.runtime.nodes import AgentState, RunContext, add_loop
+from shared.runtime.flow import Flow
 from shared.runtime.service import agent_service
 
 
@@ -26,8 +23,11 @@ def policy(request: ChatRequest) -> AssistantMessage:
     return call(request, ("bench_echo", {"n": done, "text": "x" * 100}))
 
 
-def graph() -> StateGraph[Any, Any, Any, Any]:
-    return add_loop(StateGraph(AgentState, context_schema=RunContext))
+def graph() -> Flow:
+    flow = Flow()
+    flow.add_open_loop("work")
+    flow.begin("work")
+    return flow
 
 
 def conversation(event: Message) -> str:

@@ -321,6 +321,7 @@ async def check_tools(*, as_json: bool) -> int:
 
 
 async def replay(given: str, *, as_json: bool) -> int:
+    from shared.business import read_business
     from shared.runtime.history import Step
     from shared.runtime.replay import replay_run
 
@@ -336,7 +337,8 @@ async def replay(given: str, *, as_json: bool) -> int:
         stored = {sha: await store.prompt(pool, sha) for sha in _digests(steps)}
     finally:
         await pool.close()
-    report = await replay_run(_spec(facts["agent"]), host, steps, stored)
+    business = read_business(deployment.profile("VIOX_BUSINESS"))
+    report = await replay_run(_spec(facts["agent"]), host, steps, stored, business)
     if as_json:
         output.emit(report.document())
         return output.OK if report.same else output.FAILED
@@ -346,7 +348,7 @@ async def replay(given: str, *, as_json: bool) -> int:
 
 
 def mermaid(agent: str) -> str:
-    drawn: str = _spec(agent).graph().compile().get_graph().draw_mermaid()
+    drawn: str = _spec(agent).graph().drawing().draw_mermaid()
     return drawn
 
 

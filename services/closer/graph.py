@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from langgraph.graph import StateGraph
-
 from services.closer import domain
-from shared.runtime.nodes import AgentState, RunContext, add_loop, rules
+from shared.runtime.flow import Flow, rules
 
 
-def graph() -> StateGraph[Any, Any, Any, Any]:
-    flow = StateGraph(AgentState, context_schema=RunContext)
+def graph() -> Flow:
+    flow = Flow()
     flow.add_node("qualify", rules(domain.facts))
-    return add_loop(flow, entry="qualify")
+    flow.add_open_loop("work")
+    flow.begin("qualify")
+    flow.add_edge("qualify", "work")
+    return flow

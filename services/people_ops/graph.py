@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from langgraph.graph import StateGraph
-
 from services.people_ops import domain
-from shared.runtime.nodes import AgentState, RunContext, add_loop, rules
+from shared.runtime.flow import Flow, rules
 
 
-def graph() -> StateGraph[Any, Any, Any, Any]:
-    flow = StateGraph(AgentState, context_schema=RunContext)
+def graph() -> Flow:
+    flow = Flow()
     flow.add_node("screen", rules(domain.facts))
-    return add_loop(flow, entry="screen")
+    flow.add_open_loop("work")
+    flow.begin("screen")
+    flow.add_edge("screen", "work")
+    return flow

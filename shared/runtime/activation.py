@@ -13,23 +13,28 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from langgraph.errors import GraphRecursionError
+
 from shared.bus import topics
 from shared.bus.envelope import headers_from_json
 from shared.bus.kafka import Record
 from shared.bus.publisher import Publisher
+from shared.business import Business
 from shared.errors import VioxError
 from shared.ids import ThreadId, parse_call_id
-from shared.models.port import ChatModel, Messages, ModelError, Toolbox, canonical_json, sha256_json
+from shared.models.port import ChatModel, ModelError, Toolbox, canonical_json
 from shared.runtime import announce
 from shared.runtime.agent import AgentSpec
 from shared.runtime.announce import Announcer, call_message
 from shared.runtime.backoff import CallResends, ThreadBackoff, backoff
 from shared.runtime.budgets import BudgetExhausted
-from shared.runtime.endings import End, ending, open_calls
-from shared.runtime.history import Call, conversation, seen_by, trigger_body, turns_of
+from shared.runtime.calls import identified_call, open_step, wanted_calls
+from shared.runtime.context import AgentState, RunContext
+from shared.runtime.endings import End, ending
+from shared.runtime.flow import concluded, entered
+from shared.runtime.history import Call, has_begun, seen_by, trigger_body
 from shared.runtime.history_cache import HistoryCache
 from shared.runtime.meter import NOTHING_SPENT, Meter
-from shared.runtime.nodes import AgentState, RunContext, concluded, entered, identified_call, wanted_calls
 from shared.runtime.schedule import Limits, Scheduler
 from shared.runtime.store import Claimed, Commit, Pending, RunRow, RuntimeStore
 from shared.store.pool import is_transient
@@ -39,6 +44,7 @@ from shared.telemetry.logs import bound, get_logger
 
 log = get_logger(__name__)
 RESEND_AFTER_SECONDS = 3.0
+MOST_NODES = 1000  # that one activation passes through
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +68,21 @@ class Activator:
         announcer: Announcer,
         owner: str,
         limits: Limits,
+        business: Business | None = None,
     ) -> None:
         self._spec = spec
+        self._business = business or Business()
         self._store = store
         self._model = model
         self._publisher = publisher
         self._announcer = announcer
         self._owner = owner
         self._limits = limits
-        self._graph = spec.graph().compile()
-        self.graph_version = graph_version(self._graph)
+        flow = spec.graph()
+        self._graph = flow.compile()
+        self.graph_version = flow.version
         self._tools = Toolbox()
+        self._outside_tools: frozenset[str] = frozenset()
         self._known_prompts: set[str] = set()
         self._history = HistoryCache(store)
         self._backoff = ThreadBackoff()
@@ -82,7 +92,7 @@ class Activator:
     async def refresh(self) -> None:
         """Read what the gateway published: what this agent is granted, and the budgets."""
         await self._store.model_budgets.refresh()
-        found = await self._store.tools()
+        found, self._outside_tools = await self._store.tools()
         if found != self._tools:
             self._tools = found
 
@@ -148,11 +158,17 @@ class Activator:
     async def _run_graph(self, one: Activation, context: RunContext) -> AgentState:
         """Enter the graph with what happened. What waited and what was redriven goes on from where its record ends."""
         claimed = one.claimed
-        turns = turns_of(context.history, context.run_id)
-        triggers = [trigger_body(p.message) for p in claimed.triggers] if claimed.awaiting or not turns else []
-        steps = entered(context, triggers, open_calls(context.history, claimed.awaiting), claimed.results)
-        state: AgentState = {"steps": steps, "turns": turns, "text": ""}
-        output: AgentState = await self._graph.ainvoke(state, {"recursion_limit": 1000}, context=context)
+        is_new = claimed.awaiting or not has_begun(context.own, context.run_id)
+        triggers = [trigger_body(p.message) for p in claimed.triggers] if is_new else []
+        asked = open_step(context.history, claimed.awaiting)
+        steps = entered(context, triggers, asked, claimed.results, at=datetime.now(UTC).isoformat())
+        try:
+            output: AgentState = await self._graph.ainvoke(
+                {"steps": steps, "end": None}, {"recursion_limit": MOST_NODES}, context=context
+            )
+        except GraphRecursionError as error:
+            told = f"{MOST_NODES} nodes without a call, a question or an end."
+            raise VioxError("run.too_many_nodes", told, remedy="See `viox graph` and the role's graph.py.") from error
         return output | {"steps": concluded(context, output)}
 
     async def _context(self, one: Activation) -> RunContext:
@@ -161,13 +177,15 @@ class Activator:
         return RunContext(
             run_id=one.run.run_id,
             history=history,
-            messages=past.messages if history is past.steps else Messages(conversation(history)),
             first_step=one.run.steps,
             model=one.meter,
             prompt=self._spec.prompt,
             tools=self._tools,
             max_turns=self._spec.max_turns,
+            business=self._business,
+            outside_tools=self._outside_tools,
             failpoint=failpoint,
+            messages_of_history=past.messages if history is past.steps else None,
         )
 
     def _commit_of(self, one: Activation, state: AgentState) -> Commit:
@@ -182,7 +200,7 @@ class Activator:
             joined=[p.run_id for p in one.claimed.triggers if p.run_id != one.run.run_id],
             spent=one.meter.spent,
             model=one.meter.answered_by,
-            text=state["text"] if outcome["status"] == "finished" else None,
+            text=outcome["text"] if outcome["status"] == "finished" else None,
             error=outcome.get("error"),
             calls=calls,
         )
@@ -379,11 +397,10 @@ class Activator:
     # -- parts ------------------------------------------------------------------------------------------------------
 
     async def _remember_prompts(self, context: RunContext) -> None:
-        """System prompt and tool list, once per text: with them any request of the past can be rebuilt and compared."""
-        tools = context.tools
-        for sha256, part in ((sha256_json(context.prompt), lambda: context.prompt), (tools.sha256, tools.document)):
+        """System prompts and tool lists, once per text: with them any request of the past can be rebuilt and compared."""
+        for sha256, part in context.asked_with.items():
             if sha256 not in self._known_prompts:
-                await self._store.remember_prompt(sha256, canonical_json(part()).decode())
+                await self._store.remember_prompt(sha256, canonical_json(part).decode())
                 self._known_prompts.add(sha256)
 
 
@@ -396,10 +413,3 @@ def _as_record(buried: Pending) -> Record:
     headers = tuple(headers_from_json(buried.headers))
     offset = time.time_ns() // 1_000_000
     return Record(buried.topic, -1, offset, buried.message.key.encode(), buried.value, headers)
-
-
-def graph_version(graph: Any) -> str:
-    """A digest of the graph's shape: nodes and edges. It says which graph a thread was last moved by."""
-    drawn = graph.get_graph()
-    shape = [sorted(drawn.nodes), sorted([e.source, e.target, str(e.data), e.conditional] for e in drawn.edges)]
-    return sha256_json(shape)[:12]

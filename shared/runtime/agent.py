@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from shared.bus.envelope import Message
 from shared.models.port import AssistantMessage, ChatRequest
+from shared.runtime.flow import Flow
 
 
 class OfflinePolicy(Protocol):
@@ -18,12 +19,12 @@ class OfflinePolicy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AgentSpec:
-    """One agent. `conversation` maps an event to the conversation it belongs to; `graph` builds the uncompiled graph."""
+    """One agent. `conversation` maps an event to the conversation it belongs to; `graph` builds its graph."""
 
     name: str
     model_role: str
     prompt: str
     conversation: Callable[[Message], str]
-    graph: Callable[[], Any]  # a LangGraph StateGraph; its generic parameters say nothing here
+    graph: Callable[[], Flow]
     offline: OfflinePolicy
     max_turns: int = 120

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.errors import VioxError
-from shared.runtime.history import Call, Step, trigger_body, turns_of
-from shared.runtime.nodes import RunContext, record_results, turn_calls
+from shared.runtime.calls import calls_of, open_step, record_results
+from shared.runtime.context import RunContext
+from shared.runtime.history import Step, has_begun, trigger_body
 from shared.runtime.store import Claimed, Commit, Pending, RunRow
 
 
@@ -26,11 +27,11 @@ def ending(graph_version: str, claimed: Claimed, run: RunRow, context: RunContex
     """The commit that ends a run: open calls get a result that says so, so that the history stays well-formed."""
     error = end.error
     steps: list[Step] = []
-    if calls := open_calls(context.history, claimed.awaiting):
+    if asked := open_step(context.history, claimed.awaiting):
         closed = {"state": "failed", "result": None, "error": {"code": error.code, "message": error.message}}
-        results = {call["call_id"]: claimed.results.get(call["call_id"], closed) for call in calls}
-        steps = record_results(context, steps, calls, results)
-    if not claimed.active and not turns_of(context.history, run.run_id):
+        results = {call["call_id"]: claimed.results.get(call["call_id"], closed) for call in calls_of(asked)}
+        steps = record_results(context, steps, calls_of(asked), results, asked)
+    if not claimed.active and not has_begun(context.own, run.run_id):
         for pending in claimed.triggers:
             if pending not in end.put_back:
                 steps = context.step(steps, "trigger", trigger_body(pending.message))
@@ -46,12 +47,3 @@ def ending(graph_version: str, claimed: Claimed, run: RunRow, context: RunContex
         ends_controls=end.ends_controls,
         error=error.as_dict(),
     )
-
-
-def open_calls(history: Sequence[Step], awaiting: Collection[str]) -> list[Call]:
-    """The calls of the turn that a thread waits for, rebuilt from the record."""
-    if not awaiting:
-        return []
-    run, step, _ = next(iter(awaiting)).rsplit(".", 2)
-    turn = next(s for s in reversed(history) if s.kind == "model" and str(s.run_id) == run and s.step == int(step))
-    return turn_calls(turn)

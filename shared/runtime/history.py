@@ -1,15 +1,18 @@
 """Steps: the numbered, append-only record of a run, and the conversation a model sees, which is made from nothing else.
 
-Body of each kind of step (JSON):
+Body of each kind of step (JSON); `at` is when it entered the record:
 
-    trigger     {type, source, id, time, data}              an event or task, as it came
-    note        {text, retry?}                               what a deterministic node found; with `retry` what was wrong
-                                                             with the model's turn before
-    model       {text, calls, provider, provider_extra, model, requested_model, usage, cost_microusd, latency_ms,
-                 attempts, stop, request_sha256, prompt_sha256, tools_sha256, refusal?, request_id?,
+    trigger     {type, source, id, time, data, at?}          an event or task, as it came
+    plan        {node, calls: [{name, provider_id, tool, arguments}]}          calls that a node's rules want made
+    ask         {node, question, text}                       what a node asks the model
+    model       {node?, question?, text, calls, provider, provider_extra, model, requested_model, usage, cost_microusd,
+                 latency_ms, attempts, stop, request_sha256, prompt_sha256, tools_sha256, refusal?, request_id?,
                  shortened?: {budget_bytes, messages_left_out, messages_shortened, sha256},
                  problem?: {code, message, remedy}, has_fallback?}      a turn with a problem is shown to no model again
-    results     {results: [{index, call_id, tool, provider_id, state, result, error}]}
+    results     {of?: plan | question, results: [{index, call_id, tool, provider_id, state, result, error, outside?}], at?}
+    record      {values: {name: value}}                      what a node keeps for later runs of the conversation
+    note        {text, retry?, concluded?, question?}        with `retry` what was wrong with the model's turn before; with
+                                                             `concluded` the last step of the triggers that are done with
     outcome     {status, text, error?}
 """
 
@@ -38,7 +41,7 @@ class Step:
 
 
 class Call(TypedDict):
-    """A tool call of the last model turn. `error` is set when it cannot be sent (arguments no message can carry)."""
+    """A tool call of the last plan or model turn. `error` is set when it cannot be sent (no message can carry its arguments)."""
 
     index: int
     call_id: str
@@ -63,6 +66,11 @@ def turns_of(history: Iterable[Step], run_id: UUID) -> int:
     return sum(s.kind == "model" and s.run_id == run_id for s in history)
 
 
+def has_begun(history: Iterable[Step], run_id: UUID) -> bool:
+    """Whether what triggered this run is on record."""
+    return any(s.kind == "trigger" and s.run_id == run_id for s in history)
+
+
 def seen_by(history: Sequence[Step], run_id: UUID, own: int) -> Sequence[Step]:
     """A thread's history as one run sees it, `own` of whose steps are its own: those last.
 
@@ -75,10 +83,23 @@ def seen_by(history: Sequence[Step], run_id: UUID, own: int) -> Sequence[Step]:
 
 
 def conversation(steps: Iterable[Step]) -> tuple[ChatMessage, ...]:
-    """The messages a model is shown for these steps."""
+    """The messages that say what happened in a conversation. Questions of nodes are apart from it (`exchange`)."""
     messages: list[ChatMessage] = []
     for step in steps:
         messages.extend(_messages(step))
+    return tuple(messages)
+
+
+def exchange(steps: Iterable[Step]) -> tuple[ChatMessage, ...]:
+    """The messages of one question of a node: what was asked, and what the model did about it since."""
+    messages: list[ChatMessage] = []
+    for step in steps:
+        if step.kind == "ask":
+            messages.append(UserMessage(step.body["text"]))
+        elif step.kind == "results" and step.body.get("of") == "question":
+            messages.extend(_tool_message(result) for result in step.body["results"])
+        elif step.kind == "model" or (step.kind == "note" and "retry" in step.body):
+            messages.extend(_told(step))
     return tuple(messages)
 
 
@@ -87,14 +108,25 @@ def _messages(step: Step) -> Sequence[ChatMessage]:
     match step.kind:
         case "trigger":
             return [UserMessage(_trigger_text(body))]
-        case "note":
-            return [UserMessage(f"[{'retry' if 'retry' in body else 'note'}] {body['text']}")]
-        case "model":
-            return [] if "problem" in body else [assistant_message(body)]
+        case "model" | "note":
+            return () if "question" in body else _told(step)
+        case "results" if body.get("of") == "plan":
+            return [UserMessage(_done_text(body["results"]))]
+        case "results" if body.get("of") == "question":
+            return ()
         case "results":
             return [_tool_message(result) for result in body["results"]]
+        case "outcome" if body.get("said"):
+            return [UserMessage(f"[done] {body['text']}")]
         case _:
-            return []
+            return ()
+
+
+def _told(step: Step) -> Sequence[ChatMessage]:
+    body = step.body
+    if step.kind == "note":
+        return [UserMessage(f"[{'retry' if 'retry' in body else 'note'}] {body['text']}")]
+    return [] if "problem" in body else [assistant_message(body)]
 
 
 def _trigger_text(body: dict[str, Any]) -> str:
@@ -104,6 +136,12 @@ def _trigger_text(body: dict[str, Any]) -> str:
         extra = f"\nContext:\n{_json(context)}" if context else ""
         return f"Task: {data['instruction']}{extra}"
     return f"Event {body['type']} from {body['source']} at {body['time']}:\n{_json(data)}"
+
+
+def _done_text(results: Sequence[dict[str, Any]]) -> str:
+    """What came of the calls that the role's own rules made."""
+    lines = [f"{result['tool']} {result['state']}: {_json(_content(result))}" for result in results]
+    return "[done by the role's rules]\n" + "\n".join(lines)
 
 
 def assistant_message(body: dict[str, Any]) -> AssistantMessage:
@@ -116,10 +154,14 @@ def assistant_message(body: dict[str, Any]) -> AssistantMessage:
 
 def _tool_message(result: dict[str, Any]) -> ToolMessage:
     failed = result["state"] != "succeeded"
-    content: Any = result["error"] if failed else result["result"]
-    if failed:
-        content = {"state": result["state"], **(content or {})}
-    return ToolMessage(result["provider_id"], result["tool"], _json(content), is_error=failed)
+    return ToolMessage(result["provider_id"], result["tool"], _json(_content(result)), is_error=failed)
+
+
+def _content(result: dict[str, Any]) -> Any:
+    """What the model is shown of a result. What people outside wrote is inside of a mark that says so."""
+    if result["state"] != "succeeded":
+        return {"state": result["state"], **(result["error"] or {})}
+    return {"from_outside": result["result"]} if result.get("outside") else result["result"]
 
 
 def _json(value: Any) -> str:

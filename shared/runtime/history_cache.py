@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared.ids import ThreadId
 from shared.models.port import Messages
@@ -16,11 +16,19 @@ THREADS = 1024
 
 @dataclass(slots=True)
 class Past:
-    """A thread's steps up to a version, and the conversation they make."""
+    """A thread's steps up to a version."""
 
     version: int
     steps: list[Step]
-    messages: Messages
+    _messages: Messages = field(default_factory=Messages)
+    _told: int = 0
+
+    @property
+    def messages(self) -> Messages:
+        """The conversation that the steps make. Only what came since it was last asked for is added."""
+        self._messages.extend(conversation(self.steps[self._told :]))
+        self._told = len(self.steps)
+        return self._messages
 
 
 class HistoryCache:
@@ -35,7 +43,7 @@ class HistoryCache:
         known = self._threads.get(claimed.thread_id)
         if known is None or known.version != claimed.version:
             steps = await self._store.steps(claimed.thread_id) if claimed.next_seq else []
-            known = Past(claimed.version, steps, Messages(conversation(steps)))
+            known = Past(claimed.version, steps)
             self._keep(claimed.thread_id, known)
         return known
 
@@ -48,7 +56,6 @@ class HistoryCache:
             return
         known.version += 1
         known.steps.extend(work.steps)
-        known.messages.extend(conversation(work.steps))
         self._keep(thread, known)
 
     def steps(self, thread: ThreadId) -> Sequence[Step]:

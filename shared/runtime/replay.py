@@ -15,12 +15,15 @@ from uuid import UUID
 
 import orjson
 
+from shared.business import Business
 from shared.ids import RunId
-from shared.models.port import ChatReply, ChatRequest, Messages, Toolbox, ToolSpec, Usage, sha256_json
+from shared.models.port import ChatReply, ChatRequest, Toolbox, ToolSpec, Usage, sha256_json
 from shared.models.window import fit
 from shared.runtime.agent import AgentSpec
-from shared.runtime.history import Step, assistant_message, conversation, seen_by, turns_of
-from shared.runtime.nodes import RunContext, concluded, wanted_calls
+from shared.runtime.calls import ASKING, wanted_calls
+from shared.runtime.context import RunContext
+from shared.runtime.flow import concluded
+from shared.runtime.history import Step, assistant_message, seen_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,11 @@ class _Recorded:
         """What the next turn asked for: a restart with other keys may have changed it within the run."""
         return str(self._turns[0].body.get("requested_model", "")) if self._turns else otherwise
 
+    def tools_of_next_turn(self, tools: Toolbox) -> Toolbox:
+        """The tool list that was recorded for it: today's may differ without the run being any different."""
+        text = self._stored.get(self._turns[0].body["tools_sha256"]) if self._turns else None
+        return Toolbox(ToolSpec(**tool) for tool in orjson.loads(text)) if text else tools
+
     async def complete(self, request: ChatRequest) -> ChatReply:
         if not self._turns:
             self._report.differences.append(Difference(-1, "the graph asks the model once more than recorded", ""))
@@ -130,7 +138,13 @@ class _Diverged(Exception):
     """The graph left the recorded path; nothing after this can be compared."""
 
 
-async def replay_run(spec: AgentSpec, run_id: UUID, thread: Sequence[Step], stored: Mapping[str, str | None]) -> Report:
+async def replay_run(
+    spec: AgentSpec,
+    run_id: UUID,
+    thread: Sequence[Step],
+    stored: Mapping[str, str | None],
+    business: Business | None = None,
+) -> Report:
     """Replay one run. `thread` is the whole thread's record in order; `stored` has prompts and tool lists by digest.
 
     A run that was blocked and went on is replayed stretch by stretch: what blocked it came from outside the graph.
@@ -138,13 +152,13 @@ async def replay_run(spec: AgentSpec, run_id: UUID, thread: Sequence[Step], stor
     report = Report(run_id, steps=sum(s.run_id == run_id for s in thread))
     graph = spec.graph().compile()
     for before, mine in _stretches(thread, run_id):
-        turns = [s for s in mine if s.kind == "model"]
-        if not turns:
-            continue
+        asked = [s for s in mine if s.kind in ASKING]
         if _ended_from_outside(mine[-1]):
-            mine = mine[: mine.index(turns[-1]) + 1]
+            if not asked:
+                continue
+            mine = mine[: mine.index(asked[-1]) + 1]
         try:
-            await _replay_stretch(spec, graph, run_id, before, mine, stored, report)
+            await _replay_stretch(spec, graph, run_id, before, mine, stored, report, business)
         except _Diverged:
             break
     return report
@@ -179,6 +193,7 @@ async def _replay_stretch(
     mine: list[Step],
     stored: Mapping[str, str | None],
     report: Report,
+    business: Business | None,
 ) -> None:
     turns = [s for s in mine if s.kind == "model"]
     model = _Recorded(turns, stored, report)
@@ -187,15 +202,16 @@ async def _replay_stretch(
     while at < len(mine):
         context = RunContext(
             RunId(run_id),
-            history,
-            Messages(conversation(history)),
+            list(history),
             _next_step(history, run_id),
             model,
             spec.prompt,
-            _tools(stored, turns, mine, at),
+            Toolbox(),
             spec.max_turns,
+            business or Business(),
+            pick_tools=model.tools_of_next_turn,
         )
-        state = {"steps": _entered(mine, at), "turns": turns_of(history, run_id), "text": ""}
+        state = {"steps": _entered(mine, at), "end": None}
         output = await graph.ainvoke(state, {"recursion_limit": 1000}, context=context)
         made = concluded(context, output)
         _compare(report, mine[at : at + len(made)], made)
@@ -216,13 +232,6 @@ def _entered(mine: Sequence[Step], at: int) -> list[Step]:
     return results + list(itertools.takewhile(lambda s: s.kind == "trigger", following[len(results) :]))
 
 
-def _tools(stored: Mapping[str, str | None], turns: Sequence[Step], mine: Sequence[Step], at: int) -> Toolbox:
-    """The tool list that was recorded for the next turn: today's may differ without the run being any different."""
-    following = next((s for s in mine[at:] if s.kind == "model"), turns[-1])
-    text = stored.get(following.body["tools_sha256"])
-    return Toolbox(ToolSpec(**tool) for tool in orjson.loads(text)) if text else Toolbox()
-
-
 def _compare(report: Report, recorded: Sequence[Step], made: Sequence[Step]) -> None:
     for was, now in zip(recorded, made, strict=False):
         if (was.step, was.kind) != (now.step, now.kind):
@@ -231,8 +240,9 @@ def _compare(report: Report, recorded: Sequence[Step], made: Sequence[Step]) -> 
         if was.kind == "model":
             report.calls += len(now.body["calls"])
             _same(report, was.step, "calls emitted", was.body["calls"], now.body["calls"])
-        elif was.kind in ("note", "outcome", "results", "trigger"):
-            _same(report, was.step, was.kind, was.body, now.body)
+            continue
+        report.calls += len(was.body["calls"]) if was.kind == "plan" else 0
+        _same(report, was.step, was.kind, was.body, now.body)
     if len(made) < len(recorded):
         report.differences.append(Difference(recorded[len(made)].step, "the graph stops earlier than recorded", ""))
 

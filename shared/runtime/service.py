@@ -10,6 +10,7 @@ from shared.bus.dead_letters import CHANNEL, Redrives
 from shared.bus.outbox import Outbox
 from shared.bus.publisher import Publisher
 from shared.bus.record import Record
+from shared.business import read_business
 from shared.errors import VioxError
 from shared.models.port import ChatModel
 from shared.models.registry import model_for
@@ -83,7 +84,10 @@ class _Runner:
         store = RuntimeStore(pool, spec.name)
         limits = Limits(settings.lease_seconds, settings.max_attempts, settings.concurrency)
         self.announcer = Announcer(spec.name, store, self.publisher, instance.owner)
-        self.activator = Activator(spec, store, self._model, self.publisher, self.announcer, instance.owner, limits)
+        business = read_business(process.settings.business)
+        self.activator = Activator(
+            spec, store, self._model, self.publisher, self.announcer, instance.owner, limits, business
+        )
         self._inbox = Inbox(spec, store, self.activator.threads, instance.owner, limits)
         self.redrives = Redrives(spec.name, pool, self._inbox.accept_again, self._poison, is_transient)
         for channel in ("viox_catalogue", "viox_budgets"):

@@ -267,9 +267,11 @@ class RuntimeStore:
     async def remember_prompt(self, sha256: str, body: str) -> None:
         await self._pool.execute(SQL["remember_prompt"], sha256, body)
 
-    async def tools(self) -> Toolbox:
+    async def tools(self) -> tuple[Toolbox, frozenset[str]]:
+        """The tools that are granted, and the names of those whose answers have text from outside the business in them."""
         rows = await self._pool.fetch(SQL["tools_of"], self._agent)
-        return Toolbox(ToolSpec(r["tool"], r["description"], r["input_schema"]) for r in rows)
+        outside = frozenset(r["tool"] for r in rows if "reads_untrusted" in r["risk"])
+        return Toolbox(ToolSpec(r["tool"], r["description"], r["input_schema"]) for r in rows), outside
 
     async def bury(self, connection: Any, message: Message) -> None:
         await connection.execute(SQL["bury"], self._agent, message.source, message.id)

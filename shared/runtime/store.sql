@@ -209,7 +209,7 @@ insert into prompts (sha256, body) values ($1, $2) on conflict do nothing
 update inbox set state = 'dead' where agent = $1 and source = $2 and message_id = $3
 
 -- name: tools_of
-select tool, description, input_schema from catalogue where $1 = any(granted_to) order by tool
+select tool, description, input_schema, risk from catalogue where $1 = any(granted_to) order by tool
 
 -- name: cancel_queued    Runs that had not begun: they end without ever having been on the thread.
 with ended as (

@@ -53,7 +53,9 @@ async def test_one_changed_line_of_the_prompt_is_red_and_shown() -> None:
 async def test_a_changed_rule_is_red(monkeypatch: pytest.MonkeyPatch) -> None:
     from services.voice import domain
 
-    steps = await recorded()
+    graph = Graph(VOICE, Scripted(AssistantMessage("done")))
+    await graph.go(trigger("com.twilio.message.received", {"From": "+1", "Body": "my invoice"}))
+    steps = [orjson_round_trip(step) for step in graph.history]
     monkeypatch.setattr(domain, "ROUTING", ())
     report = await replayed(VOICE, steps)
     assert any(d.what == "note" for d in report.differences)

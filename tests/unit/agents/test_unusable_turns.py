@@ -10,8 +10,8 @@ import pytest
 
 from shared.models.port import AssistantMessage, ChatReply, ChatRequest, ModelToolCall, UserMessage, sha256_json
 from shared.models.window import fit
+from shared.runtime.asking import MAX_OUTPUT_TOKENS
 from shared.runtime.history import Step, conversation
-from shared.runtime.nodes import MAX_OUTPUT_TOKENS
 from shared.runtime.replay import Report, replay_run
 from tests.unit.agents.test_graphs import RUN, Graph, spec_of, trigger
 

@@ -1,0 +1,10 @@
+"""Steps of graphs that act."""
+
+from shared.store.migrations import run_sql_file
+
+revision = "0023"
+down_revision = "0020"
+
+
+def upgrade() -> None:
+    run_sql_file("0023_graphs.sql")
