@@ -1,11 +1,15 @@
-"""Operator's rules: the blueprint of a client's base. Pure: no I/O, no clock, no framework."""
+"""Operator's rules: the blueprint of a client's base, and what of it is still to be built. Pure: no I/O, no framework."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from pydantic import BaseModel
+
+from shared.bus.events import ClientSigned
 from shared.money import major
 
 CHOICES = {"Todo": "gray", "Doing": "yellow", "Done": "green"}
@@ -66,41 +70,121 @@ LINKS = (
 )
 
 
-def records(client: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Table → rows. A value {"$link": [table, name]} stands for the record of that name."""
-    name, packages = client["name"], client["packages"]
-    link = {"$link": ["Clients", name]}
-    return {
-        "Clients": [{"Name": name, "Status": "Active", "Email": client["contacts"][0]["email"]}],
-        "Contacts": [
-            {"Name": c["name"], "Email": c["email"], "Client": link} | ({"Role": c["role"]} if c.get("role") else {})
-            for c in client["contacts"]
-        ],
-        "Projects": [
-            {"Name": p["name"], "Status": "Todo", "Budget": float(major(p["amount_cents"])), "Client": link}
-            | ({"Start": p["starts_on"]} if p.get("starts_on") else {})
-            for p in packages
-        ],
-        "Tasks": [
-            {
-                "Name": f"Kick off {p['name']}",
-                "Status": "Todo",
-                "Priority": "High",
-                "Project": {"$link": ["Projects", p["name"]]},
-            }
-            for p in packages
-        ],
-        "Invoices": [
-            {
-                "Name": f"Deposit {p['name']}",
-                "Amount": float(major(Decimal(p["amount_cents"]) / 2)),
-                "Status": "Draft",
-                "Project": {"$link": ["Projects", p["name"]]},
-            }
-            for p in packages
-        ],
-        "Meetings": [{"Name": f"Welcome {name}", "Client": link}],
-    }
+# What goes into the base at once, and what needs the ids of it: records that link to others come after them.
+STAGES = (("Clients",), ("Contacts", "Projects"), ("Tasks", "Invoices", "Meetings"))
+
+
+class Base(BaseModel):
+    """The base that stands for a client: kept, so that a client who signs again gets what is missing and no second base."""
+
+    id: str
+
+
+@dataclass
+class Built:
+    """What stands: table → id, fields as (table, name), and records as (table, name) → id."""
+
+    base: str | None = None
+    tables: dict[str, str] = field(default_factory=dict)
+    fields: set[tuple[str, str]] = field(default_factory=set)
+    records: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def see_schema(self, base: str, tables: Iterable[dict[str, Any]]) -> None:
+        """A base's tables, as Airtable shows them."""
+        self.base = base
+        for table in tables:
+            self.tables[table["name"]] = table["id"]
+            self.fields |= {(table["name"], one["name"]) for one in table.get("fields", [])}
+
+    def see_table(self, table: dict[str, Any]) -> None:
+        self.tables[table["name"]] = table["id"]
+
+    def see_records(self, table_id: str, written: Iterable[dict[str, Any]]) -> None:
+        names = {table: name for name, table in self.tables.items()}
+        for record in written:
+            self.records[names.get(table_id, ""), record["fields"]["Name"]] = record["id"]
+
+
+def title(client: ClientSigned) -> str:
+    return f"{client.name} back office"
+
+
+def first_table() -> dict[str, Any]:
+    return {"name": next(iter(FIELDS)), "fields": [{"name": "Name", "type": "singleLineText"}]}
+
+
+def missing_tables(built: Built) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "fields": [{"name": "Name", "type": "singleLineText"}]}
+        for name in FIELDS
+        if name not in built.tables
+    ]
+
+
+def missing_fields(built: Built) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(table id, field) of what the tables that stand lack."""
+    for table, fields in FIELDS.items():
+        for name, kind in fields.items():
+            if table in built.tables and (table, name) not in built.fields:
+                yield built.tables[table], {"name": name, **kind}
+
+
+def missing_links(built: Built) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(table id, field) of the links between tables that are not there."""
+    for table, name, linked in LINKS:
+        if table in built.tables and linked in built.tables and (table, name) not in built.fields:
+            options = {"linkedTableId": built.tables[linked]}
+            yield built.tables[table], {"name": name, "type": "multipleRecordLinks", "options": options}
+
+
+def missing(built: Built) -> list[str]:
+    """What of the blueprint does not stand, in words."""
+    lost = [f"table {name}" for name in FIELDS if name not in built.tables]
+    lost += [
+        f"field {name} of {table}"
+        for table, fields in FIELDS.items()
+        for name in fields
+        if table in built.tables and (table, name) not in built.fields
+    ]
+    return lost + [f"link {t}.{n}" for t, n, _ in LINKS if t in built.tables and (t, n) not in built.fields]
+
+
+def rows(client: ClientSigned, table: str, built: Built) -> list[dict[str, Any]]:
+    """The rows of a table for this client, linked to what stands."""
+
+    def link(linked: str, name: str) -> dict[str, Any]:
+        record = built.records.get((linked, name))
+        return {linked.removesuffix("s"): [record]} if record else {}
+
+    match table:
+        case "Clients":
+            return [{"Name": client.name, "Status": "Active", "Email": client.contacts[0].email}]
+        case "Contacts":
+            return [
+                {"Name": c.name, "Email": c.email} | link("Clients", client.name) | ({"Role": c.role} if c.role else {})
+                for c in client.contacts
+            ]
+        case "Projects":
+            return [
+                {"Name": p.name, "Status": "Todo", "Budget": float(major(p.amount_cents))}
+                | link("Clients", client.name)
+                | ({"Start": p.starts_on} if p.starts_on else {})
+                for p in client.packages
+            ]
+        case "Tasks":
+            return [
+                {"Name": f"Kick off {p.name}", "Status": "Todo", "Priority": "High"} | link("Projects", p.name)
+                for p in client.packages
+            ]
+        case "Invoices":
+            return [
+                {"Name": f"Deposit {p.name}", "Amount": float(major(Decimal(p.amount_cents) / 2)), "Status": "Draft"}
+                | link("Projects", p.name)
+                for p in client.packages
+            ]
+        case "Meetings":
+            return [{"Name": f"Welcome {client.name}"} | link("Clients", client.name)]
+    return []
 
 
 def batches(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -108,36 +192,10 @@ def batches(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     return [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
 
 
-def blueprint(client: dict[str, Any]) -> dict[str, Any]:
-    """The base to build for a signed client: 1 base, 6 more tables, 27 fields, 6 links, 6 batches of records, 1 read-back.
-
-    Each ten contacts or packages more take a further batch of each table they are in.
-    """
-    return {
-        "base": f"{client['name']} back office",
-        "workspace": client["airtable_workspace_id"],
-        "fields": FIELDS,
-        "links": LINKS,
-        "records": records(client),
-    }
-
-
-def pattern() -> dict[str, Any]:
-    """The blueprint without anything a client wrote: <angle brackets> say where it goes. One row stands for all of its kind."""
-    client = {
-        "name": "<name>",
-        "airtable_workspace_id": "<airtable_workspace_id>",
-        "contacts": [{"name": "<contact's name>", "email": "<contact's email>", "role": "<contact's role, if any>"}],
-        "packages": [{"name": "<package's name>", "amount_cents": 0, "starts_on": "<package's starts_on, if any>"}],
-    }
-    made = blueprint(client)
-    made["records"]["Projects"][0]["Budget"] = "<package's amount_cents / 100>"
-    made["records"]["Invoices"][0]["Amount"] = "<half of package's amount_cents / 100, to the cent>"
-    return made
-
-
-def facts(trigger: dict[str, Any]) -> str | None:
-    """The note Operator's rules put before the model, as one line of JSON."""
-    if trigger["type"] == "viox.client.signed":
-        return json.dumps({"blueprint": pattern()}, sort_keys=False)
-    return None
+def change_in_words(change: dict[str, Any]) -> str:
+    """What people changed in a base, in a sentence: the payload of an Airtable webhook."""
+    tables = change["payload"].get("changedTablesById") or {}
+    kinds = {"created": "createdRecordsById", "changed": "changedRecordsById", "deleted": "destroyedRecordIds"}
+    counts = {word: sum(len(table.get(key) or ()) for table in tables.values()) for word, key in kinds.items()}
+    said = ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "no record changed"
+    return f"Records of base {change['base']['id']}: {said}, in {len(tables)} table{'s' * (len(tables) != 1)}."

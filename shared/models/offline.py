@@ -5,9 +5,10 @@ It is called `offline` wherever it shows. It gets the request an adapter would s
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 import orjson
 
@@ -16,13 +17,19 @@ from shared.models.port import AssistantMessage, ChatReply, ChatRequest, ModelTo
 OFFLINE = "offline"
 
 
+class Policy(Protocol):
+    """A deterministic stand-in for a model: it sees what an adapter would send, and nothing else."""
+
+    def __call__(self, request: ChatRequest) -> AssistantMessage: ...
+
+
 class OfflineModel:
     """Answers with what the role's policy decides. Costs nothing; token counts are estimates of four bytes each."""
 
     provider = OFFLINE
     model = OFFLINE
 
-    def __init__(self, policy: Callable[[ChatRequest], AssistantMessage]) -> None:
+    def __init__(self, policy: Policy) -> None:
         self._policy = policy
 
     async def complete(self, request: ChatRequest) -> ChatReply:
@@ -63,6 +70,57 @@ class Unable(AssistantMessage):
 def cannot(why: str) -> AssistantMessage:
     """End the run: no rule of the role covers what is asked. `why` says what the rules do cover."""
     return Unable(f"[offline] Cannot do this offline: {why}", provider=OFFLINE)
+
+
+class Asked:
+    """A question of a node, as its answer without a model may read it: what was given, and the results of tools since."""
+
+    def __init__(self, request: ChatRequest, name: str, text: str) -> None:
+        self.request = request
+        self.name = name
+        self._sections = {tag: orjson.loads(body) for tag, body in _SECTION.findall(text)}
+
+    def given(self, name: str) -> Any:
+        """What a section holds; None when there is none of this name."""
+        return self._sections.get(name)
+
+    def results(self, tool: str) -> list[Any]:
+        """What a tool answered, where the question was given tools."""
+        found = (m for m in self.request.messages if isinstance(m, ToolMessage) and m.tool == tool and not m.is_error)
+        return [orjson.loads(m.content) for m in found]
+
+
+_QUESTION = re.compile(r'<question name="([^"]+)">\n')
+_SECTION = re.compile(r'<(\w+)(?: from="outside")?>\n(.*?)\n</\1>', re.DOTALL)
+
+
+def asked_in(request: ChatRequest) -> Asked | None:
+    """The question that a request puts; None when it is one of an open loop."""
+    for message in reversed(request.messages):
+        if isinstance(message, UserMessage) and (found := _QUESTION.match(message.text)):
+            return Asked(request, found.group(1), message.text)
+    return None
+
+
+def answers(
+    by_question: Mapping[str, Callable[[Asked], AssistantMessage]],
+    *,
+    otherwise: str | Callable[[ChatRequest], AssistantMessage],
+) -> Policy:
+    """A role's policy: its answers by question. `otherwise` answers open loops, or says what the role can do without a model."""
+
+    def policy(request: ChatRequest) -> AssistantMessage:
+        asked = asked_in(request)
+        if asked and asked.name in by_question:
+            return by_question[asked.name](asked)
+        return cannot(otherwise) if isinstance(otherwise, str) else otherwise(request)
+
+    return policy
+
+
+def answer(request: ChatRequest, **fields: Any) -> AssistantMessage:
+    """A typed answer."""
+    return call(request, ("answer", fields))
 
 
 def call(request: ChatRequest, *wanted: tuple[str, dict[str, Any]], text: str = "") -> AssistantMessage:

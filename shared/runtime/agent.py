@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from shared.bus.envelope import Message
-from shared.models.port import AssistantMessage, ChatRequest
+from shared.models.offline import Policy
 from shared.runtime.flow import Flow
-
-
-class OfflinePolicy(Protocol):
-    """A deterministic stand-in for a model: it sees what an adapter would send, and nothing else."""
-
-    def __call__(self, request: ChatRequest) -> AssistantMessage: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,5 +19,5 @@ class AgentSpec:
     prompt: str
     conversation: Callable[[Message], str]
     graph: Callable[[], Flow]
-    offline: OfflinePolicy
+    offline: Policy
     max_turns: int = 120

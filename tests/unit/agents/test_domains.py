@@ -12,7 +12,6 @@ from services.builder import domain as builder
 from services.chief_of_staff import domain as chief
 from services.closer import domain as closer
 from services.controller import domain as controller
-from services.operator import domain as operator
 from services.people_ops import domain as people
 from services.steward import domain as steward
 from services.voice import domain as voice
@@ -93,49 +92,6 @@ def test_a_word_that_begins_or_ends_so_is_no_wish_to_stop(text: str) -> None:
     assert closer.reply_facts(text)["wants_to_stop"] is False
 
 
-def test_a_clients_blueprint_links_what_belongs_together() -> None:
-    client = {
-        "name": "Acme",
-        "airtable_workspace_id": "wsp",
-        "contacts": [{"name": "Z", "email": "z@a.co"}],
-        "packages": [{"name": "Setup", "amount_cents": 100_000}],
-    }
-    plan = operator.blueprint(client)
-    calls = (
-        1
-        + len(plan["fields"])
-        - 1
-        + sum(map(len, plan["fields"].values()))
-        + len(plan["links"])
-        + len(plan["records"])
-        + 1
-    )
-    assert calls == 47
-    assert plan["records"]["Tasks"][0]["Project"] == {"$link": ["Projects", "Setup"]}
-    assert plan["records"]["Invoices"][0]["Amount"] == 500.0
-
-
-def test_nothing_of_a_large_client_is_dropped() -> None:
-    client = {
-        "name": "Acme",
-        "airtable_workspace_id": "w",
-        "contacts": [{"name": f"C{n}", "email": f"c{n}@a.co"} for n in range(11)],
-        "packages": [{"name": f"P{n}", "amount_cents": n} for n in range(25)],
-    }
-    rows = operator.records(client)
-    assert {table: len(found) for table, found in rows.items()} == {
-        "Clients": 1,
-        "Contacts": 11,
-        "Projects": 25,
-        "Tasks": 25,
-        "Invoices": 25,
-        "Meetings": 1,
-    }
-    assert [len(batch) for batch in operator.batches(rows["Projects"])] == [10, 10, 5]
-    assert [row for batch in operator.batches(rows["Contacts"]) for row in batch] == rows["Contacts"]
-    assert len(operator.batches(rows["Contacts"][:10])) == 1
-
-
 WHOLE = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF"
 
 
@@ -177,7 +133,7 @@ def test_the_other_roles_rules() -> None:
     assert not builder.looks_transient("invalid credentials")
 
 
-@pytest.mark.parametrize("module", [builder, chief, closer, controller, operator, people, steward, voice])
+@pytest.mark.parametrize("module", [builder, chief, closer, controller, people, steward, voice])
 def test_facts_are_json_or_nothing(module: Any) -> None:
     for kind in ("com.twilio.message.status", "com.stripe.invoice.paid", "viox.task.requested", "viox.ticket.created"):
         found = module.facts(trigger(kind, {"instruction": "x", "MessageStatus": "sent", "data": {"object": {}}}))
@@ -190,7 +146,6 @@ MODULES = {
     "chief-of-staff": chief,
     "closer": closer,
     "controller": controller,
-    "operator": operator,
     "people-ops": people,
     "steward": steward,
     "voice": voice,
@@ -207,7 +162,7 @@ def poisoned(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", MODULES)
 def test_a_note_of_the_rules_repeats_nothing_that_came_from_outside(agent: str, kind: str) -> None:
     """Models are told to trust notes: what a lead or a vendor wrote must not stand in one."""
     for data in (EXAMPLES[kind], poisoned(EXAMPLES[kind])):

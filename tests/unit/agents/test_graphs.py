@@ -2,87 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from shared.bus.envelope import Message
 from shared.bus.events import check_data, event_type
 from shared.bus.topics import AGENTS
-from shared.ids import RunId
-from shared.models.offline import OfflineModel
-from shared.models.port import AssistantMessage, ChatReply, ChatRequest, ModelToolCall, Toolbox, ToolMessage
-from shared.runtime.agent import AgentSpec
-from shared.runtime.calls import wanted_calls
-from shared.runtime.context import RunContext, TooManyTurns
-from shared.runtime.flow import concluded, entered
-from shared.runtime.history import Step
+from shared.models.port import AssistantMessage, ModelToolCall, ToolMessage
+from shared.runtime.context import TooManyTurns
+from tests.unit.agents.driving import RUN, Graph, Scripted, answered, calls, closed, spec_of, trigger
+from tests.unit.agents.test_operator import Airtable
 from viox.examples import EXAMPLES
-
-RUN = RunId(UUID(int=7))
-
-
-def spec_of(agent: str) -> AgentSpec:
-    module = importlib.import_module(f"services.{agent.replace('-', '_')}.agent")
-    found = getattr(module, agent.replace("-", "_").upper())
-    assert isinstance(found, AgentSpec)
-    return found
-
-
-def trigger(kind: str, data: dict[str, Any]) -> dict[str, Any]:
-    return {"type": kind, "source": "/x", "id": "1", "time": "2026-11-20T15:00:00+00:00", "data": data}
-
-
-class Graph:
-    """A compiled graph, driven as the runtime drives it: one activation a call."""
-
-    def __init__(self, spec: AgentSpec, model: Any = None) -> None:
-        self._graph = spec.graph().compile()
-        self._model = model or OfflineModel(spec.offline)
-        self._spec = spec
-        self._asked: Step | None = None
-        self.history: list[Step] = []
-
-    async def go(self, *triggers: dict[str, Any], results: dict[str, Any] | None = None) -> Any:
-        """Enter with triggers or, where calls are out, with their results and the triggers that joined."""
-        context = RunContext(
-            RUN, list(self.history), len(self.history), self._model, self._spec.prompt, Toolbox(), self._spec.max_turns
-        )
-        steps = entered(context, triggers, self._asked, results)
-        state = await self._graph.ainvoke({"steps": steps, "end": None}, context=context)
-        state["steps"] = steps = concluded(context, state)
-        self._asked = steps[-1] if wanted_calls(steps) else None
-        self.history += steps
-        return state | {"outgoing": wanted_calls(steps), "text": steps[-1].body.get("text", "")}
-
-
-class Scripted:
-    """A model that answers from a list."""
-
-    provider, model = "scripted", "scripted"
-
-    def __init__(self, *turns: AssistantMessage) -> None:
-        self._turns = list(turns)
-        self.requests: list[ChatRequest] = []
-
-    async def aclose(self) -> None:
-        """Nothing is open."""
-
-    async def complete(self, request: ChatRequest) -> ChatReply:
-        self.requests.append(request)
-        turn = self._turns.pop(0)
-        return ChatReply(turn, "tool_calls" if turn.calls else "end", self.model, self.model)
-
-
-def calls(*tools: str) -> AssistantMessage:
-    return AssistantMessage("", tuple(ModelToolCall("same-id", tool, {"n": n}) for n, tool in enumerate(tools)))
-
-
-def closed(state: Any, result: Any = None) -> dict[str, Any]:
-    return {c["call_id"]: {"state": "succeeded", "result": result, "error": None} for c in state["outgoing"]}
 
 
 @pytest.mark.parametrize("agent", AGENTS)
@@ -108,14 +41,16 @@ async def test_a_task_that_rules_cover_is_answered_offline() -> None:
 @pytest.mark.parametrize("kind", [kind for kind in EXAMPLES if kind != "viox.task.requested"])
 async def test_every_example_is_taken_on_by_its_owner(kind: str) -> None:
     for owner in event_type(kind).owners:
-        graph = Graph(spec_of(owner))
+        graph, airtable = Graph(spec_of(owner)), Airtable()
         state = await graph.go(trigger(kind, EXAMPLES[kind]))
         while state["outgoing"]:
-            answers = {c["call_id"]: airtable(c) if "airtable" in c["tool"] else None for c in state["outgoing"]}
-            results = {call: {"state": "succeeded", "result": found, "error": None} for call, found in answers.items()}
-            state = await graph.go(results=results)
+            state = await graph.go(results=answered(state, partial(_found, airtable)))
         assert state["steps"][-1].body["status"] == "finished"
         assert "None" not in str([step.body for step in graph.history if step.kind == "model"])
+
+
+def _found(airtable: Airtable, call: dict[str, Any]) -> Any:
+    return airtable(call) if "airtable" in call["tool"] else None
 
 
 LEAST: dict[str, dict[str, Any]] = {
@@ -206,44 +141,3 @@ async def test_a_run_that_never_ends_is_stopped() -> None:
     graph = Graph(replace(spec_of("voice"), max_turns=3), Scripted(*endless))
     with pytest.raises(TooManyTurns):
         await graph.go(trigger("viox.task.requested", {"instruction": "x", "context": {}}))
-
-
-def airtable(call: dict[str, Any]) -> dict[str, Any]:
-    """What Airtable answers, ids by name."""
-    given = call["arguments"]
-    match call["tool"]:
-        case "airtable_create_base":
-            return {"id": "app", "tables": [{"name": t["name"], "id": t["name"]} for t in given["tables"]]}
-        case "airtable_upsert_records":
-            assert len(given["records"]) <= 10, "Airtable takes no more at a time"
-            return {
-                "records": [
-                    {"id": f"{given['tableId']} {r['fields']['Name']}", "fields": r["fields"]} for r in given["records"]
-                ]
-            }
-        case _:
-            return {"id": given.get("name"), "name": given.get("name")}
-
-
-async def test_a_client_with_more_packages_than_a_request_takes_gets_them_all() -> None:
-    people = [{"name": f"C{n}", "email": f"c{n}@a.co"} for n in range(12)]
-    packages = [{"name": f"P{n}", "amount_cents": 100 * n} for n in range(23)]
-    client = {"client_id": "1", "name": "Acme", "airtable_workspace_id": "w", "contacts": people, "packages": packages}
-    graph, made = Graph(spec_of("operator")), []
-    state = await graph.go(trigger("viox.client.signed", client))
-    while state["outgoing"]:
-        made += [(call, airtable(call)) for call in state["outgoing"]]
-        results = {
-            call["call_id"]: {"state": "succeeded", "result": airtable(call), "error": None}
-            for call in state["outgoing"]
-        }
-        state = await graph.go(results=results)
-    written = [
-        r["fields"]
-        for call, _ in made
-        if call["tool"] == "airtable_upsert_records"
-        for r in call["arguments"]["records"]
-    ]
-    assert len(written) == 1 + 12 + 3 * 23 + 1
-    assert sum("Project" in fields for fields in written) == 2 * 23, "each task and invoice knows its project"
-    assert len(made) == 47 + 1 + 3 * 2

@@ -12,7 +12,7 @@ from shared.models.port import AssistantMessage, ModelToolCall, sha256_json
 from shared.runtime.agent import AgentSpec
 from shared.runtime.history import Step
 from shared.runtime.replay import Report, replay_run
-from tests.unit.agents.test_graphs import RUN, Graph, Scripted, calls, closed, spec_of, trigger
+from tests.unit.agents.driving import RUN, Graph, Scripted, calls, closed, spec_of, trigger
 
 VOICE = spec_of("voice")
 

@@ -13,7 +13,7 @@ from shared.models.window import fit
 from shared.runtime.asking import MAX_OUTPUT_TOKENS
 from shared.runtime.history import Step, conversation
 from shared.runtime.replay import Report, replay_run
-from tests.unit.agents.test_graphs import RUN, Graph, spec_of, trigger
+from tests.unit.agents.driving import RUN, Graph, spec_of, trigger
 
 VOICE = spec_of("voice")
 TASK = trigger("viox.task.requested", {"instruction": "x", "context": {}})
