@@ -77,7 +77,7 @@ def _tell(run: dict[str, Any], steps: list[Any], calls: dict[str, Any], asked: l
         say(f"{step['step']:>3}  {step['kind']:<10} {timestamp(step['created_at'])}")
         for line in _step_lines(step["kind"], step["body"], run["run_id"], step["step"], calls):
             say("     " + line)
-        for approval in asked if step["kind"] == "model" else ():
+        for approval in asked if step["kind"] in ("model", "plan") else ():
             if approval["call_id"].rsplit(".", 2)[1] == str(step["step"]):
                 for line in _approval_lines(approval):
                     say("     " + line)
@@ -122,19 +122,28 @@ def _step_lines(kind: str, body: dict[str, Any], run: str, number: int, calls: d
             return [f"{body['type']} from {body['source']}", _line(body["data"], 300)]
         case "note" | "outcome":
             return [_line(body["text"], 600)]
+        case "plan":
+            return [f"{body['node']} (the role's rules)", *_asked_lines(body, run, number, calls)]
+        case "ask":
+            return [f"{body['node']} asks the model: {body['question']}", _line(body["text"], 600)]
+        case "record":
+            return [f"keeps {name}: {_line(value, 300)}" for name, value in body["values"].items()]
         case "model":
             usage = body["usage"]
             head = [f"{body['model']} in {body['latency_ms']} ms, {usage['input']} + {usage['output']} tokens"]
             text = [_line(body["text"], 600)] if body["text"] else []
-            rows = [calls.get(f"{run}.{number}.{index}") for index in range(len(body["calls"]))]
-            # What is sensitive stands in the agent's own record, and is shown as the call's row has it.
-            shown = [row["arguments"] if row else c["arguments"] for c, row in zip(body["calls"], rows, strict=True)]
-            asked = [f"→ {c['tool']}({_line(one, 200)})" for c, one in zip(body["calls"], shown, strict=True)]
-            return head + text + asked
+            return head + text + _asked_lines(body, run, number, calls)
         case "results":
             return [_result_line(r, calls) for r in body["results"]]
         case _:
             return [_line(body)]
+
+
+def _asked_lines(body: dict[str, Any], run: str, number: int, calls: dict[str, Any]) -> list[str]:
+    """The calls of a plan or a turn. What is sensitive stands in the agent's own record, and is shown as the call's row has it."""
+    rows = [calls.get(f"{run}.{number}.{index}") for index in range(len(body["calls"]))]
+    shown = [row["arguments"] if row else c["arguments"] for c, row in zip(body["calls"], rows, strict=True)]
+    return [f"→ {c['tool']}({_line(one, 200)})" for c, one in zip(body["calls"], shown, strict=True)]
 
 
 def _result_line(result: dict[str, Any], calls: dict[str, Any]) -> str:
