@@ -204,7 +204,8 @@ class Flow:
             return {"steps": steps if sendable(calls) else record_results(context, steps, calls, {}, steps[-1])}
         if work.asked:
             question, text = work.asked
-            assert question.name in self._questions[work.node], f"{work.node} does not ask {question.name}"  # noqa: S101
+            if question.name not in self._questions[work.node]:
+                raise LookupError(f"{work.node} does not ask {question.name}: add it to `asks` of the node")
             steps = context.step(steps, "ask", {"node": work.node, "question": question.name, "text": text})
             return await self._asked(context, steps, work.node, question, at)
         return {"steps": steps}

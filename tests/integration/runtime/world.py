@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from services.voice.agent import VOICE
 from shared.bus import topics
 from shared.bus.dead_letters import Redrives
 from shared.bus.envelope import Message
@@ -26,8 +24,9 @@ from shared.runtime.store import Claimed, RuntimeStore
 from shared.store.instance import Instance
 from shared.store.pool import Pool, is_transient
 from tests.integration.publisher import RecordingPublisher
+from tests.plain_agent import PLAIN
 
-CLOSER = replace(VOICE, name="closer")  # Voice's plain graph under the role this pool belongs to
+CLOSER = PLAIN  # its name is that of the role this pool belongs to
 LIMITS = Limits(lease_seconds=5, max_attempts=2, concurrency=8)
 
 USAGE = Usage(input=100, output=7)

@@ -39,6 +39,7 @@ class Graph:
         self._spec = spec
         self._asked: Step | None = None
         self._run = RUN
+        self.asked_with: dict[str, Any] = {}
         self.history: list[Step] = []
 
     def next_run(self) -> Graph:
@@ -49,7 +50,14 @@ class Graph:
     async def go(self, *triggers: dict[str, Any], results: dict[str, Any] | None = None) -> Any:
         """Enter with triggers or, where calls are out, with their results and the triggers that joined."""
         context = RunContext(
-            RUN, list(self.history), len(self.history), self._model, self._spec.prompt, Toolbox(), self._spec.max_turns
+            self._run,
+            list(self.history),
+            sum(step.run_id == self._run for step in self.history),
+            self._model,
+            self._spec.prompt,
+            Toolbox(),
+            self._spec.max_turns,
+            asked_with=self.asked_with,
         )
         steps = entered(context, triggers, self._asked, results)
         state = await self._graph.ainvoke({"steps": steps, "end": None}, context=context)

@@ -13,6 +13,7 @@ from shared.bus.events import check_data, event_type
 from shared.bus.topics import AGENTS
 from shared.models.port import AssistantMessage, ModelToolCall, ToolMessage
 from shared.runtime.context import TooManyTurns
+from tests.plain_agent import PLAIN
 from tests.unit.agents.driving import RUN, Graph, Scripted, answered, calls, closed, spec_of, trigger
 from tests.unit.agents.test_operator import Airtable
 from viox.examples import EXAMPLES
@@ -92,7 +93,7 @@ async def test_the_least_that_is_accepted_is_handled_and_nothing_is_keyed_by_non
 @pytest.mark.rule(3)
 async def test_parallel_calls_go_out_once_and_come_back_together() -> None:
     model = Scripted(calls("a", "b", "c"), AssistantMessage("done"))
-    graph = Graph(spec_of("voice"), model)
+    graph = Graph(PLAIN, model)
     state = await graph.go(trigger("viox.task.requested", {"instruction": "x", "context": {}}))
     assert [c["call_id"] for c in state["outgoing"]] == [f"{RUN}.1.{n}" for n in range(3)]
     state = await graph.go(results=closed(state, "r"))
@@ -105,7 +106,7 @@ async def test_parallel_calls_go_out_once_and_come_back_together() -> None:
 @pytest.mark.rule(3)
 async def test_what_arrives_while_calls_are_out_enters_at_the_next_turn() -> None:
     model = Scripted(calls("a"), AssistantMessage("both"))
-    graph = Graph(spec_of("voice"), model)
+    graph = Graph(PLAIN, model)
     state = await graph.go(trigger("viox.task.requested", {"instruction": "first", "context": {}}))
     joined = [trigger("com.twilio.message.received", {"From": "+1", "Body": "my invoice"})]
     await graph.go(*joined, results=closed(state))
@@ -117,7 +118,7 @@ async def test_what_arrives_while_calls_are_out_enters_at_the_next_turn() -> Non
 async def test_malformed_arguments_come_back_to_the_model_and_are_never_sent() -> None:
     bad = AssistantMessage("", (ModelToolCall("1", "a", None, "{oops"), ModelToolCall("2", "b", {})))
     model = Scripted(bad, AssistantMessage("repaired"))
-    graph = Graph(spec_of("voice"), model)
+    graph = Graph(PLAIN, model)
     state = await graph.go(trigger("viox.task.requested", {"instruction": "x", "context": {}}))
     assert [c["tool"] for c in state["outgoing"]] == ["b"]
     await graph.go(results=closed(state))
@@ -128,7 +129,7 @@ async def test_malformed_arguments_come_back_to_the_model_and_are_never_sent() -
 
 async def test_a_turn_of_malformed_calls_only_needs_no_waiting() -> None:
     bad = AssistantMessage("", (ModelToolCall("1", "a", None, "nope"),))
-    state = await Graph(spec_of("voice"), Scripted(bad, AssistantMessage("ok"))).go(
+    state = await Graph(PLAIN, Scripted(bad, AssistantMessage("ok"))).go(
         trigger("viox.task.requested", {"instruction": "x", "context": {}})
     )
     assert state["text"] == "ok"
@@ -138,6 +139,6 @@ async def test_a_run_that_never_ends_is_stopped() -> None:
     from dataclasses import replace
 
     endless = [AssistantMessage("", (ModelToolCall("1", "a", {"text": "\x00"}),)) for _ in range(5)]
-    graph = Graph(replace(spec_of("voice"), max_turns=3), Scripted(*endless))
+    graph = Graph(replace(PLAIN, max_turns=3), Scripted(*endless))
     with pytest.raises(TooManyTurns):
         await graph.go(trigger("viox.task.requested", {"instruction": "x", "context": {}}))

@@ -12,14 +12,14 @@ from shared.models.port import AssistantMessage, ModelToolCall, sha256_json
 from shared.runtime.agent import AgentSpec
 from shared.runtime.history import Step
 from shared.runtime.replay import Report, replay_run
-from tests.unit.agents.driving import RUN, Graph, Scripted, calls, closed, spec_of, trigger
-
-VOICE = spec_of("voice")
+from tests import plain_agent
+from tests.plain_agent import PLAIN
+from tests.unit.agents.driving import RUN, Graph, Scripted, calls, closed, trigger
 
 
 async def recorded() -> list[Step]:
     """A run of two turns in which an event joined."""
-    graph = Graph(VOICE, Scripted(calls("a", "b"), calls("c"), AssistantMessage("done")))
+    graph = Graph(PLAIN, Scripted(calls("a", "b"), calls("c"), AssistantMessage("done")))
     state = await graph.go(trigger("viox.task.requested", {"instruction": "x", "context": {}}))
     joined = [trigger("com.twilio.message.received", {"From": "+1", "Body": "my invoice"})]
     state = await graph.go(*joined, results=closed(state, {"n": 1}))
@@ -33,32 +33,30 @@ def orjson_round_trip(step: Step) -> Step:
 
 
 async def replayed(spec: AgentSpec, steps: list[Step]) -> Report:
-    stored = {sha256_json(VOICE.prompt): orjson.dumps(VOICE.prompt).decode(), sha256_json([]): "[]"}
+    stored = {sha256_json(PLAIN.prompt): orjson.dumps(PLAIN.prompt).decode(), sha256_json([]): "[]"}
     return await replay_run(spec, RUN, steps, stored)
 
 
 async def test_an_unchanged_run_is_green() -> None:
-    report = await replayed(VOICE, await recorded())
+    report = await replayed(PLAIN, await recorded())
     assert report.same, report.lines()
     assert (report.model_requests, report.calls) == (3, 3)
 
 
 async def test_one_changed_line_of_the_prompt_is_red_and_shown() -> None:
-    changed = replace(VOICE, prompt=VOICE.prompt.replace("Never promise prices", "Sometimes promise prices"))
+    changed = replace(PLAIN, prompt=PLAIN.prompt.replace("Never promise prices", "Sometimes promise prices"))
     report = await replayed(changed, await recorded())
     assert not report.same
     assert "+Sometimes promise prices or dates." in "\n".join(report.lines())
 
 
 async def test_a_changed_rule_is_red(monkeypatch: pytest.MonkeyPatch) -> None:
-    from services.voice import domain
-
-    graph = Graph(VOICE, Scripted(AssistantMessage("done")))
+    graph = Graph(PLAIN, Scripted(AssistantMessage("done")))
     await graph.go(trigger("com.twilio.message.received", {"From": "+1", "Body": "my invoice"}))
     steps = [orjson_round_trip(step) for step in graph.history]
-    monkeypatch.setattr(domain, "ROUTING", ())
-    report = await replayed(VOICE, steps)
-    assert any(d.what == "note" for d in report.differences)
+    monkeypatch.setattr(plain_agent, "SUBJECTS", {})
+    report = await replayed(PLAIN, steps)
+    assert "note was recorded, model came" in [d.what for d in report.differences]
 
 
 @pytest.mark.parametrize("kind", ["results", "trigger"])
@@ -69,12 +67,12 @@ async def test_a_record_that_was_tampered_with_is_red(kind: str) -> None:
         orjson.dumps(steps[place].body).replace(b'"n":1', b'"n":7').replace(b'"x"', b'"y"')
     )
     steps[place] = replace(steps[place], body=body)
-    assert not (await replayed(VOICE, steps)).same
+    assert not (await replayed(PLAIN, steps)).same
 
 
 async def test_repeated_provider_ids_do_not_confuse_it() -> None:
     same = AssistantMessage("", (ModelToolCall("id", "a", {}), ModelToolCall("id", "b", {})))
-    graph = Graph(VOICE, Scripted(same, AssistantMessage("done")))
+    graph = Graph(PLAIN, Scripted(same, AssistantMessage("done")))
     state = await graph.go(trigger("viox.task.requested", {"instruction": "x", "context": {}}))
     await graph.go(results=closed(state))
-    assert (await replayed(VOICE, graph.history)).same
+    assert (await replayed(PLAIN, graph.history)).same

@@ -13,9 +13,9 @@ from shared.models.window import fit
 from shared.runtime.asking import MAX_OUTPUT_TOKENS
 from shared.runtime.history import Step, conversation
 from shared.runtime.replay import Report, replay_run
-from tests.unit.agents.driving import RUN, Graph, spec_of, trigger
+from tests.plain_agent import PLAIN
+from tests.unit.agents.driving import RUN, Graph, trigger
 
-VOICE = spec_of("voice")
 TASK = trigger("viox.task.requested", {"instruction": "x", "context": {}})
 BROKEN = ModelToolCall("1", "a", None, "{oops")
 EMPTY, DONE = AssistantMessage(""), AssistantMessage("done")
@@ -44,15 +44,15 @@ class Replies:
 
 async def run(*replies: ChatReply) -> tuple[Replies, Graph]:
     model = Replies(*replies)
-    graph = Graph(VOICE, model)
+    graph = Graph(PLAIN, model)
     await graph.go(TASK)
     return model, graph
 
 
 async def replayed(steps: list[Step]) -> Report:
-    stored = {sha256_json(VOICE.prompt): orjson.dumps(VOICE.prompt).decode(), sha256_json([]): "[]"}
+    stored = {sha256_json(PLAIN.prompt): orjson.dumps(PLAIN.prompt).decode(), sha256_json([]): "[]"}
     read = [replace(step, body=orjson.loads(orjson.dumps(step.body))) for step in steps]
-    return await replay_run(VOICE, RUN, read, stored)
+    return await replay_run(PLAIN, RUN, read, stored)
 
 
 UNUSABLE = pytest.mark.parametrize(
