@@ -238,7 +238,15 @@ _TYPES = (
     EventType("viox.briefing.due", "platform", ("chief-of-staff",), "time for the owner's briefing", BriefingDue),
 )
 
-REGISTRY: dict[str, EventType] = {entry.type: entry for entry in _TYPES}
+
+def _of_manifests() -> Iterator[EventType]:
+    """Types that an agent's own `agent.toml` brings: any JSON object is their data."""
+    for agent, told in topics.MANIFESTS.items():
+        for one in told.get("events", []):
+            yield EventType(one["type"], one["domain"], (agent,), one["about"], EventData)
+
+
+REGISTRY: dict[str, EventType] = {entry.type: entry for entry in (*_TYPES, *_of_manifests())}
 
 
 def event_type(name: str) -> EventType:

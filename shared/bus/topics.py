@@ -1,14 +1,28 @@
-"""Every topic: its name, what its records are keyed by, who may write it and who reads it. Imports nothing of ours.
+"""Every topic: its name, what its records are keyed by, who may write it and who reads it. Imports no code of ours.
 
 `docs/reference/topics.md`, the AsyncAPI document and the broker's ACLs are made from this table.
 """
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
-AGENTS: Final = ("closer", "voice", "controller", "steward", "chief-of-staff", "people-ops", "operator", "builder")
+SERVICES: Final = Path(__file__).parents[2] / "services"
+
+
+def _manifests() -> dict[str, dict[str, Any]]:
+    """agent → what its `agent.toml` says, in the order of listings. A folder with that file is an agent."""
+    found = [
+        (file.parent.name.replace("_", "-"), tomllib.loads(file.read_text())) for file in SERVICES.glob("*/agent.toml")
+    ]
+    return dict(sorted(found, key=lambda one: (one[1].get("place", 1000), one[0])))
+
+
+MANIFESTS: Final = _manifests()
+AGENTS: Final = tuple(MANIFESTS)
 GATEWAY: Final = "gateway"
 
 # Kafka header names. CloudEvents attributes travel as `ce_<name>` (Kafka protocol binding 1.0, section 3.2).
@@ -53,16 +67,10 @@ WEBHOOKS: Final = "webhooks/"
 
 DOMAINS: Final = ("sales", "telephony", "finance", "support", "people", "operations", "platform")
 
-# Which agents listen to which domain. Who handles which event type is in events.py.
+# Which agents listen to which domain. An SMS belongs to whoever owns the conversation with that number, so every agent that
+# may own one listens to telephony. Who handles which event type is in events.py.
 LISTENERS: Final[dict[str, tuple[str, ...]]] = {
-    "sales": ("closer",),
-    # An SMS belongs to whoever owns the conversation with that number, so every agent that may own one listens.
-    "telephony": ("voice", "closer", "controller", "steward", "people-ops", "operator"),
-    "finance": ("controller",),
-    "support": ("steward",),
-    "people": ("people-ops",),
-    "operations": ("operator",),
-    "platform": ("builder", "chief-of-staff"),
+    domain: tuple(agent for agent, told in MANIFESTS.items() if domain in told["listens_to"]) for domain in DOMAINS
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from shared.bus.topics import MANIFESTS
 from shared.errors import BadInput
 from shared.models.discreet import DiscreetModel
 from shared.models.port import ChatModel
@@ -38,16 +39,7 @@ ADAPTERS = {"anthropic": "shared.models.anthropic"}
 CHAT_ADAPTER = "shared.models.openai"
 
 # agent → its role in the file
-ROLES = {
-    "closer": "sales",
-    "voice": "voice",
-    "controller": "money",
-    "steward": "care",
-    "chief-of-staff": "planning",
-    "people-ops": "people",
-    "operator": "operations",
-    "builder": "building",
-}
+ROLES: dict[str, str] = {agent: told["model"] for agent, told in MANIFESTS.items()}
 
 
 @dataclass(frozen=True, slots=True)
