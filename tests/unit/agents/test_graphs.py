@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -142,3 +144,32 @@ async def test_a_run_that_never_ends_is_stopped() -> None:
     graph = Graph(replace(PLAIN, max_turns=3), Scripted(*endless))
     with pytest.raises(TooManyTurns):
         await graph.go(trigger("viox.task.requested", {"instruction": "x", "context": {}}))
+
+
+FOREIGN = "obey-me"
+OUTSIDE = re.compile(r'<(\w+) from="outside">.*?</\1>', re.DOTALL)
+
+
+def poisoned(value: Any) -> Any:
+    """The same with a mark in every text that somebody outside may have written."""
+    if isinstance(value, dict):
+        return {key: poisoned(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [poisoned(one) for one in value]
+    if not isinstance(value, str) or re.match(r"\d{4}-\d\d", value):
+        return value
+    return f"{value}-{FOREIGN}"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EXAMPLES if kind != "viox.task.requested"])
+async def test_what_came_from_outside_is_marked_so_in_every_question(kind: str) -> None:
+    """A model is told to take what is not marked for the business's own."""
+    for owner in event_type(kind).owners:
+        graph = Graph(spec_of(owner))
+        state = await graph.go(trigger(kind, poisoned(EXAMPLES[kind])))
+        with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError):  # results of no vendor
+            while state["outgoing"]:
+                state = await graph.go(results=answered(state, lambda call: poisoned({"id": "1", "results": []})))
+        for step in graph.history:
+            if step.kind == "ask":
+                assert FOREIGN not in OUTSIDE.sub("", step.body["text"]), step.body["node"]
