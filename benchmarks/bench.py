@@ -46,6 +46,8 @@ from shared.waiting import within
 
 ABSENT = "operator"
 HERE = Path(__file__).parent
+NEVER_MS = 3_600_000
+HANGING = 300  # calls at a vendor that never answers
 
 
 class Bench:
@@ -54,7 +56,7 @@ class Bench:
     def __init__(self, home: Path, broker: str, agents: int, quick: bool) -> None:
         self._home, self._agents, self._quick = home, agents, quick
         (home / "logs").mkdir(parents=True)
-        pg, kafka, controller, self._stub_port, self._slow_port = free_ports(5)
+        pg, kafka, controller, self._stub_port, self._slow_port, self._hanging_port = free_ports(6)
         self._postgres = Postgres(home, pg)
         self._broker: Broker = ApacheKafka(home, kafka, controller) if broker == "apache" else Tansu(home, kafka)
         self._processes = Processes(home / "logs")
@@ -72,7 +74,9 @@ class Bench:
         self._processes.start("stub", [sys.executable, "-m", "benchmarks.stub", str(self._stub_port)], {})
         slow = [sys.executable, "-m", "benchmarks.stub", str(self._slow_port), str(invoke.VENDOR_MS)]
         self._processes.start("slow stub", slow, {})
-        until(lambda: connects(self._stub_port) and connects(self._slow_port))
+        hanging = [sys.executable, "-m", "benchmarks.stub", str(self._hanging_port), str(NEVER_MS)]
+        self._processes.start("hanging stub", hanging, {})
+        until(lambda: all(map(connects, (self._stub_port, self._slow_port, self._hanging_port))))
 
     def _start_gateway(self, documents: str) -> None:
         """One gateway, in the place of the one before."""
@@ -83,6 +87,7 @@ class Bench:
             "VIOX_CATALOGUE": documents,
             "BENCH_BASE_URL": f"http://127.0.0.1:{self._stub_port}",
             "BENCH_SLOW_BASE_URL": f"http://127.0.0.1:{self._slow_port}",
+            "BENCH_HANGING_BASE_URL": f"http://127.0.0.1:{self._hanging_port}",
             "VIOX_ALLOW_LOOPBACK": "1",
             "VIOX_HTTP_PORT": str(port),
             "STRIPE_WEBHOOK_SECRET": webhooks.SECRET,
@@ -145,12 +150,14 @@ class Bench:
         if own:
             await self._echo()
             self._large_catalogue()
-        await asyncio.to_thread(self._start_gateway, f"{HERE / 'stub.yaml'}:{HERE / 'slow.yaml'}")
+        documents = (HERE / f"{name}.yaml" for name in ("stub", "slow", "hanging"))
+        await asyncio.to_thread(self._start_gateway, ":".join(map(str, documents)))
         if own:
             await self._judging()
             await self._gateway_alone("gateway")
             await self._webhooks()
             await self._invoke()
+            await self._beside_hanging()
             await asyncio.to_thread(self._start_gateway, f"{HERE / 'stub.yaml'}:{self._large}")
             await self._gateway_alone("gateway with 1,000 tools more")
         await asyncio.to_thread(self._start_agents)
@@ -234,6 +241,21 @@ class Bench:
         say(f"live calls while the bus is full, 1 in flight {line(beside)}")
         await calls
 
+    async def _beside_hanging(self) -> None:
+        """A vendor that takes requests and never answers, and what becomes of the others' calls meanwhile."""
+        runs = await self._send_calls("hanging", "bench_hanging_echo", HANGING)
+        begun = "select count(*) from tool_calls where run_id = any($1::uuid[]) and state = 'executing'"
+        while not await self._pool.fetchval(begun, runs):
+            await asyncio.sleep(0.02)
+        self.results["invoke beside a hanging vendor"] = found = await invoke.measure(
+            self._gateway_port, lambda: self._processes.cpu_seconds(["gateway"]), quick=self._quick
+        )
+        for flight, numbers in found.items():
+            say(f"live calls beside a hanging vendor, {flight:>2} in flight   {line(numbers)}")
+        await self._gateway_alone("gateway beside a hanging vendor")
+        self.results["hanging"] = waits = await self._pool.fetchval(begun, runs)
+        say(f"calls at the hanging vendor meanwhile {waits} of {HANGING}; the others wait for a place there")
+
     # -- the gateway ---------------------------------------------------------------------------------------------------
 
     async def _gateway_alone(self, name: str) -> None:
@@ -241,28 +263,7 @@ class Bench:
         count = 1000 if self._quick else 5000
         before = await self._counters(["gateway"])
         started = time.monotonic()
-        triggers = [f"{name} {number}" for number in range(50)]
-        runs = [run_id(ABSENT, "/bench", trigger) for trigger in triggers]
-        await self._pool.executemany(
-            "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)"
-            " values ($1, $2, $3, $4, 'running', '/bench', $5, 'bench')",
-            [
-                (run, ABSENT, thread_id(ABSENT, f"g{n}"), f"g{n}", trigger)
-                for n, (run, trigger) in enumerate(zip(runs, triggers, strict=True))
-            ],
-        )
-        for number in range(count):
-            call = ToolCallRequested(
-                call_id=call_id(runs[number % 50], number, 0),
-                run_id=str(runs[number % 50]),
-                step=number,
-                index=0,
-                tool="bench_echo",
-                arguments={"n": number, "text": "x" * 100},
-            )
-            message = call_requested(ABSENT, call, f"g{number % 50}", datetime.now(UTC), None)
-            key, value, headers = message.to_kafka()
-            await self._producer.send(topics.tool_calls(ABSENT), value, key=key, headers=headers)
+        runs = await self._send_calls(name, "bench_echo", count)
         closed = "select count(*) from tool_calls where run_id = any($1::uuid[]) and closed_at is not null"
         while await self._pool.fetchval(closed, runs) < count:
             await asyncio.sleep(0.02)
@@ -284,6 +285,32 @@ class Bench:
             f"{name} alone, {count} calls, full ledger      {count / seconds:7.0f} calls/s   "
             f"{self.results[name]['cpu_ms_per_call']:.2f} ms CPU a call"
         )
+
+    async def _send_calls(self, name: str, tool: str, count: int) -> list[Any]:
+        """Calls of 50 runs of an agent that is not there. Returns the runs."""
+        triggers = [f"{name} {number}" for number in range(50)]
+        runs = [run_id(ABSENT, "/bench", trigger) for trigger in triggers]
+        await self._pool.executemany(
+            "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type)"
+            " values ($1, $2, $3, $4, 'running', '/bench', $5, 'bench')",
+            [
+                (run, ABSENT, thread_id(ABSENT, f"g{n}"), f"g{n}", trigger)
+                for n, (run, trigger) in enumerate(zip(runs, triggers, strict=True))
+            ],
+        )
+        for number in range(count):
+            call = ToolCallRequested(
+                call_id=call_id(runs[number % 50], number, 0),
+                run_id=str(runs[number % 50]),
+                step=number,
+                index=0,
+                tool=tool,
+                arguments={"n": number, "text": "x" * 100},
+            )
+            message = call_requested(ABSENT, call, f"g{number % 50}", datetime.now(UTC), None)
+            key, value, headers = message.to_kafka()
+            await self._producer.send(topics.tool_calls(ABSENT), value, key=key, headers=headers)
+        return runs
 
     # -- whole runs ----------------------------------------------------------------------------------------------------
 
