@@ -16,12 +16,13 @@ goes on in the open loop, which is shown the whole conversation.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
+from langgraph.types import Command
 
 from shared.models.port import sha256_json
 from shared.runtime.asking import ask_model
@@ -87,8 +88,7 @@ class Flow:
         everywhere = [*self._acts, END]
         graph.add_conditional_edges(START, self._enter, everywhere)
         for name, act in self._acts.items():
-            graph.add_node(name, self._node(name, act))
-            graph.add_conditional_edges(name, self._leave(name), everywhere)
+            graph.add_node(name, self._node(name, act), destinations=tuple(everywhere))
         return graph.compile()
 
     def drawing(self) -> Any:
@@ -137,17 +137,15 @@ class Flow:
             return at.node or self._open_loop
         return self._after(at.node or self._open_loop, context, steps, at)
 
-    def _leave(self, name: str) -> Callable[[AgentState, Runtime[RunContext]], Awaitable[str]]:
-        async def leave(state: AgentState, runtime: Runtime[RunContext]) -> str:
-            context, steps = runtime.context, state["steps"]
-            if state.get("end") or wanted_calls(steps):
-                return END
-            at = _standing(context, steps)
-            if steps and steps[-1].kind == "note" and "concluded" in steps[-1].body:
-                return self._first(context, steps, at)
-            return self._after(name, context, steps, at)
-
-        return leave
+    def _left(self, name: str, context: RunContext, state: AgentState) -> Any:
+        """What a node did, and where it goes from there."""
+        steps = state["steps"]
+        if state.get("end") or wanted_calls(steps):
+            return Command(update=state, goto=END)
+        at = _standing(context, steps)
+        if steps and steps[-1].kind == "note" and "concluded" in steps[-1].body:
+            return Command(update=state, goto=self._first(context, steps, at))
+        return Command(update=state, goto=self._after(name, context, steps, at))
 
     def _first(self, context: RunContext, steps: Sequence[Step], at: Standing) -> str:
         return self._ways[START].next(Work(context, steps, at))
@@ -168,18 +166,21 @@ class Flow:
         return self._loop
 
     def _node(self, name: str, act: Act | None) -> Any:
-        async def node(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
+        async def node(state: AgentState, runtime: Runtime[RunContext]) -> Any:
             context, steps = runtime.context, state["steps"]
-            at = _standing(context, steps)
-            if act is None:
-                return await self._asked(context, steps, name, None, at)
-            if question := self._open_question(name, context, steps, at):
-                return await self._asked(context, steps, name, question, at)
-            work = Work(context, steps, at, name)
-            act(work)
-            return await self._carried_out(work, context, steps, at)
+            return self._left(name, context, await self._done(name, act, context, steps))
 
         return node
+
+    async def _done(self, name: str, act: Act | None, context: RunContext, steps: list[Step]) -> AgentState:
+        at = _standing(context, steps)
+        if act is None:
+            return await self._asked(context, steps, name, None, at)
+        if question := self._open_question(name, context, steps, at):
+            return await self._asked(context, steps, name, question, at)
+        work = Work(context, steps, at, name)
+        act(work)
+        return await self._carried_out(work, context, steps, at)
 
     def _open_question(
         self, name: str, context: RunContext, steps: Sequence[Step], at: Standing
