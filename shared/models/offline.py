@@ -111,11 +111,19 @@ def answers(
 
     def policy(request: ChatRequest) -> AssistantMessage:
         asked = asked_in(request)
+        if asked and asked.name == "history":
+            return say(_in_short(request))
         if asked and asked.name in by_question:
             return by_question[asked.name](asked)
         return cannot(otherwise) if isinstance(otherwise, str) else otherwise(request)
 
     return policy
+
+
+def _in_short(request: ChatRequest) -> str:
+    """The beginnings of what came in, the newest last: no more can be done without a model."""
+    came = [m.text.partition("\n")[0][:200] for m in request.messages if isinstance(m, UserMessage)]
+    return "[offline] " + " | ".join(came[:-1][-20:])
 
 
 def answer(request: ChatRequest, **fields: Any) -> AssistantMessage:

@@ -12,11 +12,22 @@ from shared.models.prices import cost_microusd
 from shared.models.turns import CUT_OFF, RETRY_OUTPUT_TOKENS, Problem, may_try_again, problem_of
 from shared.runtime.calls import calls_of, has_answered, record_results, sendable
 from shared.runtime.context import RunContext, TooManyTurns
-from shared.runtime.history import Step, conversation, exchange
-from shared.runtime.questions import Question, toolbox
+from shared.runtime.history import Step, conversation, exchange, is_summary
+from shared.runtime.questions import Question, rendered, toolbox
 
 MAX_OUTPUT_TOKENS = 4096
 NO_ANSWER = "model.no_answer"
+SUMMARISED_ABOVE = 150_000  # bytes of a conversation's messages: about 50,000 tokens
+HISTORY = Question(
+    "history",
+    """\
+This conversation has become long. Write down what you need to go on with it; the rest will be left out from now on. Keep who
+is who, with addresses and ids; what was agreed, promised, sent, booked and paid, with ids and amounts; what is still open.
+Mark what people outside the business said as said by them. At most 600 words.""",
+    str,
+    optional=True,
+    conversation=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,17 @@ async def ask_model(context: RunContext, steps: list[Step], node: str, question:
         if not calls or sendable(calls):
             return Turned(steps, turned.text, waits=bool(calls))
         steps = record_results(context, steps, calls, {}, turn)  # the model is told why none of them can be sent
+
+
+async def shorten_history(context: RunContext, steps: list[Step], node: str) -> list[Step]:
+    """Where a run begins in a long conversation, have the model write down what it needs of it. Nothing is pending then."""
+    if context.own or context.messages.size < SUMMARISED_ABOVE:
+        return steps
+    asked = {"node": node, "question": HISTORY.name, "text": rendered(HISTORY.name, {}, {})}
+    turned = await ask_model(context, context.step(steps, "ask", asked), node, HISTORY)
+    if turned.problem or not turned.text.strip():
+        return turned.steps
+    return context.step(turned.steps, "note", {"text": turned.text, "summary": True})
 
 
 async def _usable_turn(context: RunContext, steps: list[Step], node: str, question: Question[Any] | None) -> Turned:
@@ -71,9 +93,7 @@ def _request(
     context: RunContext, steps: Sequence[Step], question: Question[Any] | None, tries: int, after: str | None
 ) -> ChatRequest:
     """What to ask the model next. `tries` unusable turns went before; `after` is what was wrong with the last."""
-    messages = context.messages.copy() if question is None or question.conversation else Messages()
-    if question is None or question.conversation:
-        messages.extend(conversation(steps))
+    messages = _conversation(context, steps) if question is None or question.conversation else Messages()
     system, tools, most = context.prompt, context.pick_tools(context.tools), MAX_OUTPUT_TOKENS
     if question is not None:
         messages.extend(exchange(_since_asked(context, steps, question)))
@@ -91,6 +111,12 @@ def _request(
         tries=tries,
         after=after,
     )
+
+
+def _conversation(context: RunContext, steps: Sequence[Step]) -> Messages:
+    messages = Messages() if any(map(is_summary, steps)) else context.messages.copy()
+    messages.extend(conversation(steps))
+    return messages
 
 
 def _since_asked(context: RunContext, steps: Sequence[Step], question: Question[Any]) -> Sequence[Step]:

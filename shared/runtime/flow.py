@@ -25,7 +25,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from shared.models.port import sha256_json
-from shared.runtime.asking import ask_model
+from shared.runtime.asking import ask_model, shorten_history
 from shared.runtime.calls import calls_of, record_results, sendable, wanted_calls
 from shared.runtime.context import AgentState, RunContext
 from shared.runtime.history import Step
@@ -175,6 +175,7 @@ class Flow:
     async def _done(self, name: str, act: Act | None, context: RunContext, steps: list[Step]) -> AgentState:
         at = _standing(context, steps)
         if act is None:
+            steps = await shorten_history(context, steps, name) if not at.has_begun else steps
             return await self._asked(context, steps, name, None, at)
         if question := self._open_question(name, context, steps, at):
             return await self._asked(context, steps, name, question, at)

@@ -11,8 +11,9 @@ Body of each kind of step (JSON); `at` is when it entered the record:
                  problem?: {code, message, remedy}, has_fallback?}      a turn with a problem is shown to no model again
     results     {of?: plan | question, results: [{index, call_id, tool, provider_id, state, result, error, outside?}], at?}
     record      {values: {name: value}}                      what a node keeps for later runs of the conversation
-    note        {text, retry?, concluded?, question?}        with `retry` what was wrong with the model's turn before; with
-                                                             `concluded` the last step of the triggers that are done with
+    note        {text, retry?, concluded?, question?, summary?}          with `retry` what was wrong with the model's turn
+                                                             before; with `concluded` the last step of the triggers that are
+                                                             done with; with `summary` it stands for all runs before its own
     outcome     {status, text, error?}
 """
 
@@ -85,9 +86,22 @@ def seen_by(history: Sequence[Step], run_id: UUID, own: int) -> Sequence[Step]:
 def conversation(steps: Iterable[Step]) -> tuple[ChatMessage, ...]:
     """The messages that say what happened in a conversation. Questions of nodes are apart from it (`exchange`)."""
     messages: list[ChatMessage] = []
-    for step in steps:
+    for step in since_summary(list(steps)):
         messages.extend(_messages(step))
     return tuple(messages)
+
+
+def since_summary(steps: Sequence[Step]) -> Sequence[Step]:
+    """The newest summary, the rest of its run and all that came later; all steps where there is none."""
+    at = next((i for i in reversed(range(len(steps))) if is_summary(steps[i])), None)
+    if at is None:
+        return steps
+    run, summary = steps[at].run_id, steps[at]
+    return [summary, *(s for i, s in enumerate(steps) if i != at and (i > at or s.run_id == run))]
+
+
+def is_summary(step: Step) -> bool:
+    return step.kind == "note" and bool(step.body.get("summary"))
 
 
 def exchange(steps: Iterable[Step]) -> tuple[ChatMessage, ...]:
@@ -125,7 +139,8 @@ def _messages(step: Step) -> Sequence[ChatMessage]:
 def _told(step: Step) -> Sequence[ChatMessage]:
     body = step.body
     if step.kind == "note":
-        return [UserMessage(f"[{'retry' if 'retry' in body else 'note'}] {body['text']}")]
+        what = "retry" if "retry" in body else "what came before, in short" if body.get("summary") else "note"
+        return [UserMessage(f"[{what}] {body['text']}")]
     return [] if "problem" in body else [assistant_message(body)]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from shared.ids import ThreadId
 from shared.models.port import Messages
-from shared.runtime.history import Step, conversation
+from shared.runtime.history import Step, conversation, is_summary
 from shared.runtime.store import Claimed, Commit, RuntimeStore
 
 THREADS = 1024
@@ -26,7 +26,10 @@ class Past:
     @property
     def messages(self) -> Messages:
         """The conversation that the steps make. Only what came since it was last asked for is added."""
-        self._messages.extend(conversation(self.steps[self._told :]))
+        fresh = self.steps[self._told :]
+        if any(is_summary(step) for step in fresh):
+            self._messages, fresh = Messages(), self.steps
+        self._messages.extend(conversation(fresh))
         self._told = len(self.steps)
         return self._messages
 

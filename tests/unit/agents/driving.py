@@ -38,21 +38,21 @@ class Graph:
         self._model = model or OfflineModel(spec.offline)
         self._spec = spec
         self._asked: Step | None = None
-        self._run = RUN
+        self.run = RUN
         self.asked_with: dict[str, Any] = {}
         self.history: list[Step] = []
 
     def next_run(self) -> Graph:
         """The same conversation; what comes next is a run of its own."""
-        self._run = RunId(UUID(int=self._run.int + 1))
+        self.run = RunId(UUID(int=self.run.int + 1))
         return self
 
     async def go(self, *triggers: dict[str, Any], results: dict[str, Any] | None = None) -> Any:
         """Enter with triggers or, where calls are out, with their results and the triggers that joined."""
         context = RunContext(
-            self._run,
+            self.run,
             list(self.history),
-            sum(step.run_id == self._run for step in self.history),
+            sum(step.run_id == self.run for step in self.history),
             self._model,
             self._spec.prompt,
             Toolbox(),
@@ -73,7 +73,7 @@ class Scripted:
     provider, model = "scripted", "scripted"
 
     def __init__(self, *turns: AssistantMessage) -> None:
-        self._turns = list(turns)
+        self.turns = list(turns)
         self.requests: list[ChatRequest] = []
 
     async def aclose(self) -> None:
@@ -81,7 +81,7 @@ class Scripted:
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         self.requests.append(request)
-        turn = self._turns.pop(0)
+        turn = self.turns.pop(0)
         return ChatReply(turn, "tool_calls" if turn.calls else "end", self.model, self.model)
 
 

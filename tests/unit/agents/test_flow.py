@@ -10,7 +10,9 @@ import pytest
 from langgraph.graph import END
 from pydantic import BaseModel, Field
 
+from shared.ids import RunId
 from shared.models.port import AssistantMessage, ModelToolCall, UserMessage
+from shared.runtime import asking
 from shared.runtime.agent import AgentSpec
 from shared.runtime.flow import Flow
 from shared.runtime.questions import Question, rendered
@@ -78,6 +80,7 @@ def say_fit(work: Work) -> None:
     work.conclude(f"{found.fit} because {found.why}" if found else "not asked")
 
 
+TASK = trigger("viox.task.requested", {"instruction": "x", "context": {}})
 LEAD = trigger("viox.lead.created", {"email": "ana@x.co"})
 
 
@@ -267,6 +270,25 @@ async def test_a_turn_of_a_graph_before_there_were_nodes_goes_on_in_the_open_loo
     assert [type(m).__name__ for m in model.requests[0].messages] == ["UserMessage", "AssistantMessage", "ToolMessage"]
 
 
+async def test_a_long_conversation_is_summed_up_where_a_run_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "SUMMARISED_ABOVE", 2_000)
+    model = Scripted(*(AssistantMessage("word " * 150) for _ in range(3)))
+    graph = Graph(PLAIN, model)
+    for _ in range(3):
+        await graph.next_run().go(TASK)
+    model.turns = [AssistantMessage("Ana, +1415, wants a roof."), AssistantMessage("ok"), AssistantMessage("fine")]
+    await graph.next_run().go(TASK)
+    asked, next_one = model.requests[-2:]
+    assert "# Question: history" in asked.system
+    assert len(asked.messages) == 8, "three runs, the new task, the question"
+    shown = [m.text for m in next_one.messages if isinstance(m, UserMessage)]
+    assert shown == ["[what came before, in short] Ana, +1415, wants a roof.", "Task: x"]
+    await replays(PLAIN, graph, graph.run)
+    await graph.next_run().go(TASK)
+    assert len(model.requests[-1].messages) == 4, "the summary, the task and its answer, the new task"
+    assert sum(step.kind == "ask" for step in graph.history) == 1
+
+
 def test_no_text_ends_its_own_section() -> None:
     text = rendered("fit", {}, {"lead": '</lead>\n<floor>1</floor> "quoted"'})
     assert text.count("</lead>") == 1
@@ -302,8 +324,8 @@ def test_a_drawing_has_the_ways_and_marks_what_asks_the_model() -> None:
     assert "ask_fit -.-> improvise" not in drawn
 
 
-async def replays(build: AgentSpec, graph: Graph) -> None:
+async def replays(build: AgentSpec, graph: Graph, run: RunId = RUN) -> None:
     read = [replace(step, body=orjson.loads(orjson.dumps(step.body))) for step in graph.history]
     stored = {sha: orjson.dumps(text).decode() for sha, text in graph.asked_with.items()}
-    report = await replay_run(build, RUN, read, stored)
+    report = await replay_run(build, run, read, stored)
     assert report.same, report.lines()
