@@ -164,10 +164,11 @@ def _made_once(file: Path, make: Callable[[], bytes]) -> str:
 
 
 def for_agents(environment: Mapping[str, str]) -> dict[str, str]:
-    """Without any provider's key the agents run on their offline policies, and say so."""
+    """The business's profile. Without any provider's key the agents run on their offline policies, and say so."""
+    business = {"VIOX_BUSINESS": profile(environment)["VIOX_BUSINESS"]}
     if "VIOX_MODELS" in environment or any(environment.get(name) for name in MODEL_KEYS):
-        return {}
-    return {"VIOX_MODELS": "offline"}
+        return business
+    return business | {"VIOX_MODELS": "offline"}
 
 
 def inherited(service: str, environment: Mapping[str, str]) -> dict[str, str]:
