@@ -1,11 +1,13 @@
 """Memory through the whole gateway: what one agent writes another reads with its source; taint stays; forgetting is for good."""
 
+# ruff: noqa: S608  # names of tables come from a list below
 from __future__ import annotations
 
 import asyncio
 import json
 from typing import Any
 
+import asyncpg
 import pytest
 
 from sandbox.postgres import Postgres
@@ -339,8 +341,6 @@ async def test_a_gateway_that_is_being_replaced_leaves_the_new_model_alone(world
     "table", ["facts", "passages", "knowledge", "forgettings", "memory_model", "call_labels", "notes"]
 )
 async def test_agents_reach_memory_by_the_gateway_only(world: World, postgres: Postgres, table: str) -> None:
-    import asyncpg
-
     connection = await asyncpg.connect(postgres.dsn("viox_closer"))
     try:
         for statement in (f"select * from {table}", f"delete from {table}", f"insert into {table} default values"):
