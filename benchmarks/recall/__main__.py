@@ -98,7 +98,7 @@ async def of_model(pool: Pool, name: str, embeddings: Embeddings | None, floor: 
             for one, vector in zip(asked, vectors, strict=True)
         ]
         for part in ("first", "second", "other languages", "no answer"):
-            made.append({"model": name, "way": way, "part": part} | _figures(part, asked, found))
+            made.append({"model": name, "way": way, "part": part, **_figures(part, asked, found)})
     return made
 
 

@@ -85,14 +85,10 @@ class Provider:
         message = f"{self.name} answers {status}: {told}."
         if status in REFUSED:
             return BadInput("embeddings.refused", message, field=SETTING, remedy="Check the model's name and limits.")
-        remedy = (
-            f"Check {KEY}."
-            if status in (401, 403)
-            else f"Check {BASE_URL} and the model's name."
-            if status == 404
-            else None
-        )
-        return Unavailable("embeddings.unavailable", message, field=KEY if remedy else BASE_URL, remedy=remedy)
+        if status in (401, 403):
+            return Unavailable("embeddings.unavailable", message, field=KEY, remedy=f"Check {KEY}.")
+        remedy = f"Check {BASE_URL} and the name of the model." if status == 404 else None
+        return Unavailable("embeddings.unavailable", message, field=BASE_URL, remedy=remedy)
 
 
 def _vectors(body: bytes, wanted: int) -> list[Vector | None]:

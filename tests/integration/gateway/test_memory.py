@@ -312,31 +312,6 @@ async def test_a_long_note_is_found_by_each_of_its_parts(world: World) -> None:
     assert len(told["items"][0]["text"]) < 1000
 
 
-async def test_another_model_embeds_everything_anew(world: World) -> None:
-    gateway = await world.gateway()
-    closer = await talk(world, gateway)
-    await closer("memory_remember", entity=ANA, facts=[{"text": "Ana signs on Monday"}])
-    await world.admin.execute("update passages set model = 'other/model', embedding = '[1,0,0]'")
-    told = await closer("memory_recall", question="signs Monday")
-    assert texts(told) == ["Ana signs on Monday"], "by its words meanwhile"
-    assert "similarity" not in told["items"][0], "vectors of different models are not compared"
-    await gateway.index.catch_up()
-    row = await world.admin.fetchrow("select model, dimension from passages")
-    assert tuple(row) == (gateway.embeddings.name, 256)
-    assert (await closer("memory_recall", question="signs Monday"))["items"][0]["similarity"] > 0.3
-
-
-async def test_a_gateway_that_is_being_replaced_leaves_the_new_model_alone(world: World) -> None:
-    old, new = await world.gateway(), await world.gateway()
-    closer = await talk(world, old)
-    await closer("memory_remember", entity=ANA, facts=[{"text": "Ana signs on Monday"}])
-    new.embeddings.name = "wordllama/next"
-    await old.index.catch_up()
-    await new.index.catch_up()
-    await old.index.catch_up()
-    assert await world.admin.fetchval("select model from passages") == "wordllama/next"
-
-
 @pytest.mark.parametrize(
     "table", ["facts", "passages", "knowledge", "forgettings", "memory_model", "call_labels", "notes"]
 )
