@@ -64,8 +64,8 @@ class Index:
             await self._announce()
         while await self._cut_notes():
             pass
-        while self._embeddings and await self._embed_some(self._embeddings):
-            pass
+        if self._embeddings:
+            await self._embed_all(self._embeddings)
 
     async def _announce(self) -> None:
         """Say with which model everything is embedded from now on."""
@@ -86,20 +86,28 @@ class Index:
             await connection.execute(*SQL.bind("cut", notes=[note["note_id"] for note in notes], passages=rows))
         return len(notes)
 
+    async def _embed_all(self, embeddings: Embeddings) -> None:
+        left = await self._pool.fetchval(*SQL.bind("left", model=embeddings.name))
+        metrics.MEMORY_TO_EMBED.set(left)
+        while done := await self._embed_some(embeddings):
+            left = max(left - done, 0)
+            metrics.MEMORY_TO_EMBED.set(left)
+
     async def _embed_some(self, embeddings: Embeddings) -> int:
-        """One batch. Its rows are held meanwhile, so that replicas share the work."""
+        """One batch, new passages first. Its rows are held meanwhile, so that replicas share the work."""
         async with self._pool.acquire() as connection, connection.transaction():
-            rows = await connection.fetch(*SQL.bind("to_embed", model=embeddings.name, most=BATCH))
+            rows = await connection.fetch(*SQL.bind("to_embed", most=BATCH))
             if not rows:
-                metrics.MEMORY_TO_EMBED.set(0)
+                rows = await connection.fetch(*SQL.bind("to_embed_anew", model=embeddings.name, most=BATCH))
+            if not rows:
                 return 0
             vectors = await self._vectors(embeddings, [row["text"] for row in rows])
             await self._index_for(connection, embeddings, vectors)
             given = [
-                {"passage_id": row["passage_id"], "embedding": as_text(v)} for row, v in zip(rows, vectors, strict=True)
+                {"passage_id": row["passage_id"], "embedding": as_text(vector)}
+                for row, vector in zip(rows, vectors, strict=True)
             ]
             await connection.execute(*SQL.bind("embedded", model=embeddings.name, vectors=given))
-        metrics.MEMORY_TO_EMBED.set(await self._pool.fetchval(*SQL.bind("left", model=embeddings.name)))
         return len(rows)
 
     async def _vectors(self, embeddings: Embeddings, texts: Sequence[str]) -> list[Vector | None]:

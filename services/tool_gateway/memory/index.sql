@@ -19,12 +19,15 @@ select note_id, ordinal, text from json_to_recordset(:passages::json) as p(note_
 on conflict do nothing
 
 -- fragment: of_another_model    Written as two ranges, which an index finds. Only for the model that was announced last.
-((p.model < :model or p.model > :model) and exists (select from memory_model m where m.model = :model))
+((p.model < :model or p.model > :model) and (select m.model = :model from memory_model m))
 
 -- name: to_embed    The text with its headings: they say what it is about.
 select p.passage_id, case when p.place = '' then p.text else p.place || E'\n' || p.text end as text
-from passages p where p.model is null or {of_another_model}
-limit :most for update skip locked
+from passages p where p.model is null limit :most for update skip locked
+
+-- name: to_embed_anew
+select p.passage_id, case when p.place = '' then p.text else p.place || E'\n' || p.text end as text
+from passages p where {of_another_model} limit :most for update skip locked
 
 -- name: left
 select count(*) from passages p where p.model is null or {of_another_model}
