@@ -45,7 +45,7 @@ bench-peers: $(READY)  ## the same, then next to calfkit and LangGraph on the sa
 	@$(PY) -m benchmarks.bench --peers $(ARGS)
 
 lock:  ## resolve dependencies anew into requirements.lock
-	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements.lock
+	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --extra dev --extra embedded pyproject.toml -o requirements.lock
 	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 benchmarks/peers/requirements.in -o benchmarks/peers/requirements.lock
 
 docs: $(READY)  ## regenerate reference pages, AsyncAPI and JSON Schemas

@@ -40,6 +40,7 @@ GATEWAYS_OWN = (
     "VIOX_QUERY_DSN",
     "VIOX_OPERATOR_TOKEN",
     "VIOX_INVOKE_TOKEN",
+    "VIOX_EMBEDDINGS_API_KEY",
     "VIOX_PEOPLE",
 )
 # What only the supervisor and the command line may know: with it a service could log in at Kafka as another.

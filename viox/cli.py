@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from shared.errors import BadInput, Unavailable, VioxError
-from viox import cli_people, output
+from viox import cli_memory, cli_people, output
 from viox.cli_options import AgentOption, By, Cursor, Json, Limit, Output, Since, agent_name, run_async
 
 app = typer.Typer(
@@ -498,6 +498,7 @@ def settle(
 
 
 app.add_typer(cli_people.app)
+app.add_typer(cli_memory.app)
 
 
 @app.command("dead-letters")

@@ -112,6 +112,7 @@ def _settings() -> str:
         "| `VIOX_INVOKE_TOKEN_<AGENT>` | digests (`sha256:…`) of the tokens with which others [call the agent's tools](../live-calls.md); several, newest first, separated by commas; `viox invoke-token AGENT` makes one |",
         "| `VIOX_SECRET_KEY` | Fernet key that seals stored OAuth tokens; several, newest first, separated by commas, while it is rotated |",
         "| `VIOX_SECRETS_DIR`, `<NAME>_FILE` | where the gateway finds secrets that are not in its environment: a folder with a file for each, or a file |",
+        "| `VIOX_EMBEDDINGS_API_KEY`, `VIOX_EMBEDDINGS_BASE_URL` | a provider's embeddings: key, and address; `https://api.openai.com/v1` |",
         "| `VIOX_QUERY_DSN` | Postgres as the role that may only ask; `records_query` needs it |",
         "| `VIOX_ALLOW_NETWORKS`, `VIOX_ALLOW_LOOPBACK` | networks of your own (`10.20.0.0/16,…`) that the gateway may call; `1` allows this machine, for a sandbox |",
         "| `VIOX_OPERATOR_TOKEN` | what `viox doctor` and `viox tools try` show to the gateway, which answers nobody without it; `viox up` makes one in `VIOX_HOME` |",

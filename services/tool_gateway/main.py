@@ -27,11 +27,13 @@ from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.library import Library
 from services.tool_gateway.catalogue.store import CatalogueStore
+from services.tool_gateway.connectors.memory import Memory
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import VENDOR, Mailer
 from services.tool_gateway.doctor import Doctor
 from services.tool_gateway.live import room as live
 from services.tool_gateway.live.waiting import CHANNEL as LIVE_CALLS
+from services.tool_gateway.memory import embeddings, index
 from services.tool_gateway.policy import files as policy_files
 from services.tool_gateway.policy.rulebook import Rulebook
 from services.tool_gateway.webhooks import room
@@ -79,6 +81,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process.loop("redrives", lambda: gateway.redrives.run())
     process.loop("webhooks", lambda: gateway.webhooks.run())
     process.loop("live calls", lambda: gateway.live.run())
+    process.loop("memory", lambda: gateway.index.run())
     days = settings.payload_days
     process.loop(
         "payloads", lambda: regularly(HOUR, lambda: payloads.forget(gateway.pool, days), "payloads.not_forgotten")
@@ -93,6 +96,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process.check("ledger", lambda: gateway.outcomes.problem if gateway.outcomes else "starting")
     process.check("kafka", lambda: gateway.consumer.problem if gateway.consumer else "starting")
     process.warn("vendors", lambda: gateway.places.breakers.problem())
+    process.warn("memory", lambda: gateway.index.problem if gateway.index else None)
     process.warn("backlog", lambda: gateway.backlog.problem() if gateway.consumer else None)
     process.warn("kafka", lambda: gateway.consumer.degraded if gateway.consumer else None)
     return process
@@ -107,6 +111,7 @@ class _Gateway:
     approvals: Keeper
     budgets: Teller
     doctor: Doctor
+    index: index.Index
     library: Library
     live: live.Room
     outbox: Outbox
@@ -125,6 +130,7 @@ class _Gateway:
         self.publisher = Publisher(topics.GATEWAY, process.bus.producer)
         self.outcomes = None  # type: ignore[assignment]  # set by start; readiness asks earlier
         self.consumer = None  # type: ignore[assignment]
+        self.index = None  # type: ignore[assignment]
         self.webhooks = None  # type: ignore[assignment]
         self.live = None  # type: ignore[assignment]
 
@@ -168,7 +174,16 @@ class _Gateway:
         wire = Wire(self._guard)
         process.on_stop(wire.aclose)
         mailer = Mailer(secrets, self._guard, process.redactor.of(VENDOR))
-        others: dict[str, Connector] = {"smtp": mailer, "postgres": Records(self.pool, secrets)}
+        model = embeddings.chosen(process.settings.embeddings, secrets, wire, process.redactor)
+        if model:
+            process.on_stop(model.close)
+        self.index = index.Index(self.pool, model)
+        self._instance.on_notify(index.CHANNEL, self.index.wake)
+        others: dict[str, Connector] = {
+            "smtp": mailer,
+            "postgres": Records(self.pool, secrets),
+            "memory": Memory(self.pool, model),
+        }
         return Sender(wire, secrets, Tokens(secrets, tokens_pool, wire), others, process.redactor), mailer
 
     def _lay_path(self, sender: Sender, business: Business, budgets: Budgets) -> None:

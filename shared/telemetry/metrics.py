@@ -32,6 +32,7 @@ VENDOR_LEFT_ALONE = Gauge("viox_vendor_left_alone", "1 while calls to a vendor t
 LEDGER_WRITES = Counter("viox_ledger_writes_total", "Ledger transactions", ["result"])
 APPROVALS = Counter("viox_approvals_total", "Approvals asked for, and how they ended", ["agent", "state"])
 BUDGETS_EXHAUSTED = Counter("viox_budgets_exhausted_total", "Times a run had to wait for a budget", ["agent", "budget"])
+MEMORY_TO_EMBED = Gauge("viox_memory_to_embed", "Passages that have no vector of the model of now yet")
 INCIDENTS = Counter("viox_incidents_total", "Things that should not happen and were recorded", ["kind"])
 
 WEBHOOKS = Counter("viox_webhooks_total", "Webhook deliveries by what became of them", ["source", "verdict", "code"])

@@ -40,6 +40,9 @@ COLUMNS = {
     "B": "left_calls",
     "C": "released_at released_by",
     "D": "held letters",
+    "E": "replaced_at replaced_by",
+    "F": "embedding model",
+    "G": "document_id ordinal place text",
     "8": "closed_at error not_before result state unknown_since",
 }
 RIGHTS = """
@@ -59,20 +62,26 @@ RIGHTS = """
     business.notes    |            |            |            |         | S
     business.records  |            |            |            |         | S
     business.runs     |            |            |            |         | S
+    call_labels       |            | S I        | S          | S       |
     call_parties      |            | S I        | S          | S       |
     catalogue         | s          | S I U D    | S          | S       |
     contact_owners    |            | S I U      |            | S       |
     contact_wishes    | s i        | S          | S          | S       |
     dead_letters      | s i u(1)   | s i u(1)   | S u(2)     | S       |
     documents         |            | S          | S I U D    | S       |
+    facts             |            | S I U(E)   | S          | S       |
+    forgettings       |            | S          | S          | S       |
     inbox             | s i u(1)   |            | S i u(1) d | S
+    knowledge         |            | S          | S I U      | S       |
     ledger_entries    |            | S I        | S i        | S       |
     live_calls        |            |            | S          | S       |
     live_tokens       |            | S I U D    | S          | S       |
+    memory_model      |            | S I U      | S          | S       |
     model_holds       |            |            |            |         |
-    notes             |            | S I U      |            | S       |
+    notes             |            | S I U      | S          | S       |
     oauth_tokens      |            | S I U      |            |         |
     outbox            | s i u(4) d | s i u(4) d | S i        | S       |
+    passages          |            | S I U(F) D | S i(G) d   | S       |
     payload_uses      |            | S I        | S          | S       |
     payloads          |            | S I U(U) D | S          | S       |
     pauses            | S          | S          | S I U D    | S       |
@@ -126,6 +135,11 @@ FUNCTIONS = {
         "begin_live_calls": DEFINER,
         "budget_day": "",
         "call_in_doubt": "",
+        "call_is_tainted": "",
+        "entity_key": "",
+        "forget_memory": DEFINER,
+        "index_passages": DEFINER,
+        "nearest_passages": "",
         "labels_before": "",
         "end_live_runs": DEFINER,
         "forget_budgets": DEFINER,
@@ -140,6 +154,9 @@ FUNCTIONS = {
         "budget_day": "",
         "budget_limit": "",
         "decide_approval": DEFINER,
+        "entity_key": "",
+        "forget_document": DEFINER,
+        "forget_memory": DEFINER,
         "give_standing_approval": DEFINER,
         "labels_before": "",
         "raise_budget": DEFINER,

@@ -7,11 +7,17 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
+import orjson
 import pytest
 
 from sandbox.postgres import ROLES, Postgres
+from services.tool_gateway.connectors.memory import Memory
+from services.tool_gateway.memory import local
+from services.tool_gateway.memory.index import Index
+from services.tool_gateway.wire.prepared import Prepared
 from shared.ids import call_id, run_id
 from shared.store.migrate import migrate
+from shared.store.pool import open_pool
 from viox import store
 
 OLD = "0004"  # the last schema before tables were renamed and checkpoints dropped
@@ -93,3 +99,46 @@ async def test_an_upgrade_that_was_done_does_nothing(old: Any, postgres: Postgre
     for _ in range(2):
         await asyncio.to_thread(migrate, _inside(postgres, "viox"))
     assert await store.runs(old, agent=None, status=None, since=None, cursor=None, limit=5) == ([], None)
+
+
+async def test_notes_from_before_are_found_by_meaning_and_count_as_from_outside(old: Any, postgres: Postgres) -> None:
+    await asyncio.to_thread(migrate, _inside(postgres, "viox"), "0020")
+    call = call_id(DONE, 2, 0)
+    await old.execute(CALL, call, DONE, 0, "succeeded")
+    await old.execute(
+        "insert into notes (note_id, entity, text) values ($1, 'Customer: 7 ', 'The invoice was sent twice.')", call
+    )
+    await old.execute("insert into notes (note_id, entity, text) values ('by hand', 'customer:7', $1)", "Long. " * 500)
+
+    await asyncio.to_thread(migrate, _inside(postgres, "viox"))
+
+    notes = {row["note_id"]: row for row in await old.fetch("select * from notes")}
+    assert {name: (row["agent"], row["tainted"]) for name, row in notes.items()} == {
+        call: ("closer", True),
+        "by hand": (None, True),
+    }
+    pool = await open_pool(_inside(postgres, "viox_gateway"), application="test")
+    model = local.opened("wordllama")
+    try:
+        await Index(pool, model).catch_up()
+        assert (
+            await old.fetchval("select count(*) from passages where embedding is not null and note_id = $1", call) == 1
+        )
+        assert (
+            await old.fetchval("select count(*) from passages where embedding is not null and note_id = 'by hand'") > 1
+        )
+        asked = orjson.dumps({"question": "Who got a duplicate bill?", "entity": "customer:7", "call_id": call})
+        answer = await Memory(pool, model).send(Prepared("SQL", "memory:/recall", [], asked), 5.0, _open)
+        first = orjson.loads(answer.body)["items"][0]
+        assert (first["text"], first["from_outside"], first["source"]["agent"]) == (
+            "The invoice was sent twice.",
+            True,
+            "closer",
+        )
+    finally:
+        await model.close()
+        await pool.close()
+
+
+async def _open() -> None:
+    """A gate that lets everything through."""

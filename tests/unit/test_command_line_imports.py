@@ -44,6 +44,8 @@ LOOKING = (
     ["dead-letters"],
     ["tools"],
     ["webhooks"],
+    ["knowledge"],
+    ["memory", "person:ana@example.com"],
     ["status"],
 )
 PROGRAM = """

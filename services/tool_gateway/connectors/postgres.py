@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
-import decimal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import orjson
@@ -21,6 +18,7 @@ import orjson
 from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.catalogue.tools import MAX_RESPONSE_BYTES, Tool
 from services.tool_gateway.connectors import payloads
+from services.tool_gateway.connectors.own import answered, refused, request_for, statement_of
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.prepared import Prepared
 from services.tool_gateway.wire.transport import Gate, MaybeSent, NotSent
@@ -50,13 +48,9 @@ NO_QUESTION: dict[str, Any] = {"columns": [], "rows": [], "more": False}
 
 def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, key: str) -> Prepared:
     """The statement of a tool (the last part of its path) with its parameters. Raises BadInput when a setting is missing."""
-    name = tool.path.rsplit("/", 1)[-1]
-    if name == QUERY:
+    if statement_of(tool) == QUERY:
         secrets.get("VIOX_QUERY_DSN")
-    given = {p.argument: arguments.get(p.argument, p.default) for p in tool.parameters}
-    given |= dict(tool.body.defaults) if tool.body else {}
-    body = given | dict(arguments) | {"call_id": key}
-    return Prepared("SQL", f"postgres:/{name}", [], orjson.dumps(body))
+    return request_for(tool, arguments, key, "postgres")
 
 
 class Records:
@@ -76,14 +70,14 @@ class Records:
                 await gate()
                 found = await self._found(name, given)
         except (BadInput, NotFound) as error:
-            return _refused(error.code, " ".join(error.message.split()), error.remedy)
+            return refused(error.code, " ".join(error.message.split()), error.remedy)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
             if refusal := _refusal(name, error):
                 return refusal
             raise MaybeSent("postgres.no_answer", f"{type(error).__name__}: {error}.") from error
         if found == NO_QUESTION:
-            return _refused("42601", "the statement answers nothing", "Ask with one SELECT.")
-        return Answer(200, [("content-type", "application/json")], orjson.dumps(found, default=_plain))
+            return refused("42601", "the statement answers nothing", "Ask with one SELECT.")
+        return answered(found)
 
     async def _found(self, name: str, given: Mapping[str, Any]) -> Any:
         if name == QUERY:
@@ -156,32 +150,15 @@ def _typed(value: Any) -> Any:
 def _refusal(name: str, error: Exception) -> Answer | None:
     """What Postgres says about the statement itself; None when it says something about Postgres."""
     if isinstance(error, asyncpg.QueryCanceledError):
-        return _refused("57014", f"it takes longer than {QUERY_SECONDS:g} s", "Ask for less.")
+        return refused("57014", f"it takes longer than {QUERY_SECONDS:g} s", "Ask for less.")
     if not isinstance(error, asyncpg.PostgresError):
         return None
     code = error.sqlstate or ""
     if name == QUERY and code in TOO_MUCH:
-        return _refused(code, f"it takes too much memory or disk: {error}", "Ask for less.")
+        return refused(code, f"it takes too much memory or disk: {error}", "Ask for less.")
     if name == QUERY and isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-        return _refused(code, str(error), "Ask with one SELECT.")
-    return None if is_transient(error) else _refused(code, str(error), getattr(error, "hint", None))
-
-
-def _refused(code: str, message: str, hint: str | None) -> Answer:
-    body = {"message": message, "code": code, "hint": hint}
-    return Answer(422, [("content-type", "application/json")], orjson.dumps(body))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, decimal.Decimal | UUID | datetime.timedelta):
-        return str(value)
-    if isinstance(value, asyncpg.Record):
-        return dict(value)
-    if isinstance(value, bytes):
-        return value.hex()
-    return str(value)
+        return refused(code, str(error), "Ask with one SELECT.")
+    return None if is_transient(error) else refused(code, str(error), getattr(error, "hint", None))
 
 
 ONE = frozenset({"put_record", "get_record", "add_note"})

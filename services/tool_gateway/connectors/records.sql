@@ -20,7 +20,8 @@ select entity, data, version, updated_at from records
 where starts_with(entity, $1) and data @> $2::jsonb order by updated_at desc limit $3
 
 -- name: add_note    The note's identity is its call's, so that the same call twice makes one note.
-insert into notes (note_id, entity, text, tags) values ($4, $1, $2, $3::text[])
+insert into notes (note_id, entity, text, tags, tainted, agent)
+values ($4, $1, $2, $3::text[], call_is_tainted($4), (select agent from tool_calls where call_id = $4))
 on conflict (note_id) do update set text = excluded.text
 returning note_id, entity, created_at
 

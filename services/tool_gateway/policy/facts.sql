@@ -52,7 +52,9 @@ select w.call_id, w.agent,
             order by s.seq desc limit 51)
            union all
            (select t.result from runs r join tool_calls t on t.run_id = r.run_id and t.agent = r.agent
-            where r.thread_id = w.thread_id and r.agent = w.agent and t.tool = any(:untrusted::text[])
+            where r.thread_id = w.thread_id and r.agent = w.agent
+              and (t.tool = any(:untrusted::text[])
+                   or exists (select from call_labels l where l.call_id = t.call_id and l.label = 'reads_untrusted'))
               and t.state = 'succeeded' and t.call_id <> w.call_id
             order by t.created_at desc limit 51)) end as outside,
        case when w.wants_trigger then (

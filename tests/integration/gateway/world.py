@@ -33,8 +33,11 @@ from services.tool_gateway.call.sealed import Seals
 from services.tool_gateway.call.settle import Settler
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue import catalogue
+from services.tool_gateway.connectors.memory import Memory
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import VENDOR, Mailer
+from services.tool_gateway.memory import local
+from services.tool_gateway.memory.index import Index
 from services.tool_gateway.policy.rulebook import Rulebook
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.guard import Guard
@@ -111,9 +114,12 @@ class Gateway:
         self.wire = Wire(Guard(loopback=True))
         self.tokens = Tokens(values, pool, self.wire)
         self.redactor = redactor = Redactor()
+        self.embeddings = local.opened("wordllama")
+        self.index = Index(pool, self.embeddings)
         others: dict[str, Connector] = {
             "smtp": Mailer(values, Guard(loopback=True), redactor.of(VENDOR)),
             "postgres": Records(pool, values),
+            "memory": Memory(pool, self.embeddings),
         }
         self.sender = Sender(self.wire, values, self.tokens, others, redactor)
         self.places = places = InFlightLimiter(per_vendor, for_live)
@@ -168,6 +174,7 @@ class Gateway:
         await self.executor.drain(5)
         await self.die()
         await self.wire.aclose()
+        await self.embeddings.close()
 
 
 class World:

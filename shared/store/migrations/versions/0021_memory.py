@@ -1,0 +1,10 @@
+"""What the business remembers in words: facts, notes and documents, found by meaning and by words."""
+
+from shared.store.migrations import run_sql_file
+
+revision = "0021"
+down_revision = "0020"
+
+
+def upgrade() -> None:
+    run_sql_file("0021_memory.sql")
