@@ -80,6 +80,12 @@ class Settings(BaseSettings):
     most_open_calls: int = Field(
         default=10_000, ge=1, description="`10000`; with so many open tool calls the gateway takes no more from Kafka"
     )
+    delegation_depth: int = Field(
+        default=4,
+        ge=1,
+        le=20,
+        description="`4`; so many agents may wait for each other in a row ([delegation](../delegation-and-timers.md))",
+    )
     agent_calls_per_second: float = Field(
         default=0.0,
         ge=0,

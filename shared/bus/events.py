@@ -10,7 +10,7 @@ import difflib
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -85,7 +85,8 @@ class CandidateApplied(EventData):
 
 
 class BriefingDue(EventData):
-    day: str = Field(description="ISO date of the day to brief about")
+    day: str = Field(description="ISO date of the day to brief about, or of the last day of the week")
+    period: Literal["day", "week"] = "day"
 
 
 class AutomationRequested(EventData):

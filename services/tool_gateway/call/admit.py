@@ -31,6 +31,7 @@ from services.tool_gateway.wire.prepared import Prepared
 from shared.batches import fairly
 from shared.budgets import NO_BUDGETS, RULE, Budgets
 from shared.business import Business
+from shared.clock import Clock
 from shared.errors import VioxError
 from shared.ids import CallId
 
@@ -63,6 +64,7 @@ class Admission:
         approval_seconds: float = 72 * 3600.0,
         per_agent: tuple[float, int] | None = None,
         budgets: Budgets = NO_BUDGETS,
+        clock: Clock | None = None,
     ) -> None:
         """`per_agent` are calls a second and the burst that each agent may make of all tools together."""
         self.catalogue = catalogue
@@ -74,6 +76,7 @@ class Admission:
         self._business = business
         self.approval_seconds = approval_seconds
         self._budgets = budgets
+        self._clock = clock or Clock()
 
     async def decide(
         self, candidates: Sequence[Candidate], standing: Standing, connection: Any = None
@@ -82,7 +85,8 @@ class Admission:
 
         Calls whose history or budgets count are judged under locks: give a connection with a transaction that stores them, too.
         """
-        policies, local = self.rulebook.policies, self._business.now()
+        now = self._clock.now()
+        policies, local = self.rulebook.policies, self._business.local(now)
         standing = await self._with_facts(candidates, standing, connection)
         judged = [
             (one, judge(one.call, _of(one, standing), self.catalogue, policies, local))
@@ -91,13 +95,15 @@ class Admission:
         judged = await self._reserve_budgets(judged, standing, local, connection)
         judged = [await self._stood_for(*one, standing, local, connection) for one in judged]
         slots = await self._reserve_rate_slots(judged, standing, connection)
-        now = datetime.now(UTC)
+        machine = datetime.now(UTC)  # rates are vendors', whose time is not the business's
         decisions: list[Decision] = []
         try:
             async for candidate, verdict in fairly(judged):
                 paused = _of(candidate, standing).holds_up(verdict.tool)
                 slot = slots.get(candidate.call.call_id)
-                decision = decide(candidate, verdict, paused, slot, now, self._free(candidate, verdict), self._secrets)
+                decision = decide(
+                    candidate, verdict, paused, slot, machine, self._free(candidate, verdict), self._secrets
+                )
                 decision = replace(decision, reserved=verdict.reserved)
                 if decision.prepared and decision.tool:
                     self.places.take(decision.tool.vendor)

@@ -262,7 +262,7 @@ class Outcome:
     """How one attempt ended. `state` is succeeded, failed, unknown, or requested when it will be tried again.
 
     `headers` and `body` are the vendor's answer, `detail` is what the ledger keeps besides. `payload` is what `result` only
-    refers to.
+    refers to. `deferred`: the call is made, and its end is still to come.
     """
 
     call_id: CallId
@@ -277,6 +277,7 @@ class Outcome:
     body: bytes | None = None
     detail: dict[str, Any] | None = None
     payload: Payload | None = None
+    deferred: bool = False
 
 
 def lease_seconds(tool: Tool) -> float:

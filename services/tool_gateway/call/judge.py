@@ -142,7 +142,7 @@ def with_same_calls(calls: Iterable[Requested], standing: Mapping[Key, Precondit
 def _same_call(tool: Tool, preconditions: Preconditions) -> Error | None:
     """A model sometimes writes the same call twice into one turn. Two turns with it are two effects."""
     first = preconditions.same_call
-    if first is None or tool.effect not in ("once", "keyed"):
+    if first is None or not (tool.effect in ("once", "keyed") or tool.deferred):
         return None
     return _error(
         "tool.same_call",

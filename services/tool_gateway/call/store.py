@@ -266,6 +266,11 @@ class GatewayStore:
         bound = SQL.bind("settle", call=call, state=state, result=result, error=error)
         return await connection.fetchval(*bound) is not None
 
+    async def end_deferred(self, connection: Any, call: str, state: str, result: Any, error: Error | None) -> bool:
+        """Whether the call still waited for its end, and has this one now."""
+        bound = SQL.bind("end_deferred", call=call, state=state, result=result, error=error)
+        return await connection.fetchval(*bound) is not None
+
     async def try_again(self, connection: Any, call: str, attempt: int) -> bool:
         return await connection.fetchval(*SQL.bind("try_again", call=call, attempt=attempt)) is not None
 

@@ -12,8 +12,9 @@
 --     has been proven to be ours.
 (starts_with(r.trigger_source, '/viox/') and r.trigger_type = 'viox.task.requested')
 
--- fragment: from_people    Nothing in what the run `r` was asked for comes from outside: what agents hand over may quote it.
-({ours} and not starts_with(r.trigger_source, '/viox/agents/'))
+-- fragment: from_people    Nothing in what the run `r` was asked for comes from outside: what agents hand over, or set themselves
+--     for later, may quote it.
+({ours} and r.trigger_source not like all (array['/viox/agents/%', '/viox/delegations/%', '/viox/timers/%']))
 
 -- fragment: untrusted_since    Since when there may be text from outside in the conversation.
 (select least((select min(r.started_at) from runs r where r.thread_id = w.thread_id and not {from_people}),
