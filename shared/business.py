@@ -208,9 +208,12 @@ class Business(_Part):
         if self.quiet_hours is None or not self.is_quiet(moment, zone):
             return moment
         day = moment.astimezone(zone).date()
-        while (end := at_local(day, self.quiet_hours.end, zone)) <= moment:
+        while True:
+            for fold in (0, 1):  # in autumn the end may come twice, and the moment be between
+                end = at_local(day, self.quiet_hours.end.replace(fold=fold), zone)
+                if end > moment and not self.is_quiet(end, zone):
+                    return end
             day += timedelta(days=1)
-        return end
 
     def next_open(self, moment: datetime) -> datetime:
         """The moment, or when the business opens next."""

@@ -124,6 +124,28 @@ on conflict (agent, source, message_id) do update set state = 'pending' where in
 -- name: pause
 insert into pauses (scope, paused_by) values ($1, $2) on conflict do nothing
 
+-- name: pauses    What operators stopped, and conversations that people have taken over: of all agents, or of one (thread:<id>).
+select p.scope, p.paused_by, p.paused_at, t.agent, t.conversation_id
+from pauses p left join lateral (
+    select r.agent, r.conversation_id from runs r where p.scope = 'thread:' || r.thread_id limit 1) t on true
+order by p.paused_at
+
+-- name: any_run_of    Whether any of these threads has one.
+select exists (select from runs where thread_id = any($1::uuid[]))
+
+-- name: take_over    Who has it: the caller, or who took it before.
+insert into pauses (scope, paused_by) values ($1, $2) on conflict (scope) do update set scope = excluded.scope
+returning paused_by, paused_at
+
+-- name: give_back
+delete from pauses where scope = $1 returning paused_by
+
+-- name: clock    `ahead` is null where the clock cannot be moved.
+select viox_now() as now, (select ahead from sandbox_clock) as ahead
+
+-- name: advance_clock
+select advance_clock($1)
+
 -- name: resume
 delete from pauses where scope = $1
 

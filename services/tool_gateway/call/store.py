@@ -74,6 +74,7 @@ class GatewayStore:
             {
                 "call_id": c.call_id,
                 "thread_id": c.thread_id,
+                "conversation_id": c.conversation_id,
                 "tool": c.tool,
                 "sha256": c.digest,
                 "run_id": c.run_id,

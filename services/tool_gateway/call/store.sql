@@ -3,8 +3,13 @@
 -- fragment: run_over    The run of the call was ended from outside.
 exists (select from runs r where r.run_id = c.run_id and r.agent = c.agent and r.status in ('cancelled', 'blocked'))
 
--- fragment: paused    An operator stopped the call's tool, its agent, its vendor, or everything.
-exists (select from pauses p where p.scope in ('all', 'tool:' || c.tool, 'agent:' || c.agent, 'vendor:' || c.vendor))
+-- fragment: paused    An operator stopped the call's tool, its agent, its vendor, or everything; or a person has the conversation.
+(exists (select from pauses p where p.scope in ('all', 'tool:' || c.tool, 'agent:' || c.agent, 'vendor:' || c.vendor))
+ or {taken_over})
+
+-- fragment: taken_over    A person has taken over the conversation, and the call would speak in it.
+exists (select from pauses p join catalogue k on k.tool = c.tool and 'sends_outside' = any (k.risk)
+        where p.scope in ('thread:' || c.thread_id, 'conversation:' || c.conversation_id))
 
 -- fragment: abandoned    The executor of the call overran its lease or died. We live: of ours only the lease counts.
 (c.lease_until < now() or (c.lease_owner <> :owner and not owner_alive(c.lease_owner)))
@@ -15,7 +20,8 @@ select c.call_id, c.agent,
        exists (select from tool_calls t where t.state = 'unknown' and t.thread_id = c.thread_id and t.tool = c.tool
                and c.sha256 in (t.arguments_sha256, t.revised_sha256) and t.call_id <> c.call_id) as duplicate_in_doubt,
        {run_over} as run_over,
-       exists (select from pauses p where p.scope in ('all', 'tool:' || c.tool, 'agent:' || c.agent)) as paused,
+       (exists (select from pauses p where p.scope in ('all', 'tool:' || c.tool, 'agent:' || c.agent))
+        or {taken_over}) as paused,
        array(select substr(p.scope, 8) from pauses p where p.scope like 'vendor:%') as paused_vendors,
        c.run_id, r.trigger_source, r.trigger_id, r.thread_id is not distinct from c.thread_id as own_thread,
        own.call_id is not null as exists,
@@ -36,7 +42,7 @@ select c.call_id, c.agent,
         where t.run_id = c.run_id and t.step = c.step and t.agent = c.agent and t.tool = c.tool and t.arguments_sha256 = c.sha256
           and t.state <> 'denied' and t.idx <> c.idx and (t.idx < c.idx or own.call_id is null)) as same_call
 from json_to_recordset(:calls::json)
-    as c(call_id text, thread_id uuid, tool text, sha256 text, run_id uuid, step int, idx int, agent text)
+    as c(call_id text, thread_id uuid, conversation_id text, tool text, sha256 text, run_id uuid, step int, idx int, agent text)
 left join runs r on r.run_id = c.run_id and r.agent = c.agent
 left join tool_calls own on own.call_id = c.call_id
 

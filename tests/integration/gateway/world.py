@@ -97,6 +97,7 @@ class Gateway:
     ) -> None:
         self._pool, self._budgets = pool, budgets
         business, clock = business or Business(), Clock()
+        self.clock = clock
         loaded = catalogue.load()
         tools = [
             replace(
