@@ -198,6 +198,7 @@ class _Gateway:
             _per_agent(settings),
             budgets,
             self._clock,
+            self._people,
         )
         self.backlog = Backlog(store, settings.most_open_calls)
         self._resumer = Resumer(admission, store, self.publisher, lambda ready: self._executor.start(ready))

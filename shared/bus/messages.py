@@ -136,6 +136,9 @@ class Approval(EventData):
     decided_at: AwareDatetime | None = None
     decided_by: list[str] | None = None
     reason: str | None = None
+    question: bool = False
+    choices: list[str] | None = None
+    audience: list[str] | None = None
 
 
 class DeadLetterRecorded(EventData):

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.tool_gateway.answers.marks import REDACTED
+from services.tool_gateway.approvals.question import audience, seconds
 from services.tool_gateway.budgets.reserve import reserve
 from services.tool_gateway.budgets.wants import concerns, wanted
 from services.tool_gateway.call.call import Agreement, Candidate, Decision, Preconditions, Requested, rate_key
@@ -34,6 +35,7 @@ from shared.business import Business
 from shared.clock import Clock
 from shared.errors import VioxError
 from shared.ids import CallId
+from shared.people import People
 
 BUDGET_CHECK = "budget"
 Standing = Mapping[tuple[str, CallId], Preconditions]
@@ -65,6 +67,7 @@ class Admission:
         per_agent: tuple[float, int] | None = None,
         budgets: Budgets = NO_BUDGETS,
         clock: Clock | None = None,
+        people: People | None = None,
     ) -> None:
         """`per_agent` are calls a second and the burst that each agent may make of all tools together."""
         self.catalogue = catalogue
@@ -77,6 +80,7 @@ class Admission:
         self.approval_seconds = approval_seconds
         self._budgets = budgets
         self._clock = clock or Clock()
+        self._people = people or People()
 
     async def decide(
         self, candidates: Sequence[Candidate], standing: Standing, connection: Any = None
@@ -94,6 +98,7 @@ class Admission:
         ]
         judged = await self._reserve_budgets(judged, standing, local, connection)
         judged = [await self._stood_for(*one, standing, local, connection) for one in judged]
+        judged = [(one, self._put_to(one, verdict)) for one, verdict in judged]
         slots = await self._reserve_rate_slots(judged, standing, connection)
         machine = datetime.now(UTC)  # rates are vendors', whose time is not the business's
         decisions: list[Decision] = []
@@ -117,7 +122,7 @@ class Admission:
         self, candidate: Candidate, verdict: Verdict, standing: Standing, local: datetime, connection: Any
     ) -> tuple[Candidate, Verdict]:
         """Judge a call again for which a person would have to be asked, when one has agreed to such calls before."""
-        if verdict.asking is None or verdict.tool is None or verdict.asking.people > 1:
+        if verdict.asking is None or verdict.tool is None or verdict.asking.people > 1 or verdict.asking.question:
             return candidate, verdict
         if any(rule.startswith(RULE) for rule in verdict.asking.rules):
             return candidate, verdict  # agreed to in general was what policies ask, within the budgets
@@ -129,6 +134,17 @@ class Admission:
         again = judge(call, known, self.catalogue, self.rulebook.policies, local)
         checks = [*again.checks, *(one for one in verdict.checks if one["check"] == BUDGET_CHECK)]
         return candidate, replace(again, checks=checks, standing=found, reserved=verdict.reserved)
+
+    def _put_to(self, candidate: Candidate, verdict: Verdict) -> Verdict:
+        """A question with whom it is put to; refused where that is nobody."""
+        if verdict.asking is None or not verdict.asking.question:
+            return verdict
+        given = candidate.call.arguments
+        try:
+            whom, long = audience(given, self._people), seconds(given, self.approval_seconds)
+        except VioxError as error:
+            return replace(verdict, asking=None, error=error.as_dict())
+        return replace(verdict, asking=replace(verdict.asking, audience=whom, seconds=long))
 
     def rounds(self, calls: Sequence[Requested]) -> list[list[Requested]]:
         """The calls, in order, such that no round has two of one agent and tool whose history counts."""

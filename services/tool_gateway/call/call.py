@@ -172,12 +172,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """People have to agree first: so many, because of these policies."""
+    """People have to agree first: so many, because of these policies. A `question` has to be answered instead, by anybody of
+    the `audience` where it names some; `seconds`: so long it waits."""
 
     people: int
     rules: tuple[str, ...]
     reasons: tuple[str, ...]
     policy_version: str
+    question: bool = False
+    audience: tuple[str, ...] | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from services.tool_gateway.approvals.question import REASON
 from services.tool_gateway.budgets.reserve import Reserved
 from services.tool_gateway.call.call import Asking, Checks, Error, Preconditions, Requested
 from services.tool_gateway.catalogue.catalogue import Catalogue
@@ -71,6 +72,9 @@ def _ruled(
     checks.append(check | told | (agreed or {}))
     if not ruling.allowed:
         return Verdict(checks, tool, _denied_by(ruling, call, policies))
+    if tool.question:
+        reasons = (REASON, *map(policies.reason, ruling.rules if ruling.people else ()))
+        return Verdict(checks, tool, None, Asking(1, ruling.rules, reasons, policies.version, question=True))
     if ruling.people and agreed is None:
         reasons = tuple(policies.reason(rule) for rule in ruling.rules) or ("no policy permits it without a person",)
         return Verdict(checks, tool, None, Asking(ruling.people, ruling.rules, reasons, policies.version))

@@ -135,6 +135,7 @@ class Gateway:
             approval_hours * 3600,
             budgets=budgets,
             clock=clock,
+            people=people,
         )
         self.resumer = Resumer(admission, self.store, publisher, lambda ready: self.executor.start(ready))
         self.outcomes = OutcomeWriter(self.store, publisher, self.resumer.wait_until)
