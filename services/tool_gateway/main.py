@@ -144,10 +144,10 @@ class _Gateway:
         self._instance = Instance(settings.postgres_dsn.get_secret_value(), topics.GATEWAY)
         self._store = GatewayStore(self.pool, self._instance.owner, Seals(self._secrets))
         published = CatalogueStore(self.pool)
-        self._tools = await self._open_library(published)
+        business, budgets = read_business(settings.business), read_budgets(settings.budgets)
+        self._tools = await self._open_library(published, business)
         self.outbox = Outbox(topics.GATEWAY, self.pool, self.publisher)
         self._instance.on_notify("viox_outbox", self.outbox.wake)
-        business, budgets = read_business(settings.business), read_budgets(settings.budgets)
         check_owner(business, self._people)
         sender, mailer = self._open_wire(tokens_pool, business)
         self._lay_path(sender, business, budgets)
@@ -160,14 +160,15 @@ class _Gateway:
         await publish(self.pool, budgets, business.time_zone)
         await published.publish(self._tools)
 
-    async def _open_library(self, published: CatalogueStore) -> Catalogue:
+    async def _open_library(self, published: CatalogueStore, business: Business) -> Catalogue:
         """The tools, and the policies about them: both change when a document is imported."""
         settings = self._process.settings
         documents = catalogue.extra_documents(settings.catalogue)
         self.library = Library(published, documents, self._values, self._fit_policies)
         tools = await self.library.read()
         self._people = read_people(settings.people)
-        self._rulebook = Rulebook(policy_files.texts(settings.policies), tools, self._people.addresses)
+        texts = policy_files.texts(settings.policies)
+        self._rulebook = Rulebook(texts, tools, self._people.addresses, business)
         self._instance.on_notify("viox_documents", self.library.wake)
         return tools
 

@@ -91,7 +91,7 @@ class Admission:
         """
         now = self._clock.now()
         policies, local = self.rulebook.policies, self._business.local(now)
-        standing = await self._with_facts(candidates, standing, connection)
+        standing = await self._with_facts(candidates, standing, now, connection)
         judged = [
             (one, judge(one.call, _of(one, standing), self.catalogue, policies, local))
             async for one in fairly(candidates)
@@ -201,11 +201,13 @@ class Admission:
             verdict = judge(one.call, replace(standing, agreed=None), self.catalogue, policies, local)
         return replace(verdict, checks=[*verdict.checks, check]).over_budget(reasons, policies)
 
-    async def _with_facts(self, candidates: Sequence[Candidate], standing: Standing, connection: Any) -> Standing:
+    async def _with_facts(
+        self, candidates: Sequence[Candidate], standing: Standing, now: datetime, connection: Any
+    ) -> Standing:
         policies, calls = self.rulebook.policies, [one.call for one in candidates]
         if connection is not None:
             await lock(connection, policies, calls)
-        known = await self._store.known_of(policies, self.catalogue.tools, calls, connection)
+        known = await self._store.known_of(policies, self.catalogue.tools, calls, now, connection)
         return {**standing, **{key: replace(standing[key], known=facts) for key, facts in known.items()}}
 
     def give_back(self, decisions: Iterable[Decision]) -> None:

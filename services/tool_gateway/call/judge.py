@@ -71,7 +71,7 @@ def _ruled(
     told = {"rules": list(ruling.rules), "policies": policies.version} | {k: v for k, v in noted.items() if v}
     checks.append(check | told | (agreed or {}))
     if not ruling.allowed:
-        return Verdict(checks, tool, _denied_by(ruling, call, policies))
+        return Verdict(checks, tool, _denied_by(ruling, call, policies, preconditions.known.quiet_until))
     if tool.question:
         reasons = (REASON, *map(policies.reason, ruling.rules if ruling.people else ()))
         return Verdict(checks, tool, None, Asking(1, ruling.rules, reasons, policies.version, question=True))
@@ -81,14 +81,17 @@ def _ruled(
     return Verdict(checks, tool, None)
 
 
-def _denied_by(ruling: Ruling, call: Requested, policies: Policies) -> Error:
+def _denied_by(ruling: Ruling, call: Requested, policies: Policies, quiet_until: datetime | None) -> Error:
+    remedy = "Do without it, and say so."
     if ruling.errors:
         message = "the policies could not be evaluated for this call, so it is refused."
     elif ruling.rules:
         message = f"a policy forbids it: {'; '.join(policies.reason(rule) for rule in ruling.rules)}."
     else:
         message = f"no policy permits {call.agent} to call {call.tool}."
-    return _error("policy.denied", message, "Do without it, and say so.") | {"rules": list(ruling.rules)}
+    if quiet_until and any("recipient" in policies.read_by(rule) for rule in ruling.rules):
+        remedy = f"They are to be left alone until {quiet_until.isoformat(timespec='minutes')}: do it then (timer_set)."
+    return _error("policy.denied", message, remedy) | {"rules": list(ruling.rules)}
 
 
 def _checks(

@@ -89,10 +89,15 @@ class GatewayStore:
         return {(row["agent"], row["call_id"]): preconditions_of(row, stopped) for row in rows}
 
     async def known_of(
-        self, policies: Policies, tools: Mapping[str, Tool], calls: Sequence[Requested], connection: Any = None
+        self,
+        policies: Policies,
+        tools: Mapping[str, Tool],
+        calls: Sequence[Requested],
+        now: datetime,
+        connection: Any = None,
     ) -> dict[tuple[str, CallId], Known]:
-        """What policies may know of each (agent, call) that they read something of."""
-        return await known_of(connection or self._pool, policies, tools, calls)
+        """What policies may know, at this moment of the business's clock, of each (agent, call) that they read something of."""
+        return await known_of(connection or self._pool, policies, tools, calls, now=now)
 
     async def use_standing(
         self, call: Requested, tool: Tool, rules: Sequence[str], version: str, connection: Any = None

@@ -110,7 +110,7 @@ class Gateway:
         ]
         grants: Mapping[str, frozenset[str]] = {**catalogue.read_grants(), "closer": frozenset(loaded.tools)}
         self.catalogue = catalogue.Catalogue(tools, grants)
-        self.rulebook = Rulebook(policies or OPEN, self.catalogue, people.addresses)
+        self.rulebook = Rulebook(policies or OPEN, self.catalogue, people.addresses, business)
         values = Secrets(secrets)
         self.instance = Instance(dsn, "gateway")
         self.store = GatewayStore(pool, self.instance.owner, Seals(values))
