@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     http_port: int = Field(default=0, ge=0, le=65535)
     models: str | None = None
     catalogue: str | None = None
-    business: Path | None = Field(default=None, description="file with the [business profile](../business.md)")
+    business: Path | None = Field(default=None, description="file with the [business profile](../business-profile.md)")
     people: Path | None = Field(default=None, description="file with the [people](../approvals.md#people)")
     budgets: Path | None = Field(default=None, description="file with the [budgets](../budgets.md); without it, ours")
     policies: str | None = Field(
