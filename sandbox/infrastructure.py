@@ -108,6 +108,11 @@ class Infrastructure:
         """In a child, because it needs an event loop: roles, schema, users, topics. Returns what identity is worth."""
         if self._postgres:
             self._postgres.prepare()
+            asyncio.run(
+                self._postgres.may_move_clock(
+                    set(credentials.emulated(self.plan.environment)) == set(credentials.EMULATED)
+                )
+            )
         else:
             from shared.store.migrate import migrate
 

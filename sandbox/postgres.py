@@ -114,6 +114,18 @@ class Postgres:
         migrate(self.dsn(OWNER))
         asyncio.run(self._grant())
 
+    async def may_move_clock(self, allowed: bool) -> None:
+        """Whether `viox clock advance` moves the business's clock: where everything outside is emulated, and nowhere else."""
+        connection = await asyncpg.connect(self.dsn(OWNER))
+        try:
+            await connection.execute(
+                "insert into sandbox_clock default values on conflict do nothing"
+                if allowed
+                else "delete from sandbox_clock"
+            )
+        finally:
+            await connection.close()
+
     def stop(self) -> None:
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)

@@ -68,6 +68,19 @@ class People(BaseModel):
         """Every number and mail address."""
         return tuple(one for person in self.people for one in (person.sms, person.email) if one)
 
+    def named(self, name: str | None) -> Person:
+        """The one of that name, or the only one there is. Raises BadInput."""
+        known = [person.name for person in self.people]
+        remedy = f"One of {', '.join(known)}." if known else "Name a file of people with VIOX_PEOPLE."
+        if name is None and len(known) == 1:
+            return self.people[0]
+        if name is None:
+            raise BadInput("person.missing", "say who.", field="--by", remedy=remedy)
+        found = next((person for person in self.people if person.name.casefold() == name.casefold()), None)
+        if found is None:
+            raise BadInput("person.unknown", f"nobody is called {name!r}.", field="--by", remedy=remedy)
+        return found
+
     def approver(self, name: str | None) -> Person:
         """Who decides: the one of that name, or the only one there is. Raises BadInput."""
         able = [person.name for person in self.approvers]

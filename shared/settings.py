@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     http_port: int = Field(default=0, ge=0, le=65535)
     models: str | None = None
     catalogue: str | None = None
-    business: Path | None = Field(default=None, description="file with the [business profile](../business.md)")
+    business: Path | None = Field(default=None, description="file with the [business profile](../business-profile.md)")
     people: Path | None = Field(default=None, description="file with the [people](../approvals.md#people)")
     budgets: Path | None = Field(default=None, description="file with the [budgets](../budgets.md); without it, ours")
     policies: str | None = Field(
@@ -79,6 +79,12 @@ class Settings(BaseSettings):
     )
     most_open_calls: int = Field(
         default=10_000, ge=1, description="`10000`; with so many open tool calls the gateway takes no more from Kafka"
+    )
+    delegation_depth: int = Field(
+        default=4,
+        ge=1,
+        le=20,
+        description="`4`; so many agents may wait for each other in a row ([delegation](../delegation-and-timers.md))",
     )
     agent_calls_per_second: float = Field(
         default=0.0,

@@ -141,12 +141,22 @@ async def answer(given: str, text: str, by: str | None, *, as_json: bool) -> Non
     await _decide(given, by, lambda connection, row, who: decide.answer(connection, row, who, text), as_json=as_json)
 
 
+def _who(row: Any, by: str | None) -> Person:
+    """Who decides: somebody who may, or one of those a question was put to. Raises BadInput."""
+    people = deployment.people()
+    asked = [one for one in people if one.name in (row["audience"] or ())]
+    if by is None and len(asked) == 1:
+        return asked[0]
+    named = next((one for one in asked if by is not None and one.name.casefold() == by.casefold()), None)
+    return named or people.approver(by)
+
+
 async def _decide(given: str, by: str | None, deciding: Deciding, *, as_json: bool) -> None:
     """Find the approval, have the person decide, and say what came of it."""
-    person = deployment.people().approver(by)
     pool = await deployment.pool()
     try:
         row = await _named(pool, given)
+        person = _who(row, by)
         came = await deciding(pool, row, person)
         row = await _named(pool, row["approval_id"])
     finally:
@@ -243,6 +253,10 @@ def _progress(item: dict[str, Any]) -> str:
 def _line(item: dict[str, Any]) -> str:
     import orjson
 
+    if item["question"]:
+        choices = f" ({' / '.join(item['choices'])})" if item["choices"] else ""
+        to = f" to {', '.join(item['audience'])}" if item["audience"] else ""
+        return f"asks{to}: {item['arguments']['question']}{choices}"
     return f"{orjson.dumps(item['arguments']).decode()} ({'; '.join(item['reasons'])})"
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from shared.errors import BadInput, Unavailable, VioxError
-from viox import cli_memory, cli_people, output
+from viox import cli_memory, cli_office, cli_people, output
 from viox.cli_options import AgentOption, By, Cursor, Json, Limit, Output, Since, agent_name, run_async
 
 app = typer.Typer(
@@ -101,17 +101,20 @@ def down(as_json: Json = False) -> None:
 def status(as_json: Json = False) -> None:
     """What runs, where, and whether it is ready."""
     from shared.errors import Unavailable
-    from viox import deployment, lifecycle
+    from viox import deployment, lifecycle, takeover
 
     found = deployment.state()
     if found is None:
         raise Unavailable(
             "stack.not_running", "no stack runs here.", field="VIOX_HOME", remedy="Start one with `viox up`."
         )
+    held = run_async(takeover.held())
     if as_json:
-        output.emit(lifecycle.public(found))
+        output.emit(lifecycle.public(found) | {"held_up": held})
     else:
         _print_status(found)
+        for line in takeover.lines(held):
+            output.say(line)
 
 
 def _print_status(found: dict[str, Any]) -> None:
@@ -499,6 +502,7 @@ def settle(
 
 app.add_typer(cli_people.app)
 app.add_typer(cli_memory.app)
+app.add_typer(cli_office.app)
 
 
 @app.command("dead-letters")

@@ -10,6 +10,8 @@ from datetime import date
 from typing import Any
 
 from sandbox import credentials
+from shared.bus.events import check_owners
+from shared.business import check_owner, read_business
 from shared.errors import BadInput, Unavailable, VioxError
 from shared.models import registry
 from viox import deployment, output
@@ -19,7 +21,7 @@ SOON_DAYS = 120
 
 async def examine(*, as_json: bool) -> int:
     """Exit code 0 when nothing that is configured is broken."""
-    findings = [await _postgres(), *_models(), *_vendors()]
+    findings = [await _postgres(), _address_book(), _business(), *_models(), *_vendors()]
     broken = any(f["state"] == "failed" for f in findings)
     if as_json:
         output.emit({"healthy": not broken, "findings": findings})
@@ -48,6 +50,28 @@ async def _postgres() -> dict[str, Any]:
         return _finding("postgres", "ok", f"version {version}, commits are durable")
     finally:
         await pool.close()
+
+
+def _address_book() -> dict[str, Any]:
+    """Whether every event, and every answer to what an agent sends, goes to somebody who hears of it."""
+    from services.tool_gateway.catalogue import catalogue
+
+    try:
+        check_owners()
+        catalogue.load()
+    except BadInput as error:
+        return _finding("address book", "failed", error.message, field=error.field, remedy=error.remedy)
+    return _finding("address book", "ok", "every event has an owner that hears of it")
+
+
+def _business() -> dict[str, Any]:
+    """The business profile, and its owner among the people."""
+    try:
+        found = read_business(deployment.profile("VIOX_BUSINESS"))
+        check_owner(found, deployment.people())
+    except BadInput as error:
+        return _finding("business profile", "failed", error.message, field=error.field, remedy=error.remedy)
+    return _finding("business profile", "ok", f"{found.name}, {found.time_zone}")
 
 
 def _models() -> list[dict[str, Any]]:

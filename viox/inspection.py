@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.runs import timestamp
-from viox import deployment, identify, output, payloads, store, words
+from viox import deployment, family, identify, output, payloads, store, words
 
 
 async def show_runs(
@@ -56,12 +56,15 @@ async def show_run(given: str, *, as_json: bool) -> None:
         document = await store.run(pool, run_id)
         steps, calls = await store.story(pool, run_id, document["agent"])
         asked = await pool.fetch(store.SQL["approvals_of_run"], run_id, document["agent"])
+        related = await family.family(pool, run_id)
     finally:
         await pool.close()
     if as_json:
         output.emit(document)
         return
     _tell(document, steps, {c["call_id"]: c for c in calls}, asked)
+    if tree := family.lines(related, document["run_id"]):
+        output.say("\ntasks that agents gave each other:\n" + "\n".join(tree))
 
 
 def _tell(run: dict[str, Any], steps: list[Any], calls: dict[str, Any], asked: list[Any]) -> None:

@@ -44,8 +44,8 @@ async def test(file: Path, since: datetime, *, as_json: bool) -> int:
     tools, _, _ = await importing.tools()
     texts = files.texts(_policies_setting())
     insiders = deployment.people().addresses
-    now, then = (Policies(chosen, tools, insiders) for chosen in (texts, texts | {file.name: given}))
     business = read_business(deployment.profile("VIOX_BUSINESS"))
+    now, then = (Policies(chosen, tools, insiders, business) for chosen in (texts, texts | {file.name: given}))
     pool = await deployment.pool()
     try:
         rows = [row async for row in _judged(pool, tools, now, then, business, since)]

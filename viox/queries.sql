@@ -19,6 +19,18 @@ select dead_letter_id, service, code from dead_letters where dead_letter_id betw
 -- name: run    More than one row only when an agent wrote a run under an id that is not its own.
 select * from run_overview where run_id = $1
 
+-- name: family    The runs that a run's task came from, up to the first, and all that came of that: each once, with its generation.
+with recursive up(run_id, parent, height) as (
+    select r.run_id, r.parent_run_id, 0 from runs r where r.run_id = $1
+    union
+    select r.run_id, r.parent_run_id, u.height + 1 from up u join runs r on r.run_id = u.parent where u.height < 20
+), down(run_id, depth) as (
+    (select run_id, 0 from up order by height desc limit 1)
+    union
+    select r.run_id, d.depth + 1 from down d join runs r on r.parent_run_id = d.run_id where d.depth < 20
+)
+select o.* from run_overview o where o.run_id in (select run_id from down) order by o.started_at, o.run_id limit 500
+
 -- name: steps    By its thread, in whose order they lie.
 select step, kind, body, created_at from steps
 where thread_id = (select thread_id from runs where run_id = $1 and agent = $2) and run_id = $1 and agent = $2 order by step
@@ -111,6 +123,28 @@ on conflict (agent, source, message_id) do update set state = 'pending' where in
 
 -- name: pause
 insert into pauses (scope, paused_by) values ($1, $2) on conflict do nothing
+
+-- name: pauses    What operators stopped, and conversations that people have taken over: of all agents, or of one (thread:<id>).
+select p.scope, p.paused_by, p.paused_at, t.agent, t.conversation_id
+from pauses p left join lateral (
+    select r.agent, r.conversation_id from runs r where p.scope = 'thread:' || r.thread_id limit 1) t on true
+order by p.paused_at
+
+-- name: any_run_of    Whether any of these threads has one.
+select exists (select from runs where thread_id = any($1::uuid[]))
+
+-- name: take_over    Who has it: the caller, or who took it before.
+insert into pauses (scope, paused_by) values ($1, $2) on conflict (scope) do update set scope = excluded.scope
+returning paused_by, paused_at
+
+-- name: give_back
+delete from pauses where scope = $1 returning paused_by
+
+-- name: clock    `ahead` is null where the clock cannot be moved.
+select viox_now() as now, (select ahead from sandbox_clock) as ahead
+
+-- name: advance_clock
+select advance_clock($1)
 
 -- name: resume
 delete from pauses where scope = $1

@@ -39,6 +39,7 @@ _WAITS = {
     "unknown": f"call {{}} with {UNKNOWN}",
     "approval": "a person's approval of call {}",
     "paused": "the end of the pause of {}",
+    "person": "whoever has taken over the conversation {} (`viox give-back`)",
     "budget": "more of the budget {} (`viox budgets`)",
 }
 _LEDGER = {

@@ -3,6 +3,7 @@
 POST /_sandbox/clock   {"stopped": true}   nothing happens by itself any more
                        {"seconds": 0.5}    so much time passes at once, and what was due in it happens, in order
                        {"stopped": false}  what still waits happens now; time runs again
+                       {"skip": 172800}    so much time passes at once of a clock that runs, and it runs on
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ class Timer:
 
     def cancel(self) -> None:
         self.over = True
+        self.cancel_handle()
+
+    def cancel_handle(self) -> None:
         if self.handle:
             self.handle.cancel()
 
@@ -43,6 +47,7 @@ class Clock:
         self._ahead = 0.0
         self._stopped: float | None = None
         self._timers: list[Timer] = []
+        self._running: list[Timer] = []  # of a clock that runs
 
     def now(self) -> float:
         """Seconds since an arbitrary moment."""
@@ -52,10 +57,15 @@ class Clock:
         """Do something when so many seconds have passed."""
         timer = Timer(self.now() + seconds, step)
         if self._stopped is None:
-            timer.handle = asyncio.get_running_loop().call_later(seconds, timer.happen)
+            self._run(timer)
         else:
             self._timers.append(timer)
         return timer
+
+    def _run(self, timer: Timer) -> None:
+        """Have it happen when a clock that runs has come to its moment."""
+        self._running = [one for one in self._running if not one.over] + [timer]
+        timer.handle = asyncio.get_running_loop().call_later(max(timer.at - self.now(), 0.0), timer.happen)
 
     async def sleep(self, seconds: float) -> None:
         """Until so many seconds have passed."""
@@ -81,6 +91,22 @@ class Clock:
             first.happen()
         self._stopped = until
 
+    def skip(self, seconds: float) -> None:
+        """Let time pass at once, and run on: what is due later happens so much earlier than it would have."""
+        if self._stopped is not None:
+            self.pass_by(seconds)
+            return
+        self.stop()
+        waiting = [timer for timer in self._running if not timer.over]
+        for timer in waiting:
+            timer.cancel_handle()
+        self._timers += waiting
+        self.pass_by(seconds)
+        self._ahead, self._stopped = self.now() - time.monotonic(), None
+        left, self._timers = self._timers, []
+        for timer in left:
+            self._run(timer)
+
     def go_on(self) -> None:
         """Run by itself again. What still waits happens now."""
         if self._stopped is None:
@@ -97,6 +123,8 @@ class Clock:
             self.stop()
         if "seconds" in given:
             self.pass_by(given["seconds"])
+        if "skip" in given:
+            self.skip(given["skip"])
         if given.get("stopped") is False:
             self.go_on()
         return web.json_response({"stopped": self._stopped is not None})

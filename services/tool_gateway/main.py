@@ -28,12 +28,14 @@ from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.library import Library
 from services.tool_gateway.catalogue.store import CatalogueStore
 from services.tool_gateway.connectors.memory import Memory
+from services.tool_gateway.connectors.office import Office
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import VENDOR, Mailer
 from services.tool_gateway.doctor import Doctor
 from services.tool_gateway.live import room as live
 from services.tool_gateway.live.waiting import CHANNEL as LIVE_CALLS
 from services.tool_gateway.memory import embeddings, index
+from services.tool_gateway.office.desk import Desk
 from services.tool_gateway.policy import files as policy_files
 from services.tool_gateway.policy.rulebook import Rulebook
 from services.tool_gateway.webhooks import room
@@ -48,7 +50,8 @@ from shared.bus.dead_letters import CHANNEL, Redrives
 from shared.bus.kafka import Consumer, Record
 from shared.bus.outbox import Outbox
 from shared.bus.publisher import Publisher
-from shared.business import Business, read_business
+from shared.business import Business, check_owner, read_business
+from shared.clock import Clock
 from shared.people import read_people
 from shared.regularly import regularly
 from shared.runtime.process import Process
@@ -78,6 +81,8 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process.loop("settler", lambda: gateway.settler.run())
     process.loop("budgets", lambda: gateway.budgets.run())
     process.loop("approvals", lambda: gateway.approvals.run())
+    process.loop("office", lambda: gateway.desk.run())
+    process.loop("timers past", lambda: regularly(HOUR, lambda: gateway.desk.forget(), "timers.not_forgotten"))
     process.loop("redrives", lambda: gateway.redrives.run())
     process.loop("webhooks", lambda: gateway.webhooks.run())
     process.loop("live calls", lambda: gateway.live.run())
@@ -108,6 +113,7 @@ class _Gateway:
     backlog: Backlog
     outcomes: OutcomeWriter
     consumer: Consumer
+    desk: Desk
     approvals: Keeper
     budgets: Teller
     doctor: Doctor
@@ -128,6 +134,7 @@ class _Gateway:
         concurrency = process.settings.concurrency
         self.places = InFlightLimiter(4 * concurrency, for_live=(concurrency + 1) // 2)
         self.publisher = Publisher(topics.GATEWAY, process.bus.producer)
+        self._clock = Clock()
         self.outcomes = None  # type: ignore[assignment]  # set by start; readiness asks earlier
         self.consumer = None  # type: ignore[assignment]
         self.index = None  # type: ignore[assignment]
@@ -143,32 +150,35 @@ class _Gateway:
         self._instance = Instance(settings.postgres_dsn.get_secret_value(), topics.GATEWAY)
         self._store = GatewayStore(self.pool, self._instance.owner, Seals(self._secrets))
         published = CatalogueStore(self.pool)
-        self._tools = await self._open_library(published)
+        business, budgets = read_business(settings.business), read_budgets(settings.budgets)
+        self._tools = await self._open_library(published, business)
         self.outbox = Outbox(topics.GATEWAY, self.pool, self.publisher)
         self._instance.on_notify("viox_outbox", self.outbox.wake)
-        business, budgets = read_business(settings.business), read_budgets(settings.budgets)
-        sender, mailer = self._open_wire(tokens_pool)
+        check_owner(business, self._people)
+        sender, mailer = self._open_wire(tokens_pool, business)
         self._lay_path(sender, business, budgets)
         self._open_doors(sender)
         self._keep_people_told(business)
+        self._open_desk(business)
         self.doctor = Doctor(self._tools, self._secrets, self._store, sender, mailer)
         process.on_stop(self._instance.stop)
         await self._instance.start()
         await publish(self.pool, budgets, business.time_zone)
         await published.publish(self._tools)
 
-    async def _open_library(self, published: CatalogueStore) -> Catalogue:
+    async def _open_library(self, published: CatalogueStore, business: Business) -> Catalogue:
         """The tools, and the policies about them: both change when a document is imported."""
         settings = self._process.settings
         documents = catalogue.extra_documents(settings.catalogue)
         self.library = Library(published, documents, self._values, self._fit_policies)
         tools = await self.library.read()
         self._people = read_people(settings.people)
-        self._rulebook = Rulebook(policy_files.texts(settings.policies), tools, self._people.addresses)
+        texts = policy_files.texts(settings.policies)
+        self._rulebook = Rulebook(texts, tools, self._people.addresses, business)
         self._instance.on_notify("viox_documents", self.library.wake)
         return tools
 
-    def _open_wire(self, tokens_pool: Pool) -> tuple[Sender, Mailer]:
+    def _open_wire(self, tokens_pool: Pool, business: Business) -> tuple[Sender, Mailer]:
         """What reaches the vendors."""
         process, secrets = self._process, self._secrets
         wire = Wire(self._guard)
@@ -183,6 +193,7 @@ class _Gateway:
             "smtp": mailer,
             "postgres": Records(self.pool, secrets),
             "memory": Memory(self.pool, model),
+            "office": Office(self.pool, business.zone, process.settings.delegation_depth),
         }
         return Sender(wire, secrets, Tokens(secrets, tokens_pool, wire), others, process.redactor), mailer
 
@@ -199,6 +210,8 @@ class _Gateway:
             settings.approval_hours * 3600,
             _per_agent(settings),
             budgets,
+            self._clock,
+            self._people,
         )
         self.backlog = Backlog(store, settings.most_open_calls)
         self._resumer = Resumer(admission, store, self.publisher, lambda ready: self._executor.start(ready))
@@ -233,6 +246,12 @@ class _Gateway:
         self.approvals = Keeper(store, self.publisher, tools, people, business, hide)
         self.budgets = Teller(store, tools, people, business, hide)
         self._instance.on_notify("viox_approvals", self._decided)
+
+    def _open_desk(self, business: Business) -> None:
+        """What is awaited besides vendors."""
+        self.desk = Desk(self._store, self.publisher, business, self._clock, self.outbox.wake)
+        for channel in ("viox_runs", "viox_clock"):
+            self._instance.on_notify(channel, self.desk.wake)
 
     def _decided(self) -> None:
         """A person decided on a call."""

@@ -15,6 +15,7 @@ from faststream import FastStream
 from faststream.specification.base import Specification, SpecificationFactory
 
 from shared.bus import asyncapi
+from shared.bus.events import check_owners
 from shared.bus.kafka import Bus
 from shared.settings import Settings
 
@@ -52,6 +53,7 @@ class App(FastStream):
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[None]:
+        check_owners()
         service = self._build(Settings.load())
         self.add_broker(service.bus)
         self.after_startup(service.begin)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import difflib
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -85,7 +85,8 @@ class CandidateApplied(EventData):
 
 
 class BriefingDue(EventData):
-    day: str = Field(description="ISO date of the day to brief about")
+    day: str = Field(description="ISO date of the day to brief about, or of the last day of the week")
+    period: Literal["day", "week"] = "day"
 
 
 class AutomationRequested(EventData):
@@ -247,6 +248,34 @@ def _of_manifests() -> Iterator[EventType]:
 
 
 REGISTRY: dict[str, EventType] = {entry.type: entry for entry in (*_TYPES, *_of_manifests())}
+
+
+def unheard(entries: Iterable[EventType], listeners: Mapping[str, Collection[str]]) -> list[str]:
+    """Owners that do not consume the topic of what they own, in words: their events would be lost. `listeners`: domain → who
+    consumes it."""
+    return [
+        f"{owner} owns {entry.type}, and does not consume {entry.topic}"
+        for entry in entries
+        for owner in entry.owners
+        if owner not in listeners.get(entry.domain, ())
+    ]
+
+
+def check_owners() -> None:
+    """Raises BadInput when an event would go to a service that does not hear of it."""
+    if problems := unheard(REGISTRY.values(), topics.LISTENERS):
+        raise BadInput(
+            "event.unheard",
+            f"{'; '.join(problems)}.",
+            field="LISTENERS",
+            remedy="Name it among the listeners of the domain in shared/bus/topics.py.",
+        )
+
+
+def unheard_contacts(channel: str, agent: str) -> list[str]:
+    """Topics with answers to an agent that opens conversations on a channel, and that it does not consume."""
+    entries = [entry for entry in REGISTRY.values() if entry.addressed == channel]
+    return sorted({entry.topic for entry in entries if agent not in topics.LISTENERS.get(entry.domain, ())})
 
 
 def event_type(name: str) -> EventType:

@@ -40,6 +40,18 @@ def agent_source(agent: str) -> str:
     return AGENT_SOURCES + agent
 
 
+DELEGATIONS = "/viox/delegations/"  # tasks that the gateway sends for an agent, which may quote what that has read
+TIMERS = "/viox/timers/"  # tasks that an agent set for itself
+
+
+def delegation_source(agent: str) -> str:
+    return DELEGATIONS + agent
+
+
+def timer_source(agent: str) -> str:
+    return TIMERS + agent
+
+
 def sender(source: str) -> str:
     """The service that sends messages with this source of ours: an agent its own, the gateway those of operators too."""
     return source.removeprefix(AGENT_SOURCES) if source.startswith(AGENT_SOURCES) else topics.GATEWAY
@@ -124,6 +136,9 @@ class Approval(EventData):
     decided_at: AwareDatetime | None = None
     decided_by: list[str] | None = None
     reason: str | None = None
+    question: bool = False
+    choices: list[str] | None = None
+    audience: list[str] | None = None
 
 
 class DeadLetterRecorded(EventData):

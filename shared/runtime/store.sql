@@ -1,3 +1,6 @@
+-- fragment: scopes    What stops a thread: everything, its agent, or a person who has taken over its conversation.
+('all', 'agent:' || t.agent, 'thread:' || t.thread_id, 'conversation:' || t.conversation_id)
+
 -- name: decide_routes    Who owns these addressed events; decided once each, by the function, for whoever asks first.
 select place, agent, conversation_id from decide_routes($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) order by place
 
@@ -19,7 +22,12 @@ with given as (
     select distinct on (g.thread_id) g.thread_id, $1, g.conversation_id,
            case when room.found then array[g.run_id] else '{}' end, case when room.found then 1 else 0 end,
            case when room.found then $15 end, case when room.found then now() + $16 * interval '1 second' end
-    from given g, room order by g.thread_id, g.place
+    from given g
+    cross join lateral (
+        select r.found and not exists (
+            select from pauses p where p.scope in ('thread:' || g.thread_id, 'conversation:' || g.conversation_id)) as found
+        from room r) room
+    order by g.thread_id, g.place
     on conflict do nothing
     returning thread_id, taking
 ), fresh as (
@@ -56,7 +64,7 @@ with thread as (
     select t.* from threads t
     where t.thread_id = $1
       and (t.lease_until is null or t.lease_until < now() or not owner_alive(t.lease_owner))
-      and not exists (select from pauses p where p.scope in ('all', 'agent:' || t.agent))
+      and not exists (select from pauses p where p.scope in {scopes})
     for update
 ), controls as (
     select i.* from inbox i join thread t using (thread_id) where i.state = 'pending' and i.kind = 'control'
@@ -129,7 +137,7 @@ where thread_id = $1 and lease_owner = $2
 -- name: due    Threads with work and nobody on it: what a dead replica left, what a crash interrupted, what waited.
 select t.thread_id from threads t
 where t.agent = $1
-  and not exists (select from pauses p where p.scope in ('all', 'agent:' || t.agent))
+  and not exists (select from pauses p where p.scope in {scopes})
   and (t.lease_until is null or t.lease_until < now() or not owner_alive(t.lease_owner))
   and t.thread_id in (select i.thread_id from inbox i where i.state = 'pending'
                       union all

@@ -43,6 +43,8 @@ COLUMNS = {
     "E": "replaced_at replaced_by",
     "F": "embedding model",
     "G": "document_id ordinal place text",
+    "H": "ended_at",
+    "I": "day told_at",
     "8": "closed_at error not_before result state unknown_since",
 }
 RIGHTS = """
@@ -68,6 +70,7 @@ RIGHTS = """
     contact_owners    |            | S I U      |            | S       |
     contact_wishes    | s i        | S          | S          | S       |
     dead_letters      | s i u(1)   | s i u(1)   | S u(2)     | S       |
+    delegations       |            | S I U(H)   | S          | S       |
     documents         |            | S          | S I U D    | S       |
     facts             |            | S I U(E)   | S          | S       |
     forgettings       |            | S          | S          | S       |
@@ -93,12 +96,16 @@ RIGHTS = """
     run_overview      | S          | S          | S          | S
     runs              | s i u(5)   | S          | S u(6)     | S       |
     standing_approvals |           | S u(B)     | S          | S       |
+    sandbox_clock     | S          | S          | S          | S       |
+    schedule_marks    |            | S I U(I)   | S          | S       |
     sealed_calls      |            | S I U D    |            |         |
     steps             | s i        | s          | S          | S       |
     thread_labels     |            | S I        | S          | S       |
     threads           | s i u(7)   | S(3)       | S(3)       | S
+    timers            |            | S I U D    | S          | S       |
     tool_calls        | s          | S I U      | S u(8)     | S       |
     topic_writers     | S          | S          | S          | S       |
+    waits             |            | S I D      | S          | S       |
     webhook_deliveries |           | S I U(0)   | S          | S       |
     webhook_events    |            | S I        | S          | S       |
     webhook_pollers   |            | S I U D    | S          | S       |
@@ -129,6 +136,7 @@ FUNCTIONS = {
         "reserve_model_budget": DEFINER,
         "run_outcome": "",
         "settle_model_budget": DEFINER,
+        "viox_now": "",
         "wait_for_budget": DEFINER,
     },
     "viox_gateways": {
@@ -140,6 +148,7 @@ FUNCTIONS = {
         "forget_memory": DEFINER,
         "index_passages": DEFINER,
         "nearest_passages": "",
+        "cancel_child": DEFINER,
         "labels_before": "",
         "end_live_runs": DEFINER,
         "forget_budgets": DEFINER,
@@ -149,8 +158,10 @@ FUNCTIONS = {
         "reserve_budgets": DEFINER,
         "reserve_rate_slots": "",
         "run_outcome": "",
+        "viox_now": "",
     },
     "viox_operators": {
+        "advance_clock": DEFINER,
         "budget_day": "",
         "budget_limit": "",
         "decide_approval": DEFINER,
@@ -162,8 +173,9 @@ FUNCTIONS = {
         "raise_budget": DEFINER,
         "revoke_standing_approval": DEFINER,
         "run_outcome": "",
+        "viox_now": "",
     },
-    "viox_readers": {"run_outcome": ""},
+    "viox_readers": {"run_outcome": "", "viox_now": ""},
     "viox_askers": {},
 }
 # One row of another agent in every table that agents reach at all.

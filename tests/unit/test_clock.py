@@ -38,3 +38,30 @@ async def test_what_still_waits_happens_when_the_clock_goes_on_and_time_never_go
     await asyncio.wait_for(clock.sleep(0.001), 60)
     with pytest.raises(ValueError, match="stop the clock"):
         clock.pass_by(1)
+
+
+async def test_a_clock_that_runs_skips_ahead_and_runs_on() -> None:
+    clock = Clock()
+    happened: list[str] = []
+    began = clock.now()
+    clock.later(3600, lambda: happened.append("in an hour"))
+    clock.later(60, lambda: happened.append("in a minute"))
+    clock.later(7200.05, lambda: happened.append("just after"))
+    clock.later(90, lambda: happened.append("cancelled")).cancel()
+    clock.skip(7200)
+    assert happened == ["in a minute", "in an hour"]
+    assert clock.now() - began >= 7200
+    async with asyncio.timeout(60):
+        while len(happened) < 3:
+            await asyncio.sleep(0.01)
+    clock.skip(10)
+    assert happened == ["in a minute", "in an hour", "just after"]
+
+
+async def test_a_stopped_clock_that_skips_stays_stopped() -> None:
+    clock = Clock()
+    clock.stop()
+    began = clock.now()
+    clock.skip(30)
+    await asyncio.sleep(0.01)
+    assert clock.now() == began + 30

@@ -5,12 +5,12 @@ with given as (
     select * from json_to_recordset(:asked::json) as g(
         approval_id text, call_id text, revision int, agent text, tool text, run_id uuid, conversation_id text, arguments json,
         arguments_sha256 text, asked_sha256 text, policy_version text, rules text[], reasons text[], people int,
-        seconds float8)
+        seconds float8, question boolean, choices text[], audience text[])
 ), asked as (
     insert into approvals (approval_id, call_id, revision, agent, tool, run_id, conversation_id, arguments, arguments_sha256,
-                           asked_sha256, policy_version, rules, reasons, people, expires_at)
+                           asked_sha256, policy_version, rules, reasons, people, expires_at, question, choices, audience)
     select approval_id, call_id, revision, agent, tool, run_id, conversation_id, arguments, arguments_sha256, asked_sha256,
-           policy_version, rules, reasons, people, now() + seconds * interval '1 second'
+           policy_version, rules, reasons, people, now() + seconds * interval '1 second', question, choices, audience
     from given returning approval_id
 )
 insert into approval_notices (approval_id, next_at) select approval_id, now() from asked
@@ -31,18 +31,21 @@ select call_id, -revision, 'decision', checks
 from json_to_recordset(:entries::json) as e(call_id text, revision int, checks json)
 on conflict (call_id, attempt, phase) do nothing
 
--- name: expire    What nobody decided in time ends, by the same condition under which it could have been decided.
+-- name: expire    What nobody decided in time ends, by the same condition under which it could have been decided. A question
+--     has failed then.
 with over as (
     update approvals set state = 'expired', decided_at = clock_timestamp()
     where approval_id in (select approval_id from approvals where state = 'waiting' and expires_at <= now()
                           order by expires_at limit :limit for update skip locked)
-    returning approval_id, call_id, revision
+    returning approval_id, call_id, revision, question
 ), entries as (
     insert into ledger_entries (call_id, attempt, phase, detail)
     select call_id, revision, 'approval', json_build_object('approval_id', approval_id, 'decision', 'expired') from over
     on conflict (call_id, attempt, phase) do nothing
 )
-update tool_calls c set state = 'expired', closed_at = clock_timestamp(), error = :error::json
+update tool_calls c
+set state = case when over.question then 'failed' else 'expired' end, closed_at = clock_timestamp(),
+    error = case when over.question then :unanswered::json else :error::json end
 from over where c.call_id = over.call_id and c.approval_id = over.approval_id and c.state = 'awaiting_approval'
 
 -- name: withdraw    What nobody need decide any more: the call was ended otherwise, with its run.

@@ -61,5 +61,8 @@ def _row(decision: Decision, revision: int, asked_sha256: str, seconds: float) -
         "rules": asking.rules,
         "reasons": asking.reasons,
         "people": asking.people,
-        "seconds": seconds,
+        "seconds": asking.seconds or seconds,
+        "question": asking.question,
+        "choices": call.arguments.get("choices") if asking.question else None,
+        "audience": asking.audience,
     }

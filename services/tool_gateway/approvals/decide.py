@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from services.tool_gateway.approvals.question import chosen
 from services.tool_gateway.approvals.standing import shape_of
 from services.tool_gateway.catalogue.tools import Tool
 from shared.errors import BadInput, Conflict, NotFound, VioxError
@@ -31,7 +32,7 @@ async def approve(
     `approval` is the row that the person was shown, `tool` its tool where `changed` is given. The gateway judges once more
     before it sends. Raises BadInput for arguments that do not fit, Conflict when it is too late.
     """
-    if changed is not None:
+    if changed is not None and not approval["question"]:
         _check(changed, tool, approval)
     seen = sha256_json(dict(changed)) if changed is not None else approval["arguments_sha256"]
     return await _decide(connection, approval, person, "approve", seen, changed, None, None)
@@ -88,8 +89,15 @@ async def reject(connection: Any, approval: Mapping[str, Any], person: Person, r
 
 
 async def answer(connection: Any, approval: Mapping[str, Any], person: Person, text: str) -> str:
-    """Answer in the tool's place: the call is not made, and this is its result."""
-    result = {"answer": _reason(text, "TEXT"), "answered_by": person.name, "note": "The tool was not called."}
+    """Answer in the tool's place: the call is not made, and this is its result. Of a question it is what was asked for.
+
+    Raises BadInput where it is none of the question's choices.
+    """
+    given, result = _reason(text, "TEXT"), dict[str, Any]()
+    if approval["question"]:
+        result = {"answer": chosen(given, approval["choices"]), "by": person.name}
+    else:
+        result = {"answer": given, "answered_by": person.name, "note": "The tool was not called."}
     return await _decide(connection, approval, person, "answer", None, None, None, result)
 
 
@@ -128,6 +136,8 @@ def _problem(came: str, approval: Mapping[str, Any], person: Person) -> VioxErro
         "decided": (f"{name} has been decided already.", f"See `viox call {approval['call_id']}`."),
         "expired": (f"{name} has expired.", "Have the agent ask again."),
         "changed": (f"somebody changed the arguments of {name} meanwhile.", "Look at it again."),
+        "question": (f"{name} is a question: there is nothing to agree to.", f"Answer it: viox answer {name} TEXT."),
+        "choice": (f"{name} has other answers.", f"One of: {', '.join(approval['choices'] or ())}."),
         "begun": (f"{name} is about a call that has been sent once: its arguments stay.", "Agree to it, or reject it."),
         "repeated": (f"{person.name} has agreed already.", "Somebody else has to agree, too."),
     }

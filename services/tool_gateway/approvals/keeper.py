@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from services.tool_gateway.approvals import letters, notices
+from services.tool_gateway.approvals import letters, notices, question
 from services.tool_gateway.approvals.letters import About
 from services.tool_gateway.call.call import Requested, tell_closed
 from services.tool_gateway.call.store import GatewayStore
@@ -82,7 +82,7 @@ class Keeper:
     async def look(self) -> None:
         """Once over everything that is due."""
         async with self._store.transaction() as connection, connection.transaction():
-            await connection.execute(*SQL.bind("expire", error=EXPIRED, limit=BATCH))
+            await connection.execute(*SQL.bind("expire", error=EXPIRED, unanswered=question.EXPIRED, limit=BATCH))
             await connection.execute(SQL["withdraw"])
         ended: list[Any] = []
         async with self._store.transaction() as connection, connection.transaction():
@@ -111,7 +111,7 @@ class Keeper:
         if not row["told"] and not row["reminded"]:
             await self._announce(connection, APPROVAL_REQUESTED, [row])
             metrics.APPROVALS.labels(row["agent"], "requested").inc()
-        approvers, now = self._people.approvers, datetime.now(UTC)
+        approvers, now = self._asked(row), datetime.now(UTC)
         due = notices.plan(approvers, row["people"], row["told"], row["reminded"], now, row["expires_at"])
         for person in due.tell:
             await self._write_to(connection, row, person)
@@ -127,6 +127,12 @@ class Keeper:
                 next_at=due.next_at,
             )
         )
+
+    def _asked(self, row: Any) -> Sequence[Person]:
+        """Who is told, in order: those a question is put to, or everybody who may decide."""
+        if row["audience"] is None:
+            return self._people.approvers
+        return [person for person in self._people if person.name in row["audience"]]
 
     async def _write_to(self, connection: Any, row: Any, person: Person) -> None:
         tool = self._catalogue.tools.get(row["tool"])

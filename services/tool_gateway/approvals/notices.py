@@ -67,6 +67,8 @@ def letter(person: Person, subject: str, text: str) -> Letter | None:
 
 
 def subject(approval: Mapping[str, Any]) -> str:
+    if approval["question"]:
+        return f"{_name(approval['agent'])} has a question"
     return f"{_name(approval['agent'])} waits for you: {approval['tool']}"
 
 
@@ -74,12 +76,23 @@ def text(approval: Mapping[str, Any], tool: Tool | None, business: Business) -> 
     """What is asked for, why a person is asked, until when, and how to decide. Never a secret: arguments have none."""
     until = approval["expires_at"].astimezone(ZoneInfo(business.time_zone))
     identity = approval["approval_id"]
+    if approval["question"]:
+        return _question(approval, business, f"{until:%d %b %H:%M}")
     how = f"viox approve {identity}"
     story = f"{_name(approval['agent'])} wants to call {approval['tool']}: {_story(approval['arguments'], tool)}."
     why = f"A person is asked because {'; '.join(approval['reasons'])}."
     rest = f" {why} Decide until {until:%d %b %H:%M}: {how}"
     told = f"{business.name}: {story}"
     return told[: LONGEST_TEXT - len(rest)] + rest
+
+
+def _question(approval: Mapping[str, Any], business: Business, until: str) -> str:
+    asked = f"{business.name}: {_name(approval['agent'])} asks: {' '.join(approval['arguments']['question'].split())}"
+    choices = f" ({' / '.join(approval['choices'])})" if approval["choices"] else ""
+    rest = f"{choices} Answer until {until}: viox answer {approval['approval_id']} TEXT"
+    if len(asked) + len(rest) > LONGEST_TEXT:
+        asked = asked[: max(LONGEST_TEXT - len(rest) - 1, 0)] + "…"
+    return asked + rest
 
 
 def _story(arguments: Mapping[str, Any], tool: Tool | None) -> str:

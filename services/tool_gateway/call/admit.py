@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.tool_gateway.answers.marks import REDACTED
+from services.tool_gateway.approvals.question import audience, seconds
 from services.tool_gateway.budgets.reserve import reserve
 from services.tool_gateway.budgets.wants import concerns, wanted
 from services.tool_gateway.call.call import Agreement, Candidate, Decision, Preconditions, Requested, rate_key
@@ -31,8 +32,10 @@ from services.tool_gateway.wire.prepared import Prepared
 from shared.batches import fairly
 from shared.budgets import NO_BUDGETS, RULE, Budgets
 from shared.business import Business
+from shared.clock import Clock
 from shared.errors import VioxError
 from shared.ids import CallId
+from shared.people import People
 
 BUDGET_CHECK = "budget"
 Standing = Mapping[tuple[str, CallId], Preconditions]
@@ -63,6 +66,8 @@ class Admission:
         approval_seconds: float = 72 * 3600.0,
         per_agent: tuple[float, int] | None = None,
         budgets: Budgets = NO_BUDGETS,
+        clock: Clock | None = None,
+        people: People | None = None,
     ) -> None:
         """`per_agent` are calls a second and the burst that each agent may make of all tools together."""
         self.catalogue = catalogue
@@ -74,6 +79,8 @@ class Admission:
         self._business = business
         self.approval_seconds = approval_seconds
         self._budgets = budgets
+        self._clock = clock or Clock()
+        self._people = people or People()
 
     async def decide(
         self, candidates: Sequence[Candidate], standing: Standing, connection: Any = None
@@ -82,22 +89,26 @@ class Admission:
 
         Calls whose history or budgets count are judged under locks: give a connection with a transaction that stores them, too.
         """
-        policies, local = self.rulebook.policies, self._business.now()
-        standing = await self._with_facts(candidates, standing, connection)
+        now = self._clock.now()
+        policies, local = self.rulebook.policies, self._business.local(now)
+        standing = await self._with_facts(candidates, standing, now, connection)
         judged = [
             (one, judge(one.call, _of(one, standing), self.catalogue, policies, local))
             async for one in fairly(candidates)
         ]
         judged = await self._reserve_budgets(judged, standing, local, connection)
         judged = [await self._stood_for(*one, standing, local, connection) for one in judged]
+        judged = [(one, self._put_to(one, verdict)) for one, verdict in judged]
         slots = await self._reserve_rate_slots(judged, standing, connection)
-        now = datetime.now(UTC)
+        machine = datetime.now(UTC)  # rates are vendors', whose time is not the business's
         decisions: list[Decision] = []
         try:
             async for candidate, verdict in fairly(judged):
                 paused = _of(candidate, standing).holds_up(verdict.tool)
                 slot = slots.get(candidate.call.call_id)
-                decision = decide(candidate, verdict, paused, slot, now, self._free(candidate, verdict), self._secrets)
+                decision = decide(
+                    candidate, verdict, paused, slot, machine, self._free(candidate, verdict), self._secrets
+                )
                 decision = replace(decision, reserved=verdict.reserved)
                 if decision.prepared and decision.tool:
                     self.places.take(decision.tool.vendor)
@@ -111,7 +122,7 @@ class Admission:
         self, candidate: Candidate, verdict: Verdict, standing: Standing, local: datetime, connection: Any
     ) -> tuple[Candidate, Verdict]:
         """Judge a call again for which a person would have to be asked, when one has agreed to such calls before."""
-        if verdict.asking is None or verdict.tool is None or verdict.asking.people > 1:
+        if verdict.asking is None or verdict.tool is None or verdict.asking.people > 1 or verdict.asking.question:
             return candidate, verdict
         if any(rule.startswith(RULE) for rule in verdict.asking.rules):
             return candidate, verdict  # agreed to in general was what policies ask, within the budgets
@@ -123,6 +134,17 @@ class Admission:
         again = judge(call, known, self.catalogue, self.rulebook.policies, local)
         checks = [*again.checks, *(one for one in verdict.checks if one["check"] == BUDGET_CHECK)]
         return candidate, replace(again, checks=checks, standing=found, reserved=verdict.reserved)
+
+    def _put_to(self, candidate: Candidate, verdict: Verdict) -> Verdict:
+        """A question with whom it is put to; refused where that is nobody."""
+        if verdict.asking is None or not verdict.asking.question:
+            return verdict
+        given = candidate.call.arguments
+        try:
+            whom, long = audience(given, self._people), seconds(given, self.approval_seconds)
+        except VioxError as error:
+            return replace(verdict, asking=None, error=error.as_dict())
+        return replace(verdict, asking=replace(verdict.asking, audience=whom, seconds=long))
 
     def rounds(self, calls: Sequence[Requested]) -> list[list[Requested]]:
         """The calls, in order, such that no round has two of one agent and tool whose history counts."""
@@ -179,11 +201,13 @@ class Admission:
             verdict = judge(one.call, replace(standing, agreed=None), self.catalogue, policies, local)
         return replace(verdict, checks=[*verdict.checks, check]).over_budget(reasons, policies)
 
-    async def _with_facts(self, candidates: Sequence[Candidate], standing: Standing, connection: Any) -> Standing:
+    async def _with_facts(
+        self, candidates: Sequence[Candidate], standing: Standing, now: datetime, connection: Any
+    ) -> Standing:
         policies, calls = self.rulebook.policies, [one.call for one in candidates]
         if connection is not None:
             await lock(connection, policies, calls)
-        known = await self._store.known_of(policies, self.catalogue.tools, calls, connection)
+        known = await self._store.known_of(policies, self.catalogue.tools, calls, now, connection)
         return {**standing, **{key: replace(standing[key], known=facts) for key, facts in known.items()}}
 
     def give_back(self, decisions: Iterable[Decision]) -> None:

@@ -172,12 +172,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """People have to agree first: so many, because of these policies."""
+    """People have to agree first: so many, because of these policies. A `question` has to be answered instead, by anybody of
+    the `audience` where it names some; `seconds`: so long it waits."""
 
     people: int
     rules: tuple[str, ...]
     reasons: tuple[str, ...]
     policy_version: str
+    question: bool = False
+    audience: tuple[str, ...] | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +266,7 @@ class Outcome:
     """How one attempt ended. `state` is succeeded, failed, unknown, or requested when it will be tried again.
 
     `headers` and `body` are the vendor's answer, `detail` is what the ledger keeps besides. `payload` is what `result` only
-    refers to.
+    refers to. `deferred`: the call is made, and its end is still to come.
     """
 
     call_id: CallId
@@ -277,6 +281,7 @@ class Outcome:
     body: bytes | None = None
     detail: dict[str, Any] | None = None
     payload: Payload | None = None
+    deferred: bool = False
 
 
 def lease_seconds(tool: Tool) -> float:

@@ -145,6 +145,9 @@ class OutcomeWriter:
             tell_closed(self._publisher, call, end.state, end.result, end.error)
             self._on_closed(call, end)
             return
+        if end.deferred:
+            log.info("call.deferred", call_id=call.call_id, tool=call.tool, agent=call.agent)
+            return
         log.warning(
             "call.not_closed",
             call_id=call.call_id,
@@ -197,6 +200,17 @@ async def settle(
     return True
 
 
+async def end_deferred(
+    store: GatewayStore, connection: Any, row: CallRow, state: str, result: Any, error: Error | None
+) -> bool:
+    """End a call whose answer came later; its agent is to be told after the commit. False when it was ended with its run."""
+    if not await store.end_deferred(connection, row.call_id, state, result, error):
+        return False
+    detail = {"state": state} | ({"error": error} if error else {})
+    await store.enter(connection, row.call_id, row.attempt, "settled", detail=detail)
+    return True
+
+
 def refused(decision: Decision) -> Outcome:
     """The end of a call that waited and cannot be sent. It failed, unless an attempt of it may have taken effect."""
     candidate, error = decision.candidate, decision.error or {}
@@ -224,7 +238,10 @@ def _outcome(ready: Ready, answer: Answer | None, result: AttemptResult, latency
         latency_ms=latency_ms,
         result=shown,
         error=result.error,
-        not_before=None if final else datetime.now(UTC) + timedelta(seconds=spread(result.wait_seconds)),
+        not_before=None
+        if final or result.deferred
+        else datetime.now(UTC) + timedelta(seconds=spread(result.wait_seconds)),
+        deferred=result.deferred,
         headers=[[k, v] for k, v in answer.headers if k.lower() not in HIDDEN_HEADERS] if answer else None,
         body=answer.body if answer else None,
         detail=_detail(result) | ({"redacted": answer.hidden.as_dict()} if answer and answer.hidden else {}),
@@ -240,5 +257,7 @@ def spread(seconds: float) -> float:
 
 def _detail(result: AttemptResult) -> dict[str, Any]:
     """What the ledger keeps of a result."""
-    said = {"state": result.state} | ({"error": result.error} if result.error else {})
+    said = {"state": "deferred" if result.deferred else result.state} | (
+        {"error": result.error} if result.error else {}
+    )
     return said | {"in_doubt": True} if result.in_doubt else said

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from services.tool_gateway.approvals.question import REASON
 from services.tool_gateway.budgets.reserve import Reserved
 from services.tool_gateway.call.call import Asking, Checks, Error, Preconditions, Requested
 from services.tool_gateway.catalogue.catalogue import Catalogue
@@ -70,21 +71,27 @@ def _ruled(
     told = {"rules": list(ruling.rules), "policies": policies.version} | {k: v for k, v in noted.items() if v}
     checks.append(check | told | (agreed or {}))
     if not ruling.allowed:
-        return Verdict(checks, tool, _denied_by(ruling, call, policies))
+        return Verdict(checks, tool, _denied_by(ruling, call, policies, preconditions.known.quiet_until))
+    if tool.question:
+        reasons = (REASON, *map(policies.reason, ruling.rules if ruling.people else ()))
+        return Verdict(checks, tool, None, Asking(1, ruling.rules, reasons, policies.version, question=True))
     if ruling.people and agreed is None:
         reasons = tuple(policies.reason(rule) for rule in ruling.rules) or ("no policy permits it without a person",)
         return Verdict(checks, tool, None, Asking(ruling.people, ruling.rules, reasons, policies.version))
     return Verdict(checks, tool, None)
 
 
-def _denied_by(ruling: Ruling, call: Requested, policies: Policies) -> Error:
+def _denied_by(ruling: Ruling, call: Requested, policies: Policies, quiet_until: datetime | None) -> Error:
+    remedy = "Do without it, and say so."
     if ruling.errors:
         message = "the policies could not be evaluated for this call, so it is refused."
     elif ruling.rules:
         message = f"a policy forbids it: {'; '.join(policies.reason(rule) for rule in ruling.rules)}."
     else:
         message = f"no policy permits {call.agent} to call {call.tool}."
-    return _error("policy.denied", message, "Do without it, and say so.") | {"rules": list(ruling.rules)}
+    if quiet_until and any("recipient" in policies.read_by(rule) for rule in ruling.rules):
+        remedy = f"They are to be left alone until {quiet_until.isoformat(timespec='minutes')}: do it then (timer_set)."
+    return _error("policy.denied", message, remedy) | {"rules": list(ruling.rules)}
 
 
 def _checks(
@@ -142,7 +149,7 @@ def with_same_calls(calls: Iterable[Requested], standing: Mapping[Key, Precondit
 def _same_call(tool: Tool, preconditions: Preconditions) -> Error | None:
     """A model sometimes writes the same call twice into one turn. Two turns with it are two effects."""
     first = preconditions.same_call
-    if first is None or tool.effect not in ("once", "keyed"):
+    if first is None or not (tool.effect in ("once", "keyed") or tool.deferred):
         return None
     return _error(
         "tool.same_call",

@@ -8,6 +8,7 @@ nothing left (NotSent)                          any effect: try again, later fai
     say what the condition asks for
     2xx with anything else readable by its type     succeeded, with its text
     2xx, too large to be read                       succeeded, with its beginning
+202 of a tool whose answer comes later          made: it waits for its end, which no attempt of its own brings
 2xx, success condition not met                  failed (the vendor said so)
 400 401 403 404 409 422 … (nothing happened)    failed, final
 304, 307, 308 (do it elsewhere: not done here)  failed, final
@@ -60,7 +61,7 @@ MAX_LATER_ATTEMPTS = 8  # of what is told to come back later: with a minute at f
 class AttemptResult:
     """`state` succeeded, failed, unknown or requested (again in `wait_seconds`; `throttled` when the vendor asked).
 
-    `in_doubt`: this attempt may have taken effect.
+    `in_doubt`: this attempt may have taken effect. `deferred`: it did what it could, and the call's end is still to come.
     """
 
     state: str
@@ -69,6 +70,7 @@ class AttemptResult:
     wait_seconds: float = 0.0
     throttled: bool = False
     in_doubt: bool = False
+    deferred: bool = False
 
 
 def form_of(tool: Tool) -> Form:
@@ -94,6 +96,8 @@ def of_answer(tool: Tool, answer: Answer, attempt: int, reading: Reading | None 
     """What a complete response means for the call. `reading` is given where it was read elsewhere."""
     if answer.status in tool.empty_statuses:
         return AttemptResult("succeeded", None)
+    if tool.deferred and answer.status == 202:
+        return AttemptResult("requested", deferred=True)
     reading = reading or read(form_of(tool), answer)
     if 200 <= answer.status < 300:
         return _of_success(tool, answer.status, reading, attempt)

@@ -168,6 +168,7 @@ def outcome_row(outcome: Outcome) -> dict[str, Any]:
         "body": base64_text(body),
         "sha256": sha256_bytes(body) if body is not None else None,
         "detail": outcome.detail,
+        "deferred": outcome.deferred,
     }
 
 

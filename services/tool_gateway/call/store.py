@@ -74,6 +74,7 @@ class GatewayStore:
             {
                 "call_id": c.call_id,
                 "thread_id": c.thread_id,
+                "conversation_id": c.conversation_id,
                 "tool": c.tool,
                 "sha256": c.digest,
                 "run_id": c.run_id,
@@ -88,10 +89,15 @@ class GatewayStore:
         return {(row["agent"], row["call_id"]): preconditions_of(row, stopped) for row in rows}
 
     async def known_of(
-        self, policies: Policies, tools: Mapping[str, Tool], calls: Sequence[Requested], connection: Any = None
+        self,
+        policies: Policies,
+        tools: Mapping[str, Tool],
+        calls: Sequence[Requested],
+        now: datetime,
+        connection: Any = None,
     ) -> dict[tuple[str, CallId], Known]:
-        """What policies may know of each (agent, call) that they read something of."""
-        return await known_of(connection or self._pool, policies, tools, calls)
+        """What policies may know, at this moment of the business's clock, of each (agent, call) that they read something of."""
+        return await known_of(connection or self._pool, policies, tools, calls, now=now)
 
     async def use_standing(
         self, call: Requested, tool: Tool, rules: Sequence[str], version: str, connection: Any = None
@@ -264,6 +270,11 @@ class GatewayStore:
     async def settle(self, connection: Any, call: str, state: str, result: Any, error: Error | None) -> bool:
         """Whether the call was still unknown, and has this end now."""
         bound = SQL.bind("settle", call=call, state=state, result=result, error=error)
+        return await connection.fetchval(*bound) is not None
+
+    async def end_deferred(self, connection: Any, call: str, state: str, result: Any, error: Error | None) -> bool:
+        """Whether the call still waited for its end, and has this one now."""
+        bound = SQL.bind("end_deferred", call=call, state=state, result=result, error=error)
         return await connection.fetchval(*bound) is not None
 
     async def try_again(self, connection: Any, call: str, attempt: int) -> bool:

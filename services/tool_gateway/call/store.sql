@@ -3,8 +3,13 @@
 -- fragment: run_over    The run of the call was ended from outside.
 exists (select from runs r where r.run_id = c.run_id and r.agent = c.agent and r.status in ('cancelled', 'blocked'))
 
--- fragment: paused    An operator stopped the call's tool, its agent, its vendor, or everything.
-exists (select from pauses p where p.scope in ('all', 'tool:' || c.tool, 'agent:' || c.agent, 'vendor:' || c.vendor))
+-- fragment: paused    An operator stopped the call's tool, its agent, its vendor, or everything; or a person has the conversation.
+(exists (select from pauses p where p.scope in ('all', 'tool:' || c.tool, 'agent:' || c.agent, 'vendor:' || c.vendor))
+ or {taken_over})
+
+-- fragment: taken_over    A person has taken over the conversation, and the call would speak in it.
+exists (select from pauses p join catalogue k on k.tool = c.tool and 'sends_outside' = any (k.risk)
+        where p.scope in ('thread:' || c.thread_id, 'conversation:' || c.conversation_id))
 
 -- fragment: abandoned    The executor of the call overran its lease or died. We live: of ours only the lease counts.
 (c.lease_until < now() or (c.lease_owner <> :owner and not owner_alive(c.lease_owner)))
@@ -15,7 +20,8 @@ select c.call_id, c.agent,
        exists (select from tool_calls t where t.state = 'unknown' and t.thread_id = c.thread_id and t.tool = c.tool
                and c.sha256 in (t.arguments_sha256, t.revised_sha256) and t.call_id <> c.call_id) as duplicate_in_doubt,
        {run_over} as run_over,
-       exists (select from pauses p where p.scope in ('all', 'tool:' || c.tool, 'agent:' || c.agent)) as paused,
+       (exists (select from pauses p where p.scope in ('all', 'tool:' || c.tool, 'agent:' || c.agent))
+        or {taken_over}) as paused,
        array(select substr(p.scope, 8) from pauses p where p.scope like 'vendor:%') as paused_vendors,
        c.run_id, r.trigger_source, r.trigger_id, r.thread_id is not distinct from c.thread_id as own_thread,
        own.call_id is not null as exists,
@@ -36,7 +42,7 @@ select c.call_id, c.agent,
         where t.run_id = c.run_id and t.step = c.step and t.agent = c.agent and t.tool = c.tool and t.arguments_sha256 = c.sha256
           and t.state <> 'denied' and t.idx <> c.idx and (t.idx < c.idx or own.call_id is null)) as same_call
 from json_to_recordset(:calls::json)
-    as c(call_id text, thread_id uuid, tool text, sha256 text, run_id uuid, step int, idx int, agent text)
+    as c(call_id text, thread_id uuid, conversation_id text, tool text, sha256 text, run_id uuid, step int, idx int, agent text)
 left join runs r on r.run_id = c.run_id and r.agent = c.agent
 left join tool_calls own on own.call_id = c.call_id
 
@@ -106,11 +112,11 @@ on conflict (key) do update set tat = greatest(rate_limits.tat, excluded.tat)
 with given as (
     select * from json_to_recordset(:outcomes::json) as g(
         call_id text, attempt int, state text, http_status int, latency_ms real, result json, error json,
-        not_before timestamptz, headers json, body text, sha256 text, detail json)
+        not_before timestamptz, headers json, body text, sha256 text, detail json, deferred boolean)
 ), closed as (
     update tool_calls c
     set state = g.state, http_status = g.http_status, latency_ms = g.latency_ms, result = g.result, error = g.error,
-        not_before = g.not_before, rate_slot_reserved = false, lease_owner = null,
+        not_before = g.not_before, rate_slot_reserved = false, lease_owner = null, deferred = g.deferred,
         lease_until = case when g.state = 'unknown' then c.lease_until end,
         unknown_since = case when g.state = 'unknown' then clock_timestamp() end,
         closed_at = case when g.state in ('succeeded', 'failed') then clock_timestamp() end
@@ -144,7 +150,7 @@ with due as (
                         coalesce(c.not_before, c.created_at) < now() - :slot_seconds * interval '1 second' and c.rate_slot_reserved,
                         coalesce(c.not_before, c.created_at), c.step, c.idx) as place
     from tool_calls c
-    where ((c.state in ('requested', 'approved') and (c.not_before is null or c.not_before <= now()))
+    where ((c.state in ('requested', 'approved') and not c.deferred and (c.not_before is null or c.not_before <= now()))
            or (c.state = 'executing' and c.effect in ('read', 'idempotent', 'keyed') and {abandoned}))
       and not {paused} and not {run_over}
       and (c.vendor <> all(:full::text[]) or (c.live and c.vendor <> all(:live_full::text[])))
@@ -170,7 +176,7 @@ from unnest(:ids::text[], :slots::timestamptz[]) as u(call_id, at) where c.call_
 -- name: deny_over    Calls that certainly had no effect when their run was ended from outside never will have one.
 with denied as (
     update tool_calls c
-    set state = 'denied', closed_at = clock_timestamp(), lease_owner = null,
+    set state = 'denied', closed_at = clock_timestamp(), lease_owner = null, deferred = false,
         error = '{"code": "run.over", "message": "the run was cancelled or blocked."}'
     where {run_over}
       and ((c.state in ('requested', 'awaiting_approval', 'approved') and (c.attempt = 0 or c.effect = 'read' or not call_in_doubt(c.call_id)))
@@ -189,7 +195,7 @@ with given_up as (
         unknown_since = case when d.doubt then clock_timestamp() end, closed_at = case when not d.doubt then clock_timestamp() end
     from (
         select c.call_id, c.effect <> 'read' and c.attempt > 0 and call_in_doubt(c.call_id) as doubt from tool_calls c
-        where c.state in ('requested', 'approved') and c.vendor = any(:vendors::text[]) and not {paused}
+        where c.state in ('requested', 'approved') and not c.deferred and c.vendor = any(:vendors::text[]) and not {paused}
           and c.created_at < now() - :seconds * interval '1 second'
         order by c.created_at limit :limit for update of c skip locked
     ) d
@@ -289,6 +295,10 @@ update tool_calls
 set state = :state, result = :result, error = :error, closed_at = clock_timestamp(), unknown_since = null, not_before = null
 where call_id = :call and state = 'unknown' returning call_id
 
+-- name: end_deferred    A call that was made gets the end that it waited for. Conditional: its run may have been ended meanwhile.
+update tool_calls set state = :state, result = :result, error = :error, deferred = false, closed_at = clock_timestamp()
+where call_id = :call and deferred and state = 'requested' returning call_id
+
 -- name: try_again    Proven that this attempt did nothing: the call goes back to be sent, as if it had never left.
 update tool_calls set state = 'requested', error = null, unknown_since = null, not_before = now(), rate_slot_reserved = false
 where call_id = :call and state = 'unknown' and attempt = :attempt returning call_id
@@ -308,5 +318,5 @@ select count(*) from tool_calls where state = 'unknown'
 
 -- name: count_open    Calls that are on their way or could be, as far as :most.
 select count(*) from (
-    select from tool_calls c where c.state in ('requested', 'executing') and not {paused} limit :most
+    select from tool_calls c where c.state in ('requested', 'executing') and not c.deferred and not {paused} limit :most
 ) as open

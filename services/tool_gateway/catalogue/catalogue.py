@@ -19,6 +19,7 @@ from services.tool_gateway.catalogue.document import read_tools
 from services.tool_gateway.catalogue.schema import with_plain_references
 from services.tool_gateway.catalogue.tools import Tool
 from shared.bus import topics
+from shared.bus.events import unheard_contacts
 from shared.bus.topics import AGENTS
 from shared.errors import BadInput
 
@@ -57,6 +58,21 @@ class Catalogue:
         for tool in self.tools.values():
             for name in _look_ups(tool):
                 _check_look_up(tool, self.tools.get(name), name)
+
+        self._check_answers()
+
+    def _check_answers(self) -> None:
+        """Whoever opens a conversation with an address has to hear the answer: it goes to nobody else. Raises BadInput."""
+        for agent, names in self._grants.items():
+            for name in sorted(names) if agent in AGENTS else ():
+                address = self.tools[name].address
+                if address and (deaf := unheard_contacts(address.channel, agent)):
+                    raise BadInput(
+                        "grant.unheard",
+                        f"{agent} is granted {name}, and does not consume {', '.join(deaf)}, where the answers come.",
+                        field=f"services/{agent.replace('-', '_')}/tools.yaml",
+                        remedy="Add it to the listeners of the domain in shared/bus/topics.py, or take the grant away.",
+                    )
 
     def granted(self, agent: str, tool: str) -> bool:
         return tool in self.tools_of(agent)

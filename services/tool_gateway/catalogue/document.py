@@ -159,6 +159,9 @@ def read_tool(
         amount=Amount(**own["amount"]) if "amount" in own else None,
         counterparties=tuple(own.get("counterparties", ())),
         connector=vendor.get("connector", "http"),
+        # Who would bring the end of another vendor's call, or put its question to people?
+        deferred=bool(own.get("deferred")) and vendor.get("connector") == "office",
+        question=bool(own.get("question")) and vendor.get("connector") == "office",
         max_argument_bytes=int(own.get("max_argument_bytes", Tool.__dataclass_fields__["max_argument_bytes"].default)),
         max_answer_bytes=limits.answer_bytes(own.get("max_answer_bytes", vendor.get("max_answer_bytes"))),
         timeout_seconds=limits.seconds(own.get("timeout_seconds", vendor.get("timeout_seconds", 20))),

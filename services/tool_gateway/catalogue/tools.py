@@ -214,7 +214,9 @@ class Tool:
     `credentials` are alternatives, each of which may need several at once. `probe` are the arguments of the vendor's
     harmless call that `viox doctor` makes. `counterparties` are paths of arguments that name whom the call reaches or pays.
     `rate` is shared by all tools with its key, `own_rate` comes besides. `redact` are the sensitive places of answers,
-    `redact_arguments` those of arguments. `notes` say where the document could not be taken at its word.
+    `redact_arguments` those of arguments. `deferred`: an answer of 202 says that the call's end is still to come.
+    `question`: a person is asked, and the answer is the call's result. `notes` say where the document could not be taken at
+    its word.
     """
 
     name: str
@@ -250,6 +252,8 @@ class Tool:
     amount: Amount | None = None
     counterparties: tuple[str, ...] = ()
     connector: str = "http"
+    deferred: bool = False
+    question: bool = False
     max_argument_bytes: int = MAX_INLINE_BYTES
     max_answer_bytes: int = MAX_ANSWER_BYTES
     timeout_seconds: float = 20.0

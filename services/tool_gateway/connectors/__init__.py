@@ -1,1 +1,2 @@
-"""Tools that are no HTTP operation: e-mail over SMTP, and the business's own records in Postgres."""
+"""Tools that are no HTTP operation: e-mail over SMTP, the business's own records in Postgres, and what agents ask of each other,
+of the clock and of people."""

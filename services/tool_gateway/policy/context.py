@@ -20,7 +20,7 @@ class Known:
 
     `history` as the schema has it; `touched`: the labels of what the conversation has done and read before; `own_party`: the
     call reaches nobody but whom the conversation is with; `trigger`: what the run began with; `copied`: an address in
-    the arguments stands in text from outside.
+    the arguments stands in text from outside; `recipient` as the schema has it, with `quiet_until`, the end of quiet hours.
     """
 
     history: Mapping[str, Any] | None = None
@@ -28,6 +28,8 @@ class Known:
     own_party: bool | None = None
     trigger: Mapping[str, Any] | None = None
     copied: bool | None = None
+    recipient: Mapping[str, Any] | None = None
+    quiet_until: datetime | None = None
 
 
 NOTHING = Known()
@@ -59,6 +61,7 @@ def context_of(
         "history": None if known.history is None else _of(known.history, paths),
         "copied": known.copied,
         "trigger": None if known.trigger is None else dict(known.trigger),
+        "recipient": None if known.recipient is None else dict(known.recipient),
         "touched": None if known.touched is None else {risk: risk in known.touched for risk in RISKS},
     }
     wanted = wanted_facts(paths)

@@ -24,6 +24,7 @@ from services.tool_gateway.policy.reads import Path
 from services.tool_gateway.policy.rules import Rule, read_rules, validate
 from services.tool_gateway.policy.schema import groups_of, history_fields, schema_text, wanted_facts
 from services.tool_gateway.policy.types import NoType
+from shared.business import Business
 from shared.errors import BadInput
 from shared.telemetry.digest import sha256_bytes
 
@@ -56,12 +57,20 @@ class _Sets:
 class Policies:
     """All policies of a deployment, for the tools of its catalogue."""
 
-    def __init__(self, texts: Mapping[str, str], catalogue: Catalogue, insiders: Iterable[str] = ()) -> None:
-        """`texts`: name of a file → its policies; `insiders`: numbers and mail addresses of the business's own people.
+    def __init__(
+        self,
+        texts: Mapping[str, str],
+        catalogue: Catalogue,
+        insiders: Iterable[str] = (),
+        business: Business | None = None,
+    ) -> None:
+        """`texts`: name of a file → its policies; `insiders`: numbers and mail addresses of the business's own people;
+        `business` says when people are left alone.
 
         Raises BadInput naming the file and what is wrong.
         """
         self.insiders = frozenset(party(one) for one in insiders)
+        self.business = business or Business()
         self.rules: tuple[Rule, ...] = read_rules(texts)
         self.version = sha256_bytes("\0".join(f"{name}\0{texts[name]}" for name in sorted(texts)).encode())[:16]
         self._rule = {rule.id: rule for rule in self.rules}
@@ -103,6 +112,10 @@ class Policies:
     def reason(self, rule: str) -> str:
         """Why a policy decides as it does, in words."""
         return self._rule[rule].why if rule in self._rule else rule
+
+    def read_by(self, rule: str) -> frozenset[str]:
+        """The facts that a policy reads."""
+        return wanted_facts(self._rule[rule].reads.paths) if rule in self._rule else frozenset()
 
     def judge(
         self, agent: str, tool: str, call: str, arguments: Mapping[str, Any], known: Known, at: datetime

@@ -7,7 +7,7 @@ find that nothing was spent.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,12 +16,16 @@ from services.tool_gateway.policy.context import Known
 from services.tool_gateway.policy.copied import address, addresses_in, any_in, texts_in
 from services.tool_gateway.policy.engine import Policies
 from services.tool_gateway.policy.figures import Figures, party, readable_figures
+from services.tool_gateway.policy.recipient import Recipient, recipient_of
 from shared.ids import CallId
 from shared.store.sql import Queries
 
 SQL = Queries(Path(__file__).with_suffix(".sql"))
 MOST_TEXTS = 50  # from outside that are compared; in more of them an address may stand
-FROM_TABLES = frozenset({"history", "touched", "own_party", "copied", "trigger"})
+FROM_TABLES = frozenset({"history", "touched", "own_party", "copied", "trigger", "recipient"})
+# What tells that a person wrote or called, and where it says who.
+HEARD_FROM = {"com.twilio.message.received": "From", "com.twilio.call.completed": "From"}
+HEARD_SECONDS = 900.0
 
 
 class Call(Protocol):
@@ -63,24 +67,47 @@ async def known_of(
     tools: Mapping[str, Tool],
     calls: Sequence[Call],
     at: Mapping[CallId, datetime] | None = None,
+    now: datetime | None = None,
 ) -> dict[tuple[str, CallId], Known]:
     """(agent, call id) → what the tables say. Calls about which policies read nothing of it are left out.
 
-    `at`: call id → the moment to look from; now without it.
+    `at`: call id → the moment to look from; now without it, which is `now` by the business's clock.
     """
     known = [call for call in calls if call.tool in tools and policies.wants(call.tool) & FROM_TABLES]
-    asked = [_asked(policies, tools[call.tool], call) | {"moment": (at or {}).get(call.call_id)} for call in known]
-    if not asked:
+    if not known:
         return {}
+    moments, now = at or {}, now or datetime.now(UTC)
+    reached = {
+        call.call_id: recipient_of(
+            tools[call.tool], call.arguments, policies.business, policies.insiders, moments.get(call.call_id, now)
+        )
+        for call in known
+        if "recipient" in policies.wants(call.tool)
+    }
+    asked = [
+        _asked(policies, tools[call.tool], call, reached.get(call.call_id)) | {"moment": moments.get(call.call_id)}
+        for call in known
+    ]
     untrusted = [name for name, tool in tools.items() if "reads_untrusted" in tool.risk]
     rows = await connection.fetch(
-        *SQL.bind("facts", calls=asked, untrusted=untrusted, batch=[one["call_id"] for one in asked])
+        *SQL.bind(
+            "facts",
+            calls=asked,
+            untrusted=untrusted,
+            batch=[one["call_id"] for one in asked],
+            heard_from=HEARD_FROM,
+            heard_seconds=HEARD_SECONDS,
+        )
     )
     of = {(call.agent, call.call_id): call for call in known}
-    return {key: _known(row, of[key], policies) for row in rows if (key := (row["agent"], row["call_id"]))}
+    return {
+        key: _known(row, of[key], policies, reached.get(row["call_id"]))
+        for row in rows
+        if (key := (row["agent"], row["call_id"]))
+    }
 
 
-def _asked(policies: Policies, tool: Tool, call: Call) -> dict[str, Any]:
+def _asked(policies: Policies, tool: Tool, call: Call, reached: Recipient | None) -> dict[str, Any]:
     wants, figures = policies.wants(call.tool), readable_figures(tool, call.arguments)
     return {
         "call_id": call.call_id,
@@ -97,10 +124,11 @@ def _asked(policies: Policies, tool: Tool, call: Call) -> dict[str, Any]:
         "history": sorted(policies.history(call.tool)),
         "wants_trigger": "trigger" in wants,
         "wants_copied": "copied" in wants,
+        "recipient": reached.number if reached and reached.quiet_until else None,
     }
 
 
-def _known(row: Any, call: Call, policies: Policies) -> Known:
+def _known(row: Any, call: Call, policies: Policies, reached: Recipient | None) -> Known:
     wants = policies.wants(call.tool)
     figures = readable_figures(policies.tool(call.tool), call.arguments)
     history = {name: row[name] for name in policies.history(call.tool)} if "history" in wants else None
@@ -108,7 +136,10 @@ def _known(row: Any, call: Call, policies: Policies) -> Known:
     own = _own(row, policies) if wants & {"own_party", "copied"} else frozenset()
     is_own = bool(figures.counterparties) and own.issuperset(figures.counterparties) if "own_party" in wants else None
     copied = _copied(row, call, figures, own) if "copied" in wants else None
-    return Known(history, touched, is_own, row["trigger"], copied)
+    until = reached.quiet_until if reached else None
+    told = {"quiet": until is not None, "ours": bool(reached and reached.ours), "wrote": bool(row["wrote"])}
+    recipient = told if "recipient" in wants else None
+    return Known(history, touched, is_own, row["trigger"], copied, recipient, until)
 
 
 def _own(row: Any, policies: Policies) -> frozenset[str]:

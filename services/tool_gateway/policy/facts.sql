@@ -12,8 +12,9 @@
 --     has been proven to be ours.
 (starts_with(r.trigger_source, '/viox/') and r.trigger_type = 'viox.task.requested')
 
--- fragment: from_people    Nothing in what the run `r` was asked for comes from outside: what agents hand over may quote it.
-({ours} and not starts_with(r.trigger_source, '/viox/agents/'))
+-- fragment: from_people    Nothing in what the run `r` was asked for comes from outside: what agents hand over, or set themselves
+--     for later, may quote it.
+({ours} and r.trigger_source not like all (array['/viox/agents/%', '/viox/delegations/%', '/viox/timers/%']))
 
 -- fragment: untrusted_since    Since when there may be text from outside in the conversation.
 (select least((select min(r.started_at) from runs r where r.thread_id = w.thread_id and not {from_people}),
@@ -24,6 +25,15 @@
  where r.thread_id = w.thread_id and r.agent = w.agent and t.agent = w.agent and {before} and t.attempt > 0
    and t.state in ('executing', 'succeeded', 'unknown')
    and (t.created_at < coalesce({untrusted_since}, 'infinity') or t.approval_id is not null))
+
+-- fragment: wrote    The recipient wrote or called lately: in any conversation, as what is asked may have been handed over. Before
+--     the clock was moved is not lately.
+exists (select from runs r
+        join steps s on s.run_id = coalesce(r.merged_into, r.run_id) and s.agent = r.agent and s.kind = 'trigger'
+        where r.started_at > w.at - :heard_seconds * interval '1 second' and r.started_at <= w.at
+          and r.started_at > coalesce((select k.moved_at from sandbox_clock k), '-infinity')
+          and :heard_from::json ->> r.trigger_type is not null
+          and translate(s.body -> 'data' ->> (:heard_from::json ->> r.trigger_type), ' ().-', '') = w.recipient)
 
 -- fragment: alike    The calls of this agent and tool that count.
 tool_calls t where t.agent = w.agent and t.tool = w.tool and t.effect <> 'read' and {before} and {counted}
@@ -37,7 +47,7 @@ with wanted as (
     from json_to_recordset(:calls::json) as c(
         call_id text, agent text, tool text, run_id uuid, step int, thread_id uuid, conversation_id text, currency text,
         counterparties text[], moment timestamptz, history text[], wants_touched bool,
-        wants_party bool, wants_trigger bool, wants_copied bool)
+        wants_party bool, wants_trigger bool, wants_copied bool, recipient text)
     left join tool_calls own on own.call_id = c.call_id
 )
 select w.call_id, w.agent,
@@ -60,6 +70,7 @@ select w.call_id, w.agent,
        case when w.wants_trigger then (
            select json_build_object('type', r.trigger_type, 'ours', {ours}) from runs r
            where r.run_id = w.run_id and r.agent = w.agent) end as trigger,
+       case when w.recipient is not null then {wrote} end as wrote,
        case when 'count_1h' = any(w.history) then (
            select count(*) from {alike} and t.created_at > w.at - interval '1 hour') end as count_1h,
        d.*,

@@ -16,6 +16,9 @@ context     person     a person has agreed to exactly this call
                        outside that the conversation has read, and is not that of whom the conversation is with
             trigger    {type, ours}: what the run began with: the type of the event or task, and whether it is a task of the
                        business's own people and agents
+            recipient  {quiet, ours, wrote}: of whom a text message or call reaches: whether it is within the quiet hours of the
+                       business profile where that person probably is; is one of the business's own people; has written or
+                       called within the last 15 minutes (known within quiet hours only)
             hour, weekday  the business's local time; Monday is 1
             history    of the agent's earlier calls of the tool (HISTORY below)
             touched    {reads_untrusted, reads_private, moves_money, sends_outside, changes_state}: what the conversation, and
@@ -28,6 +31,7 @@ from collections.abc import Iterable, Mapping
 
 from services.tool_gateway.catalogue.tools import Tool
 from services.tool_gateway.policy.reads import Path
+from services.tool_gateway.policy.recipient import CHANNELS
 from services.tool_gateway.policy.types import quoted, record_type
 from shared.bus.topics import AGENTS, GATEWAY
 
@@ -50,6 +54,7 @@ FACTS: Mapping[str, str] = {
     "own_party": "Bool",
     "copied": "Bool",
     "trigger": "{type: String, ours: Bool}",
+    "recipient": "{quiet: Bool, ours: Bool, wrote: Bool}",
     "history": "",  # what of HISTORY is read
     "touched": "{" + ", ".join(f"{risk}: Bool" for risk in RISKS) + "}",
 }
@@ -61,12 +66,14 @@ ALWAYS = (
     *(f"granted:{agent}" for agent in CALLERS),
     *(f"risk:{risk}" for risk in RISKS),
     *(f"effect:{effect}" for effect in ("read", "idempotent", "keyed", "once")),
+    *(f"channel:{channel}" for channel in CHANNELS),
 )  # groups that may be named though no tool is in them
 
 
 def groups_of(tool: Tool, granted_to: Iterable[str]) -> frozenset[str]:
     """The groups of actions that a tool is in."""
     labels = {f"effect:{tool.effect}", f"vendor:{tool.vendor}", *(f"risk:{risk}" for risk in tool.risk)}
+    labels |= {f"channel:{tool.address.channel}"} if tool.address else set()
     return frozenset(labels | {f"granted:{agent}" for agent in granted_to})
 
 

@@ -12,7 +12,7 @@ class Prepared:
     """A request of a call. `auth` is how it will prove who we are; no secret is in here.
 
     HTTP: method, URL, headers, body. SMTP: SEND, server, envelope, message. Postgres: SQL, statement's name, nothing,
-    its parameters as JSON.
+    its parameters as JSON. Office: ASK, what is asked, nothing, its arguments as JSON.
     """
 
     method: str

@@ -34,10 +34,12 @@ from services.tool_gateway.call.settle import Settler
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.connectors.memory import Memory
+from services.tool_gateway.connectors.office import Office
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import VENDOR, Mailer
 from services.tool_gateway.memory import local
 from services.tool_gateway.memory.index import Index
+from services.tool_gateway.office.desk import Desk
 from services.tool_gateway.policy.rulebook import Rulebook
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.guard import Guard
@@ -47,7 +49,9 @@ from shared.budgets import NO_BUDGETS, Budgets
 from shared.bus import topics
 from shared.bus.kafka import Record
 from shared.bus.messages import ToolCallRequested, call_requested
+from shared.bus.outbox import Outbox
 from shared.business import Business
+from shared.clock import Clock
 from shared.ids import RunId, call_id, run_id, thread_id
 from shared.people import People
 from shared.redaction import Redactor
@@ -92,8 +96,11 @@ class Gateway:
         people: People = PEOPLE,
         approval_hours: float = 72.0,
         budgets: Budgets = NO_BUDGETS,
+        business: Business | None = None,
     ) -> None:
         self._pool, self._budgets = pool, budgets
+        business, clock = business or Business(), Clock()
+        self.clock = clock
         loaded = catalogue.load()
         tools = [
             replace(
@@ -106,7 +113,7 @@ class Gateway:
         ]
         grants: Mapping[str, frozenset[str]] = {**catalogue.read_grants(), "closer": frozenset(loaded.tools)}
         self.catalogue = catalogue.Catalogue(tools, grants)
-        self.rulebook = Rulebook(policies or OPEN, self.catalogue, people.addresses)
+        self.rulebook = Rulebook(policies or OPEN, self.catalogue, people.addresses, business)
         values = Secrets(secrets)
         self.instance = Instance(dsn, "gateway")
         self.store = GatewayStore(pool, self.instance.owner, Seals(values))
@@ -120,6 +127,7 @@ class Gateway:
             "smtp": Mailer(values, Guard(loopback=True), redactor.of(VENDOR)),
             "postgres": Records(pool, values),
             "memory": Memory(pool, self.embeddings),
+            "office": Office(pool, business.zone),
         }
         self.sender = Sender(self.wire, values, self.tokens, others, redactor)
         self.places = places = InFlightLimiter(per_vendor, for_live)
@@ -129,9 +137,11 @@ class Gateway:
             values,
             self.store,
             places,
-            Business(),
+            business,
             approval_hours * 3600,
             budgets=budgets,
+            clock=clock,
+            people=people,
         )
         self.resumer = Resumer(admission, self.store, publisher, lambda ready: self.executor.start(ready))
         self.outcomes = OutcomeWriter(self.store, publisher, self.resumer.wait_until)
@@ -139,15 +149,19 @@ class Gateway:
         self.intake = Intake(admission, self.store, publisher, self.executor.start, self.resumer.wait_until, pool)
         self.settler = Settler(self.catalogue, values, self.store, publisher, self.sender, places)
         hide = redactor.everywhere
-        self.approvals = Keeper(self.store, publisher, self.catalogue, people, Business(), hide)
-        self.teller = Teller(self.store, self.catalogue, people, Business(), hide)
+        self.approvals = Keeper(self.store, publisher, self.catalogue, people, business, hide)
+        self.teller = Teller(self.store, self.catalogue, people, business, hide)
+        self.outbox = Outbox("gateway", pool, publisher)
+        self.desk = Desk(self.store, publisher, business, clock, self.outbox.wake)
         self.instance.on_notify("viox_approvals", self.wake)
+        for channel in ("viox_runs", "viox_clock"):
+            self.instance.on_notify(channel, self.desk.wake)
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self, *loops: str) -> None:
         await self.instance.start()
         await publish(self._pool, self._budgets, "UTC")
-        self.go_on(*loops or ("outcomes", "resumer", "settler", "approvals"))
+        self.go_on(*loops or ("outcomes", "resumer", "settler", "approvals", "desk"))
 
     def wake(self) -> None:
         self.resumer.wake()
@@ -160,6 +174,8 @@ class Gateway:
             "resumer": self.resumer.run,
             "settler": self.settler.run,
             "approvals": self.approvals.run,
+            "desk": self.desk.run,
+            "outbox": self.outbox.run_sweeper,
         }
         self._loops += [asyncio.create_task(runs[name]()) for name in loops]
 
@@ -229,6 +245,7 @@ class World:
         people: People | None = None,
         approval_hours: float = 72.0,
         budgets: Budgets = NO_BUDGETS,
+        business: Business | None = None,
     ) -> Gateway:
         made = Gateway(
             self.pool,
@@ -240,6 +257,7 @@ class World:
             people=people or PEOPLE,
             approval_hours=approval_hours,
             budgets=budgets,
+            business=business,
         )
         await made.start(*loops)
         self._gateways.append(made)

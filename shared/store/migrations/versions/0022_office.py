@@ -1,0 +1,10 @@
+"""What agents share besides memory: delegation, timers, questions to people, take-over, the business's clock."""
+
+from shared.store.migrations import run_sql_file
+
+revision = "0022"
+down_revision = "0021"
+
+
+def upgrade() -> None:
+    run_sql_file("0022_office.sql")
