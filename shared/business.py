@@ -191,6 +191,29 @@ class Business(_Part):
                 raise ValueError(f"the price of {price.name!r} has more places than {self.currency}")
         return self
 
+    def in_words(self) -> str:
+        """What agents are told of the business, a line each. Empty for a profile with nothing but defaults."""
+        if self == Business():
+            return ""
+        said = {"Name": self.name, "Trade": self.trade, "Time zone": self.time_zone, "Currency": self.currency}
+        said |= {"Owner": self.owner, "Tone of everything written": self.tone, "Open": self._opening_in_words()}
+        if quiet := self.quiet_hours:
+            said["No texts and calls"] = f"{quiet.start:%H:%M} to {quiet.end:%H:%M} at the recipient's"
+        lines = [f"{name}: {value}" for name, value in said.items() if value]
+        for price in self.prices:
+            lines.append(
+                f"Price of {price.name}: {price.amount} {self.currency}{f' {price.unit}' if price.unit else ''}"
+            )
+        return "\n".join([*lines, *self.facts])
+
+    def _opening_in_words(self) -> str:
+        """mon 09:00-17:30, tue 09:00-12:00 and 13:00-17:00"""
+        spans = {
+            day: " and ".join(f"{one.start:%H:%M}-{one.end:%H:%M}" for one in hours)
+            for day, hours in (self.opening_hours or {}).items()
+        }
+        return ", ".join(f"{day} {said}" for day, said in spans.items() if said)
+
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.time_zone)

@@ -72,6 +72,7 @@ class Activator:
     ) -> None:
         self._spec = spec
         self._business = business or Business()
+        self._prompt = spec.prompt_for(self._business)
         self._store = store
         self._model = model
         self._publisher = publisher
@@ -161,7 +162,7 @@ class Activator:
         is_new = claimed.awaiting or not has_begun(context.own, context.run_id)
         triggers = [trigger_body(p.message) for p in claimed.triggers] if is_new else []
         asked = open_step(context.history, claimed.awaiting)
-        steps = entered(context, triggers, asked, claimed.results, at=datetime.now(UTC).isoformat())
+        steps = entered(context, triggers, asked, claimed.results, at=claimed.at.isoformat())
         try:
             output: AgentState = await self._graph.ainvoke(
                 {"steps": steps, "end": None}, {"recursion_limit": MOST_NODES}, context=context
@@ -179,7 +180,7 @@ class Activator:
             history=history,
             first_step=one.run.steps,
             model=one.meter,
-            prompt=self._spec.prompt,
+            prompt=self._prompt,
             tools=self._tools,
             max_turns=self._spec.max_turns,
             business=self._business,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.bus.envelope import Message
+from shared.business import Business
 from shared.models.offline import Policy
 from shared.runtime.flow import Flow
 
@@ -21,3 +22,8 @@ class AgentSpec:
     graph: Callable[[], Flow]
     offline: Policy
     max_turns: int = 120
+
+    def prompt_for(self, business: Business) -> str:
+        """Who the agent is, and the business it works for."""
+        facts = business.in_words()
+        return f"{self.prompt.rstrip()}\n\n# The business\n{facts}\n" if facts else self.prompt

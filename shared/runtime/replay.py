@@ -205,7 +205,7 @@ async def _replay_stretch(
             list(history),
             _next_step(history, run_id),
             model,
-            spec.prompt,
+            spec.prompt_for(business or Business()),
             Toolbox(),
             spec.max_turns,
             business or Business(),

@@ -74,7 +74,8 @@ class Claimed:
     """A thread that this process holds the lease of, with what there is to do.
 
     `run` is the run that goes on or, where none is active, the one that begins. `results` are {state, result, error} of
-    the awaited calls by call id: all of them, unless a control came first. `attempts` counts this activation.
+    the awaited calls by call id: all of them, unless a control came first. `attempts` counts this activation, which began `at`
+    this moment of the business's clock.
     """
 
     thread_id: ThreadId
@@ -88,6 +89,7 @@ class Claimed:
     run: RunRow | None
     pending: list[Pending]
     results: dict[str, dict[str, Any]]
+    at: datetime
 
     @property
     def triggers(self) -> list[Pending]:
@@ -181,9 +183,9 @@ class RuntimeStore:
             lease_seconds,
         )
         fresh = {(row["source"], row["message_id"]): row["thread_id"] for row in rows}
-        at = {(row["source"], row["message_id"]): row["at"] for row in rows if row["taken"]}
+        moments = {(row["source"], row["message_id"]): (row["began"], row["at"]) for row in rows if row["taken"]}
         taken = {(i.message.source, i.message.id): i for i in reversed(items)}
-        return fresh, [_claimed_new(taken[identity], moment) for identity, moment in at.items()]
+        return fresh, [_claimed_new(taken[identity], *moment) for identity, moment in moments.items()]
 
     async def held(self, messages: Sequence[Message]) -> dict[tuple[str, str], Message]:
         """What the inbox has under the identities of these messages."""
@@ -224,6 +226,7 @@ class RuntimeStore:
             _run_row(first) if first["run_id"] else None,
             [_pending(row) for row in rows if row["source"] is not None],
             first["results"] or {},
+            first["at"],
         )
 
     async def run_row(self, run_id: RunId) -> RunRow:
@@ -357,13 +360,13 @@ class RuntimeStore:
         return bool(row["more"])
 
 
-def _claimed_new(item: Accepted, at: datetime) -> Claimed:
+def _claimed_new(item: Accepted, began: datetime, at: datetime) -> Claimed:
     """A new thread that was taken when its first message was stored."""
     message, record = item.message, item.record
-    run = RunRow(item.run_id, message.source, message.id, message.type, item.parent_run_id, at, message.traceparent)
+    run = RunRow(item.run_id, message.source, message.id, message.type, item.parent_run_id, began, message.traceparent)
     headers = headers_to_json(record.headers)
     pending = Pending(message, item.kind, item.run_id, record.topic, record.value or b"", headers, True)
-    return Claimed(item.thread_id, item.conversation_id, 0, None, False, [], 0, 1, run, [pending], {})
+    return Claimed(item.thread_id, item.conversation_id, 0, None, False, [], 0, 1, run, [pending], {}, at)
 
 
 def _pending(row: Any) -> Pending:

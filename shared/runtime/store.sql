@@ -44,7 +44,7 @@ with given as (
     from given g join fresh using (source, message_id)
     on conflict do nothing
 )
-select f.source, f.message_id, f.thread_id, now() as at,
+select f.source, f.message_id, f.thread_id, now() as began, viox_now() as at,
        exists (select from new_threads n join given g using (thread_id)
                where g.source = f.source and g.message_id = f.message_id and g.run_id = any(n.taking)) as taken
 from fresh f
@@ -99,7 +99,7 @@ with thread as (
     select i.*, false from inbox i join claimed c using (thread_id)
     where i.state = 'pending' and exists (select from controls)
 )
-select c.thread_id, c.conversation_id, c.version, c.graph_version, c.active_run, c.awaiting, c.next_seq, c.attempts,
+select viox_now() as at, c.thread_id, c.conversation_id, c.version, c.graph_version, c.active_run, c.awaiting, c.next_seq, c.attempts,
        i.source, i.message_id, i.kind, i.run_id as message_run, i.topic, i.value, i.headers, i.taken,
        r.run_id, r.trigger_source, r.trigger_id, r.trigger_type, r.parent_run_id, r.started_at, r.traceparent,
        case when c.active_run is null then r.steps else c.run_steps end as steps,
