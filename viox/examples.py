@@ -60,6 +60,21 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "com.hubspot.contact.creation": _HUBSPOT | {"subscriptionType": "contact.creation"},
     "com.hubspot.deal.creation": _HUBSPOT | {"subscriptionType": "deal.creation"},
     "com.hubspot.ticket.creation": _HUBSPOT | {"subscriptionType": "ticket.creation"},
+    "com.stripe.checkout.session.completed": _stripe(
+        "checkout.session.completed",
+        {
+            "id": "cs_1SabcDEF",
+            "object": "checkout.session",
+            "mode": "payment",
+            "status": "complete",
+            "payment_status": "paid",
+            "amount_total": 1200000,
+            "currency": "usd",
+            "payment_link": "plink_1SabcDEF",
+            "customer_details": {"email": "ana@example.com", "name": "Ana Lopez"},
+            "metadata": {"lead": "ana@example.com", "deal": "8812"},
+        },
+    ),
     "com.twilio.message.received": {
         "MessageSid": "SM023c81ab40fa44d89aacc664a7a776e4",
         "AccountSid": "AC0123456789abcdef0123456789abcdef",

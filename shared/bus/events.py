@@ -143,6 +143,13 @@ _TYPES = (
         vendor=vendor_events.HubSpotItem,
     ),
     EventType(
+        "com.stripe.checkout.session.completed",
+        "sales",
+        ("closer",),
+        "somebody paid by a payment link or on a checkout page (event object)",
+        vendor=vendor_events.StripeCheckoutEvent,
+    ),
+    EventType(
         "com.twilio.message.received",
         "telephony",
         ("voice",),

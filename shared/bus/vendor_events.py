@@ -87,6 +87,12 @@ class StripeInvoiceEvent(StripeEvent):
         return _about(self, "invoice")
 
 
+class StripeCheckoutEvent(StripeEvent):
+    @model_validator(mode="after")
+    def _of_a_session(self) -> StripeCheckoutEvent:
+        return _about(self, "checkout.session")
+
+
 class StripeDisputeEvent(StripeEvent):
     @model_validator(mode="after")
     def _of_a_dispute(self) -> StripeDisputeEvent:
