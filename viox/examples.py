@@ -106,6 +106,24 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "transcript": [{"role": "user", "message": "When can you come?"}],
         },
     },
+    "com.elevenlabs.call_initiation_failure": {
+        "type": "call_initiation_failure",
+        "event_timestamp": 1790928000,
+        "data": {
+            "agent_id": "agent_7",
+            "conversation_id": "conv_13",
+            "failure_reason": "no-answer",
+            "metadata": {
+                "type": "twilio",
+                "body": {
+                    "CallSid": "CA0123456789abcdef0123456789abcdef",
+                    "CallStatus": "no-answer",
+                    "To": "+14155550123",
+                    "From": "+15005550006",
+                },
+            },
+        },
+    },
     "com.stripe.invoice.paid": _stripe("invoice.paid", _invoice("paid", 1)),
     "com.stripe.invoice.payment_failed": _stripe("invoice.payment_failed", _invoice("open", 2)),
     "com.stripe.charge.dispute.created": _stripe(

@@ -184,6 +184,14 @@ _TYPES = (
         hears_own=True,
     ),
     EventType(
+        "com.elevenlabs.call_initiation_failure",
+        "telephony",
+        ("voice",),
+        "a call of the voice agent reached nobody",
+        vendor=vendor_events.ElevenLabsFailure,
+        hears_own=True,
+    ),
+    EventType(
         "com.stripe.invoice.paid",
         "finance",
         ("controller",),

@@ -62,6 +62,10 @@ class ElevenLabsTranscription(VendorData):
         return {"data": given} if isinstance(given, dict) and "data" not in given else given
 
 
+class ElevenLabsFailure(ElevenLabsTranscription):
+    """A post-call webhook of a call that did not come about."""
+
+
 class _StripeObject(VendorData):
     id: Text
     object: str | None = None

@@ -13,7 +13,6 @@ from services.chief_of_staff import domain as chief
 from services.controller import domain as controller
 from services.people_ops import domain as people
 from services.steward import domain as steward
-from services.voice import domain as voice
 from shared.bus.topics import AGENTS
 from shared.money import as_written
 from viox.examples import EXAMPLES
@@ -47,8 +46,6 @@ def test_money_is_written_in_its_own_units() -> None:
 
 
 def test_the_other_roles_rules() -> None:
-    assert voice.colleague_for("my invoice is wrong") == "controller"
-    assert voice.colleague_for("hello") == "voice"
     assert steward.urgency("We are locked out!") == "high"
     assert chief.day_facts(date(2026, 6, 1)) == {
         "day": "2026-06-01",
@@ -64,7 +61,7 @@ def test_the_other_roles_rules() -> None:
     assert not builder.looks_transient("invalid credentials")
 
 
-@pytest.mark.parametrize("module", [builder, chief, controller, people, steward, voice])
+@pytest.mark.parametrize("module", [builder, chief, controller, people, steward])
 def test_facts_are_json_or_nothing(module: Any) -> None:
     for kind in ("com.twilio.message.status", "com.stripe.invoice.paid", "viox.task.requested", "viox.ticket.created"):
         found = module.facts(trigger(kind, {"instruction": "x", "MessageStatus": "sent", "data": {"object": {}}}))
@@ -78,7 +75,6 @@ MODULES = {
     "controller": controller,
     "people-ops": people,
     "steward": steward,
-    "voice": voice,
 }
 
 
@@ -118,25 +114,6 @@ def test_a_note_of_the_rules_repeats_nothing_that_came_from_outside(agent: str, 
 )
 def test_urgency_is_in_whole_words(text: str, wanted: str) -> None:
     assert steward.urgency(text) == wanted
-
-
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        ("my invoices are wrong", "controller"),
-        ("a billion thanks", "voice"),
-        ("still unpaid", "controller"),
-        ("I am applying for the job", "people-ops"),
-        ("jobless advice", "voice"),
-        ("what are your prices?", "closer"),
-        ("buying a house", "closer"),
-        ("it is broken", "steward"),
-        ("I need help", "steward"),
-        ("helpfully yours", "voice"),
-    ],
-)
-def test_messages_are_routed_by_whole_words(text: str, wanted: str) -> None:
-    assert voice.colleague_for(text) == wanted
 
 
 def test_numbers_in_an_error_are_not_taken_for_a_status() -> None:

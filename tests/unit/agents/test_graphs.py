@@ -66,6 +66,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "com.twilio.message.status": {"MessageSid": "SM1", "MessageStatus": "sent", "To": "+1"},
     "com.twilio.call.completed": {"CallSid": "CA1"},
     "com.elevenlabs.post_call_transcription": {"conversation_id": "c"},
+    "com.elevenlabs.call_initiation_failure": {"data": {"conversation_id": "c"}},
     "com.stripe.invoice.paid": {"data": {"object": {"id": "in_1"}}},
     "com.stripe.invoice.payment_failed": {"data": {"object": {"id": "in_1"}}},
     "com.stripe.charge.dispute.created": {"data": {"object": {"id": "dp_1"}}},
