@@ -14,8 +14,8 @@ from services.closer.domain import Lead, Pursuit, Terms
 from services.closer.parts import forms
 from shared.bus.events import ClientSigned
 from shared.models.port import AssistantMessage, ModelToolCall
-from tests.unit.agents.driving import Scripted
-from tests.unit.agents.front_office import Denied, Desk, Office
+from tests.unit.agents.driving import Scripted, trigger
+from tests.unit.agents.front_office import Denied, Desk, Office, closed_by
 
 LEAD: dict[str, Any] = {
     "email": "Ana@X.co",
@@ -460,6 +460,19 @@ async def test_who_answers_and_is_no_lead_is_looked_up_and_answered() -> None:
     await desk.texted("Are you open?")
     assert desk.office.texts() == [domain.UNCLEAR]
     assert desk.office.notes() == ["Answered by text message: Are you open?"]
+
+
+async def test_an_answer_that_comes_while_the_lead_is_still_entered_is_worked_on_afterwards() -> None:
+    desk = Desk("closer", Office())
+    text = trigger("com.twilio.message.received", {"From": ANA, "Body": "Yes"})
+    state, joins = await desk.graph.go(trigger("viox.lead.created", LEAD)), True
+    while state["outgoing"]:
+        written = bool(desk.office.texts())
+        state = await desk.graph.go(*([text] if written and joins else []), results=closed_by(desk.office, state))
+        joins = joins and not written
+    assert len(desk.office.texts()) == 2
+    assert "buy.stripe.com" in desk.office.texts()[1]
+    assert status(desk) == "finished"
 
 
 async def test_a_short_code_is_not_answered() -> None:
