@@ -60,6 +60,21 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "com.hubspot.contact.creation": _HUBSPOT | {"subscriptionType": "contact.creation"},
     "com.hubspot.deal.creation": _HUBSPOT | {"subscriptionType": "deal.creation"},
     "com.hubspot.ticket.creation": _HUBSPOT | {"subscriptionType": "ticket.creation"},
+    "com.stripe.checkout.session.completed": _stripe(
+        "checkout.session.completed",
+        {
+            "id": "cs_1SabcDEF",
+            "object": "checkout.session",
+            "mode": "payment",
+            "status": "complete",
+            "payment_status": "paid",
+            "amount_total": 1200000,
+            "currency": "usd",
+            "payment_link": "plink_1SabcDEF",
+            "customer_details": {"email": "ana@example.com", "name": "Ana Lopez"},
+            "metadata": {"lead": "ana@example.com", "deal": "8812"},
+        },
+    ),
     "com.twilio.message.received": {
         "MessageSid": "SM023c81ab40fa44d89aacc664a7a776e4",
         "AccountSid": "AC0123456789abcdef0123456789abcdef",
@@ -89,6 +104,24 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "conversation_id": "conv_12",
             "status": "done",
             "transcript": [{"role": "user", "message": "When can you come?"}],
+        },
+    },
+    "com.elevenlabs.call_initiation_failure": {
+        "type": "call_initiation_failure",
+        "event_timestamp": 1790928000,
+        "data": {
+            "agent_id": "agent_7",
+            "conversation_id": "conv_13",
+            "failure_reason": "no-answer",
+            "metadata": {
+                "type": "twilio",
+                "body": {
+                    "CallSid": "CA0123456789abcdef0123456789abcdef",
+                    "CallStatus": "no-answer",
+                    "To": "+14155550123",
+                    "From": "+15005550006",
+                },
+            },
         },
     },
     "com.stripe.invoice.paid": _stripe("invoice.paid", _invoice("paid", 1)),

@@ -1,11 +1,12 @@
 """What Voice listens to and which conversation an event belongs to.
 
 Events: com.twilio.message.received (those nobody owns), com.twilio.message.status, com.twilio.call.completed,
-com.elevenlabs.post_call_transcription.
+com.elevenlabs.post_call_transcription, com.elevenlabs.call_initiation_failure.
 """
 
 from __future__ import annotations
 
+from services.voice.domain import number_of
 from services.voice.graph import graph
 from services.voice.offline import policy
 from services.voice.prompts import SYSTEM
@@ -14,13 +15,13 @@ from shared.runtime.agent import AgentSpec
 
 
 def conversation(event: Message) -> str:
-    """One conversation per phone number, or per call."""
+    """One conversation for each phone number: its calls and its messages. A call of an unknown number is one by itself."""
     data = event.data
-    if event.type == "com.twilio.message.received":
-        return f"sms:{data.get('From')}"
-    if event.type == "com.elevenlabs.post_call_transcription":
+    if number := number_of(event.type, data):
+        return f"phone:{number}"
+    if event.type.startswith("com.elevenlabs."):
         return f"call:{data.get('data', data).get('conversation_id', event.id)}"
-    return f"sms:{data.get('To')}" if "MessageSid" in data else f"call:{data.get('CallSid', event.id)}"
+    return f"call:{data.get('CallSid', event.id)}"
 
 
 VOICE = AgentSpec("voice", "voice", SYSTEM, conversation, graph, policy)

@@ -1,21 +1,35 @@
-"""Voice without a model: says what the rules found."""
+"""Answers to the questions of Voice's graph without a model."""
 
 from __future__ import annotations
 
-from shared.models.offline import Seen, cannot, say
-from shared.models.port import AssistantMessage, ChatRequest
+import re
+
+from services.voice import domain
+from services.voice.prompts import ROUTE, TALK
+from shared.models.offline import Asked, answer, answers
+from shared.models.port import AssistantMessage
 
 
-def policy(request: ChatRequest) -> AssistantMessage:
-    seen = Seen(request)
-    kind, data = seen.event()
-    facts = seen.facts()
-    if "take_over" in facts:
-        return say(f"[offline] {data.get('From')} wrote {data.get('Body')!r}: for {facts['take_over']}.")
-    if "reached" in facts:
-        return say(
-            f"[offline] {data.get('To')}: {facts['status']}, {'reached' if facts['reached'] else 'not reached'}."
-        )
-    if kind:
-        return say(f"[offline] {kind} noted; only a model reads what was said.")
-    return cannot("without a model Voice says who takes over a text message, and takes no tasks.")
+def _route(asked: Asked) -> AssistantMessage:
+    text = str(asked.given("message"))
+    return answer(asked.request, colleague=domain.colleague_for(text), subject=domain.plain(text, 100))
+
+
+def _talk(asked: Asked) -> AssistantMessage:
+    lines = [str(line) for line in asked.given("transcript")]
+    words = domain.words_of_caller(lines)
+    told = str(asked.given("summary_of_the_vendor") or "") or domain.plain(f"They said: {words}", 500)
+    return answer(
+        asked.request,
+        summary=f"[offline] {domain.plain(told, 500)}",
+        colleague=domain.colleague_for(words),
+        subject=domain.plain(words, 100),
+        email=domain.mail_in(words) or "",
+        call_back=bool(re.search(r"\bcall (me )?(back|again)\b", words.lower())),
+    )
+
+
+policy = answers(
+    {ROUTE.name: _route, TALK.name: _talk},
+    otherwise="without a model Voice takes calls and text messages, and calls whom a colleague names in context.call.",
+)

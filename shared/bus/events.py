@@ -144,6 +144,13 @@ _TYPES = (
         vendor=vendor_events.HubSpotItem,
     ),
     EventType(
+        "com.stripe.checkout.session.completed",
+        "sales",
+        ("closer",),
+        "somebody paid by a payment link or on a checkout page (event object)",
+        vendor=vendor_events.StripeCheckoutEvent,
+    ),
+    EventType(
         "com.twilio.message.received",
         "telephony",
         ("voice",),
@@ -175,6 +182,14 @@ _TYPES = (
         ("voice",),
         "transcript of a voice call",
         vendor=vendor_events.ElevenLabsTranscription,
+        hears_own=True,
+    ),
+    EventType(
+        "com.elevenlabs.call_initiation_failure",
+        "telephony",
+        ("voice",),
+        "a call of the voice agent reached nobody",
+        vendor=vendor_events.ElevenLabsFailure,
         hears_own=True,
     ),
     EventType(

@@ -62,6 +62,10 @@ class ElevenLabsTranscription(VendorData):
         return {"data": given} if isinstance(given, dict) and "data" not in given else given
 
 
+class ElevenLabsFailure(ElevenLabsTranscription):
+    """A post-call webhook of a call that did not come about."""
+
+
 class _StripeObject(VendorData):
     id: Text
     object: str | None = None
@@ -85,6 +89,12 @@ class StripeInvoiceEvent(StripeEvent):
     @model_validator(mode="after")
     def _of_an_invoice(self) -> StripeInvoiceEvent:
         return _about(self, "invoice")
+
+
+class StripeCheckoutEvent(StripeEvent):
+    @model_validator(mode="after")
+    def _of_a_session(self) -> StripeCheckoutEvent:
+        return _about(self, "checkout.session")
 
 
 class StripeDisputeEvent(StripeEvent):

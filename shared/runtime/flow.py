@@ -137,13 +137,13 @@ class Flow:
             return at.node or self._open_loop
         return self._after(at.node or self._open_loop, context, steps, at)
 
-    def _left(self, name: str, context: RunContext, state: AgentState) -> Any:
-        """What a node did, and where it goes from there."""
+    def _left(self, name: str, context: RunContext, state: AgentState, added: Sequence[Step]) -> Any:
+        """What a node did, and where it goes from there. `added` are the steps that it added."""
         steps = state["steps"]
         if state.get("end") or wanted_calls(steps):
             return Command(update=state, goto=END)
         at = _standing(context, steps)
-        if steps and steps[-1].kind == "note" and "concluded" in steps[-1].body:
+        if added and added[-1].kind == "note" and "concluded" in added[-1].body:
             return Command(update=state, goto=self._first(context, steps, at))
         return Command(update=state, goto=self._after(name, context, steps, at))
 
@@ -168,7 +168,8 @@ class Flow:
     def _node(self, name: str, act: Act | None) -> Any:
         async def node(state: AgentState, runtime: Runtime[RunContext]) -> Any:
             context, steps = runtime.context, state["steps"]
-            return self._left(name, context, await self._done(name, act, context, steps))
+            done = await self._done(name, act, context, steps)
+            return self._left(name, context, done, done["steps"][len(steps) :])
 
         return node
 

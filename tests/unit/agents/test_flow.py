@@ -199,6 +199,20 @@ async def test_what_came_meanwhile_is_worked_on_afterwards_from_the_beginning() 
     await replays(build, graph)
 
 
+async def test_a_node_without_anything_to_do_for_what_came_meanwhile_is_passed() -> None:
+    def greet(work: Work) -> None:
+        if work.trigger.type == "lead":
+            work.call("greeting", "send", {"to": work.trigger.data["email"]})
+
+    def close(work: Work) -> None:
+        work.conclude(f"{work.trigger.type}: {len(work.results())}")
+
+    graph = Graph(flow_of(("greet", greet, []), ("close", close, [])))
+    state = await graph.go(trigger("lead", {"email": "a@x"}))
+    state = await graph.go(trigger("answer", {}), results=answered(state, lambda call: None))
+    assert state["text"] == "lead: 1\n\nanswer: 0"
+
+
 async def test_a_piece_that_fails_does_not_take_what_joined_with_it() -> None:
     def act(work: Work) -> None:
         if work.trigger.data["email"] == "ana@x.co":

@@ -17,6 +17,7 @@ from shared.models.port import AssistantMessage, ModelToolCall, ToolMessage
 from shared.runtime.context import TooManyTurns
 from tests.plain_agent import PLAIN
 from tests.unit.agents.driving import RUN, Graph, Scripted, answered, calls, closed, spec_of, trigger
+from tests.unit.agents.front_office import Office
 from tests.unit.agents.test_operator import Airtable
 from viox.examples import EXAMPLES
 
@@ -44,26 +45,28 @@ async def test_a_task_that_rules_cover_is_answered_offline() -> None:
 @pytest.mark.parametrize("kind", [kind for kind in EXAMPLES if kind != "viox.task.requested"])
 async def test_every_example_is_taken_on_by_its_owner(kind: str) -> None:
     for owner in event_type(kind).owners:
-        graph, airtable = Graph(spec_of(owner)), Airtable()
+        graph, airtable, office = Graph(spec_of(owner)), Airtable(), Office()
         state = await graph.go(trigger(kind, EXAMPLES[kind]))
         while state["outgoing"]:
-            state = await graph.go(results=answered(state, partial(_found, airtable)))
+            state = await graph.go(results=answered(state, partial(_found, airtable, office)))
         assert state["steps"][-1].body["status"] == "finished"
         assert "None" not in str([step.body for step in graph.history if step.kind == "model"])
 
 
-def _found(airtable: Airtable, call: dict[str, Any]) -> Any:
-    return airtable(call) if "airtable" in call["tool"] else None
+def _found(airtable: Airtable, office: Office, call: dict[str, Any]) -> Any:
+    return airtable(call) if "airtable" in call["tool"] else office(call)
 
 
 LEAST: dict[str, dict[str, Any]] = {
     "com.hubspot.contact.creation": {"objectId": 1},
     "com.hubspot.deal.creation": {"objectId": "2"},
     "com.hubspot.ticket.creation": {"objectId": 3},
+    "com.stripe.checkout.session.completed": {"data": {"object": {"id": "cs_1"}}},
     "com.twilio.message.received": {"From": "+1"},
     "com.twilio.message.status": {"MessageSid": "SM1", "MessageStatus": "sent", "To": "+1"},
     "com.twilio.call.completed": {"CallSid": "CA1"},
     "com.elevenlabs.post_call_transcription": {"conversation_id": "c"},
+    "com.elevenlabs.call_initiation_failure": {"data": {"conversation_id": "c"}},
     "com.stripe.invoice.paid": {"data": {"object": {"id": "in_1"}}},
     "com.stripe.invoice.payment_failed": {"data": {"object": {"id": "in_1"}}},
     "com.stripe.charge.dispute.created": {"data": {"object": {"id": "dp_1"}}},

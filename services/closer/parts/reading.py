@@ -1,0 +1,163 @@
+"""What the record of a conversation says: typed values from triggers, answers of tools and of the model. Nothing is asked for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pydantic import ValidationError
+
+from services.closer import domain
+from services.closer.domain import Fit, Lead, Meaning, Paid, Pursuit
+from services.closer.parts import forms
+from services.closer.prompts import ANSWER, INTEREST
+from shared.runtime.work import Result, Work
+
+CHECKOUT = "com.stripe.checkout.session.completed"
+
+
+def local(work: Work) -> datetime:
+    return work.now.astimezone(ZoneInfo(work.business.time_zone))
+
+
+def pursuit_of(work: Work) -> Pursuit | None:
+    return work.kept("pursuit", Pursuit)
+
+
+def a_pursuit(work: Work) -> Pursuit:
+    """The lead of this conversation; or, where it has none, who wrote or paid, as far as the CRM knows them."""
+    if known := pursuit_of(work):
+        return known
+    contact = contact_of(work)
+    if paid := payment(work):
+        lead = forms.lead_in(contact) or Lead(email=paid.email)
+        deal, subject = paid.deal, domain.plain(paid.subject) or "your order"
+        channel = domain.channel_for(lead, [], valid=True)
+        return Pursuit(lead=lead, contact=contact and contact["id"], deal=deal, subject=subject, channel=channel)
+    lead = Lead(phone=work.trigger.data["From"])
+    return Pursuit(lead=lead, contact=contact and contact["id"], stage="answered")
+
+
+def lead_of(work: Work) -> Lead | None:
+    """The lead that the trigger brings; None when it brings none that can be worked on."""
+    try:
+        return _lead(work)
+    except ValidationError:
+        return None
+
+
+def a_lead(work: Work) -> Lead:
+    found = lead_of(work)
+    assert found is not None, "the way here begins with a lead"  # noqa: S101
+    return found
+
+
+def _lead(work: Work) -> Lead | None:
+    trigger, known = work.trigger, pursuit_of(work)
+    if trigger.type == "viox.lead.created":
+        return Lead.model_validate(trigger.data)
+    if trigger.type == "com.twilio.message.received" and known:
+        return known.lead.model_copy(update={"email": domain.address_in(answer_text(work))})
+    if "lead" in trigger.context:
+        return Lead.model_validate(trigger.context["lead"])
+    return domain.new_lead(trigger.instruction)
+
+
+def contact_of(work: Work) -> dict[str, Any] | None:
+    """The contact that the CRM has, or has now."""
+    found = work.value("contact entered") or work.value("contact") or forms.first(work.value("contacts"))
+    return found if isinstance(found, dict) and found.get("id") else None
+
+
+def contact_id(work: Work) -> str:
+    return str((contact_of(work) or {}).get("id"))
+
+
+def items(work: Work, name: str) -> list[dict[str, Any]]:
+    """What memory or the business's documents answered to the calls of a name."""
+    return [item for one in work.results(name) if one.ok and one.value for item in one.value.get("items", [])]
+
+
+def texts(work: Work, name: str) -> list[str]:
+    return [str(item["text"]) for item in items(work, name)]
+
+
+def subject_of(work: Work) -> str:
+    """What they want, as it may stand in our messages."""
+    lead, known, said = a_lead(work), pursuit_of(work), work.answer(INTEREST)
+    if known and known.stage == "addressless":
+        return known.subject
+    return domain.plain((said and said.subject) or "") or domain.plain(lead.interest or "") or "your request"
+
+
+def fit_of(work: Work) -> Fit:
+    lead, said, number = a_lead(work), work.answer(INTEREST), work.value("number") or {}
+    intent, deals = said.intent if said else "buy", len(forms.open_deals(work.value("deals")))
+    return domain.fit(lead, intent, number.get("country_code"), deals, pursuit_of(work), domain.TERMS)
+
+
+def new_pursuit(work: Work) -> Pursuit:
+    lead, contact, number = a_lead(work), contact_of(work), work.value("number")
+    channel = domain.channel_for(lead, items(work, "memory"), valid=number is None or number.get("valid") is not False)
+    currency = str((work.value("account") or {}).get("companyCurrency") or "usd").lower()
+    return Pursuit(
+        lead=lead, contact=contact and contact["id"], subject=subject_of(work), channel=channel, currency=currency
+    )
+
+
+def answer_text(work: Work) -> str:
+    return str(work.trigger.data.get("Body") or "")
+
+
+def meaning_of(work: Work) -> Meaning:
+    """What an answer means: by rule where it is plain, else as the model reads it."""
+    said = work.answer(ANSWER)
+    return domain.plain_meaning(answer_text(work)) or (said.meaning if said else "other")
+
+
+def price_of(work: Work) -> int | None:
+    pursuit = a_pursuit(work)
+    return domain.price_of(work.value("deal"), pursuit.lead, pursuit.currency)
+
+
+def is_closed(work: Work) -> bool:
+    """Whether the deal is won or lost, as the CRM has it."""
+    deal = work.value("deal") or {}
+    return (deal.get("properties") or {}).get("dealstage") in domain.CLOSED
+
+
+def offered(work: Work) -> Pursuit:
+    """The lead with the offer that was made to them, if one was."""
+    pursuit, link = a_pursuit(work), work.value("payment link made")
+    return pursuit.now(link=link["url"], price=price_of(work)) if link else pursuit
+
+
+def reply_text(work: Work) -> str:
+    """What an answer is answered: by rule, or what the model wrote where that may go out."""
+    pursuit, meaning, said = offered(work), meaning_of(work), work.answer(ANSWER)
+    if meaning == "yes":
+        return domain.offer_text(pursuit, call=domain.wants_call(answer_text(work)))
+    if meaning == "no":
+        return domain.text_of(domain.LOST, pursuit)
+    return said.reply if said and domain.sendable(said.reply) else domain.UNCLEAR
+
+
+def payment(work: Work) -> Paid | None:
+    """The payment that came, as the event or a colleague's task tells it."""
+    if "paid" in work.trigger.context:
+        return Paid.model_validate(work.trigger.context["paid"])
+    return domain.paid_session(work.trigger.data) if work.trigger.type == CHECKOUT else None
+
+
+def sent_text(message: Result | None) -> str:
+    """The text of a call that was to write to somebody."""
+    given = message.arguments if message else {}
+    return str(given.get("Body") or given.get("text") or "")
+
+
+def name_of(work: Work) -> str:
+    if known := pursuit_of(work):
+        return known.lead.name
+    lead = None if work.trigger.type == "com.twilio.message.received" else lead_of(work)
+    return lead.name if lead else str(work.trigger.data.get("From") or "The sender")

@@ -1,0 +1,137 @@
+"""What the record of a conversation says: typed values from triggers, answers of tools and of the model. Nothing is asked for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pydantic import ValidationError
+
+from services.voice import domain
+from services.voice.domain import MISSED, Colleague, Line, Wanted
+from services.voice.prompts import ROUTE, TALK
+from shared.runtime.work import Work
+
+TALKED = "com.elevenlabs.post_call_transcription"
+
+
+def local(work: Work) -> datetime:
+    return work.now.astimezone(ZoneInfo(work.business.time_zone))
+
+
+def opens(work: Work) -> datetime:
+    """Local time at which may be called: now, or when the business opens."""
+    return domain.next_open(local(work), domain.TERMS)
+
+
+def number(work: Work) -> str | None:
+    """The number this is about, where one can call or text it."""
+    if asked := wanted(work):
+        return asked.number
+    if work.trigger.is_task:
+        kept = work.kept("number", Wanted)
+        return kept.number if kept else None
+    return domain.dialable(domain.number_of(work.trigger.type, work.trigger.data))
+
+
+def wanted(work: Work) -> Wanted | None:
+    """The call that a colleague asks for; None when it names no number."""
+    if "call" not in work.trigger.context:
+        return None
+    try:
+        return Wanted.model_validate(work.trigger.context["call"])
+    except ValidationError:
+        return None
+
+
+def line(work: Work) -> Line:
+    return work.kept("line", Line) or Line()
+
+
+def place(work: Work) -> str:
+    """The conversation that colleagues go on in: one for each number."""
+    found = number(work)
+    return f"phone:{found}" if found else f"call:{work.trigger.id}"
+
+
+def spoken(work: Work) -> bool:
+    return work.trigger.type == TALKED
+
+
+def body(work: Work) -> str:
+    return str(work.trigger.data.get("Body") or "")
+
+
+def contact(work: Work) -> dict[str, Any] | None:
+    return domain.contact_in(work.value("contacts"))
+
+
+def memory(work: Work) -> list[dict[str, Any]]:
+    return list((work.value("memory") or {}).get("items", []))
+
+
+def known(work: Work) -> dict[str, Any]:
+    """What a model is shown of who it is: people's own words may stand in it."""
+    return {"contact": (contact(work) or {}).get("properties"), "memory": [one["text"] for one in memory(work)]}
+
+
+def caller(work: Work) -> dict[str, Any]:
+    """Who it is. An address that they named themselves counts where nobody knew one."""
+    found = domain.caller_of(contact(work), memory(work), number(work))
+    talk = work.answer(TALK)
+    said = domain.mail_in(talk.email if talk else "" if spoken(work) else body(work))
+    return found if found.get("email") or not said else found | {"email": said}
+
+
+def is_valid(work: Work) -> bool:
+    return (work.value("number") or {}).get("valid") is not False
+
+
+def was_missed(work: Work) -> bool:
+    """Whether a call of ours reached nobody."""
+    return work.trigger.type.endswith("call_initiation_failure") or work.trigger.data.get("CallStatus") in MISSED
+
+
+def colleague(work: Work) -> Colleague:
+    """Whose it is: by plain words, else as the model reads it, else by the most urgent word."""
+    if spoken(work):
+        talk, words = work.answer(TALK), domain.words_of_caller(domain.transcript(work.trigger.data))
+        return talk.colleague if talk else domain.colleague_for(words)
+    route = work.answer(ROUTE)
+    return domain.plain_colleague(body(work)) or (route.colleague if route else domain.colleague_for(body(work)))
+
+
+def told(work: Work) -> str:
+    """What the person said, for colleagues and the CRM."""
+    if not spoken(work):
+        return body(work)
+    talk, words = work.answer(TALK), domain.words_of_caller(domain.transcript(work.trigger.data))
+    return talk.summary if talk else domain.vendors_summary(work.trigger.data) or domain.plain(words, 600)
+
+
+def subject(work: Work) -> str:
+    answer = work.answer(TALK) or work.answer(ROUTE)
+    return (answer.subject if answer else "") or domain.plain(told(work), 80)
+
+
+def headline(work: Work) -> str:
+    """What happened, in a sentence."""
+    data, who = work.trigger.data, domain.known_as(caller(work))
+    match work.trigger.type:
+        case "com.twilio.message.received":
+            return f"{data.get('From')} wrote {body(work)!r}: for {colleague(work)}."
+        case "com.twilio.message.status":
+            reached = "not delivered" if data["MessageStatus"] in domain.LOST else "on its way or delivered"
+            return f"{data['To']}: a text message is {data['MessageStatus']}, {reached}."
+        case "com.twilio.call.completed" if domain.is_inbound(data):
+            missed = data.get("CallStatus") in MISSED
+            return (
+                f"{who if number(work) else 'A withheld number'} called and was {'missed' if missed else 'answered'}."
+            )
+        case "com.elevenlabs.post_call_transcription":
+            spoke = domain.words_of_caller(domain.transcript(data))
+            return f"Talked with {who}: {told(work)}" if spoke else f"Nobody spoke on the call with {who}."
+    if work.trigger.is_task:
+        return f"{who}: call back."
+    return f"{who}: {'not reached' if was_missed(work) else 'reached'} by phone."
