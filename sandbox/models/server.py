@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from sandbox.models.addresses import KEYS, ROOTS
 from sandbox.models.anthropic import AnthropicWire
 from sandbox.models.chat import ChatWire
 from sandbox.models.compatible import GeminiWire, MistralWire
@@ -30,13 +31,6 @@ from sandbox.models.faults import STATUSES, BadFault, Fault, Faults, cut_to, spo
 from sandbox.models.ids import Ids
 from sandbox.models.turns import Player, Question, Refused, Turn
 
-KEYS = {
-    "anthropic": "sk-ant-sandbox-4f0c1d",
-    "openai": "sk-sandbox-91b7e2",
-    "gemini": "AIzaSandbox-7c35a8",
-    "mistral": "sandbox-mistral-2d9e64",
-}
-ROOTS = {"anthropic": "/anthropic", "openai": "/openai/v1", "gemini": "/gemini/v1beta/openai", "mistral": "/mistral/v1"}
 PATHS = {"anthropic": "/v1/messages"}
 CHAT_PATH = "/chat/completions"
 LARGEST_REQUEST = 32_000_000
@@ -96,6 +90,7 @@ class ModelServers:
         self.app.add_routes(
             [
                 *(web.post(ROOTS[name] + PATHS.get(name, CHAT_PATH), self._endpoint(name)) for name in self.wires),
+                web.get("/readyz", self._ready),
                 web.get("/_sandbox/requests", self._show_requests),
                 web.get("/_sandbox/problems", self._show_problems),
                 web.get("/_sandbox/faults", self._show_faults),
@@ -178,6 +173,9 @@ class ModelServers:
         if fault:
             turn = spoiled(turn, fault, question)
         return cut_to(turn, question.max_tokens)
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        return web.json_response({"ready": True})
 
     # -- control ---------------------------------------------------------------------------------------------------------
 
