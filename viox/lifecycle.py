@@ -183,10 +183,7 @@ def vendors_lines(found: dict[str, Any]) -> list[str]:
 
 def models_line(found: dict[str, Any]) -> str:
     """How this stack's roles are answered, for people."""
-    told = {
-        "offline": "offline (rules of the roles, no AI)",
-        "wire": f"wire (sandbox: the roles' rules behind the providers' interfaces, at {found.get('models_url')})",
-    }
+    told = {"offline": "offline (rules of the roles, no AI)", "wire": f"wire (sandbox), at {found.get('models_url')}"}
     mode = found.get("models_mode") or "real"
     return f"models: {told.get(mode, mode)}"
 

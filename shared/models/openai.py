@@ -27,9 +27,9 @@ from shared.models.port import (
     Usage,
     UserMessage,
 )
-from shared.models.retry import Sleep, error_in_body, error_of_status, wait_of, with_retries
+from shared.models.retry import ATTEMPTS, Sleep, error_in_body, error_of_status, wait_of, with_retries
 from shared.models.schemas import WireTools
-from shared.models.window import ask_within, window_of
+from shared.models.window import ask_within
 from shared.models.wire import (
     NOTHING,
     a_count,
@@ -84,11 +84,12 @@ class OpenAIModel:
         timeout_seconds: float = 120.0,
         sleep: Sleep = asyncio.sleep,
         window: int | None = None,
+        attempts: int = ATTEMPTS,
     ) -> None:
         self._sleep = sleep
-        self._window = window or window_of(model)
+        self._attempts = attempts
         self._tools = WireTools(provider)
-        self._dialect = Dialect(provider)
+        self._dialect = Dialect(provider, model, window=window)
         self.provider = provider
         self.model = model
         self._client = openai.AsyncOpenAI(api_key=api_key, base_url=base_url, timeout=timeout_seconds, max_retries=0)
@@ -97,9 +98,9 @@ class OpenAIModel:
         self._tools.take(request)
         return await ask_within(
             request,
-            self._window,
+            self._dialect.abilities.window - self._dialect.output_tokens(request),
             self._tools.size,
-            lambda sent: with_retries(lambda: self._once(sent), sleep=self._sleep),
+            lambda sent: with_retries(lambda: self._once(sent), sleep=self._sleep, attempts=self._attempts),
         )
 
     async def aclose(self) -> None:
@@ -112,7 +113,8 @@ class OpenAIModel:
                 answer = document(self.provider, await self._ask(self._body(request)))
                 break
             except ModelError as error:
-                if error.code != "model.bad_request" or not self._dialect.learn(error.message):
+                asked = self._dialect.output_tokens(request)
+                if error.code != "model.bad_request" or not self._dialect.learn(error.message, asked):
                     raise
         if wrong := answer.get("error"):
             raise error_in_body(self.provider, wrong)
@@ -139,13 +141,17 @@ class OpenAIModel:
         body: dict[str, Any] = {
             "model": self.model,
             "messages": system + messages(request.messages, self.provider, self._dialect),
-            self._dialect.limit_field: request.max_output_tokens,
+            self._dialect.limit_field: self._dialect.output_tokens(request),
         }
         if tools := self._tools.take(request):
             body["tools"] = [
                 {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.schema}}
                 for t in tools
             ]
+        if self._dialect.must_call(request):
+            body["tool_choice"] = "required"
+        if effort := self._dialect.effort(request):
+            body["reasoning_effort"] = effort
         return body
 
     def _reply(self, request: ChatRequest, answer: dict[str, Any], latency_ms: float) -> ChatReply:
