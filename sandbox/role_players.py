@@ -29,6 +29,7 @@ from shared.models.offline import Unable
 LISTENING = "models"  # the name of the port
 OFFLINE_MARK = "[offline] "
 STANDS_FOR_NOTHING = "(nothing)"  # what adapters send where a provider takes no empty text
+FILLER = "(results received)"  # and where it takes no user after a tool
 # Adapters join texts of the user that follow each other, where servers want sides to alternate.
 JOINED = re.compile(r"\n\n(?=\[(?:note|retry)\] |Event \S+ from |Task: )")
 FAILED = {"failed", "unknown", "denied", "rejected", "expired", "cancelled"}
@@ -83,6 +84,8 @@ def _said(message: Message) -> Iterator[port.ChatMessage]:
             for part in JOINED.split(text):
                 if part != STANDS_FOR_NOTHING:
                     yield port.UserMessage(part)
+        case Turn() if message.text == FILLER and not message.calls:
+            return
         case Turn():
             calls = tuple(port.ModelToolCall(c.id, c.tool, dict(c.arguments)) for c in message.calls)
             yield port.AssistantMessage("" if message.text == STANDS_FOR_NOTHING else message.text, calls)

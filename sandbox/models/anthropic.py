@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
 
 from sandbox.models.anthropic_cache import Cache, cache_problem
+from sandbox.models.anthropic_messages import BLOCK_KEYS, TOOL_NAME, joined, known, read_messages
 from sandbox.models.ids import Ids, signature
 from sandbox.models.limits import limits_of, tokens
 from sandbox.models.schemas import problem_with
-from sandbox.models.turns import Call, Message, Question, Refused, Result, Said, Tool, Turn, bad_request, words
+from sandbox.models.turns import Call, Question, Refused, Result, Tool, Turn, bad_request, words
 
 PARAMETERS = words(
     "max_tokens messages model cache_control container diagnostics inference_geo metadata output_config service_tier speed "
@@ -22,16 +22,6 @@ TOOL_KEYS = words(
     "name description input_schema cache_control type strict input_examples defer_loading allowed_callers "
     "eager_input_streaming"
 )
-BLOCK_KEYS = {
-    "text": {"type", "text", "cache_control", "citations"},
-    "tool_use": {"type", "id", "name", "input", "cache_control", "caller", "toolset_name"},
-    "tool_result": {"type", "tool_use_id", "content", "is_error", "cache_control"},
-    "thinking": {"type", "thinking", "signature"},
-    "redacted_thinking": {"type", "data"},
-}
-BLOCKS_OF = {"user": ("text", "tool_result"), "assistant": ("text", "tool_use", "thinking", "redacted_thinking")}
-CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
-TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 VERSIONS = {"2023-06-01", "2026-10-21"}
 SMALLEST_THINKING = 1024
 STOPS = {"refusal": "refusal", "max_tokens": "max_tokens", "malformed": "end_turn"}
@@ -78,7 +68,7 @@ class AnthropicWire:
         """What the request asks. Raises Refused with what the API would say of it."""
         if not isinstance(body, dict):
             raise bad_request("Input should be a valid dictionary")
-        _known(body, PARAMETERS, "")
+        known(body, PARAMETERS, "")
         for name in ("model", "max_tokens", "messages"):
             if name not in body:
                 raise bad_request(f"{name}: Field required")
@@ -88,7 +78,8 @@ class AnthropicWire:
         _max_tokens(body)
         thinks = _thinks(body)
         system = "\n".join(_system(body.get("system", "")))
-        messages = tuple(_messages(body["messages"]))
+        messages = tuple(read_messages(body["messages"]))
+        _thought_before_acting(body)
         if not tools and any(isinstance(m, Result) or (isinstance(m, Turn) and m.calls) for m in messages):
             raise bad_request("Requests which include `tool_use` or `tool_result` blocks must define tools.")
         if problem := cache_problem(body):
@@ -105,6 +96,7 @@ class AnthropicWire:
         content += [
             {"type": "tool_use", "id": call.id or self._ids.anthropic_call(), "name": call.tool, "input": _input(call)}
             for call in turn.calls
+            if call.raw is None or turn.stop != "max_tokens"  # of a call that was cut off nothing is sent
         ]
         stop = STOPS.get(turn.stop) or ("tool_use" if turn.calls else "end_turn")
         details = {"type": "refusal", "category": None, "explanation": turn.why} if stop == "refusal" else None
@@ -162,11 +154,6 @@ class AnthropicWire:
 # -- reading ------------------------------------------------------------------------------------------------------------
 
 
-def _known(given: Mapping[str, Any], known: set[str], where: str) -> None:
-    if strange := sorted(given.keys() - known):
-        raise bad_request(f"{where}{strange[0]}: Extra inputs are not permitted")
-
-
 def _max_tokens(body: Mapping[str, Any]) -> None:
     model, wanted = body["model"], body["max_tokens"]
     if not isinstance(model, str) or (limits := limits_of("anthropic", model)) is None:
@@ -188,13 +175,27 @@ def _thinks(body: Mapping[str, Any]) -> bool:
     if not isinstance(given, dict) or given.get("type") not in ("enabled", "disabled", "adaptive", "between_tools"):
         raise bad_request("thinking: Input tag does not match any of the expected tags")
     if given["type"] == "enabled":
-        _known(given, {"type", "budget_tokens", "display"}, "thinking.enabled.")
+        known(given, {"type", "budget_tokens", "display"}, "thinking.enabled.")
         budget = given.get("budget_tokens")
         if not isinstance(budget, int) or budget < SMALLEST_THINKING:
             raise bad_request("thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
         if budget >= body["max_tokens"]:
             raise bad_request("`max_tokens` must be greater than `thinking.budget_tokens`.")
     return given["type"] in ("enabled", "adaptive")
+
+
+def _thought_before_acting(body: Mapping[str, Any]) -> None:
+    """With a budget to think, the turn whose results come last begins with a thought."""
+    if (body.get("thinking") or {}).get("type") != "enabled":
+        return
+    turns = joined(body["messages"])
+    found = turns[-2][1][0]["type"] if turns[-1][1][0]["type"] == "tool_result" else "thinking"
+    if found not in ("thinking", "redacted_thinking"):
+        raise bad_request(
+            f"messages.{len(turns) - 2}.content.0.type: Expected `thinking` or `redacted_thinking`, but found `{found}`. When "
+            "`thinking` is enabled, a final `assistant` message must start with a thinking block (preceeding the lastmost set of "
+            "`tool_use` and `tool_result` blocks)."
+        )
 
 
 def _must_call(body: Mapping[str, Any], *, thinks: bool) -> bool:
@@ -218,7 +219,7 @@ def _system(given: Any) -> Iterator[str]:
     for place, block in enumerate(given if isinstance(given, list) else [None]):
         if not isinstance(block, dict) or block.get("type") != "text":
             raise bad_request(f"system.{place}: Input should be a valid text block")
-        _known(block, BLOCK_KEYS["text"], f"system.{place}.")
+        known(block, BLOCK_KEYS["text"], f"system.{place}.")
         if not isinstance(block.get("text"), str) or not block["text"].strip():
             raise bad_request("system: text content blocks must contain non-whitespace text")
         yield block["text"]
@@ -233,7 +234,7 @@ def _tools(body: Mapping[str, Any]) -> Iterator[Tool]:
         where = f"tools.{place}.custom."
         if not isinstance(tool, dict) or tool.get("type") not in (None, "custom"):
             raise bad_request(f"tools.{place}: this sandbox runs no tools of the provider's own")
-        _known(tool, TOOL_KEYS, where)
+        known(tool, TOOL_KEYS, where)
         name = tool.get("name")
         if not isinstance(name, str) or not TOOL_NAME.fullmatch(name):
             raise bad_request(f"{where}name: String should match pattern '^[a-zA-Z0-9_-]{{1,128}}$'")
@@ -243,131 +244,6 @@ def _tools(body: Mapping[str, Any]) -> Iterator[Tool]:
         if problem := problem_with(tool.get("input_schema"), "anthropic"):
             raise bad_request(f"{where}input_schema: {problem}")
         yield Tool(name, str(tool.get("description", "")), tool["input_schema"])
-
-
-def _messages(given: Any) -> Iterator[Message]:
-    """The conversation, with what must stand where."""
-    if not isinstance(given, list) or not given:
-        raise bad_request("messages: at least one message is required")
-    turns = _joined(given)
-    if turns[0][0] != "user":
-        raise bad_request('messages: first message must use the "user" role')
-    if turns[-1][0] == "assistant":
-        told = "This model does not support assistant message prefill. The conversation must end with a user message."
-        raise bad_request(told)
-    used: set[str] = set()
-    asked: dict[str, str] = {}
-    for place, (role, blocks) in enumerate(turns):
-        _answered(place, role, blocks, asked)
-        if role == "user":
-            yield from _user(blocks, asked)
-            asked = {}
-        else:
-            turn = _assistant(place, blocks, used)
-            asked = {call.id: call.tool for call in turn.calls}
-            yield turn
-
-
-def _joined(given: Sequence[Any]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """(role, blocks) of each message; of messages in a row by one side it makes one, as the API does."""
-    made: list[tuple[str, list[dict[str, Any]]]] = []
-    for place, message in enumerate(given):
-        if not isinstance(message, dict) or message.get("role") not in BLOCKS_OF:
-            raise bad_request(f"messages.{place}.role: Input should be 'user' or 'assistant'")
-        _known(message, {"role", "content"}, f"messages.{place}.")
-        role, blocks = message["role"], _content(place, message)
-        if made and made[-1][0] == role:
-            made[-1][1].extend(blocks)
-        else:
-            made.append((role, blocks))
-    return made
-
-
-def _content(place: int, message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    content = message.get("content")
-    if isinstance(content, str):
-        content = [{"type": "text", "text": content}]
-    if not isinstance(content, list):
-        raise bad_request(f"messages.{place}.content: Field required")
-    if not content:
-        raise bad_request(
-            f"messages.{place}: all messages must have non-empty content except for the optional final assistant message"
-        )
-    for number, block in enumerate(content):
-        _block(f"messages.{place}.content.{number}", message["role"], block)
-    return list(content)
-
-
-def _block(where: str, role: str, block: Any) -> None:
-    kind = block.get("type") if isinstance(block, dict) else None
-    if kind not in BLOCKS_OF[role]:
-        expected = ", ".join(f"'{name}'" for name in BLOCKS_OF[role])
-        told = f"Input tag '{kind}' found using 'type' does not match any of the expected tags: {expected}"
-        raise bad_request(f"{where}: {told}")
-    _known(block, BLOCK_KEYS[kind], f"{where}.{kind}.")
-    match kind:
-        case "text":
-            if not isinstance(block.get("text"), str) or not block["text"].strip():
-                raise bad_request("messages: text content blocks must contain non-whitespace text")
-        case "thinking":
-            if block.get("signature") != signature(str(block.get("thinking"))):
-                raise bad_request(f"{where}: Invalid `signature` in `thinking` block")
-        case "tool_use":
-            if not CALL_ID.fullmatch(str(block.get("id", ""))):
-                raise bad_request(f"{where}.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'")
-            if not TOOL_NAME.fullmatch(str(block.get("name", ""))):
-                raise bad_request(f"{where}.tool_use.name: String should match pattern '^[a-zA-Z0-9_-]{{1,128}}$'")
-            if not isinstance(block.get("input"), dict):
-                raise bad_request(f"{where}.tool_use.input: Input should be a valid dictionary")
-        case "tool_result":
-            content = block.get("content", "")
-            if not isinstance(content, str) and not _texts_only(content):
-                raise bad_request(f"{where}.tool_result.content: Input should be a valid string")
-
-
-def _texts_only(content: Any) -> bool:
-    return isinstance(content, list) and all(isinstance(b, dict) and b.get("type") == "text" for b in content)
-
-
-def _answered(place: int, role: str, blocks: Sequence[Mapping[str, Any]], asked: Mapping[str, str]) -> None:
-    """Calls and their results: all of a turn, once each, first in the message right after it."""
-    results = [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
-    leading = [block["tool_use_id"] for block in blocks[: len(results)] if block["type"] == "tool_result"]
-    if left := [call for call in asked if call not in leading]:
-        raise bad_request(
-            f"messages.{place - 1}: `tool_use` ids were found without `tool_result` blocks immediately after: "
-            f"{', '.join(left)}. Each `tool_use` block must have a corresponding `tool_result` block in the next message."
-        )
-    for one in results:
-        if one not in asked:
-            raise bad_request(
-                f"messages.{place}.content: unexpected `tool_use_id` found in `tool_result` blocks: {one}. Each "
-                "`tool_result` block must have a corresponding `tool_use` block in the previous message."
-            )
-        if results.count(one) > 1:
-            raise bad_request(
-                f"messages.{place}.content: each tool_use must have a single result. Found multiple `tool_result` blocks "
-                f"with id: {one}"
-            )
-
-
-def _user(blocks: Sequence[Mapping[str, Any]], asked: Mapping[str, str]) -> Iterator[Message]:
-    for block in blocks:
-        if block["type"] == "text":
-            yield Said(block["text"])
-        else:
-            content = block.get("content", "")
-            text = content if isinstance(content, str) else "".join(part["text"] for part in content)
-            yield Result(block["tool_use_id"], asked[block["tool_use_id"]], text, bool(block.get("is_error")))
-
-
-def _assistant(place: int, blocks: Sequence[Mapping[str, Any]], used: set[str]) -> Turn:
-    calls = [Call(b["name"], b["input"], b["id"]) for b in blocks if b["type"] == "tool_use"]
-    for call in calls:
-        if call.id in used:
-            raise bad_request(f"messages.{place}.content: `tool_use` ids must be unique")
-        used.add(call.id)
-    return Turn("".join(b["text"] for b in blocks if b["type"] == "text"), tuple(calls))
 
 
 def _room(body: Mapping[str, Any]) -> None:

@@ -136,7 +136,7 @@ class GeminiWire(ChatWire):
     def fault(self, status: int) -> Refused:
         status = 503 if status == 529 else status
         told = {
-            429: "You exceeded your current quota. Please retry in 12.5s.",
+            429: "You exceeded your current quota. Please retry in 2.5s.",
             503: "The model is overloaded. Please try again later.",
         }
         return Refused(status, "", told.get(status, "An internal error has occurred. Please retry."))

@@ -38,7 +38,6 @@ STATUSES = ("429", "500", "503", "529")
 WIRE_KINDS = (*STATUSES, "cut", "cut_after", "slow", "no_json")
 TURN_KINDS = ("wrong_tool", "bad_arguments", "endless", "refusal", "empty", "cut_off", "malformed", "injected", "says")
 ORDER = re.compile(r"call (?:the tool )?([a-zA-Z0-9_-]{1,64}) with (\{)", re.IGNORECASE)
-KEPT_OF_A_CUT_TURN = 40  # bytes of its text
 
 
 class BadFault(ValueError):
@@ -138,7 +137,7 @@ def spoiled(turn: Turn, fault: Fault, question: Question) -> Turn:
         case "empty":
             return Turn()
         case "cut_off":
-            return cut_to(turn, KEPT_OF_A_CUT_TURN // BYTES_PER_TOKEN)
+            return _cut_in_the_middle(turn)
         case "malformed":
             return Turn(stop="malformed")
         case "injected":
@@ -164,6 +163,15 @@ def cut_to(turn: Turn, tokens: int) -> Turn:
             break
         calls.append(call)
     return turn if whole else replace(turn, text=text, calls=tuple(calls), stop="max_tokens")
+
+
+def _cut_in_the_middle(turn: Turn) -> Turn:
+    """Half of the last thing it says: of its last call, or of its text."""
+    if not turn.calls:
+        return replace(turn, text=turn.text[: len(turn.text) // 2], stop="max_tokens")
+    written = json.dumps(dict(turn.calls[-1].arguments))
+    half = replace(turn.calls[-1], raw=written[: len(written) // 2])
+    return replace(turn, calls=(*turn.calls[:-1], half), stop="max_tokens")
 
 
 def _with_bad_arguments(turn: Turn, question: Question) -> Turn:

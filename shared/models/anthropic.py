@@ -33,6 +33,7 @@ from shared.models.schemas import WireTools
 from shared.models.window import ask_within
 from shared.models.wire import (
     NOTHING,
+    Arguments,
     a_count,
     a_text,
     an_object,
@@ -124,7 +125,8 @@ class AnthropicModel:
             raise ModelError("model.bad_answer", f"{PROVIDER} answered nonsense: {error}", retryable=True) from error
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
-        said = messages(request.messages, thoughts=self._dialect.sends_thoughts)
+        offered = self._tools.take(request)
+        said = messages(request.messages, thoughts=self._dialect.sends_thoughts, arguments=self._tools.wire_arguments)
         body: dict[str, Any] = {
             "model": self.model,
             "max_tokens": self._dialect.output_tokens(request),
@@ -132,9 +134,7 @@ class AnthropicModel:
         }
         if request.system.strip():
             body["system"] = request.system
-        tools = [
-            {"name": t.name, "description": t.description, "input_schema": t.schema} for t in self._tools.take(request)
-        ]
+        tools = [{"name": t.name, "description": t.description, "input_schema": t.schema} for t in offered]
         if tools:
             body["tools"] = tools
             if self._dialect.must_call(request):
@@ -189,13 +189,15 @@ class AnthropicModel:
         return ModelToolCall(a_text(block.get("id")), self._tools.own_name(name), arguments, raw)
 
 
-def messages(conversation: Iterable[ChatMessage], *, thoughts: bool = True) -> list[dict[str, Any]]:
+def messages(
+    conversation: Iterable[ChatMessage], *, thoughts: bool = True, arguments: Arguments = lambda tool, given: given
+) -> list[dict[str, Any]]:
     """Our messages in Anthropic's form: roles alternate, results of a turn come first and together.
 
     Without `thoughts` the model's own are left out: another server signed them.
     """
     made: list[dict[str, Any]] = []
-    for message in starts_with_user(prepared(conversation, PROVIDER)):
+    for message in starts_with_user(prepared(conversation, PROVIDER, arguments)):
         role, blocks = _blocks(message, thoughts=thoughts)
         if made and made[-1]["role"] == role:
             made[-1]["content"].extend(blocks)

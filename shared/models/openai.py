@@ -32,6 +32,7 @@ from shared.models.schemas import WireTools
 from shared.models.window import ask_within
 from shared.models.wire import (
     NOTHING,
+    Arguments,
     a_count,
     a_text,
     an_object,
@@ -138,12 +139,14 @@ class OpenAIModel:
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         system = [{"role": "system", "content": request.system}] if request.system.strip() else []
+        tools = self._tools.take(request)
+        said = messages(request.messages, self.provider, self._dialect, self._tools.wire_arguments)
         body: dict[str, Any] = {
             "model": self.model,
-            "messages": system + messages(request.messages, self.provider, self._dialect),
+            "messages": system + said,
             self._dialect.limit_field: self._dialect.output_tokens(request),
         }
-        if tools := self._tools.take(request):
+        if tools:
             body["tools"] = [
                 {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.schema}}
                 for t in tools
@@ -217,12 +220,15 @@ class OpenAIModel:
 
 
 def messages(
-    conversation: Iterable[ChatMessage], provider: str, dialect: Dialect | None = None
+    conversation: Iterable[ChatMessage],
+    provider: str,
+    dialect: Dialect | None = None,
+    arguments: Arguments = lambda tool, given: given,
 ) -> list[dict[str, Any]]:
     """Our messages in Chat Completions' form: one `tool` message a result, texts of a user in a row as one."""
     dialect = dialect or Dialect(provider)
     made: list[dict[str, Any]] = []
-    for message in starts_with_user(prepared(conversation, provider)):
+    for message in starts_with_user(prepared(conversation, provider, arguments)):
         before = made[-1]["role"] if made else ""
         one = _message(message, provider, dialect)
         if one["role"] == before == "user":
