@@ -190,11 +190,9 @@ def models_line(found: dict[str, Any]) -> str:
 
 def model_line(model: dict[str, Any]) -> str:
     """One agent's model, for people."""
-    if model["model"] == "offline":
-        return f"{model['agent']:<15} offline: rules of the role, no AI"
-    instead = f" instead of {model['configured']}: no {', '.join(model['missing'])}"
-    replaced = instead if model["model"] != model["configured"] else ""
-    return f"{model['agent']:<15} {model['model']}{replaced}"
+    from shared.models.choice import Choice
+
+    return f"{model['agent']:<15} {Choice.of(model).sentence()}"
 
 
 def _running(pid: int) -> bool:
