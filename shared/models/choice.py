@@ -39,7 +39,7 @@ class Choice:
 
     def sentence(self) -> str:
         """For people: which model, why not the configured one, and what stands in for it."""
-        keys = " and ".join(f"{key} is not set" for key in self.missing)
+        keys = f"{' and '.join(self.missing)} {'are' if len(self.missing) > 1 else 'is'} not set"
         if self.model is None:
             return f"no model for {self.agent}: {keys}"
         if self.model == "offline":

@@ -203,12 +203,11 @@ class _Maker:
 
 def _choice(given: ModelsFile, agent: str, role: str, environment: Mapping[str, str]) -> Choice:
     chain = given.chain(role)
-    usable = [name for name in chain if key_missing(name, environment) is None]
-    tried = chain if usable else [*chain, *given.defaults]
-    usable = usable or [name for name in tried if key_missing(name, environment) is None]
-    without = [name for name in tried if key_missing(name, environment)]
-    missing = tuple(dict.fromkeys(key for name in without if (key := key_missing(name, environment))))
-    absent = tuple(name for name in chain[1:] if name in without)
+    own = [name for name in chain if key_missing(name, environment) is None]
+    usable = own or [name for name in given.defaults if key_missing(name, environment) is None]
+    wanted = chain if usable else [*chain, *given.defaults]
+    missing = tuple(dict.fromkeys(key for name in wanted if (key := key_missing(name, environment))))
+    absent = tuple(name for name in chain[1:] if key_missing(name, environment))
     return Choice(agent, role, chain[0], usable[0] if usable else None, tuple(usable[1:]), missing, absent)
 
 

@@ -76,8 +76,7 @@ def test_what_stands_in_and_what_cannot_is_said() -> None:
     said = {c.agent: c.sentence() for c in choices(None, {"ANTHROPIC_API_KEY": "k"}, ["closer", "voice"])}
     assert said == {
         "closer": "anthropic/claude-sonnet-4-6, no fallback; not openai/gpt-5.5, because OPENAI_API_KEY is not set",
-        "voice": "anthropic/claude-sonnet-4-6 instead of openai/gpt-4o (OPENAI_API_KEY is not set and GEMINI_API_KEY is "
-        "not set and MISTRAL_API_KEY is not set), no fallback",
+        "voice": "anthropic/claude-sonnet-4-6 instead of openai/gpt-4o (OPENAI_API_KEY is not set), no fallback",
     }
     (whole,) = choices(None, ALL, ["closer"])
     assert whole.sentence() == "anthropic/claude-sonnet-4-6, then openai/gpt-5.5"
