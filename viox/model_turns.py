@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _TURNS = """
@@ -45,7 +45,7 @@ def problems(stack: Mapping[str, Any], turns: Iterable[Mapping[str, Any]]) -> li
     return [*_strangers(stack["models"], list(turns)), *refused]
 
 
-def _strangers(choices: Iterable[Mapping[str, Any]], turns: list[Mapping[str, Any]]) -> list[str]:
+def _strangers(choices: Iterable[Mapping[str, Any]], turns: Sequence[Mapping[str, Any]]) -> list[str]:
     """Agents that asked no model, or that another one than theirs answered."""
     found: list[str] = []
     for choice in choices:

@@ -220,3 +220,37 @@ def test_every_model_that_is_named_is_known_with_its_agents(with_questions: str)
     assert registry.named(with_questions) == {"anthropic/claude-sonnet-4-6": ["closer"], "openai/gpt-4o": ["closer"]}
     assert registry.named(None)["openai/gpt-5.5"] == list(ROLES)
     assert registry.named("offline") == {}
+
+
+@pytest.mark.parametrize(
+    ("models", "faults", "field"),
+    [
+        ("fake", None, "--models"),
+        ("offline", "[]", "--model-faults"),
+        ("wire", "{", "--model-faults"),
+        ("wire", "[1]", "--model-faults"),
+    ],
+)
+def test_up_refuses_what_the_model_servers_could_not_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, models: str, faults: str | None, field: str
+) -> None:
+    from viox import lifecycle
+
+    file = tmp_path / "faults.json"
+    file.write_text(faults or "")
+    for name in (*ALL, "VIOX_MODELS"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(BadInput) as error:
+        lifecycle.plan(None, None, "embedded", foreground=False, models=models, model_faults=file if faults else None)
+    assert error.value.field == field
+
+
+def test_up_on_the_wire_needs_no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from viox import lifecycle
+
+    for name in (*ALL, "VIOX_MODELS"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "faults.json").write_text('[{"kind": "529"}]')
+    monkeypatch.chdir(tmp_path)
+    plan = lifecycle.plan(None, None, "embedded", foreground=False, models="wire", model_faults=Path("faults.json"))
+    assert (plan["models"], plan["model_faults"]) == ("wire", str(tmp_path / "faults.json"))
