@@ -13,8 +13,8 @@ help:  ## list these targets
 $(READY): requirements.lock pyproject.toml scripts/bootstrap.sh
 	@sh scripts/bootstrap.sh
 
-demo: $(READY)  ## run a morning of the business end to end on the embedded stack
-	@$(PY) -m viox demo
+demo: $(READY)  ## run a morning of the business end to end (MODELS=offline|wire|real, KEEP=1 leaves it running)
+	@$(PY) -m viox demo $(if $(MODELS),--models $(MODELS)) $(if $(KEEP),--keep)
 
 test: $(READY)  ## all tests that need no Java
 	@$(PY) -m pytest $(SIDE_BY_SIDE) tests/unit tests/contract

@@ -14,11 +14,13 @@ from secrets import token_urlsafe
 
 from cryptography.fernet import Fernet
 
+from sandbox.models import addresses
 from sandbox.vendors import airtable, business, elevenlabs, hubspot, mail, make, n8n, quickbooks, stripe, twilio
 
 PROFILE = Path(__file__).parent / "profile"
 GATEWAY = "gateway"
 VENDORS = "vendors"
+MODELS = "models"  # the sandbox's model servers
 EMULATED = ("hubspot", "twilio", "airtable", "stripe", "quickbooks", "elevenlabs", "make", "n8n", "business", "mail")
 LISTING = ("hubspot", "twilio", "airtable", "stripe", "quickbooks", "elevenlabs")  # what happened, for who missed it
 INVOKE_TOKEN = "invoke-token-voice"  # the file with it
@@ -164,16 +166,43 @@ def _made_once(file: Path, make: Callable[[], bytes]) -> str:
     return file.read_text()
 
 
-def for_agents(environment: Mapping[str, str]) -> dict[str, str]:
-    """The business's profile. Without any provider's key the agents run on their offline policies, and say so."""
+def models_mode(environment: Mapping[str, str], wanted: str | None = None) -> str:
+    """How roles are answered: by rules (offline), by the sandbox's servers (wire) or by real models.
+
+    Real, unless somebody wants another, where a provider's key or a file of models is given.
+    """
+    given = environment.get("VIOX_MODELS")
+    if wanted:
+        return wanted
+    has_key = any(environment.get(name, "").strip() for name in MODEL_KEYS)
+    return "real" if given != "offline" and (given or has_key) else "offline"
+
+
+def for_agents(
+    environment: Mapping[str, str], mode: str | None = None, ports: Mapping[str, int] | None = None
+) -> dict[str, str]:
+    """The business's profile, and the settings that say which models agents have. A real key is for no server of the sandbox."""
     business = {"VIOX_BUSINESS": profile(environment)["VIOX_BUSINESS"]}
-    if "VIOX_MODELS" in environment or any(environment.get(name) for name in MODEL_KEYS):
-        return business
-    return business | {"VIOX_MODELS": "offline"}
+    mode = models_mode(environment, mode)
+    if mode == "offline":
+        without_keys = {name: "" for name in MODEL_NAMES if environment.get(name)}
+        return business | without_keys | {"VIOX_MODELS": "offline"}
+    # Where rules were asked for and models are wanted now, it is our own file that says which.
+    file = {"VIOX_MODELS": ""} if environment.get("VIOX_MODELS") == "offline" else {}
+    return business | file | (addresses.settings((ports or {}).get(MODELS, 0)) if mode == "wire" else {})
+
+
+def agents_see(
+    environment: Mapping[str, str], mode: str | None = None, ports: Mapping[str, int] | None = None
+) -> dict[str, str]:
+    """The caller's environment with the models that agents have."""
+    return {**environment, **for_agents(environment, mode, ports)}
 
 
 def inherited(service: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """What a service keeps of the caller's environment."""
+    """What a service keeps of the caller's environment. Model servers of the sandbox know no setting, and no key."""
+    if service == MODELS:
+        return {name: value for name, value in environment.items() if name in SYSTEM}
     if service == GATEWAY:
         return {n: v for n, v in environment.items() if n not in (*MODEL_NAMES, *NOBODYS) and not _for_postgres(n)}
     ours = {

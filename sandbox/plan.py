@@ -22,3 +22,5 @@ class Plan:
     port_base: int = DEFAULT_PORT_BASE
     foreground: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
+    models: str | None = None  # offline, wire or real; None is real where there is a key
+    model_faults: str | None = None  # a file: what goes wrong at the sandbox's model servers

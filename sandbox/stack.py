@@ -24,7 +24,7 @@ from typing import Any
 import sandbox
 import shared
 from sandbox import children, credentials, ports
-from sandbox.credentials import VENDORS
+from sandbox.credentials import MODELS, VENDORS
 from sandbox.forking import UNUSABLE_SETTINGS, ForkServer, Seat, check_files, refusal_of, users
 from sandbox.infrastructure import Infrastructure
 from sandbox.net import Reserved, ready
@@ -34,6 +34,7 @@ from shared.errors import BadInput, VioxError
 from shared.models import registry
 
 VENDORS_MODULE = "sandbox.vendors.main"
+MODELS_MODULE = "sandbox.role_players"
 TICK_SECONDS = 0.05
 READY_EVERY_SECONDS = 0.25
 
@@ -112,22 +113,29 @@ class Stack:
         return [name for name in self.plan.only if name in registry.ROLES]
 
     @property
-    def _models_setting(self) -> str | None:
-        given = self.plan.environment
-        return credentials.for_agents(given).get("VIOX_MODELS", given.get("VIOX_MODELS"))
+    def _models_mode(self) -> str:
+        return credentials.models_mode(self.plan.environment, self.plan.models)
+
+    def _choose_models(self) -> None:
+        """Raises BadInput when an agent would have none."""
+        environment = credentials.agents_see(self.plan.environment, self.plan.models)
+        chosen = registry.check(environment.get("VIOX_MODELS"), environment, self._agents)
+        self._models = [choice.document() for choice in chosen]
+        self._say(f"models: {self._models_mode}")
+        for choice in chosen:
+            self._say(f"model of {choice.agent}: {choice.sentence()}")
 
     def _start(self) -> None:
-        chosen = registry.check(self._models_setting, self.plan.environment, self._agents)
-        self._models = [choice.document() for choice in chosen]
-        for choice in chosen:
-            if choice.replaced:
-                self._say(f"model of {choice.agent}: {choice.sentence()}")
-        self._ports = ports.choose(self.plan.port_base, self.plan.only, self._reserved)
+        self._choose_models()
+        served = (*self.plan.only, MODELS) if self._models_mode == "wire" else self.plan.only
+        self._ports = ports.choose(self.plan.port_base, served, self._reserved)
         self._tell_moved()
         self._write_state(ready=False)
         self._load_code()
         self._infrastructure.start(self._ports)
         self._children.append(self._vendor_child())
+        if self._models_mode == "wire":
+            self._children.append(self._models_child())
         for name in self.plan.only:
             for number in range(1, self.plan.replicas.get(name, 1) + 1):
                 self._children.append(self._service_child(name, number))
@@ -136,8 +144,11 @@ class Stack:
 
     def _load_code(self) -> None:
         """Start the fork server, which loads the services' code while database and broker start."""
-        adapters = registry.preload(self._models_setting, self.plan.environment, self._agents)
-        self._forks = ForkServer([VENDORS_MODULE, *(_module(name) for name in self.plan.only), *adapters])
+        environment = credentials.agents_see(self.plan.environment, self.plan.models)
+        adapters = registry.preload(environment.get("VIOX_MODELS"), environment, self._agents)
+        players = [MODELS_MODULE] if self._models_mode == "wire" else []
+        services = (_module(name) for name in self.plan.only)
+        self._forks = ForkServer([VENDORS_MODULE, *services, *adapters, *players])
         self._users = users(self._agents, _code())
         if self._users:
             check_files(self.plan.environment)
@@ -160,6 +171,14 @@ class Stack:
         seat = Seat(VENDORS, VENDORS_MODULE, log, environment, listening=listening, folder=folder)
         return Child(seat, VENDORS, 0)
 
+    def _models_child(self) -> Child:
+        """The sandbox's model servers. They get no setting of the caller's, so no real key either."""
+        port = self._ports[MODELS]
+        listening = {"models": port, "faults": self.plan.model_faults}
+        environment = credentials.inherited(MODELS, self.plan.environment)
+        seat = Seat(MODELS, MODELS_MODULE, self._log(MODELS), environment, confined=True, listening=listening)
+        return Child(seat, MODELS, port)
+
     def _service_child(self, name: str, number: int) -> Child:
         port = self._ports[name] if number == 1 else self._reserved.any()
         environment = self._infrastructure.settings_for(name) | {
@@ -169,7 +188,7 @@ class Stack:
         if name == GATEWAY:
             environment |= credentials.for_gateway(self._ports, self.plan.environment, self.home)
         else:
-            environment |= credentials.for_agents(self.plan.environment)
+            environment |= credentials.for_agents(self.plan.environment, self.plan.models, self._ports)
         label = name if number == 1 else f"{name}-{number}"
         environment = credentials.inherited(name, self.plan.environment) | environment
         seat = Seat(
@@ -234,8 +253,9 @@ class Stack:
     def _stop(self) -> None:
         for child in self._children:
             child.stopped = True
-        self._terminate([c for c in self._children if c.service != VENDORS], 25)
-        self._terminate([c for c in self._children if c.service == VENDORS], 5)
+        outside = (VENDORS, MODELS)
+        self._terminate([c for c in self._children if c.service not in outside], 25)
+        self._terminate([c for c in self._children if c.service in outside], 5)
         self._infrastructure.stop()
         self._reserved.close()
         (self.home / "state.json").unlink(missing_ok=True)
@@ -273,6 +293,8 @@ class Stack:
             "vendors": {name: f"http://127.0.0.1:{self._ports[name]}" for name in credentials.EMULATED},
             "emulated": credentials.emulated(self.plan.environment),
             "models": self._models,
+            "models_mode": self._models_mode,
+            "models_url": f"http://127.0.0.1:{self._ports[MODELS]}" if self._models_mode == "wire" else None,
             "profile": credentials.profile(self.plan.environment),
         } | self._infrastructure.document()
         file = self.home / "state.json"
@@ -334,6 +356,8 @@ def main() -> None:
         broker=given["broker"],
         port_base=given["port_base"],
         foreground=given["foreground"],
+        models=given["models"],
+        model_faults=given["model_faults"],
         environment=dict(os.environ),
     )
     credentials.forget(os.environ)

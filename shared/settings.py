@@ -38,7 +38,9 @@ class Settings(BaseSettings):
     postgres_pool_size: int = Field(default=8, ge=1, le=200)
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=0, ge=0, le=65535)
-    models: str | None = None
+    models: str | None = Field(
+        default=None, description="file with the [models](../models.md); without it, ours. `offline` for no model"
+    )
     catalogue: str | None = None
     business: Path | None = Field(default=None, description="file with the [business profile](../business-profile.md)")
     people: Path | None = Field(default=None, description="file with the [people](../approvals.md#people)")

@@ -10,7 +10,19 @@ import typer
 
 from shared.errors import BadInput, Unavailable, VioxError
 from viox import cli_memory, cli_office, cli_people, output
-from viox.cli_options import AgentOption, By, Cursor, Json, Limit, Output, Since, agent_name, run_async
+from viox.cli_options import (
+    AgentOption,
+    By,
+    Cursor,
+    Json,
+    Limit,
+    ModelFaults,
+    ModelsOption,
+    Output,
+    Since,
+    agent_name,
+    run_async,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -70,12 +82,14 @@ def up(
     only: Annotated[str | None, typer.Option(help="Only these services, comma-separated.")] = None,
     replicas: Annotated[str | None, typer.Option(help="More of a service: closer=2,gateway=2.")] = None,
     broker: Annotated[str, typer.Option(help="embedded or apache.")] = "embedded",
+    models: ModelsOption = None,
+    model_faults: ModelFaults = None,
     as_json: Json = False,
 ) -> None:
     """Start everything on this machine; returns when it is ready."""
     from viox import lifecycle
 
-    plan = lifecycle.plan(only, replicas, broker, foreground=foreground)
+    plan = lifecycle.plan(only, replicas, broker, foreground=foreground, models=models, model_faults=model_faults)
     if foreground:
         lifecycle.run_in_foreground(plan)
     found = lifecycle.up(plan)
@@ -132,6 +146,7 @@ def _print_status(found: dict[str, Any]) -> None:
         output.say(f"          {line}")
     for line in lifecycle.vendors_lines(found):
         output.say(line)
+    output.say(lifecycle.models_line(found))
     for model in found.get("models", []):
         output.say(f"model     {lifecycle.model_line(model)}")
 
@@ -141,11 +156,13 @@ def demo(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the summary to this file as JSON.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running.")] = False,
     seed: Annotated[int, typer.Option(help="Permutes names, amounts and order.")] = 0,
+    models: ModelsOption = None,
+    model_faults: ModelFaults = None,
 ) -> None:
     """A morning of the business, end to end, checked against the vendors' own state."""
     from viox.demo import run_demo
 
-    raise typer.Exit(run_demo(json_file, keep=keep, seed=seed))
+    raise typer.Exit(run_demo(json_file, keep=keep, seed=seed, models=models, model_faults=model_faults))
 
 
 # -- in --------------------------------------------------------------------------------------------------------------

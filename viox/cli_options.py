@@ -19,6 +19,13 @@ Since = Annotated[str | None, typer.Option(help="RFC 3339 time, or a span such a
 AgentOption = Annotated[str | None, typer.Option("--agent", help="Only this agent.")]
 By = Annotated[str, typer.Option("--by", help="Who says so, for the audit.")]
 Person = Annotated[str | None, typer.Option("--by", envvar="VIOX_PERSON", help="Who decides: a name of VIOX_PEOPLE.")]
+ModelsOption = Annotated[
+    str | None,
+    typer.Option("--models", help="offline, wire or real; without it real when there is a key, else offline."),
+]
+ModelFaults = Annotated[
+    Path | None, typer.Option("--model-faults", help="With --models wire: what goes wrong, a JSON file.")
+]
 ApprovalId = Annotated[
     str, typer.Argument(metavar="ID", help="Of the approval or its call, or so much of its beginning.")
 ]

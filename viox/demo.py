@@ -19,9 +19,9 @@ from shared.bus import topics
 from shared.bus.envelope import Message, parse_json
 from shared.bus.events import event_type
 from shared.bus.kafka import Producer
-from shared.errors import Unavailable
+from shared.errors import BadInput, Unavailable
 from shared.settings import Settings
-from viox import deployment, importing, ingress, lifecycle, output, store
+from viox import deployment, importing, ingress, lifecycle, model_turns, output, store
 from viox.demo_payment import Payment
 
 DEADLINE_SECONDS = 120.0
@@ -33,19 +33,30 @@ ENDPOINTS_FOR = ("people-ops", "chief-of-staff")
 USED = ("airtable", "email", "hubspot", "n8n", "northwind", "quickbooks", "records", "stripe", "twilio")
 
 
-def run_demo(json_file: Path | None, *, keep: bool, seed: int) -> int:
+def run_demo(
+    json_file: Path | None, *, keep: bool, seed: int, models: str | None = None, model_faults: Path | None = None
+) -> int:
     """Exit code 0 when everything is as it should be."""
     running = deployment.state()
+    if running and models not in (None, running.get("models_mode")):
+        raise BadInput(
+            "option.invalid",
+            f"the stack that runs has {lifecycle.models_line(running)}.",
+            field="--models",
+            remedy="Stop it with `viox down`, or leave the option out.",
+        )
     if running is None:
         if not keep and "VIOX_PORT_BASE" not in os.environ:
             os.environ["VIOX_PORT_BASE"] = "0"
         started = time.monotonic()
-        running = lifecycle.up(lifecycle.plan(None, None, "embedded", foreground=False))
+        wanted = lifecycle.plan(None, None, "embedded", foreground=False, models=models, model_faults=model_faults)
+        running = lifecycle.up(wanted)
         output.say(f"everything is up after {time.monotonic() - started:.1f} s (state in {deployment.home()})")
         mine = True
     else:
         output.say("using the stack that runs already")
         mine = False
+    output.say(lifecycle.models_line(running))
     try:
         output.say(f"northwind: {asyncio.run(_import_endpoints(running))} of the business's own endpoints are tools")
         summary = asyncio.run(_Demo(running, morning(seed, running["vendors"])).run())
@@ -163,9 +174,11 @@ class _Demo:
         ]
         ledger = await pool.fetch(_UNPAIRED, ids)
         asked = {row["vendor"] for row in await pool.fetch(_ASKED, ids)}
+        turns = await model_turns.count(pool, ids)
         trouble = [
             *self._run_problems(runs, calls),
             *await self._payment.problems(),
+            *model_turns.problems(self._stack, turns),
             *problems(self._plan, {name: _vendor(self._stack, name, "state") for name in CHECKED}),
             *(f"{vendor} was not used" for vendor in USED if vendor not in asked),
             *(
@@ -176,6 +189,8 @@ class _Demo:
         return {
             "seconds": round(seconds, 2),
             "models": sorted({r["model"] for r in runs if r["model"]}),
+            "models_mode": self._stack.get("models_mode"),
+            "model_turns": turns,
             "events": len(self._messages),
             "runs": dict(Counter(f"{r['agent']} {r['status']}" for r in runs)),
             "tool_calls": len(calls),
@@ -240,6 +255,7 @@ def _print(summary: dict[str, Any]) -> None:
         f"\n{summary['events']} events, {sum(summary['runs'].values())} runs, {summary['tool_calls']} tool calls "
         f"in {summary['seconds']} s; models: {', '.join(summary['models'])}"
     )
+    say(model_turns.sentence(summary["model_turns"]))
     output.table(["agent and status", "runs"], sorted(summary["runs"].items()), empty="no runs")
     say()
     rows = [(tool, v["count"], v["p50"], v["p99"]) for tool, v in summary["latency_ms"].items()]

@@ -6,48 +6,40 @@ import json
 import os
 import urllib.error
 import urllib.request
-from datetime import date
 from typing import Any
 
-from sandbox import credentials
 from shared.bus.events import check_owners
 from shared.business import check_owner, read_business
 from shared.errors import BadInput, Unavailable, VioxError
-from shared.models import registry
-from viox import deployment, output
-
-SOON_DAYS = 120
+from viox import deployment, doctor_models, output
+from viox.doctor_models import finding
 
 
 async def examine(*, as_json: bool) -> int:
     """Exit code 0 when nothing that is configured is broken."""
-    findings = [await _postgres(), _address_book(), _business(), *_models(), *_vendors()]
+    findings = [await _postgres(), _address_book(), _business(), *await doctor_models.findings(), *_vendors()]
     broken = any(f["state"] == "failed" for f in findings)
     if as_json:
         output.emit({"healthy": not broken, "findings": findings})
         return output.ERROR if broken else output.OK
     rows = [(f["what"], f["state"], f["latency_ms"] or "", f["message"] or "") for f in findings]
     output.table(("what", "state", "ms", "found"), rows, empty="nothing was found")
-    for finding in findings:
-        if finding["remedy"] and finding["state"] in ("failed", "warning", "not tried"):
-            field = f" {finding['field']}:" if finding["field"] else ""
-            output.say(f"{finding['what']}:{field} {finding['remedy']}")
+    for found in findings:
+        if found["remedy"] and found["state"] in ("failed", "warning", "not tried"):
+            field = f" {found['field']}:" if found["field"] else ""
+            output.say(f"{found['what']}:{field} {found['remedy']}")
     output.say("\nsomething is broken" if broken else "\nnothing that is configured is broken")
     return output.ERROR if broken else output.OK
-
-
-def _finding(what: str, state: str, message: str, **more: Any) -> dict[str, Any]:
-    return {"what": what, "state": state, "message": message, "field": None, "remedy": None, "latency_ms": None} | more
 
 
 async def _postgres() -> dict[str, Any]:
     try:
         pool = await deployment.pool()
     except VioxError as error:
-        return _finding("postgres", "failed", error.message, field=error.field, remedy=error.remedy)
+        return finding("postgres", "failed", error.message, field=error.field, remedy=error.remedy)
     try:
         version = await pool.fetchval("show server_version")
-        return _finding("postgres", "ok", f"version {version}, commits are durable")
+        return finding("postgres", "ok", f"version {version}, commits are durable")
     finally:
         await pool.close()
 
@@ -60,8 +52,8 @@ def _address_book() -> dict[str, Any]:
         check_owners()
         catalogue.load()
     except BadInput as error:
-        return _finding("address book", "failed", error.message, field=error.field, remedy=error.remedy)
-    return _finding("address book", "ok", "every event has an owner that hears of it")
+        return finding("address book", "failed", error.message, field=error.field, remedy=error.remedy)
+    return finding("address book", "ok", "every event has an owner that hears of it")
 
 
 def _business() -> dict[str, Any]:
@@ -70,44 +62,8 @@ def _business() -> dict[str, Any]:
         found = read_business(deployment.profile("VIOX_BUSINESS"))
         check_owner(found, deployment.people())
     except BadInput as error:
-        return _finding("business profile", "failed", error.message, field=error.field, remedy=error.remedy)
-    return _finding("business profile", "ok", f"{found.name}, {found.time_zone}")
-
-
-def _models() -> list[dict[str, Any]]:
-    """Which model answers for each agent, and what is wrong with that."""
-    setting = credentials.for_agents(os.environ).get("VIOX_MODELS", os.environ.get("VIOX_MODELS"))
-    try:
-        if started := (deployment.state() or {}).get("models"):  # what its agents chose when they started
-            return [_model(registry.Choice.of(one)) for one in started] + _ends(setting)
-        return [_model(choice) for choice in registry.choices(setting, os.environ)] + _ends(setting)
-    except BadInput as error:
-        return [_finding("models", "failed", error.message, field=error.field, remedy=error.remedy)]
-
-
-def _model(choice: registry.Choice) -> dict[str, Any]:
-    what = f"model of {choice.agent}"
-    if choice.model is None:
-        remedy = f"Set one of {', '.join(choice.missing)}, or VIOX_MODELS=offline to run without a model."
-        return _finding(what, "failed", choice.sentence(), field=choice.missing[0], remedy=remedy)
-    if choice.replaced:
-        remedy = f"Set {choice.missing[0]} to use the configured model."
-        return _finding(what, "warning", choice.sentence(), field=choice.missing[0], remedy=remedy)
-    offline = "offline: rules of the role, no AI" if choice.model == registry.OFFLINE else None
-    return _finding(what, "ok", offline or choice.sentence())
-
-
-def _ends(setting: str | None) -> list[dict[str, Any]]:
-    """Models that will be withdrawn soon, or have been."""
-    findings = []
-    for role, model, end in registry.ends(setting):
-        days = (end - date.today()).days
-        if days <= SOON_DAYS:
-            agent = next((agent for agent, known in registry.ROLES.items() if known == role), role)
-            told = f"{model} ends {end.isoformat()}" if days >= 0 else f"{model} ended {end.isoformat()}"
-            remedy = "Name another model for the role in the file of VIOX_MODELS."
-            findings.append(_finding(f"model of {agent}", "warning", told, field="VIOX_MODELS", remedy=remedy))
-    return findings
+        return finding("business profile", "failed", error.message, field=error.field, remedy=error.remedy)
+    return finding("business profile", "ok", f"{found.name}, {found.time_zone}")
 
 
 async def attempt(tool: str, arguments: str, *, as_json: bool) -> int:
@@ -187,10 +143,10 @@ def _vendors() -> list[dict[str, Any]]:
     try:
         found = _ask(None)
     except VioxError as error:
-        return [_finding("gateway", "failed", error.message, field=error.field, remedy=error.remedy)]
+        return [finding("gateway", "failed", error.message, field=error.field, remedy=error.remedy)]
     vendors = [_vendor(one, _emulated()) for one in found["vendors"]]
     documents = [
-        _finding(
+        finding(
             f"document {one['document']}",
             "failed",
             f"left out: {one['message']}",
@@ -199,7 +155,7 @@ def _vendors() -> list[dict[str, Any]]:
         )
         for one in found.get("documents", [])
     ]
-    return [_finding("gateway", "ok", "answers"), *vendors, *documents, *map(_credential, found.get("credentials", []))]
+    return [finding("gateway", "ok", "answers"), *vendors, *documents, *map(_credential, found.get("credentials", []))]
 
 
 def _credential(one: dict[str, Any]) -> dict[str, Any]:
@@ -208,8 +164,8 @@ def _credential(one: dict[str, Any]) -> dict[str, Any]:
     more = {key: one[key] for key in ("refreshed_at", "expires_at", "problem")}
     if one["problem"]:
         remedy = "Authorise VioX OS anew at the vendor and set the new refresh token, unless it is not used any more."
-        return _finding(what, "warning", f"{one['problem']} Renewed last: {renewed}", remedy=remedy, **more)
-    return _finding(what, "ok", f"renewed {renewed}, good until {one['expires_at'] or 'nobody knows'}", **more)
+        return finding(what, "warning", f"{one['problem']} Renewed last: {renewed}", remedy=remedy, **more)
+    return finding(what, "ok", f"renewed {renewed}, good until {one['expires_at'] or 'nobody knows'}", **more)
 
 
 def _gateway() -> str:

@@ -14,10 +14,19 @@ from typing import Any
 from shared.errors import BadInput, VioxError
 from viox import deployment
 
+MODES = ("offline", "wire", "real")
 UP_SECONDS = 180.0  # it ends early when all is well or something died; slow machines import for a while
 
 
-def plan(only: str | None, replicas: str | None, broker: str, *, foreground: bool) -> dict[str, Any]:
+def plan(
+    only: str | None,
+    replicas: str | None,
+    broker: str,
+    *,
+    foreground: bool,
+    models: str | None = None,
+    model_faults: Path | None = None,
+) -> dict[str, Any]:
     """The stack to run, from options and environment. Raises BadInput naming the option at fault."""
     from sandbox.plan import DEFAULT_PORT_BASE
     from sandbox.ports import SERVICES
@@ -32,7 +41,7 @@ def plan(only: str | None, replicas: str | None, broker: str, *, foreground: boo
             "settings.invalid", f"{given!r} is not a port.", field="VIOX_PORT_BASE", remedy="For instance 8080."
         )
     services = _services(only, "--only") if only else list(SERVICES)
-    _check_models(services)
+    _check_models(services, models)
     return {
         "home": str(deployment.home().absolute()),
         "only": services,
@@ -40,16 +49,40 @@ def plan(only: str | None, replicas: str | None, broker: str, *, foreground: boo
         "broker": broker,
         "port_base": int(given),
         "foreground": foreground,
+        "models": models,
+        "model_faults": _checked_faults(model_faults, models) if model_faults else None,
     }
 
 
-def _check_models(services: list[str]) -> None:
+def _check_models(services: list[str], models: str | None) -> None:
     """An agent without any usable model would crash at every start. Raises BadInput with the key to set."""
     from sandbox import credentials
     from shared.models import registry
 
-    setting = credentials.for_agents(os.environ).get("VIOX_MODELS", os.environ.get("VIOX_MODELS"))
-    registry.check(setting, os.environ, [name for name in services if name in registry.ROLES])
+    if models not in (None, *MODES):
+        raise BadInput(
+            "option.invalid",
+            f"{models!r} is no way to answer.",
+            field="--models",
+            remedy="Use offline (rules, no AI), wire (the sandbox's model servers) or real (providers' keys).",
+        )
+    environment = credentials.agents_see(os.environ, models)
+    registry.check(environment.get("VIOX_MODELS"), environment, [name for name in services if name in registry.ROLES])
+
+
+def _checked_faults(file: Path, models: str | None) -> str:
+    """The whole path of a file of faults. Raises BadInput when the model servers could not use it."""
+    from sandbox.models.faults import BadFault, Faults
+
+    if models != "wire":
+        told = "faults are for the sandbox's model servers."
+        raise BadInput("option.invalid", told, field="--model-faults", remedy="Add --models wire.")
+    try:
+        Faults().load(file)
+    except BadFault as error:
+        remedy = "A JSON array of faults: see docs/models.md."
+        raise BadInput("option.invalid", f"{error}.", field="--model-faults", remedy=remedy) from error
+    return str(file.absolute())
 
 
 def _models_file() -> dict[str, str]:
@@ -134,6 +167,7 @@ def public(found: dict[str, Any]) -> dict[str, Any]:
         "vendors",
         "emulated",
         "models",
+        "models_mode",
         "ready",
     )
     return {name: found[name] for name in public_view if name in found}
@@ -147,13 +181,18 @@ def vendors_lines(found: dict[str, Any]) -> list[str]:
     return [*told, f"real      {', '.join(real)} (credentials are set)"] if real else told
 
 
+def models_line(found: dict[str, Any]) -> str:
+    """How this stack's roles are answered, for people."""
+    told = {"offline": "offline (rules of the roles, no AI)", "wire": f"wire (sandbox), at {found.get('models_url')}"}
+    mode = found.get("models_mode") or "real"
+    return f"models: {told.get(mode, mode)}"
+
+
 def model_line(model: dict[str, Any]) -> str:
     """One agent's model, for people."""
-    if model["model"] == "offline":
-        return f"{model['agent']:<15} offline: rules of the role, no AI"
-    instead = f" instead of {model['configured']}: no {', '.join(model['missing'])}"
-    replaced = instead if model["model"] != model["configured"] else ""
-    return f"{model['agent']:<15} {model['model']}{replaced}"
+    from shared.models.choice import Choice
+
+    return f"{model['agent']:<15} {Choice.of(model).sentence()}"
 
 
 def _running(pid: int) -> bool:

@@ -2,7 +2,7 @@
 
 All results of a turn go back in one user message, before any text. Thinking blocks and whatever else is opaque return
 unchanged, apart from what the API refuses to see again: blank texts, ids and names that break its rules. Provider-run tools
-are never enabled: they would escape the gateway.
+are never enabled: they would escape the gateway. What the next request will begin with is marked for the prompt cache.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any
 
 import anthropic
 
+from shared.models.anthropic_cache import marked
+from shared.models.dialect import THINKING_ROOM, Dialect
 from shared.models.port import (
     AssistantMessage,
     ChatMessage,
@@ -26,11 +28,12 @@ from shared.models.port import (
     Usage,
     UserMessage,
 )
-from shared.models.retry import Sleep, error_in_body, error_of_status, wait_of, with_retries
+from shared.models.retry import ATTEMPTS, Sleep, error_in_body, error_of_status, wait_of, with_retries
 from shared.models.schemas import WireTools
-from shared.models.window import ask_within, window_of
+from shared.models.window import ask_within
 from shared.models.wire import (
     NOTHING,
+    Arguments,
     a_count,
     a_text,
     an_object,
@@ -54,6 +57,8 @@ STOPS: dict[str, StopReason] = {
     "refusal": "refusal",
 }
 PLAIN = {"text", "tool_use"}
+THOUGHTS = {"thinking", "redacted_thinking"}
+LEAST_THINKING = 1024
 
 
 class AnthropicModel:
@@ -70,11 +75,13 @@ class AnthropicModel:
         timeout_seconds: float = 120.0,
         sleep: Sleep = asyncio.sleep,
         window: int | None = None,
+        attempts: int = ATTEMPTS,
     ) -> None:
         self.model = model
         self._sleep = sleep
-        self._window = window or window_of(model)
+        self._attempts = attempts
         self._tools = WireTools(PROVIDER)
+        self._dialect = Dialect(PROVIDER, model, window=window)
         self._client = anthropic.AsyncAnthropic(
             api_key=api_key, base_url=base_url, timeout=timeout_seconds, max_retries=0
         )
@@ -83,9 +90,9 @@ class AnthropicModel:
         self._tools.take(request)
         return await ask_within(
             request,
-            self._window,
+            self._dialect.abilities.window - self._dialect.output_tokens(request),
             self._tools.size,
-            lambda sent: with_retries(lambda: self._once(sent), sleep=self._sleep),
+            lambda sent: with_retries(lambda: self._once(sent), sleep=self._sleep, attempts=self._attempts),
         )
 
     async def aclose(self) -> None:
@@ -93,9 +100,16 @@ class AnthropicModel:
 
     async def _once(self, request: ChatRequest) -> ChatReply:
         started = time.perf_counter()
-        answer = document(PROVIDER, await self._ask(self._body(request)))
-        if error := answer.get("error"):
-            raise error_in_body(PROVIDER, error)
+        while True:
+            try:
+                answer = document(PROVIDER, await self._ask(self._body(request)))
+                break
+            except ModelError as error:
+                asked = self._dialect.output_tokens(request)
+                if error.code != "model.bad_request" or not self._dialect.learn(error.message, asked):
+                    raise
+        if wrong := answer.get("error"):
+            raise error_in_body(PROVIDER, wrong)
         return self._reply(request, answer, (time.perf_counter() - started) * 1000)
 
     async def _ask(self, body: dict[str, Any]) -> Any:
@@ -111,18 +125,38 @@ class AnthropicModel:
             raise ModelError("model.bad_answer", f"{PROVIDER} answered nonsense: {error}", retryable=True) from error
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
-        said = messages(request.messages)
-        body: dict[str, Any] = {"model": self.model, "max_tokens": request.max_output_tokens, "messages": said}
+        offered = self._tools.take(request)
+        said = messages(request.messages, thoughts=self._dialect.sends_thoughts, arguments=self._tools.wire_arguments)
+        body: dict[str, Any] = {
+            "model": self.model,
+            "max_tokens": self._dialect.output_tokens(request),
+            "messages": said,
+        }
         if request.system.strip():
             body["system"] = request.system
-        tools = [
-            {"name": t.name, "description": t.description, "input_schema": t.schema} for t in self._tools.take(request)
-        ]
+        tools = [{"name": t.name, "description": t.description, "input_schema": t.schema} for t in offered]
         if tools:
             body["tools"] = tools
+            if self._dialect.must_call(request):
+                body["tool_choice"] = {"type": "any"}
         elif named := _tools_named(said):  # a history with calls needs tools, also when all were taken away
             body |= {"tools": named, "tool_choice": {"type": "none"}}
-        return body
+        body |= self._thinking(request, body)
+        return marked(body, goes_on=bool(tools) and not request.must_call) if self._dialect.caches else body
+
+    def _thinking(self, request: ChatRequest, body: dict[str, Any]) -> dict[str, Any]:
+        """How much the model is to think, in its own terms. Nothing where nobody said, or where it cannot."""
+        style, wanted = self._dialect.abilities.thinking, request.thinking
+        if wanted is None or not self._dialect.thinks:
+            return {}
+        if wanted == "off":
+            return {"thinking": {"type": "disabled"}}
+        if style == "adaptive":
+            return {"thinking": {"type": "adaptive"}, "output_config": {"effort": wanted}}
+        budget = min(THINKING_ROOM[wanted], body["max_tokens"] - 1)
+        if budget < LEAST_THINKING or _acts_without_a_thought(body["messages"]):
+            return {}
+        return {"thinking": {"type": "enabled", "budget_tokens": budget}}
 
     def _reply(self, request: ChatRequest, answer: dict[str, Any], latency_ms: float) -> ChatReply:
         if not isinstance(answer.get("content"), list | str):
@@ -155,11 +189,16 @@ class AnthropicModel:
         return ModelToolCall(a_text(block.get("id")), self._tools.own_name(name), arguments, raw)
 
 
-def messages(conversation: Iterable[ChatMessage]) -> list[dict[str, Any]]:
-    """Our messages in Anthropic's form: roles alternate, results of a turn come first and together."""
+def messages(
+    conversation: Iterable[ChatMessage], *, thoughts: bool = True, arguments: Arguments = lambda tool, given: given
+) -> list[dict[str, Any]]:
+    """Our messages in Anthropic's form: roles alternate, results of a turn come first and together.
+
+    Without `thoughts` the model's own are left out: another server signed them.
+    """
     made: list[dict[str, Any]] = []
-    for message in starts_with_user(prepared(conversation, PROVIDER)):
-        role, blocks = _blocks(message)
+    for message in starts_with_user(prepared(conversation, PROVIDER, arguments)):
+        role, blocks = _blocks(message, thoughts=thoughts)
         if made and made[-1]["role"] == role:
             made[-1]["content"].extend(blocks)
         else:
@@ -167,7 +206,7 @@ def messages(conversation: Iterable[ChatMessage]) -> list[dict[str, Any]]:
     return made
 
 
-def _blocks(message: ChatMessage) -> tuple[str, list[Any]]:
+def _blocks(message: ChatMessage, *, thoughts: bool) -> tuple[str, list[Any]]:
     match message:
         case UserMessage(text):
             return "user", [_text(text)]
@@ -175,12 +214,12 @@ def _blocks(message: ChatMessage) -> tuple[str, list[Any]]:
             block = {"type": "tool_result", "tool_use_id": message.provider_id, "content": message.content}
             return "user", [block | ({"is_error": True} if message.is_error else {})]
         case AssistantMessage():
-            return "assistant", _turn(message)
+            return "assistant", _turn(message, thoughts=thoughts)
 
 
-def _turn(message: AssistantMessage) -> list[Any]:
+def _turn(message: AssistantMessage, *, thoughts: bool) -> list[Any]:
     calls = [_tool_use(call) for call in message.calls]
-    if message.provider == PROVIDER and isinstance(message.provider_extra, list):
+    if thoughts and message.provider == PROVIDER and isinstance(message.provider_extra, list):
         kept = _as_it_came(message.provider_extra, calls)
         if kept is not None:
             return kept
@@ -221,6 +260,15 @@ def _tools_named(said: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         {"name": name, "description": "Not available any more.", "input_schema": {"type": "object"}}
         for name in sorted(names)
     ]
+
+
+def _acts_without_a_thought(said: Sequence[dict[str, Any]]) -> bool:
+    """Whether the turn whose results come last began without a thought: another model made it, or this one did not think.
+
+    A model that thinks by budget is refused then.
+    """
+    last_is_results = bool(said) and said[-1]["content"][0].get("type") == "tool_result"
+    return last_is_results and said[-2]["content"][0].get("type") not in THOUGHTS
 
 
 def _blocks_of(content: Any) -> list[dict[str, Any]]:

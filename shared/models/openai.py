@@ -27,11 +27,12 @@ from shared.models.port import (
     Usage,
     UserMessage,
 )
-from shared.models.retry import Sleep, error_in_body, error_of_status, wait_of, with_retries
+from shared.models.retry import ATTEMPTS, Sleep, error_in_body, error_of_status, wait_of, with_retries
 from shared.models.schemas import WireTools
-from shared.models.window import ask_within, window_of
+from shared.models.window import ask_within
 from shared.models.wire import (
     NOTHING,
+    Arguments,
     a_count,
     a_text,
     an_object,
@@ -84,11 +85,12 @@ class OpenAIModel:
         timeout_seconds: float = 120.0,
         sleep: Sleep = asyncio.sleep,
         window: int | None = None,
+        attempts: int = ATTEMPTS,
     ) -> None:
         self._sleep = sleep
-        self._window = window or window_of(model)
+        self._attempts = attempts
         self._tools = WireTools(provider)
-        self._dialect = Dialect(provider)
+        self._dialect = Dialect(provider, model, window=window)
         self.provider = provider
         self.model = model
         self._client = openai.AsyncOpenAI(api_key=api_key, base_url=base_url, timeout=timeout_seconds, max_retries=0)
@@ -97,9 +99,9 @@ class OpenAIModel:
         self._tools.take(request)
         return await ask_within(
             request,
-            self._window,
+            self._dialect.abilities.window - self._dialect.output_tokens(request),
             self._tools.size,
-            lambda sent: with_retries(lambda: self._once(sent), sleep=self._sleep),
+            lambda sent: with_retries(lambda: self._once(sent), sleep=self._sleep, attempts=self._attempts),
         )
 
     async def aclose(self) -> None:
@@ -112,7 +114,8 @@ class OpenAIModel:
                 answer = document(self.provider, await self._ask(self._body(request)))
                 break
             except ModelError as error:
-                if error.code != "model.bad_request" or not self._dialect.learn(error.message):
+                asked = self._dialect.output_tokens(request)
+                if error.code != "model.bad_request" or not self._dialect.learn(error.message, asked):
                     raise
         if wrong := answer.get("error"):
             raise error_in_body(self.provider, wrong)
@@ -136,16 +139,22 @@ class OpenAIModel:
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         system = [{"role": "system", "content": request.system}] if request.system.strip() else []
+        tools = self._tools.take(request)
+        said = messages(request.messages, self.provider, self._dialect, self._tools.wire_arguments)
         body: dict[str, Any] = {
             "model": self.model,
-            "messages": system + messages(request.messages, self.provider, self._dialect),
-            self._dialect.limit_field: request.max_output_tokens,
+            "messages": system + said,
+            self._dialect.limit_field: self._dialect.output_tokens(request),
         }
-        if tools := self._tools.take(request):
+        if tools:
             body["tools"] = [
                 {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.schema}}
                 for t in tools
             ]
+        if self._dialect.must_call(request):
+            body["tool_choice"] = "required"
+        if effort := self._dialect.effort(request):
+            body["reasoning_effort"] = effort
         return body
 
     def _reply(self, request: ChatRequest, answer: dict[str, Any], latency_ms: float) -> ChatReply:
@@ -211,12 +220,15 @@ class OpenAIModel:
 
 
 def messages(
-    conversation: Iterable[ChatMessage], provider: str, dialect: Dialect | None = None
+    conversation: Iterable[ChatMessage],
+    provider: str,
+    dialect: Dialect | None = None,
+    arguments: Arguments = lambda tool, given: given,
 ) -> list[dict[str, Any]]:
     """Our messages in Chat Completions' form: one `tool` message a result, texts of a user in a row as one."""
     dialect = dialect or Dialect(provider)
     made: list[dict[str, Any]] = []
-    for message in starts_with_user(prepared(conversation, provider)):
+    for message in starts_with_user(prepared(conversation, provider, arguments)):
         before = made[-1]["role"] if made else ""
         one = _message(message, provider, dialect)
         if one["role"] == before == "user":

@@ -16,6 +16,7 @@ from shared.errors import VioxError
 
 # `malformed`: the provider itself threw away a call that it could not read. `other`: a reason nobody here has heard of.
 StopReason = Literal["end", "tool_calls", "max_tokens", "refusal", "context_exceeded", "malformed", "unable", "other"]
+Thinking = Literal["off", "low", "medium", "high"]
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what every provider takes, in a list of tools and in a history
 
 
@@ -123,7 +124,8 @@ class ChatRequest:
     """One question to a model: everything it will see. `messages_sha256` and `messages_bytes` spare a look at every message.
 
     `tries` counts the turns before this one that could not be used, `after` is the code of what was wrong with the last.
-    Neither is part of the digest: what they change is in the messages and the limit.
+    Neither is part of the digest: what they change is in the messages and the limit. `must_call`: the turn has to call one of
+    its tools, where the model can be made to; else it is only asked. `thinking`: how much it may think first, where it can.
     """
 
     model: str
@@ -135,18 +137,23 @@ class ChatRequest:
     messages_bytes: int | None = field(default=None, compare=False)
     tries: int = 0
     after: str | None = None
+    must_call: bool = False
+    thinking: Thinking | None = None
 
     def digest(self) -> str:
-        """Equal for equal requests: what `replay` compares."""
-        return sha256_json(
-            {
-                "model": self.model,
-                "max_output_tokens": self.max_output_tokens,
-                "system": sha256_json(self.system),
-                "tools": self.toolbox.sha256,
-                "messages": self.messages_sha256 or Messages(self.messages).sha256(),
-            }
-        )
+        """Equal for equal requests: what `replay` compares. What was added later counts only where it is used."""
+        document: dict[str, Any] = {
+            "model": self.model,
+            "max_output_tokens": self.max_output_tokens,
+            "system": sha256_json(self.system),
+            "tools": self.toolbox.sha256,
+            "messages": self.messages_sha256 or Messages(self.messages).sha256(),
+        }
+        if self.must_call:
+            document["must_call"] = True
+        if self.thinking is not None:
+            document["thinking"] = self.thinking
+        return sha256_json(document)
 
     @property
     def toolbox(self) -> Toolbox:

@@ -73,17 +73,19 @@ STATUS_OF = {
 }
 
 
-async def with_retries(once: Callable[[], Awaitable[ChatReply]], *, sleep: Sleep) -> ChatReply:
+async def with_retries(
+    once: Callable[[], Awaitable[ChatReply]], *, sleep: Sleep, attempts: int = ATTEMPTS
+) -> ChatReply:
     """Ask up to three times. The reply says how often. Raises the last ModelError, with `attempts`."""
     made = False
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, attempts + 1):
         try:
             return replace(await once(), attempts=attempt)
         except ModelError as error:
             error.attempts = attempt
             error.may_have_been_made = made = made or error.may_have_been_made
             wait = error.retry_after if error.retry_after is not None else 0.5 * 2**attempt
-            if not error.retryable or attempt == ATTEMPTS or wait > LONGEST_WAIT_SECONDS:
+            if not error.retryable or attempt == attempts or wait > LONGEST_WAIT_SECONDS:
                 raise
             await sleep(wait * (1 + random.random() * 0.1))  # noqa: S311  # jitter, not a secret
     raise AssertionError("unreachable")

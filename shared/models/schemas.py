@@ -43,6 +43,7 @@ class WireTools:
         self.tools: list[WireTool] = []
         self.size = 0
         self._own: dict[str, tuple[str, dict[str, str]]] = {}
+        self._renamed: dict[str, dict[str, str]] = {}
 
     def take(self, request: ChatRequest) -> list[WireTool]:
         if request.tools is not self._of:
@@ -50,6 +51,11 @@ class WireTools:
             self.size = sum(len(t.description) + len(orjson.dumps(t.schema)) for t in self.tools)
             own = zip(request.tools, self.tools, strict=True)
             self._own = {wire.name: (tool.name, wire.renamed) for tool, wire in own}
+            self._renamed = {
+                tool.name: {mine: theirs for theirs, mine in wire.renamed.items()}
+                for tool, wire in zip(request.tools, self.tools, strict=True)
+                if wire.renamed
+            }
             self._of = request.tools
         return self.tools
 
@@ -69,6 +75,12 @@ class WireTools:
         renamed = self._own[found][1] if found else {}
         restored: dict[str, Any] | None = _restored(arguments, renamed) if renamed else arguments
         return restored
+
+    def wire_arguments(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Arguments of a call in the history under the property names that the provider is shown."""
+        renamed = self._renamed.get(tool)
+        changed: dict[str, Any] = _restored(arguments, renamed) if renamed else arguments
+        return changed
 
 
 def wire_tool(tool: ToolSpec, provider: str) -> WireTool:

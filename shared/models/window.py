@@ -28,26 +28,11 @@ from shared.models.port import (
 from shared.models.turns import CONTEXT_EXCEEDED
 
 BYTES_PER_TOKEN = 3  # of JSON; prose has about four, Chinese about three
+MOST_BYTES_PER_TOKEN = 4
 RESULT_BYTES = 64_000  # one result of a tool, about 20,000 tokens
 STUB_BYTES = 600
-SMALLEST_BUDGET = 8_000
+SMALLEST_BUDGET = 8_000  # bytes of a conversation
 HALVINGS = 3  # of the budget when the provider counts more tokens than estimated
-
-# Tokens a model takes in, by the beginning of its name. What is not listed is taken for the smallest.
-WINDOWS = {
-    "claude-": 200_000,
-    "gemini-": 1_000_000,
-    "gpt-4o": 128_000,
-    "gpt-5": 272_000,
-    "gpt-6": 272_000,
-    "mistral-": 128_000,
-}
-DEFAULT_WINDOW = 128_000
-
-
-def window_of(model: str) -> int:
-    """Tokens of a model's window, as far as we know it."""
-    return next((tokens for start, tokens in WINDOWS.items() if model.startswith(start)), DEFAULT_WINDOW)
 
 
 async def ask_within(
@@ -55,9 +40,13 @@ async def ask_within(
 ) -> ChatReply:
     """Ask with a conversation that fits. A provider that finds it too long all the same gets half as much, and again.
 
-    `overhead` are the bytes of the tools. Raises ModelError `model.context_exceeded` when nothing can be left out any more.
+    `window` are the tokens that the model takes in besides its answer, `overhead` the bytes of the tools. Raises ModelError
+    `model.context_exceeded` when nothing can be left out any more, and at once when tools and prompt alone are too long.
     """
-    room = (window - request.max_output_tokens) * BYTES_PER_TOKEN - overhead - len(request.system)
+    fixed = overhead + len(request.system.encode(errors="replace"))
+    if fixed + SMALLEST_BUDGET > window * MOST_BYTES_PER_TOKEN:
+        raise _no_room(request, window, fixed)
+    room = window * BYTES_PER_TOKEN - fixed
     failed, refused = 0, None
     last: tuple[ChatMessage, ...] = ()
     for halving in range(1 if request.after == CONTEXT_EXCEEDED else 0, HALVINGS + 1):
@@ -77,6 +66,17 @@ async def ask_within(
     assert refused is not None  # noqa: S101  # the loop was left by `break` or after a refusal
     refused.attempts = failed
     raise refused
+
+
+def _no_room(request: ChatRequest, window: int, fixed: int) -> ModelError:
+    return ModelError(
+        CONTEXT_EXCEEDED,
+        f"prompt and {len(request.tools)} tools have {fixed} bytes: too many for the {window} tokens that {request.model} takes in.",
+        retryable=False,
+        field="VIOX_MODELS",
+        remedy="Name a model with a larger window, say the model's true window under `windows` in the file of VIOX_MODELS, or "
+        "grant fewer tools.",
+    )
 
 
 def fit(messages: tuple[ChatMessage, ...], budget: int) -> tuple[tuple[ChatMessage, ...], dict[str, Any] | None]:

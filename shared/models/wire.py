@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -18,6 +18,7 @@ import orjson
 
 from shared.models.port import AssistantMessage, ChatMessage, ModelError, ModelToolCall, ToolMessage, UserMessage
 
+Arguments = Callable[[str, dict[str, Any]], dict[str, Any]]  # (tool, its arguments) → them under other names
 NOTHING = "(nothing)"  # stands where a provider refuses an empty or blank text
 LONGEST_NAME = 64
 SHOWN_PAGE = 120
@@ -39,8 +40,13 @@ ANY_ID = (re.compile(r"[\x21-\x7e]{1,40}"), "call_", 24)
 # -- what goes out ------------------------------------------------------------------------------------------------------
 
 
-def prepared(conversation: Iterable[ChatMessage], provider: str) -> list[ChatMessage]:
-    """The conversation with ids and names that the provider takes, each call followed by exactly one result."""
+def prepared(
+    conversation: Iterable[ChatMessage], provider: str, arguments: Arguments = lambda tool, given: given
+) -> list[ChatMessage]:
+    """The conversation with ids and names that the provider takes, each call followed by exactly one result.
+
+    `arguments` gives those of a call under the names that the request's tools have for them.
+    """
     made: list[ChatMessage] = []
     taken: set[str] = set()
     waiting: list[tuple[str, ModelToolCall]] = []  # (id on record, call as sent) without a result so far
@@ -54,7 +60,7 @@ def prepared(conversation: Iterable[ChatMessage], provider: str) -> list[ChatMes
         made += [ToolMessage(c.provider_id, c.tool, '{"state":"unknown"}', is_error=True) for _, c in waiting]
         waiting = []
         if isinstance(message, AssistantMessage) and message.calls:
-            calls = tuple(_sendable(c, provider, taken) for c in message.calls)
+            calls = tuple(_sendable(c, provider, taken, arguments) for c in message.calls)
             waiting = list(zip([c.provider_id for c in message.calls], calls, strict=True))
             made.append(replace(message, calls=calls))
         else:
@@ -62,10 +68,11 @@ def prepared(conversation: Iterable[ChatMessage], provider: str) -> list[ChatMes
     return made
 
 
-def _sendable(call: ModelToolCall, provider: str, taken: set[str]) -> ModelToolCall:
+def _sendable(call: ModelToolCall, provider: str, taken: set[str], arguments: Arguments) -> ModelToolCall:
     wire_id = wire_call_id(call.provider_id, provider, taken)
     taken.add(wire_id)
-    return replace(call, provider_id=wire_id, tool=wire_tool_name(call.tool, provider), arguments=call.arguments or {})
+    given = arguments(call.tool, call.arguments or {})
+    return replace(call, provider_id=wire_id, tool=wire_tool_name(call.tool, provider), arguments=given)
 
 
 def wire_call_id(given: str, provider: str, taken: set[str]) -> str:

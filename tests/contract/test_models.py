@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from sandbox.models.servers import KEY, ModelServer, claude, function, gpt, text, tool_use
+from sandbox.models.ids import signature
+from sandbox.models.scripted import KEY, ModelServer, claude, function, gpt, text, tool_use
 from shared.models.anthropic import AnthropicModel
 from shared.models.failover import FailoverModel
 from shared.models.openai import OpenAIModel
@@ -35,7 +36,7 @@ async def server() -> AsyncIterator[Any]:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"  # type: ignore[attr-defined]
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     yield made
     while OPENED:
         await OPENED.pop().aclose()
@@ -80,6 +81,7 @@ def results(message: AssistantMessage) -> list[ToolMessage]:
     return [ToolMessage(c.provider_id, c.tool, '{"ok":true}', is_error=n == 1) for n, c in enumerate(message.calls)]
 
 
+THOUGHT = {"type": "thinking", "thinking": "x", "signature": signature("x")}
 BOTH = pytest.mark.parametrize("make", [anthropic, chat])
 
 
@@ -104,7 +106,7 @@ async def test_parallel_calls_and_their_results_go_there_and_back(server: Any, m
 
 
 async def test_thinking_comes_back_unchanged(server: Any) -> None:
-    thinking = {"type": "thinking", "thinking": "hm", "signature": "sig=="}
+    thinking = {"type": "thinking", "thinking": "hm", "signature": signature("hm")}
     server.script = [claude(thinking, tool_use(1, "look", {})), claude(text("ok"), stop="end_turn")]
     model = anthropic(server)
     reply = await model.complete(request())
@@ -114,22 +116,19 @@ async def test_thinking_comes_back_unchanged(server: Any) -> None:
 
 
 async def test_geminis_thought_signature_comes_back_unchanged(server: Any) -> None:
-    signature = {"google": {"thought_signature": "CiQBjz=="}}
-    calls = [function(1, "look", "{}", extra_content=signature), function(2, "look", "{}")]
+    signed = {"google": {"thought_signature": signature("gemini", "look", "{}")}}
+    calls = [function(1, "look", "{}", extra_content=signed), function(2, "look", "{}")]
     server.script = [gpt(None, calls, model="gemini-3.8-flash"), gpt("ok", model="gemini-3.8-flash")]
     model = chat(server, "gemini", "gemini-3.8-flash")
     reply = await model.complete(request())
     await model.complete(request(UserMessage("hello"), reply.message, *results(reply.message)))
-    assert server.requests[1]["messages"][2]["tool_calls"][0]["extra_content"] == signature
+    assert server.requests[1]["messages"][2]["tool_calls"][0]["extra_content"] == signed
     assert server.problems == []
     assert reply.usage.output == 50, "thinking is in the total only"
 
 
 async def test_another_providers_turn_is_rebuilt_from_its_parts(server: Any) -> None:
-    server.script = [
-        claude({"type": "thinking", "thinking": "x", "signature": "s"}, tool_use(1, "look", {})),
-        gpt("ok"),
-    ]
+    server.script = [claude(THOUGHT, tool_use(1, "look", {})), gpt("ok")]
     reply = await anthropic(server).complete(request())
     await chat(server).complete(request(UserMessage("hello"), reply.message, *results(reply.message)))
     assert server.problems == []
@@ -256,8 +255,8 @@ async def talk(server: Any, model: Any, answer: Any) -> tuple[Any, Any]:
     [
         (anthropic, claude(stop="end_turn")),
         (anthropic, claude(text("\n\n"), stop="end_turn")),
-        (anthropic, claude({"type": "thinking", "thinking": "x", "signature": "s"}, text(" "), stop="end_turn")),
-        (anthropic, claude({"type": "thinking", "thinking": "x", "signature": "s"}, stop="max_tokens")),
+        (anthropic, claude(THOUGHT, text(" "), stop="end_turn")),
+        (anthropic, claude(THOUGHT, stop="max_tokens")),
         (anthropic, claude({"type": "tool_use", "id": "a.b", "name": "look.up", "input": {}})),
         (anthropic, claude({"type": "tool_use", "name": "look", "input": '{"n": 1}'}, tool_use(1, "look", None))),
         (chat, gpt(None)),

@@ -104,3 +104,50 @@ def test_passwords_of_a_kafka_of_yours_are_read_from_a_folder(tmp_path: Path) ->
     with pytest.raises(BadInput, match="acme-voice") as error:
         kafka_users.foreign_login(given, "voice")
     assert error.value.field == "VIOX_KAFKA_PASSWORDS_DIR"
+
+
+# -- models -------------------------------------------------------------------------------------------------------------
+
+KEYS = {"ANTHROPIC_API_KEY": "real", "OPENAI_API_KEY": "real", "OPENAI_BASE_URL": "https://mine.example/v1"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "wanted", "mode"),
+    [
+        ({}, None, "offline"),
+        ({"OPENAI_API_KEY": " "}, None, "offline"),
+        (KEYS, None, "real"),
+        ({"VIOX_MODELS": "mine.yaml"}, None, "real"),
+        (KEYS | {"VIOX_MODELS": "offline"}, None, "offline"),
+        (KEYS | {"VIOX_MODELS": "offline"}, "real", "real"),
+        (KEYS, "offline", "offline"),
+        (KEYS, "wire", "wire"),
+        ({}, "real", "real"),
+    ],
+)
+def test_how_roles_are_answered(environment: dict[str, str], wanted: str | None, mode: str) -> None:
+    assert credentials.models_mode(environment, wanted) == mode
+
+
+def test_a_real_key_reaches_no_model_server_of_the_sandbox() -> None:
+    """Neither as an agent's setting, nor in the servers' own environment."""
+    seen = credentials.agents_see(KEYS, "wire", {"models": 99})
+    assert "real" not in seen.values()
+    assert {seen[name] for name in seen if name.endswith("_BASE_URL")} == {
+        "http://127.0.0.1:99/anthropic",
+        "http://127.0.0.1:99/openai/v1",
+        "http://127.0.0.1:99/gemini/v1beta/openai",
+        "http://127.0.0.1:99/mistral/v1",
+    }
+    assert inherited(credentials.MODELS, OPERATORS | KEYS) == {"PATH": "/bin"}
+
+
+def test_rules_need_no_key_and_get_none() -> None:
+    seen = credentials.agents_see(KEYS, "offline")
+    assert seen == {"VIOX_MODELS": "offline", "ANTHROPIC_API_KEY": "", "OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""}
+
+
+def test_real_models_are_those_of_the_callers_file_or_of_ours() -> None:
+    assert credentials.agents_see(KEYS | {"VIOX_MODELS": "mine.yaml"}, "real")["VIOX_MODELS"] == "mine.yaml"
+    assert credentials.agents_see(KEYS | {"VIOX_MODELS": "offline"}, "real")["VIOX_MODELS"] == ""
+    assert credentials.agents_see(KEYS, "wire", {"models": 9}).get("VIOX_MODELS", "") == ""

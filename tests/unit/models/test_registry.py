@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import BadInput
 from shared.models import registry
-from shared.models.registry import ROLES, check, choices, ends, model_for, preload
+from shared.models.registry import ROLES, Limits, check, choices, ends, limits_for, model_for, preload
 from shared.redaction import Redactor
 from shared.settings import Settings
 
@@ -62,12 +62,25 @@ def test_no_key_at_all_is_said_at_once_with_what_to_set(environment: dict[str, s
 def test_a_files_own_fallbacks_are_all_that_is_asked(own: str) -> None:
     closer, voice = choices(own, {"OPENAI_API_KEY": "k"}, ["closer", "voice"])
     assert (closer.model, closer.fallbacks, closer.missing) == ("openai/gpt-5.5", ("offline",), ("ANTHROPIC_API_KEY",))
-    assert closer.sentence() == "openai/gpt-5.5 instead of anthropic/claude-sonnet-4-6: ANTHROPIC_API_KEY is not set"
+    told = "openai/gpt-5.5 instead of anthropic/claude-sonnet-4-6 (ANTHROPIC_API_KEY is not set), then offline"
+    assert closer.sentence() == told
     assert (voice.model, voice.missing) == (None, ("GEMINI_API_KEY",))
     with pytest.raises(BadInput) as error:
         check(own, {"OPENAI_API_KEY": "k"}, ["closer", "voice"])
     assert error.value.field == "GEMINI_API_KEY"
     assert check(own, {"OPENAI_API_KEY": "k"}, ["closer"]) == [closer]
+
+
+def test_what_stands_in_and_what_cannot_is_said() -> None:
+    """With one key: who has its own model lacks a fallback, who has not has another model."""
+    said = {c.agent: c.sentence() for c in choices(None, {"ANTHROPIC_API_KEY": "k"}, ["closer", "voice"])}
+    assert said == {
+        "closer": "anthropic/claude-sonnet-4-6, no fallback; not openai/gpt-5.5, because OPENAI_API_KEY is not set",
+        "voice": "anthropic/claude-sonnet-4-6 instead of openai/gpt-4o (OPENAI_API_KEY is not set), no fallback",
+    }
+    (whole,) = choices(None, ALL, ["closer"])
+    assert whole.sentence() == "anthropic/claude-sonnet-4-6, then openai/gpt-5.5"
+    assert registry.Choice.of(whole.document()) == whole
 
 
 def test_offline_needs_nothing() -> None:
@@ -101,6 +114,21 @@ async def test_an_agent_starts_with_what_is_reachable(own: str, monkeypatch: pyt
         ("roles: {sales: {model: openai/gpt-5.5, fallbacks: [7]}}", "'sales'"),
         ("roles: {}", "'sales'"),
         ("roles: {sales: {model: openai/gpt-5.5}}\nwindows: [1]", "`windows`"),
+        ("roles: {sales: {model: openai/gpt-5.5}}\nwindows: {openai/x: lots}", "'lots'"),
+        ("roles: {sales: {model: openai/gpt-5.5}}\nwindow: {}", "`window`"),
+        ("roles: {sales: {model: openai/gpt-5.5}}\nquestions: {closer: {}}", "'closer' is no agent.question"),
+        ("roles: {sales: {model: openai/gpt-5.5}}\nquestions: {chef.soup: {}}", "'chef.soup' is no agent.question"),
+        ("roles: {sales: {model: openai/gpt-5.5}}\nquestions: {closer.intent: 5}", "closer.intent is no mapping"),
+        ("roles: {sales: {model: openai/gpt-5.5}}\nquestions: {closer.intent: {tokens: 5}}", "has 'tokens'"),
+        ("roles: {sales: {model: openai/gpt-5.5}}\nquestions: {closer.intent: {model: gpt}}", "'gpt'"),
+        (
+            "roles: {sales: {model: openai/gpt-5.5}}\nquestions: {closer.intent: {max_output_tokens: 0}}",
+            "max_output_tokens of closer.intent is 0",
+        ),
+        (
+            "roles: {sales: {model: openai/gpt-5.5}}\nquestions: {closer.intent: {thinking: deep}}",
+            "thinking of closer.intent is 'deep'",
+        ),
         ("roles: [", "cannot be read"),
     ],
 )
@@ -139,3 +167,90 @@ def test_a_file_named_from_here_is_found_from_elsewhere(monkeypatch: pytest.Monk
     assert lifecycle._models_file() == {"VIOX_MODELS": own}
     monkeypatch.setenv("VIOX_MODELS", "offline")
     assert lifecycle._models_file() == {}
+
+
+QUESTIONS = """
+roles:
+  sales: {model: anthropic/claude-sonnet-4-6}
+questions:
+  closer.intent: {model: openai/gpt-4o, max_output_tokens: 200}
+  closer.first-message: {thinking: off}
+  people_ops.rubric: {thinking: high, model: gemini/gemini-3.8-flash}
+"""
+
+
+@pytest.fixture
+def with_questions(tmp_path: Path) -> str:
+    file = tmp_path / "questions.yaml"
+    file.write_text(QUESTIONS)
+    return str(file)
+
+
+def test_a_question_has_limits_of_its_own(with_questions: str) -> None:
+    assert limits_for("closer", "intent", with_questions) == Limits("openai/gpt-4o", 200)
+    assert limits_for("closer", "first_message", with_questions) == Limits(thinking="off")
+    assert limits_for("people-ops", "rubric", with_questions) == Limits("gemini/gemini-3.8-flash", thinking="high")
+    for nothing in (
+        limits_for("voice", "intent", with_questions),
+        limits_for("closer", "x"),
+        limits_for("closer", "x", "offline"),
+    ):
+        assert nothing == Limits()
+
+
+async def test_a_question_is_asked_of_the_model_that_is_named_for_it(
+    with_questions: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the name in the request. Where its key is missing the role's own model answers."""
+    from shared.models.routed import RoutedModel
+
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    plain = model_for("sales", lambda request: None, Settings(models=with_questions), Redactor())
+    assert not isinstance(plain, RoutedModel)
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    routed = model_for("sales", lambda request: None, Settings(models=with_questions), Redactor())
+    assert isinstance(routed, RoutedModel)
+    assert (routed.provider, routed.model) == ("anthropic", "claude-sonnet-4-6")
+    for model in (plain, routed):
+        await model.aclose()
+
+
+def test_every_model_that_is_named_is_known_with_its_agents(with_questions: str) -> None:
+    assert registry.named(with_questions) == {"anthropic/claude-sonnet-4-6": ["closer"], "openai/gpt-4o": ["closer"]}
+    assert registry.named(None)["openai/gpt-5.5"] == list(ROLES)
+    assert registry.named("offline") == {}
+
+
+@pytest.mark.parametrize(
+    ("models", "faults", "field"),
+    [
+        ("fake", None, "--models"),
+        ("offline", "[]", "--model-faults"),
+        ("wire", "{", "--model-faults"),
+        ("wire", "[1]", "--model-faults"),
+    ],
+)
+def test_up_refuses_what_the_model_servers_could_not_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, models: str, faults: str | None, field: str
+) -> None:
+    from viox import lifecycle
+
+    file = tmp_path / "faults.json"
+    file.write_text(faults or "")
+    for name in (*ALL, "VIOX_MODELS"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(BadInput) as error:
+        lifecycle.plan(None, None, "embedded", foreground=False, models=models, model_faults=file if faults else None)
+    assert error.value.field == field
+
+
+def test_up_on_the_wire_needs_no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from viox import lifecycle
+
+    for name in (*ALL, "VIOX_MODELS"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "faults.json").write_text('[{"kind": "529"}]')
+    monkeypatch.chdir(tmp_path)
+    plan = lifecycle.plan(None, None, "embedded", foreground=False, models="wire", model_faults=Path("faults.json"))
+    assert (plan["models"], plan["model_faults"]) == ("wire", str(tmp_path / "faults.json"))
