@@ -31,7 +31,10 @@ OFFLINE_MARK = "[offline] "
 STANDS_FOR_NOTHING = "(nothing)"  # what adapters send where a provider takes no empty text
 FILLER = "(results received)"  # and where it takes no user after a tool
 # Adapters join texts of the user that follow each other, where servers want sides to alternate.
-JOINED = re.compile(r"\n\n(?=\[(?:note|retry)\] |Event \S+ from |Task: )")
+JOINED = re.compile(
+    r"\n\n(?=\[(?:note|retry|done|what came before, in short|done by the role's rules)\]\s"
+    r"|Event \S+ from |Task: |<question name=)"
+)
 FAILED = {"failed", "unknown", "denied", "rejected", "expired", "cancelled"}
 
 

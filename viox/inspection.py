@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import importlib
+import os
 import textwrap
 from datetime import datetime
 from typing import Any
@@ -350,7 +351,7 @@ async def replay(given: str, *, as_json: bool) -> int:
     finally:
         await pool.close()
     business = read_business(deployment.profile("VIOX_BUSINESS"))
-    report = await replay_run(_spec(facts["agent"]), host, steps, stored, business)
+    report = await replay_run(_spec(facts["agent"]), host, steps, stored, business, os.environ.get("VIOX_MODELS"))
     if as_json:
         output.emit(report.document())
         return output.OK if report.same else output.FAILED

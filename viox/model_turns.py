@@ -46,13 +46,11 @@ def problems(stack: Mapping[str, Any], turns: Iterable[Mapping[str, Any]]) -> li
 
 
 def _strangers(choices: Iterable[Mapping[str, Any]], turns: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Agents that asked no model, or that another one than theirs answered."""
+    """Agents that another model than theirs answered."""
     found: list[str] = []
     for choice in choices:
         agent, configured = choice["agent"], choice["configured"]
         own = [row for row in turns if row["agent"] == agent]
-        if not own:
-            found.append(f"{agent} asked no model")
         others = [row for row in own if not f"{row['provider']}/{row['model']}".startswith(configured)]
         found += [f"{agent} was answered by {row['provider']}/{row['model']}, not {configured}" for row in others]
     return found

@@ -9,6 +9,7 @@ next holder starts from the last commit.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +23,8 @@ from shared.bus.publisher import Publisher
 from shared.business import Business
 from shared.errors import VioxError
 from shared.ids import ThreadId, parse_call_id
+from shared.models.models_file import NO_LIMITS
+from shared.models.models_file import Limits as QuestionLimits
 from shared.models.port import ChatModel, ModelError, Toolbox, canonical_json
 from shared.runtime import announce
 from shared.runtime.agent import AgentSpec
@@ -69,8 +72,10 @@ class Activator:
         owner: str,
         limits: Limits,
         business: Business | None = None,
+        limits_of: Callable[[str], QuestionLimits] = lambda question: NO_LIMITS,
     ) -> None:
         self._spec = spec
+        self._limits_of = limits_of
         self._business = business or Business()
         self._prompt = spec.prompt_for(self._business)
         self._store = store
@@ -185,6 +190,7 @@ class Activator:
             max_turns=self._spec.max_turns,
             business=self._business,
             outside_tools=self._outside_tools,
+            limits=self._limits_of,
             failpoint=failpoint,
             messages_of_history=past.messages if history is past.steps else None,
         )

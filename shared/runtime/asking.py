@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.models.port import ChatReply, ChatRequest, Messages, sha256_json
+from shared.models.models_file import NO_LIMITS
+from shared.models.port import ChatReply, ChatRequest, Messages, ModelError, sha256_json
 from shared.models.prices import cost_microusd
 from shared.models.turns import CUT_OFF, RETRY_OUTPUT_TOKENS, Problem, may_try_again, problem_of
 from shared.runtime.calls import calls_of, has_answered, record_results, sendable
@@ -70,7 +71,12 @@ async def _usable_turn(context: RunContext, steps: list[Step], node: str, questi
         _check_turns(context, steps)
         request = _request(context, steps, question, tries, problem.code if problem else None)
         context.failpoint("agent.mid_model_call")
-        reply = await context.model.complete(request)
+        try:
+            reply = await context.model.complete(request)
+        except ModelError as error:
+            if error.retryable or not tries:
+                raise
+            return Turned(steps, problem=error.as_dict())  # what the models before it said stays on record
         problem = problem_of(reply) or _problem_with_answer(context, steps, question, reply)
         steps = context.step(steps, "model", _asked_by(node, question) | _model_body(request, reply, problem))
         if problem is None:
@@ -94,14 +100,15 @@ def _request(
 ) -> ChatRequest:
     """What to ask the model next. `tries` unusable turns went before; `after` is what was wrong with the last."""
     messages = _conversation(context, steps) if question is None or question.conversation else Messages()
-    system, tools, most = context.prompt, context.pick_tools(context.tools), MAX_OUTPUT_TOKENS
+    system, tools, most, limits = context.prompt, context.pick_tools(context.tools), MAX_OUTPUT_TOKENS, NO_LIMITS
     if question is not None:
+        limits = context.limits(question.name)
         messages.extend(exchange(_since_asked(context, steps, question)))
-        system, most = question.system(context.prompt), question.max_output_tokens
+        system, most = question.system(context.prompt), limits.max_output_tokens or question.max_output_tokens
         tools = context.pick_tools(toolbox(question, context.tools))
     context.remember(system, tools)
     return ChatRequest(
-        context.model.model,
+        limits.model or context.model.model,
         system,
         messages.all(),
         tools,
@@ -110,6 +117,8 @@ def _request(
         messages_bytes=messages.size,
         tries=tries,
         after=after,
+        must_call=question is not None and question.is_typed,
+        thinking=limits.thinking,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 from shared.business import Business
 from shared.errors import VioxError
 from shared.ids import RunId
+from shared.models.models_file import NO_LIMITS, Limits
 from shared.models.port import ChatModel, Messages, Toolbox, sha256_json
 from shared.runtime.history import Step, conversation, turns_of
 
@@ -34,7 +35,7 @@ class RunContext:
     """What an activation gives its nodes: who runs, what happened before, the model and the tools.
 
     `history` is the whole conversation, the run's own steps last; `first_step` numbers the run's next step. `asked_with`
-    collects the prompts and tool lists of model requests by digest. `messages` of a long conversation may be given.
+    collects the prompts and tool lists of model requests by digest. `limits` are those of a question in the file of models.
     """
 
     run_id: RunId
@@ -46,6 +47,7 @@ class RunContext:
     max_turns: int
     business: Business = field(default_factory=Business)
     outside_tools: frozenset[str] = frozenset()
+    limits: Callable[[str], Limits] = lambda question: NO_LIMITS
     failpoint: Callable[[str], None] = lambda name: None
     messages_of_history: Messages | None = None
     pick_tools: Callable[[Toolbox], Toolbox] = lambda tools: tools

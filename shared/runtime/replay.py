@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,7 @@ import orjson
 
 from shared.business import Business
 from shared.ids import RunId
+from shared.models.models_file import OFFLINE, limits_for
 from shared.models.port import ChatReply, ChatRequest, Toolbox, ToolSpec, Usage, sha256_json
 from shared.models.window import fit
 from shared.runtime.agent import AgentSpec
@@ -144,8 +145,10 @@ async def replay_run(
     thread: Sequence[Step],
     stored: Mapping[str, str | None],
     business: Business | None = None,
+    models: str | None = OFFLINE,
 ) -> Report:
-    """Replay one run. `thread` is the whole thread's record in order; `stored` has prompts and tool lists by digest.
+    """Replay one run. `thread` is the whole thread's record in order; `stored` has prompts and tool lists by digest; `models`
+    is the setting that names the file of models.
 
     A run that was blocked and went on is replayed stretch by stretch: what blocked it came from outside the graph.
     """
@@ -158,7 +161,7 @@ async def replay_run(
                 continue
             mine = mine[: mine.index(asked[-1]) + 1]
         try:
-            await _replay_stretch(spec, graph, run_id, before, mine, stored, report, business)
+            await _replay_stretch(spec, graph, run_id, before, mine, stored, report, business, models)
         except _Diverged:
             break
     return report
@@ -194,6 +197,7 @@ async def _replay_stretch(
     stored: Mapping[str, str | None],
     report: Report,
     business: Business | None,
+    models: str | None,
 ) -> None:
     turns = [s for s in mine if s.kind == "model"]
     model = _Recorded(turns, stored, report)
@@ -209,6 +213,7 @@ async def _replay_stretch(
             Toolbox(),
             spec.max_turns,
             business or Business(),
+            limits=lambda question: replace(limits_for(spec.name, question, models), model=None),
             pick_tools=model.tools_of_next_turn,
         )
         state = {"steps": _entered(mine, at), "end": None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 
 from shared.bus import topics
 from shared.bus.dead_letters import CHANNEL, Redrives
@@ -12,6 +13,7 @@ from shared.bus.publisher import Publisher
 from shared.bus.record import Record
 from shared.business import read_business
 from shared.errors import VioxError
+from shared.models.models_file import limits_for
 from shared.models.port import ChatModel
 from shared.models.registry import model_for
 from shared.runtime.activation import Activator
@@ -86,7 +88,15 @@ class _Runner:
         self.announcer = Announcer(spec.name, store, self.publisher, instance.owner)
         business = read_business(process.settings.business)
         self.activator = Activator(
-            spec, store, self._model, self.publisher, self.announcer, instance.owner, limits, business
+            spec,
+            store,
+            self._model,
+            self.publisher,
+            self.announcer,
+            instance.owner,
+            limits,
+            business,
+            partial(limits_for, spec.name, setting=settings.models),
         )
         self._inbox = Inbox(spec, store, self.activator.threads, instance.owner, limits)
         self.redrives = Redrives(spec.name, pool, self._inbox.accept_again, self._poison, is_transient)
