@@ -59,3 +59,18 @@ def _decimal(number: str) -> Decimal:
     if whole and len(rest) in (1, 2):
         return Decimal(f"{whole.replace('.', '')}.{rest}")
     return Decimal((whole + rest).replace(".", ""))
+
+
+def as_json(amount: int, currency: str = "usd") -> int | float:
+    """As JSON has it, for vendors that take whole units as a number: (125050, "usd") → 1250.5. Only for what is sent: nothing
+    is ever computed with it. Its shortest form has as many places as the currency, so that nothing is lost on the way."""
+    value = major(amount, currency)
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def minor(value: Decimal | float | str, currency: str = "usd") -> int:
+    """Whole units, as a vendor says them, in minor units: (1250.5, "usd") → 125050. Raises ValueError for a part of a minor unit."""
+    scaled = Decimal(str(value)).scaleb(places(currency))
+    if scaled != scaled.to_integral_value():
+        raise ValueError(f"{value} is no whole number of minor units of {currency}")
+    return int(scaled)

@@ -11,7 +11,6 @@ import pytest
 from services.builder import domain as builder
 from services.chief_of_staff import domain as chief
 from services.closer import domain as closer
-from services.controller import domain as controller
 from services.people_ops import domain as people
 from services.steward import domain as steward
 from services.voice import domain as voice
@@ -112,7 +111,6 @@ def test_money_is_written_as_stripe_counts_it(amount: int, currency: str, writte
 def test_money_is_written_in_its_own_units() -> None:
     assert as_written(125_050, "usd") == "1,250.50 USD"
     assert as_written(1_250, "jpy") == "1,250 JPY"
-    assert controller.next_step("com.stripe.invoice.payment_failed", 2) == "ask the owner"
 
 
 def test_the_other_roles_rules() -> None:
@@ -133,7 +131,7 @@ def test_the_other_roles_rules() -> None:
     assert not builder.looks_transient("invalid credentials")
 
 
-@pytest.mark.parametrize("module", [builder, chief, closer, controller, people, steward, voice])
+@pytest.mark.parametrize("module", [builder, chief, closer, people, steward, voice])
 def test_facts_are_json_or_nothing(module: Any) -> None:
     for kind in ("com.twilio.message.status", "com.stripe.invoice.paid", "viox.task.requested", "viox.ticket.created"):
         found = module.facts(trigger(kind, {"instruction": "x", "MessageStatus": "sent", "data": {"object": {}}}))
@@ -145,7 +143,6 @@ MODULES = {
     "builder": builder,
     "chief-of-staff": chief,
     "closer": closer,
-    "controller": controller,
     "people-ops": people,
     "steward": steward,
     "voice": voice,
