@@ -18,7 +18,7 @@ Answer = Callable[[dict[str, Any]], Any]
 class Ends(Exception):
     """A call that does not succeed: its state, and why."""
 
-    def __init__(self, state: str, message: str, **more: Any) -> None:
+    def __init__(self, state: str, message: str, /, **more: Any) -> None:
         super().__init__(message)
         self.state = state
         self.error = {"code": f"test.{state}", "message": message, "remedy": None} | more
