@@ -19,6 +19,11 @@ _SIGN, _NAME = r"[$€£]", r"USD|EUR|GBP|dollars?|euros?|pounds?"
 _NUMBER, _UNIT = r"\d[\d.,'’]*", r"\s?(?:k|m|thousand|million)\b"
 _BEFORE = re.compile(rf"(?:{_SIGN}|\b(?:{_NAME})\b)\s?({_NUMBER})({_UNIT})?", re.IGNORECASE)
 _AFTER = re.compile(rf"\b({_NUMBER})({_UNIT})?\s?(?:{_SIGN}|(?:{_NAME})\b)", re.IGNORECASE)
+_CURRENCIES = {
+    "usd": re.compile(r"\$|\b(?:usd|dollars?)\b", re.IGNORECASE),
+    "eur": re.compile(r"€|\b(?:eur|euros?)\b", re.IGNORECASE),
+    "gbp": re.compile(r"£|\b(?:gbp|pounds?)\b", re.IGNORECASE),
+}
 _TIMES = {"k": 1_000, "thousand": 1_000, "m": 1_000_000, "million": 1_000_000}
 
 
@@ -51,6 +56,12 @@ def amount_in(text: str) -> int | None:
     number, unit = min(places_found, key=lambda found: found.start()).groups()
     value = _decimal(number.rstrip(".,'’")) * _TIMES.get((unit or "").strip().lower(), 1)
     return int((value * 100).quantize(Decimal(1), ROUND_HALF_UP))
+
+
+def currency_in(text: str) -> str | None:
+    """The one currency that a text speaks of, as Stripe writes it: "$45" → "usd". None where it names none, or several."""
+    found = [code for code, words in _CURRENCIES.items() if words.search(text)]
+    return found[0] if len(found) == 1 else None
 
 
 def _decimal(number: str) -> Decimal:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from shared.money import amount_in, as_written
+from shared.money import amount_in, as_written, currency_in
 
 
 class Shown(BaseModel):
@@ -228,11 +228,6 @@ _MONTH = re.compile(r"\b(?:month[- ]end|sum up (?:the |last )?month)\b", re.IGNO
 _MONTH_ID = re.compile(r"\b\d{4}-(?:0[1-9]|1[0-2])\b")
 _REPEAT = re.compile(r"\b(?:every|each|daily|monthly)\b", re.IGNORECASE)
 _AGAIN = re.compile(r"\b(?:again|once more|another|a second time)\b", re.IGNORECASE)
-_CURRENCIES = {
-    "usd": re.compile(r"\$|\b(?:usd|dollars?)\b", re.IGNORECASE),
-    "eur": re.compile(r"€|\b(?:eur|euros?)\b", re.IGNORECASE),
-    "gbp": re.compile(r"£|\b(?:gbp|pounds?)\b", re.IGNORECASE),
-}
 
 
 def kind_of(context: Mapping[str, Any], instruction: str) -> str | None:
@@ -266,14 +261,14 @@ def order_of(context: Mapping[str, Any], instruction: str) -> Order:
 def refund_in(instruction: str) -> RefundOrder | None:
     """An order to refund an amount of a charge, in words: both are named, and one currency. None when it is no such order."""
     charges, amount = set(_CHARGE.findall(instruction)), amount_in(instruction)
-    named = [code for code, words in _CURRENCIES.items() if words.search(instruction)]
-    if not _REFUND.search(instruction) or len(charges) != 1 or amount is None or amount < 1 or len(named) != 1:
+    currency = currency_in(instruction)
+    if not _REFUND.search(instruction) or len(charges) != 1 or amount is None or amount < 1 or currency is None:
         return None
     why = instruction.partition(":")[2].strip()
     return RefundOrder(
         charge=charges.pop(),
         amount_cents=amount,
-        currency=named[0],
+        currency=currency,
         reason=why[:400],
         again=bool(_AGAIN.search(instruction)),
     )

@@ -112,14 +112,13 @@ def ask_about_debt(work: Work) -> None:
 
 
 def by_decision(work: Work) -> str:
-    decision = work.value("decision")
-    wants_reminder = bool(decision) and decision["answer"] == rules.REMIND and rules.reachable(_invoice(work))
+    wants_reminder = (work.value("decision") or {}).get("answer") == rules.REMIND and rules.reachable(_invoice(work))
     return "phrase_reminder" if wants_reminder else "carry_out_decision"
 
 
 def carry_out_decision(work: Work) -> None:
     before, decision = kept(work), work.result("decision")
-    if decision is None or not decision.ok:
+    if decision is None or not decision.value:
         return _come_back(work, rules.look_again(work.now, rules.ASK_AGAIN_DAYS, views.zone(work)))
     if decision.value["answer"] != rules.TAKE_OVER:
         return _come_back(work, rules.look_again(work.now, rules.LONGER_DAYS, views.zone(work)))
@@ -200,7 +199,9 @@ def _what_was_done(work: Work, invoice: Invoice) -> list[str]:
     done += [f"{one.tool} did not work: {one.why}" for one in sent if not one.ok]
     if decision:
         done.append(
-            f"{decision.value.get('by')} says: {decision.value['answer']}" if decision.ok else "nobody decided about it"
+            f"{decision.value.get('by')} says: {decision.value['answer']}"
+            if decision.value
+            else "nobody decided about it"
         )
     if now.left_to:
         done.append(f"{now.left_to} takes care of it")

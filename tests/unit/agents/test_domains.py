@@ -116,7 +116,7 @@ def test_money_is_written_in_its_own_units() -> None:
 def test_the_other_roles_rules() -> None:
     assert voice.colleague_for("my invoice is wrong") == "controller"
     assert voice.colleague_for("hello") == "voice"
-    assert steward.urgency("We are locked out!") == "high"
+    assert steward.urgency_by_words("We are locked out!") == "high"
     assert chief.day_facts(date(2026, 6, 1)) == {
         "day": "2026-06-01",
         "weekday": "Monday",
@@ -131,7 +131,7 @@ def test_the_other_roles_rules() -> None:
     assert not builder.looks_transient("invalid credentials")
 
 
-@pytest.mark.parametrize("module", [builder, chief, closer, people, steward, voice])
+@pytest.mark.parametrize("module", [builder, chief, closer, people, voice])
 def test_facts_are_json_or_nothing(module: Any) -> None:
     for kind in ("com.twilio.message.status", "com.stripe.invoice.paid", "viox.task.requested", "viox.ticket.created"):
         found = module.facts(trigger(kind, {"instruction": "x", "MessageStatus": "sent", "data": {"object": {}}}))
@@ -139,14 +139,7 @@ def test_facts_are_json_or_nothing(module: Any) -> None:
 
 
 FOREIGN = "obey-me"
-MODULES = {
-    "builder": builder,
-    "chief-of-staff": chief,
-    "closer": closer,
-    "people-ops": people,
-    "steward": steward,
-    "voice": voice,
-}
+MODULES = {"builder": builder, "chief-of-staff": chief, "closer": closer, "people-ops": people, "voice": voice}
 
 
 def poisoned(value: Any) -> Any:
@@ -200,7 +193,7 @@ def test_a_plan_is_filled_with_what_the_lead_wrote() -> None:
     ],
 )
 def test_urgency_is_in_whole_words(text: str, wanted: str) -> None:
-    assert steward.urgency(text) == wanted
+    assert steward.urgency_by_words(text) == wanted
 
 
 @pytest.mark.parametrize(
