@@ -149,7 +149,7 @@ def is_sms_number(phone: str | None) -> bool:
 
 # -- satisfaction ----------------------------------------------------------------------------------------------------------
 
-_RATED = re.compile(r"^\W*([1-5])(?:\s*(?:/|of|out of)\s*5)?\b(?![\d.,]*\d)")
+_RATED = re.compile(r"^\W*([1-5])(?:\s*(?:/|of|out of)\s*5)?\s*(?:$|[-–.,!;:)](?!\d))")
 _HAPPY = re.compile(r"^\W*(yes|yep|yeah|thanks?|thank you|great|perfect|solved|all good|works( now)?)\b[^?]*$")
 _UNHAPPY = re.compile(r"^\W*(no|nope|not really|not solved|still (not|the same|broken)|it did(n't| not))\b")
 
