@@ -14,12 +14,13 @@ from shared.runtime.agent import AgentSpec
 
 
 def conversation(event: Message) -> str:
-    """One conversation per customer, or per object when the event names no customer."""
+    """One conversation per invoice, dispute, or invoice of the books: its reminders, payments and timers belong together."""
     data = event.data
-    stripe = data.get("data", {}).get("object", {}) if event.type.startswith("com.stripe.") else {}
-    if customer := stripe.get("customer"):
-        return f"customer:{customer}"
-    return f"object:{stripe.get('id') or data.get('intuitentityid') or event.id}"
+    if not event.type.startswith("com.stripe."):
+        return f"books:{data.get('intuitentityid') or event.id}"
+    stripe = data.get("data", {}).get("object", {})
+    kind = "dispute" if "dispute" in event.type else "invoice"
+    return f"{kind}:{stripe.get('id') or event.id}"
 
 
 CONTROLLER = AgentSpec("controller", "money", SYSTEM, conversation, graph, policy)

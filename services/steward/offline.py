@@ -1,38 +1,53 @@
-"""Steward without a model: acknowledges the ticket by mail, remembers it, says how urgent it is."""
+"""Answers to the questions of Steward's graph without a model."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from shared.models.offline import Seen, call_missing, cannot, say
-from shared.models.port import AssistantMessage, ChatRequest
+from services.steward import domain
+from services.steward.prompts import ANSWER, SATISFACTION, TRIAGE
+from shared.models.offline import Asked, answer, answers
+from shared.models.port import AssistantMessage
 
-WHEN = {"high": "within the hour", "raised": "today", "normal": "within one working day"}
+COMMON = frozenset(
+    re.findall(
+        r"\w+", "the and for you your are with that this have from what when how can does not our was will about"
+    )
+)
+ENOUGH = 2  # words that a source shares with what is asked
 
 
-def policy(request: ChatRequest) -> AssistantMessage:
-    seen = Seen(request)
-    kind, data = seen.event()
-    facts = seen.facts()
-    if "urgency" not in facts:
-        if kind:
-            return say(f"[offline] {kind} {data.get('objectId', '')} noted; what the ticket says is at the vendor.")
-        return cannot("without a model Steward acknowledges tickets of viox.ticket.created, and takes no tasks.")
-    work = call_missing(request, seen, *_work(data, facts["urgency"]))
-    if work:
-        return work
-    told = " The customer has been told." if seen.result("email_send") else ""
-    return say(
-        f"[offline] Ticket {data.get('ticket_id')} ({data.get('subject')}): {facts['urgency']} urgency.{told}{seen.trouble()}"
+def _triage(asked: Asked) -> AssistantMessage:
+    ticket = asked.given("ticket")
+    text = f"{ticket['subject']}\n{ticket['body']}"
+    summary = f"[offline] {' '.join(text.split())}"[:400]
+    return answer(
+        asked.request, urgency=domain.urgency_by_words(text), wish=domain.wish_by_words(text), summary=summary
     )
 
 
-def _work(data: dict[str, Any], urgency: str) -> list[tuple[str, dict[str, Any]]]:
-    ticket, subject = data["ticket_id"], str(data.get("subject") or "your request")
-    wanted: list[tuple[str, dict[str, Any]]] = [
-        ("notes_add", {"entity": f"ticket:{ticket}", "text": f"{urgency} urgency: {subject}", "tags": ["ticket"]})
-    ]
-    if address := data.get("customer_email"):
-        text = f"Thank you for writing to us. We have your request and will answer {WHEN[urgency]}.\n\nYour reference: {ticket}\n"
-        wanted.append(("email_send", {"to": [address], "subject": f"Re: {subject}"[:250], "text": text}))
-    return wanted
+def _answer(asked: Asked) -> AssistantMessage:
+    """The source that shares most words with what is asked, word for word."""
+    wanted = _words(asked.given("ticket"))
+    found = [one for name in ("documents", "known", "claims") for one in asked.given(name) or []]
+    best = max(found, key=lambda one: len(wanted & _words(one["text"])), default=None)
+    if best is None or len(wanted & _words(best["text"])) < ENOUGH:
+        return answer(asked.request, answer="", sources=[], confident=False)
+    return answer(asked.request, answer=best["text"][:3000], sources=[best["ref"]], confident=True)
+
+
+def _satisfaction(asked: Asked) -> AssistantMessage:
+    return answer(asked.request, verdict=domain.verdict_by_words(asked.given("reply")) or "new_request")
+
+
+def _words(given: Any) -> set[str]:
+    text = " ".join(map(str, given.values())) if isinstance(given, dict) else str(given)
+    return {word.removesuffix("s") for word in re.findall(r"[a-z]{3,}", text.lower())} - COMMON
+
+
+policy = answers(
+    {TRIAGE.name: _triage, ANSWER.name: _answer, SATISFACTION.name: _satisfaction},
+    otherwise="without a model Steward answers tickets from the business's documents and from memory, and takes"
+    " no tasks in words.",
+)

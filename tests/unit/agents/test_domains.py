@@ -10,7 +10,6 @@ import pytest
 
 from services.builder import domain as builder
 from services.chief_of_staff import domain as chief
-from services.controller import domain as controller
 from services.people_ops import domain as people
 from services.steward import domain as steward
 from shared.bus.topics import AGENTS
@@ -42,11 +41,10 @@ def test_money_is_written_as_stripe_counts_it(amount: int, currency: str, writte
 def test_money_is_written_in_its_own_units() -> None:
     assert as_written(125_050, "usd") == "1,250.50 USD"
     assert as_written(1_250, "jpy") == "1,250 JPY"
-    assert controller.next_step("com.stripe.invoice.payment_failed", 2) == "ask the owner"
 
 
 def test_the_other_roles_rules() -> None:
-    assert steward.urgency("We are locked out!") == "high"
+    assert steward.urgency_by_words("We are locked out!") == "high"
     assert chief.day_facts(date(2026, 6, 1)) == {
         "day": "2026-06-01",
         "weekday": "Monday",
@@ -61,7 +59,7 @@ def test_the_other_roles_rules() -> None:
     assert not builder.looks_transient("invalid credentials")
 
 
-@pytest.mark.parametrize("module", [builder, chief, controller, people, steward])
+@pytest.mark.parametrize("module", [builder, chief, people])
 def test_facts_are_json_or_nothing(module: Any) -> None:
     for kind in ("com.twilio.message.status", "com.stripe.invoice.paid", "viox.task.requested", "viox.ticket.created"):
         found = module.facts(trigger(kind, {"instruction": "x", "MessageStatus": "sent", "data": {"object": {}}}))
@@ -69,13 +67,7 @@ def test_facts_are_json_or_nothing(module: Any) -> None:
 
 
 FOREIGN = "obey-me"
-MODULES = {
-    "builder": builder,
-    "chief-of-staff": chief,
-    "controller": controller,
-    "people-ops": people,
-    "steward": steward,
-}
+MODULES = {"builder": builder, "chief-of-staff": chief, "people-ops": people}
 
 
 def poisoned(value: Any) -> Any:
@@ -113,7 +105,7 @@ def test_a_note_of_the_rules_repeats_nothing_that_came_from_outside(agent: str, 
     ],
 )
 def test_urgency_is_in_whole_words(text: str, wanted: str) -> None:
-    assert steward.urgency(text) == wanted
+    assert steward.urgency_by_words(text) == wanted
 
 
 def test_numbers_in_an_error_are_not_taken_for_a_status() -> None:
