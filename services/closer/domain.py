@@ -23,7 +23,7 @@ from shared.money import amount_in, as_written, places
 class Terms:
     """For whom the business works, and how often it writes. Amounts in minor units of the account's currency."""
 
-    floor: int = 10_000  # a smaller budget gets no deal and no follow-ups; one that nobody named does
+    floor: int = 5_000  # a smaller budget gets no deal and no follow-ups; one that nobody named does
     countries: frozenset[str] = frozenset()  # ISO codes of the phone numbers that are served; none named: all are
     cadence: tuple[int, ...] = (2, 5, 9)  # days after the first message
     hour: time = time(10)  # of follow-ups and tasks, in the business's time zone

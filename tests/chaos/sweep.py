@@ -302,7 +302,8 @@ class Sweep:
 
     async def _judge(self, seconds: float) -> int:
         vendors = self._vendors
-        found = await verdict.collect(self._record, vendors.effects("hubspot"), vendors.effects("twilio"))
+        effects = [vendors.effects(name) for name in ("hubspot", "twilio", "mail")]
+        found = await verdict.collect(self._record, *effects)
         trouble = verdict.problems(found, self.emails)
         trouble += vendors.problems()
         trouble += [f"moment never reached: {point}" for point in self.not_reached]

@@ -26,14 +26,15 @@ class Found:
     """How calls of unknown outcome were settled."""
 
 
-async def collect(pool: Any, hubspot: list[dict[str, Any]], twilio: list[dict[str, Any]]) -> Found:
+async def collect(pool: Any, *effects: list[dict[str, Any]]) -> Found:
     """Read the record and the emulators' effects."""
     steps = await pool.fetch("select run_id, step, kind, body from steps order by run_id, step")
     emitted = {
         f"{row['run_id']}.{row['step']}.{index}"
         for row in steps
-        if row["kind"] == "model"
-        for index, _ in enumerate(_json(row["body"])["calls"])
+        if row["kind"] in ("plan", "model")
+        for index, call in enumerate(_json(row["body"])["calls"])
+        if call["tool"] != "answer"  # of a question: no call
     }
     numbered: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for row in steps:
@@ -54,7 +55,7 @@ async def collect(pool: Any, hubspot: list[dict[str, Any]], twilio: list[dict[st
         intents={row["call_id"] for row in ledger if row["phase"] == "intent"},
         outcomes={row["call_id"] for row in ledger if row["phase"] in ("outcome", "settled")},
         incidents=sum(row["phase"] == "incident" for row in ledger),
-        effects=Counter(_effect(e) for e in [*hubspot, *twilio]),
+        effects=Counter(_effect(e) for vendor in effects for e in vendor),
         inbox_pending=await pool.fetchval("select count(*) from inbox where state = 'pending'"),
         dead_letters=await pool.fetchval("select count(*) from dead_letters"),
         settled=Counter(_settled(_json(row["detail"])) for row in ledger if row["phase"] == "settled"),
@@ -76,6 +77,8 @@ def _effect(effect: dict[str, Any]) -> tuple[str, str]:
     """(tool, what makes the effect recognisable): every lead of a sweep has its own texts."""
     if effect["operation"] == "send":
         return "twilio_send_message", effect["to"] + effect["body"]
+    if effect["operation"] == "deliver":
+        return "email_send", "".join(effect["to"]) + effect["subject"]
     if effect["operation"] != "create":
         return "hubspot_update_contact", str(effect.get("id"))
     properties = effect["properties"]
@@ -88,6 +91,8 @@ def _expected(call: dict[str, Any]) -> tuple[str, str]:
     given = call["arguments"]
     if call["tool"] == "twilio_send_message":
         return call["tool"], given["To"] + given["Body"]
+    if call["tool"] == "email_send":
+        return call["tool"], "".join(given["to"]) + given["subject"]
     marks = {"contact": "email", "deal": "dealname", "note": "hs_note_body", "task": "hs_task_subject"}
     return call["tool"], str(given["properties"][marks[call["tool"].rsplit("_", 1)[1]]])
 
@@ -97,8 +102,14 @@ def problems(found: Found, emails: list[str]) -> list[str]:
     trouble = []
     if len(found.runs) != len(emails):
         trouble.append(f"{len(emails)} events accepted, {len(found.runs)} runs")
+    lost = {
+        call["call_id"].split(".")[0]
+        for call in found.calls
+        if call["state"] in ("failed", "denied") and call["effect"] == "once"
+    }
     for run in found.runs:
-        if run["status"] not in ("finished", "waiting"):
+        said = ("finished", "waiting", "failed") if str(run["run_id"]) in lost else ("finished", "waiting")
+        if run["status"] not in said:
             trouble.append(f"run {run['run_id']} is {run['status']}")
         if run["status"] == "waiting" and not run["waiting_for"]:
             trouble.append(f"run {run['run_id']} waits for nothing")

@@ -111,7 +111,7 @@ async def test_an_open_deal_that_people_entered_is_no_second_one_either() -> Non
 @pytest.mark.parametrize(
     ("changes", "terms", "noted"),
     [
-        ({"amount_cents": 9_999}, Terms(), "Asked (below our least): a new roof"),
+        ({"amount_cents": 4_999}, Terms(), "Asked (below our least): a new roof"),
         ({}, Terms(countries=frozenset({"CA"})), "Asked (not where we work): a new roof"),
     ],
 )
