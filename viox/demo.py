@@ -9,9 +9,11 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import sandbox
 import sandbox.scenarios
 from sandbox.scenarios.morning import OPERATOR_CALLS, Morning, morning, problems
 from services.tool_gateway.catalogue.importer import Wish
@@ -21,7 +23,8 @@ from shared.bus.events import event_type
 from shared.bus.kafka import Producer
 from shared.errors import BadInput, Unavailable
 from shared.settings import Settings
-from viox import deployment, importing, ingress, lifecycle, model_turns, output, store
+from viox import demo_owner, deployment, importing, ingress, knowledge, lifecycle, model_turns, output, store
+from viox.demo_owner import Owner
 from viox.demo_payment import Payment
 
 DEADLINE_SECONDS = 120.0
@@ -29,6 +32,7 @@ OPEN_STATES = ("running", "waiting")
 TAKEN_UP_SECONDS = 1.0  # agents are told of a new catalogue at once; they read it in milliseconds
 CHECKED = ("hubspot", "twilio", "airtable", "mail", "n8n")
 ENDPOINTS = Path(sandbox.scenarios.__file__).with_name("northwind.openapi.yaml")
+KNOWLEDGE = Path(sandbox.__file__).parent / "profile" / "knowledge.md"
 ENDPOINTS_FOR = ("people-ops", "chief-of-staff")
 USED = ("airtable", "email", "hubspot", "n8n", "northwind", "quickbooks", "records", "stripe", "twilio")
 
@@ -59,7 +63,9 @@ def run_demo(
     output.say(lifecycle.models_line(running))
     try:
         output.say(f"northwind: {asyncio.run(_import_endpoints(running))} of the business's own endpoints are tools")
-        summary = asyncio.run(_Demo(running, morning(seed, running["vendors"])).run())
+        asyncio.run(knowledge.add(KNOWLEDGE, "demo", as_json=False))
+        plan = replace(morning(seed, running["vendors"]), answer=demo_owner.ANSWER)
+        summary = asyncio.run(_Demo(running, plan).run())
     finally:
         if mine and not keep:
             lifecycle.down()
@@ -96,6 +102,7 @@ class _Demo:
         pool = await deployment.pool()
         try:
             began = time.monotonic()
+            self._owner = Owner(pool, await pool.fetchval("select clock_timestamp()"))
             await self._publish([parse_json(e) for e in self._plan.events])
             await self._until(pool, len(self._plan.events), written_to=set(self._plan.answers))
             await self._publish([parse_json(e) for e in self._plan.replies()])
@@ -144,11 +151,12 @@ class _Demo:
         while time.monotonic() < deadline:
             runs = await self._runs(pool)
             self._tell(runs)
+            await self._owner.decide()
             if written_to:
                 sent = {m["to"] for m in _vendor(self._stack, "twilio", "state")["messages"]}
                 if written_to <= sent:
                     return
-            elif len(runs) >= wanted and all(r["status"] not in OPEN_STATES for r in runs):
+            elif len(runs) >= wanted and await self._owner.all_ended():
                 return
             await asyncio.sleep(0.2)
 
@@ -205,7 +213,12 @@ class _Demo:
         }
 
     def _run_problems(self, runs: Sequence[dict[str, Any]], calls: Sequence[dict[str, Any]]) -> list[str]:
-        trouble = [f"run {r['run_id']} ({r['agent']}) is {r['status']}" for r in runs if r["status"] != "finished"]
+        expected = self._payment.ends
+        trouble = [
+            f"run {r['run_id']} ({r['agent']}) is {r['status']}"
+            for r in runs
+            if r["status"] != expected.get(r["run_id"], "finished")
+        ]
         if len(runs) != len(self._messages):
             trouble.append(f"{len(self._messages)} events made {len(runs)} runs")
         operator = [r for r in runs if r["trigger"]["type"] == "viox.client.signed"]

@@ -53,6 +53,7 @@ class Morning:
     stranger: str
     tag: str
     failed_execution: str = ""
+    answer: str = ""  # of the owner, to what agents ask
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def replies(self) -> list[dict[str, Any]]:
@@ -184,8 +185,9 @@ def problems(found: Morning, state: Mapping[str, Any]) -> list[str]:
     for lead in found.leads:
         trouble += _lead_problems(lead, found.answers, state["hubspot"], state["twilio"])
     trouble += _base_problems(found.client, state["airtable"])
-    if sent := [m for m in state["twilio"]["messages"] if m["to"] == found.stranger]:
-        trouble.append(f"{len(sent)} messages to a stranger")
+    sent = [m["body"] for m in state["twilio"]["messages"] if m["to"] == found.stranger]
+    if len(sent) != 2 or found.answer not in sent[-1]:
+        trouble.append(f"who wrote about an order was told {sent}, not that it came and what a person answered")
     for address in (f"c.{found.tag}@example.com", f"job.{found.tag}@example.com"):
         mails = [m for m in state["mail"]["messages"] if address in str(m["to"])]
         if len(mails) != 1:

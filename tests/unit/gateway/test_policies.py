@@ -135,7 +135,7 @@ def test_groups_of_tools_and_their_arguments() -> None:
     assert not rule(reads, tool="hubspot_create_deal").allowed
     granted = '@id("granted") permit(principal, action in Action::"granted:closer", resource);'
     assert rule(granted).allowed
-    assert not rule(granted, tool="email_send").allowed
+    assert not rule(granted, tool="airtable_create_base").allowed
     words = forbid('context.args.Body like "*password*"')
     assert rule(PERMIT, words, args={"Body": "hello"}).allowed
     assert rule(PERMIT, words, args={"Body": "my password"}) == Ruling(False, ("no",))
