@@ -27,6 +27,7 @@ from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.library import Library
 from services.tool_gateway.catalogue.store import CatalogueStore
+from services.tool_gateway.connectors.people import Messenger
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import VENDOR, Mailer
 from services.tool_gateway.doctor import Doctor
@@ -168,7 +169,11 @@ class _Gateway:
         wire = Wire(self._guard)
         process.on_stop(wire.aclose)
         mailer = Mailer(secrets, self._guard, process.redactor.of(VENDOR))
-        others: dict[str, Connector] = {"smtp": mailer, "postgres": Records(self.pool, secrets)}
+        others: dict[str, Connector] = {
+            "smtp": mailer,
+            "postgres": Records(self.pool, secrets),
+            "people": Messenger(self._store, self._tools, self._people, process.redactor.everywhere),
+        }
         return Sender(wire, secrets, Tokens(secrets, tokens_pool, wire), others, process.redactor), mailer
 
     def _lay_path(self, sender: Sender, business: Business, budgets: Budgets) -> None:

@@ -33,6 +33,7 @@ from services.tool_gateway.call.sealed import Seals
 from services.tool_gateway.call.settle import Settler
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue import catalogue
+from services.tool_gateway.connectors.people import Messenger
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import VENDOR, Mailer
 from services.tool_gateway.policy.rulebook import Rulebook
@@ -114,6 +115,7 @@ class Gateway:
         others: dict[str, Connector] = {
             "smtp": Mailer(values, Guard(loopback=True), redactor.of(VENDOR)),
             "postgres": Records(pool, values),
+            "people": Messenger(self.store, self.catalogue, people, redactor.everywhere),
         }
         self.sender = Sender(self.wire, values, self.tokens, others, redactor)
         self.places = places = InFlightLimiter(per_vendor, for_live)

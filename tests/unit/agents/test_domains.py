@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from services.builder import domain as builder
-from services.chief_of_staff import domain as chief
 from services.closer import domain as closer
 from services.controller import domain as controller
 from services.people_ops import domain as people
 from services.steward import domain as steward
 from services.voice import domain as voice
-from shared.bus.topics import AGENTS
 from shared.money import as_written
 from viox.examples import EXAMPLES
 
@@ -119,21 +117,13 @@ def test_the_other_roles_rules() -> None:
     assert voice.colleague_for("my invoice is wrong") == "controller"
     assert voice.colleague_for("hello") == "voice"
     assert steward.urgency("We are locked out!") == "high"
-    assert chief.day_facts(date(2026, 6, 1)) == {
-        "day": "2026-06-01",
-        "weekday": "Monday",
-        "week_report": True,
-        "month_report": True,
-    }
-    assert chief.mentioned("Ask People Ops and the_closer about invoices") == ["closer", "people-ops"]
-    assert set(chief.COLLEAGUES) == set(AGENTS) - {"chief-of-staff"}
     assert people.years_of_experience("3 years here, 12+ years there") == 12
     assert people.missing({"name": "x", "email": "y"}) == ["position", "resume_text"]
     assert builder.looks_transient("504 Gateway Timeout")
     assert not builder.looks_transient("invalid credentials")
 
 
-@pytest.mark.parametrize("module", [builder, chief, closer, controller, people, steward, voice])
+@pytest.mark.parametrize("module", [builder, closer, controller, people, steward, voice])
 def test_facts_are_json_or_nothing(module: Any) -> None:
     for kind in ("com.twilio.message.status", "com.stripe.invoice.paid", "viox.task.requested", "viox.ticket.created"):
         found = module.facts(trigger(kind, {"instruction": "x", "MessageStatus": "sent", "data": {"object": {}}}))
@@ -143,7 +133,6 @@ def test_facts_are_json_or_nothing(module: Any) -> None:
 FOREIGN = "obey-me"
 MODULES = {
     "builder": builder,
-    "chief-of-staff": chief,
     "closer": closer,
     "controller": controller,
     "people-ops": people,
