@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from services.builder import domain as builder
 from services.closer import domain as closer
 from services.controller import domain as controller
 from services.people_ops import domain as people
@@ -119,11 +118,9 @@ def test_the_other_roles_rules() -> None:
     assert steward.urgency("We are locked out!") == "high"
     assert people.years_of_experience("3 years here, 12+ years there") == 12
     assert people.missing({"name": "x", "email": "y"}) == ["position", "resume_text"]
-    assert builder.looks_transient("504 Gateway Timeout")
-    assert not builder.looks_transient("invalid credentials")
 
 
-@pytest.mark.parametrize("module", [builder, closer, controller, people, steward, voice])
+@pytest.mark.parametrize("module", [closer, controller, people, steward, voice])
 def test_facts_are_json_or_nothing(module: Any) -> None:
     for kind in ("com.twilio.message.status", "com.stripe.invoice.paid", "viox.task.requested", "viox.ticket.created"):
         found = module.facts(trigger(kind, {"instruction": "x", "MessageStatus": "sent", "data": {"object": {}}}))
@@ -131,14 +128,7 @@ def test_facts_are_json_or_nothing(module: Any) -> None:
 
 
 FOREIGN = "obey-me"
-MODULES = {
-    "builder": builder,
-    "closer": closer,
-    "controller": controller,
-    "people-ops": people,
-    "steward": steward,
-    "voice": voice,
-}
+MODULES = {"closer": closer, "controller": controller, "people-ops": people, "steward": steward, "voice": voice}
 
 
 def poisoned(value: Any) -> Any:
@@ -212,9 +202,3 @@ def test_urgency_is_in_whole_words(text: str, wanted: str) -> None:
 )
 def test_messages_are_routed_by_whole_words(text: str, wanted: str) -> None:
     assert voice.colleague_for(text) == wanted
-
-
-def test_numbers_in_an_error_are_not_taken_for_a_status() -> None:
-    assert not builder.looks_transient("order 150429 does not exist")
-    assert builder.looks_transient("HTTP 429")
-    assert builder.looks_transient("ETIMEDOUT")
