@@ -318,8 +318,8 @@ def need_of(work: Work) -> Need | None:
     if not work.trigger.is_task:
         return Need.model_validate(work.trigger.data)
     said = work.trigger.instruction
-    if wanted := work.trigger.context.get("automation"):
-        return Need.model_validate({"request_id": work.trigger.id, "title": said[:100]} | dict(wanted))
+    if isinstance(wanted := work.trigger.context.get("automation"), dict):
+        return Need.model_validate(workflows.need_fields(wanted, said, work.trigger.id))
     if (before := work.kept("need", Need)) and not work.kept("built", Built):
         return before.model_copy(update={"said": [*before.said, said]})
     return workflows.need_in(said, work.trigger.id)

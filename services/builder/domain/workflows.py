@@ -132,6 +132,12 @@ _HOST = re.compile(r"https://([^\s/:?#\"'<>]+)", re.IGNORECASE)
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 
 
+def need_fields(given: Mapping[str, Any], instruction: str, request_id: str) -> dict[str, str]:
+    """The fields of a need as a task's facts have them; what they lack comes from its words."""
+    known = {name: str(given[name]) for name in ("request_id", "title", "description") if given.get(name)}
+    return {"request_id": request_id, "title": instruction[:LONGEST_NAME], "description": instruction} | known
+
+
 def need_in(instruction: str, request_id: str) -> Need | None:
     """The need in a task in words; None when it wants no automation."""
     if not _WANTS.search(instruction):

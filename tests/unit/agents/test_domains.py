@@ -10,7 +10,6 @@ import pytest
 
 from services.closer import domain as closer
 from services.controller import domain as controller
-from services.people_ops import domain as people
 from services.steward import domain as steward
 from services.voice import domain as voice
 from shared.money import as_written
@@ -116,11 +115,9 @@ def test_the_other_roles_rules() -> None:
     assert voice.colleague_for("my invoice is wrong") == "controller"
     assert voice.colleague_for("hello") == "voice"
     assert steward.urgency("We are locked out!") == "high"
-    assert people.years_of_experience("3 years here, 12+ years there") == 12
-    assert people.missing({"name": "x", "email": "y"}) == ["position", "resume_text"]
 
 
-@pytest.mark.parametrize("module", [closer, controller, people, steward, voice])
+@pytest.mark.parametrize("module", [closer, controller, steward, voice])
 def test_facts_are_json_or_nothing(module: Any) -> None:
     for kind in ("com.twilio.message.status", "com.stripe.invoice.paid", "viox.task.requested", "viox.ticket.created"):
         found = module.facts(trigger(kind, {"instruction": "x", "MessageStatus": "sent", "data": {"object": {}}}))
@@ -128,7 +125,7 @@ def test_facts_are_json_or_nothing(module: Any) -> None:
 
 
 FOREIGN = "obey-me"
-MODULES = {"closer": closer, "controller": controller, "people-ops": people, "steward": steward, "voice": voice}
+MODULES = {"closer": closer, "controller": controller, "steward": steward, "voice": voice}
 
 
 def poisoned(value: Any) -> Any:
