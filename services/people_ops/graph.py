@@ -47,7 +47,7 @@ def by_stage(known: File | None) -> str:
             return "read_choice"
         case "offered":
             return "read_reply"
-    return "pass_on" if known else "improvise"
+    return "pass_on" if known else "pass_on_stranger"
 
 
 def by_timer(work: Work, known: File | None) -> str:
@@ -94,6 +94,8 @@ def graph() -> Flow:
     flow.add_node("let_pass", interview.let_pass)
     flow.add_node("pass_on", interview.pass_on)
     flow.add_node("close_passed_on", interview.close_passed_on)
+    flow.add_node("pass_on_stranger", interview.pass_on_stranger)
+    flow.add_node("close_stranger", interview.close_stranger)
     flow.add_node("tell_of_trouble", interview.tell_of_trouble)
     flow.add_node("close_trouble", interview.close_trouble)
 
@@ -115,7 +117,7 @@ def graph() -> Flow:
     flow.add_node("close_onboarding", checklist.close_onboarding)
     flow.add_open_loop("improvise")
 
-    answers = ["read_choice", "read_reply", "pass_on"]
+    answers = ["read_choice", "read_reply", "pass_on", "pass_on_stranger"]
     tasks = ["begin_onboarding", "refuse_hire", "ask_about_item", "close_item"]
     timers = [*dict.fromkeys(node for node, _ in TIMERS.values()), "let_pass"]
     flow.begin(what_came, ["receive", "note_repeat", *answers, *tasks, *timers, "improvise"])
@@ -143,6 +145,7 @@ def graph() -> Flow:
     flow.add_edge("remind", "close_reminder")
     flow.add_edge("tell_of_silence", "close_silence")
     flow.add_edge("pass_on", "close_passed_on")
+    flow.add_edge("pass_on_stranger", "close_stranger")
     flow.add_edge("tell_of_trouble", "close_trouble")
 
     decided = ["ask_for_terms", "look_at_calendar", "decline", "keep_on_file"]

@@ -17,10 +17,10 @@ _LABELLED = re.compile(
 )
 _ADDRESSES = re.compile(
     r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|(?:https?://|www\.)\S+|\b(?:linkedin|facebook|instagram|xing)\.com/\S+"
-    r"|(?<!\w)\+?\d[\d ()./-]{7,}\d\b"
     r"|\b\d{1,5} (?:[A-Z]\w+ ){1,3}(?:street|st|avenue|ave|road|rd|lane|boulevard|blvd|drive)\b\.?",
     _I,
 )
+_PHONE = re.compile(r"(?<!\w)\+?\d[\d ()./-]{7,}\d\b")
 _SPAN = re.compile(
     r"\b((?:19|20)\d\d)\s*(?:-|–|—|to|till|until)\s*((?:19|20)\d\d|present|now|today|current(?:ly)?)\b", _I
 )
@@ -32,7 +32,8 @@ _DATES = re.compile(
     _I,
 )
 _AGE = re.compile(
-    r"\b(?:i am|i'm|aged?|at the age of)\s+\d\d\b(?! (?:months|weeks|percent))(?:[ -]years?(?:[ -]old)?)?(?! (?:of|in|as|with)\b)"
+    r"\b(?:i am|i'm|aged?|at the age of)\s+\d\d\b(?:[ -]years?[ -](?:old|of age)\b|[ -]years?\b(?! (?:of|in|as|with|at|on)\b)"
+    r"|(?![ -](?:years?|months|weeks|percent)\b))"
     r"|\b\d\d[- ]years?[- ](?:old|young)\b"
     r"|\bin (?:my|his|her|their) (?:early |mid[- ]?|late )?(?:twenties|thirties|forties|fifties|sixties)\b"
     r"|\b(?:retiree|pensioner|senior citizen|millennial|gen(?:eration)? z|baby boomer)\b",
@@ -151,6 +152,7 @@ def _unless_spoken(found: re.Match[str]) -> str:
 _TAKEN_OUT: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (_AGE, "[age]"),
     (_DATES, "[date]"),
+    (_PHONE, "[contact]"),
     (_FAMILY, "[family]"),
     (_TRADESPERSON, r"\1person"),
     (_PRONOUN, _neutral),

@@ -190,6 +190,18 @@ def let_pass(work: Work) -> None:
     work.conclude(f"Nothing is waited for any more: {made.name} stands at “{made.stage}”.")
 
 
+def pass_on_stranger(work: Work) -> None:
+    """Words of somebody of whom there is no application."""
+    text = f"Somebody who has not applied wrote to hiring:\n{words(work)}"
+    work.call("told", "person_tell", {"subject": "A message to hiring", "text": text})
+
+
+def close_stranger(work: Work) -> None:
+    told = work.result("told")
+    who = "a person was told" if told and told.ok else "nobody was told"
+    work.conclude(f"Somebody who has not applied wrote; {who}.{failed([told])}")
+
+
 def pass_on(work: Work) -> None:
     """What no rule understands goes to a person, in the candidate's own words."""
     made = file(work)

@@ -22,7 +22,6 @@ UTC_ZONE = ZoneInfo("UTC")
 NOW = datetime(2026, 11, 20, 15, tzinfo=UTC)  # the day of the driving trigger, a Friday
 MONDAY, TUESDAY, WEDNESDAY = (datetime(2026, 11, day, 10, tzinfo=UTC) for day in (23, 24, 25))
 GOOD = "7 years of field service. Repairs of boilers for customers."
-ANSWERS = {"decision": candidates.KEEP, "outcome": candidates.OFFER, "item": onboarding.DONE}
 
 
 def application(**more: Any) -> dict[str, Any]:
@@ -100,10 +99,10 @@ class Office:
                 return {}
             case "person_ask":
                 self.questions.append(given["question"])
-                found = [said for words, said in self.answers.items() if words in given["question"]]
-                if not found:
+                said = [answer for words, answer in self.answers.items() if words in given["question"]]
+                if not said:
                     raise TimeoutError("nobody answered in time")
-                return {"answer": found[0], "by": "Dana"}
+                return {"answer": said[0], "by": "Dana"}
             case "person_tell":
                 self.told.append(given["text"])
                 return {"told": "Dana"}
@@ -158,7 +157,7 @@ async def test_the_model_does_not_see_who_it_is() -> None:
 
 
 async def test_nobody_is_rejected_by_rule_a_person_decides_with_the_reasons() -> None:
-    office = Office(**{"20 of 100": candidates.DECLINE, "of 100": candidates.DECLINE})
+    office = Office(**{"of 100": candidates.DECLINE})
     graph = await worked(office, application(resume_text="I like tools."))
     (question,) = office.questions
     assert "Grace Okafor applied as Technician: 0 of 100." in question
@@ -304,6 +303,13 @@ async def test_what_is_unclear_goes_to_a_person_in_the_candidates_words() -> Non
     assert file(graph).stage == "invited"
 
 
+async def test_words_of_somebody_who_has_not_applied_go_to_a_person() -> None:
+    office = Office()
+    graph = await worked(office, reply("Do you hire?"))
+    assert office.told == ["Somebody who has not applied wrote to hiring:\nDo you hire?"]
+    assert turns(graph) == 0
+
+
 async def test_other_times_are_offered_but_not_for_ever() -> None:
     office = Office()
     graph = await worked(office, application(), *[reply("None of them, sorry") for _ in range(3)])
@@ -428,8 +434,7 @@ async def test_a_yes_with_a_but_is_none(text: str) -> None:
 
 
 async def test_items_are_asked_about_until_a_person_closes_them() -> None:
-    office = Office(payroll="Done", contract="Not yet")
-    office.answers = {"payroll": onboarding.DONE, "contract": onboarding.NOT_YET}
+    office = Office(payroll=onboarding.DONE, contract=onboarding.NOT_YET)
     hire = {"name": "Bo Li", "starts_on": "2026-12-07"}
     graph = await worked(office, task("Bo begins.", hire=hire), timed("onboarding payroll"))
     assert kept(graph).items["payroll"].closed == onboarding.DONE

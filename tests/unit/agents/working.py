@@ -8,10 +8,8 @@ from typing import Any
 
 import orjson
 
-from shared.models.port import Toolbox, sha256_json
 from shared.runtime.agent import AgentSpec
 from shared.runtime.history import Step
-from shared.runtime.questions import toolbox
 from shared.runtime.replay import replay_run
 from tests.unit.agents.driving import RUN, Graph, answered, trigger
 
@@ -55,11 +53,7 @@ def asked(graph: Graph, question: str) -> tuple[str, str]:
 
 async def replays(spec: AgentSpec, graph: Graph) -> bool:
     """Whether the first run, read back from the record, comes out the same."""
-    asked_with = [(spec.prompt, Toolbox())]
-    for questions in spec.graph()._questions.values():
-        asked_with += [(question.system(spec.prompt), toolbox(question, Toolbox())) for question in questions.values()]
-    stored: dict[str, str | None] = {sha256_json(prompt): orjson.dumps(prompt).decode() for prompt, _ in asked_with}
-    stored |= {tools.sha256: orjson.dumps(tools.document()).decode() for _, tools in asked_with}
+    stored: dict[str, str | None] = {key: orjson.dumps(one).decode() for key, one in graph.asked_with.items()}
     steps = [_read_back(step) for step in graph.history]
     report = await replay_run(spec, RUN, steps, stored)
     assert report.same, report.lines()
