@@ -5,15 +5,17 @@ else goes to a person, with its cause, once a day for each cause.
 
 An automation is wanted: the model drafts it from known parts; rules put it together and check it; n8n gets it inactive; a person
 agrees that it is activated (policy.cedar); it is tested by its webhook; when the test is red it is switched off again.
+
+An API is described: what it would be as tools is kept as a draft, and a person grants it.
 """
 
 from __future__ import annotations
 
 from langgraph.graph import END
 
-from services.builder.nodes import creation, failure
+from services.builder.nodes import api, creation, failure
 from services.builder.prompts import CAUSE, DRAFT, REDRAFT
-from services.builder.reading import need_of
+from services.builder.reading import api_of, need_of
 from shared.runtime.flow import Flow
 from shared.runtime.work import Work
 
@@ -26,6 +28,8 @@ def what_came(work: Work) -> str:
             return "look_at_scenario"
         case "viox.automation.requested":
             return "look_around"
+    if api_of(work):
+        return "read_api"
     return "look_around" if need_of(work) else "improvise"
 
 
@@ -61,9 +65,13 @@ def graph() -> Flow:
     flow.add_node("close_built", creation.close_built)
     flow.add_node("close_red", creation.close_red)
     flow.add_node("give_up", creation.give_up)
+    flow.add_node("read_api", api.read_api)
+    flow.add_node("tell_of_api", api.tell_of_api)
+    flow.add_node("close_api", api.close_api)
+    flow.add_node("refuse_api", api.refuse_api)
     flow.add_open_loop("improvise")
 
-    flow.begin(what_came, ["look_at_execution", "look_at_scenario", "look_around", "improvise"])
+    flow.begin(what_came, ["look_at_execution", "look_at_scenario", "look_around", "read_api", "improvise"])
     causes = ["note_repeat", "read_parts", "tell_person"]
     flow.add_conditional_edges("look_at_execution", failure.by_execution, ["run_again", *causes])
     flow.add_conditional_edges("run_again", failure.by_retry, ["let_it_run", "tell_person"])
@@ -88,6 +96,9 @@ def graph() -> Flow:
     flow.add_edge("read_error", "switch_off")
     flow.add_edge("switch_off", "close_red")
     flow.add_edge("hand_over", "close_built")
+
+    flow.add_conditional_edges("read_api", api.by_api, ["tell_of_api", "refuse_api"])
+    flow.add_edge("tell_of_api", "close_api")
     for last in (
         "note_success",
         "leave_to_schedule",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.builder.domain import failures, workflows
+from services.builder.domain import apis, failures, workflows
+from services.builder.domain.apis import Api
 from services.builder.domain.failures import Failure, Watched
 from services.builder.domain.workflows import Built, Draft, Need
 from services.builder.prompts import CAUSE, DRAFT, REDRAFT
@@ -35,6 +36,10 @@ def escalation(work: Work) -> str:
     if scenario_of(work).get("isActive") is False:
         tried += " Make has switched it off."
     return f"{failure.told}. {cause}{tried}"
+
+
+def api_of(work: Work) -> Api | None:
+    return apis.api_of(work.trigger.instruction, work.trigger.context) if work.trigger.is_task else None
 
 
 def need_of(work: Work) -> Need | None:

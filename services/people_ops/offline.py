@@ -14,7 +14,7 @@ _YEARS = re.compile(r"[^.;\n]*?\b(\d{1,2})\+?\s+years?\b[^.;\n]*", re.IGNORECASE
 # Words that speak for a criterion. Experience is counted in years.
 _SIGNS = {
     "skill": r"install\w*|repair\w*|maint\w*|service|diagnos\w*|wiring|plumbing|boilers?|heating",
-    "customers": r"customers?|clients?",
+    "customers": r"customers?|clients?|field service|on[- ]site",
     "reliability": r"licen[cs]e\w*|certifi\w*|safety|punctual\w*|on time",
     "results": r"\d+ ?%|quota|revenue|targets?",
     "tools": r"crm|excel|software|quickbooks|hubspot|scheduling",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,7 @@ from services.people_ops.prompts import CHOICE, MARKS, OFFER_REPLY
 from shared.runtime.work import Result, Work
 
 SMS = "com.twilio.message.received"
+_UNTIL = re.compile(r"\buntil (\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:[+-]\d\d:\d\d|Z))")
 REPLIED = "viox.candidate.replied"
 
 
@@ -135,9 +137,12 @@ def write_to(work: Work, name: str, made: File, subject: str, *paragraphs: str, 
 
 
 def later(result: Result | None) -> str | None:
-    """Until when a message has to wait: quiet hours are denied with the moment at which they end."""
-    error = (result.error if result and not result.ok else None) or {}
-    return str(error["until"]) if error.get("until") and "quiet" in str(error.get("code")) else None
+    """Until when a message has to wait. Quiet hours are denied with the moment at which they end."""
+    error = (result.error if result and result.state == "denied" else None) or {}
+    if until := error.get("until"):
+        return str(until)
+    found = _UNTIL.search(str(error.get("remedy") or ""))
+    return found[1] if found and "quiet" in str([error.get("code"), error.get("rules")]) else None
 
 
 def checklist(work: Work) -> Onboarding:

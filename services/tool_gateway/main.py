@@ -27,6 +27,7 @@ from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.library import Library
 from services.tool_gateway.catalogue.store import CatalogueStore
+from services.tool_gateway.connectors.apis import Drafts
 from services.tool_gateway.connectors.people import Messenger
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import VENDOR, Mailer
@@ -169,10 +170,13 @@ class _Gateway:
         wire = Wire(self._guard)
         process.on_stop(wire.aclose)
         mailer = Mailer(secrets, self._guard, process.redactor.of(VENDOR))
+        drafts = Drafts(self.pool, self._tools, self._guard)
+        process.on_stop(drafts.aclose)
         others: dict[str, Connector] = {
             "smtp": mailer,
             "postgres": Records(self.pool, secrets),
             "people": Messenger(self._store, self._tools, self._people, process.redactor.everywhere),
+            "apis": drafts,
         }
         return Sender(wire, secrets, Tokens(secrets, tokens_pool, wire), others, process.redactor), mailer
 

@@ -1,1 +1,1 @@
-"""Tools that are no HTTP operation: e-mail over SMTP, and the business's own records in Postgres."""
+"""Tools that are no HTTP operation of a vendor: e-mail over SMTP, our own records in Postgres, people, drafts of APIs."""

@@ -400,6 +400,56 @@ async def test_n8n_that_cannot_be_reached_is_said() -> None:
     assert end(graph)["text"] == "“Post new reviews to chat” was not built: no route to host."
 
 
+# -- APIs ------------------------------------------------------------------------------------------------------------------
+
+DRAFT = {
+    "name": "shop",
+    "source": "https://api.shop.example.com/openapi.json",
+    "count": 1,
+    "tools": [{"tool": "shop_order", "method": "get", "path": "/orders/{id}", "effect": "read", "risk": []}],
+    "settings": ["SHOP_API_KEY"],
+}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        task("Import the API https://api.shop.example.com/openapi.json."),
+        task("Here it is", api={"url": "https://api.shop.example.com/openapi.json"}),
+        task("Add the API at https://x.example.com/swagger.yaml as shop, please"),
+    ],
+)
+async def test_a_described_api_becomes_a_draft_that_a_person_grants(given: dict[str, Any]) -> None:
+    made: list[dict[str, Any]] = []
+    n8n = N8n()
+
+    def world(call: Mapping[str, Any]) -> Any:
+        if call["tool"] == "api_draft":
+            made.append(call["arguments"])
+            return DRAFT
+        return n8n(call)
+
+    graph = await finish(Graph(spec_of("builder")), world, given)
+    assert [one["name"] for one in made] == ["shop"]
+    assert n8n.told[0].splitlines() == [
+        "shop_order: GET /orders/{id} (read)",
+        "Settings they need: SHOP_API_KEY.",
+        "Nobody may use them yet. To grant them: viox tools import https://api.shop.example.com/openapi.json --name shop"
+        " --grant AGENT",
+    ]
+    assert "1 tools, granted to nobody" in end(graph)["text"]
+    assert turns(graph) == 0
+
+
+async def test_an_api_that_cannot_be_read_is_said() -> None:
+    def world(call: Mapping[str, Any]) -> Any:
+        raise ValueError("https://x.example.com/openapi.json answers 404.")
+
+    graph = await finish(Graph(spec_of("builder")), world, task("Import the API https://x.example.com/openapi.json"))
+    assert end(graph)["error"]["code"] == "builder.api_unusable"
+    assert "answers 404" in end(graph)["text"]
+
+
 # -- the parts -------------------------------------------------------------------------------------------------------------
 
 ALL: dict[str, Any] = {

@@ -67,7 +67,7 @@ class Office:
             case "airtable_create_table":
                 if any(one["name"] == given["name"] for one in self.tables):
                     raise ValueError("DUPLICATE_TABLE_NAME")
-                self.tables.append({"id": "tbl", "name": given["name"]})
+                self.tables.append({"id": "tblCandidates0001", "name": given["name"]})
                 return self.tables[-1]
             case "airtable_upsert_records":
                 for one in given["records"]:
@@ -212,7 +212,7 @@ async def test_who_applies_twice_is_screened_once() -> None:
 
 async def test_the_pipeline_is_a_table_of_the_base_hiring() -> None:
     office = Office()
-    office.bases = [{"id": "app1", "name": "Clients"}, {"id": "app2", "name": "Hiring"}]
+    office.bases = [{"id": "appClients0000001", "name": "Clients"}, {"id": "appHiring00000001", "name": "Hiring"}]
     graph = await worked(office, application())
     assert office.rows["C-1"]["Stage"] == "invited"
     assert office.rows["C-1"]["Total"] >= rubric.BAR
@@ -224,7 +224,7 @@ async def test_the_pipeline_is_a_table_of_the_base_hiring() -> None:
 
 async def test_who_makes_the_table_a_moment_late_finds_the_others() -> None:
     office = Office()
-    office.bases = [{"id": "app2", "name": "Hiring"}]
+    office.bases = [{"id": "appHiring00000001", "name": "Hiring"}]
     original = office.__call__
 
     def late(call: Mapping[str, Any]) -> Any:
@@ -349,14 +349,25 @@ async def test_a_mail_that_does_not_go_out_is_not_an_invitation() -> None:
     assert "550 no such user" in end(graph)["text"]
 
 
-async def test_quiet_hours_put_an_invitation_off() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": "quiet_hours", "message": "it is night", "until": "2026-11-21T08:00:00+00:00"},
+        {
+            "code": "policy.denied",
+            "message": "a policy forbids it: it is night there.",
+            "remedy": "They are to be left alone until 2026-11-21T08:00:00+00:00: do it then (timer_set).",
+            "rules": ["sends.quiet-hours"],
+        },
+    ],
+)
+async def test_quiet_hours_put_an_invitation_off(error: dict[str, Any]) -> None:
     office, graph = Office(), Graph(spec_of("people-ops"))
     state = await graph.go(application(phone="+14155550177"))
     while state["outgoing"]:
         results = answered(state, office)
         for one in state["outgoing"]:
             if one["tool"] == "twilio_send_message":
-                error = {"code": "quiet_hours", "message": "it is night there", "until": "2026-11-21T08:00:00+00:00"}
                 results[one["call_id"]] = {"state": "denied", "result": None, "error": error}
         state = await graph.go(results=results)
     assert office.timers["invitation"]["at"] == "2026-11-21T08:00:00+00:00"

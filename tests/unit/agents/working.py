@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import orjson
 
+from services.tool_gateway.catalogue import catalogue
+from services.tool_gateway.catalogue.tools import Tool
 from shared.runtime.agent import AgentSpec
 from shared.runtime.history import Step
 from shared.runtime.replay import replay_run
 from tests.unit.agents.driving import RUN, Graph, answered, trigger
 
+AWAITED = frozenset({"task_delegate", "timer_set", "timer_cancel", "wait_until", "person_ask"})
 World = Callable[[Mapping[str, Any]], Any]
 
 
@@ -21,11 +25,27 @@ def task(instruction: str, **context: Any) -> dict[str, Any]:
 
 
 async def finish(graph: Graph, world: World, *given: dict[str, Any]) -> Graph:
-    """One run, to its end."""
+    """One run, to its end. What it calls fits the tools."""
     state = await graph.go(*given)
     while state["outgoing"]:
+        for call in state["outgoing"]:
+            check(call["tool"], call["arguments"])
         state = await graph.go(results=answered(state, world))
     return graph
+
+
+def check(tool: str, arguments: Mapping[str, Any]) -> None:
+    """Raises AssertionError when the gateway would refuse the call for its arguments."""
+    known = _tools().get(tool)
+    assert known or tool in AWAITED, f"there is no tool {tool!r}"
+    assert known is None or known.problem_with(dict(arguments)) is None, (
+        f"{tool}: {known.problem_with(dict(arguments))}"
+    )
+
+
+@cache
+def _tools() -> Mapping[str, Tool]:
+    return catalogue.load().tools
 
 
 def turns(graph: Graph) -> int:
