@@ -156,7 +156,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "email": "grace@example.com",
         "position": "Technician",
         "resume_text": "7 years of field service.",
+        "phone": "+14155550177",
     },
+    "viox.candidate.replied": {"candidate_id": "C-9", "text": "2, please"},
     "viox.client.signed": {
         "client_id": "client-31",
         "name": "Cedar & Sons",

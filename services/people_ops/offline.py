@@ -1,43 +1,50 @@
-"""People Ops without a model: looks who works here and when there is time, answers the applicant, says what the rules found."""
+"""Answers to the questions of People Ops' graph without a model."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from shared.models.offline import Seen, call_missing, cannot, say
-from shared.models.port import AssistantMessage, ChatRequest
+from services.people_ops.prompts import CHOICE, MARKS, OFFER_REPLY
+from shared.models.offline import Asked, answer, answers
+from shared.models.port import AssistantMessage
+
+COVERED = "without a model People Ops screens applications, arranges interviews and follows onboarding checklists."
+_YEARS = re.compile(r"[^.;\n]*?\b(\d{1,2})\+?\s+years?\b[^.;\n]*", re.IGNORECASE)
+# Words that speak for a criterion. Experience is counted in years.
+_SIGNS = {
+    "skill": r"install\w*|repair\w*|maint\w*|service|diagnos\w*|wiring|plumbing|boilers?|heating",
+    "customers": r"customers?|clients?|field service|on[- ]site",
+    "reliability": r"licen[cs]e\w*|certifi\w*|safety|punctual\w*|on time",
+    "results": r"\d+ ?%|quota|revenue|targets?",
+    "tools": r"crm|excel|software|quickbooks|hubspot|scheduling",
+    "accuracy": r"exact\w*|accura\w*|deadlines?|order(?:ly)?|book-?keeping",
+    "communication": r"communicat\w*|customers?|clients?|team|colleagues|writ\w+|telephone",
+}
 
 
-def policy(request: ChatRequest) -> AssistantMessage:
-    seen = Seen(request)
-    _, data = seen.event()
-    facts = seen.facts()
-    if "missing" not in facts:
-        return cannot("without a model People Ops answers viox.candidate.applied, and takes no tasks.")
-    look = call_missing(request, seen, ("northwind_listTechnicians", {}), ("northwind_listSlots", {}))
-    if look:
-        return look
-    answer = call_missing(request, seen, *_answer(data, facts["missing"]))
-    if answer:
-        return answer
-    years = facts["years_of_experience"]
-    seniority = f"{years} years of experience" if years is not None else "experience not stated"
-    gaps = f" Ask for: {', '.join(facts['missing'])}." if facts["missing"] else ""
-    team, slots = (_count(seen.result(tool)) for tool in ("northwind_listTechnicians", "northwind_listSlots"))
-    here = f" {team} technicians work here; {slots} slots are in the schedule." if team is not None else ""
-    return say(
-        f"[offline] {data.get('name')} applied as {data.get('position')}: {seniority}.{gaps}{here}{seen.trouble()}"
-    )
+def _marks(asked: Asked) -> AssistantMessage:
+    text = str(asked.given("application"))
+    return answer(asked.request, marks=[_mark(one["key"], text) for one in asked.given("rubric")])
 
 
-def _answer(data: dict[str, Any], missing: list[str]) -> list[tuple[str, dict[str, Any]]]:
-    if not data.get("email"):
-        return []
-    ask = f" Please send us: {', '.join(missing)}." if missing else ""
-    text = f"Dear {data.get('name') or 'applicant'},\n\nthank you for applying as {data.get('position')}.{ask} We will be in touch.\n"
-    return [("email_send", {"to": [data["email"]], "subject": "Your application", "text": text})]
+def _mark(key: str, text: str) -> dict[str, Any]:
+    if key == "experience":
+        found = max(_YEARS.finditer(text), key=lambda one: int(one[1]), default=None)
+        mark = min(2 + int(found[1]) // 2, 5) if found else 1
+    else:
+        found = re.search(rf"[^.;\n]*\b(?:{_SIGNS.get(key, key)})\b[^.;\n]*", text, re.IGNORECASE)
+        mark = 4 if found else 1
+    proof = found[0].strip()[:400] if found and mark >= 3 else ""
+    return {"criterion": key, "mark": mark if proof or mark < 3 else 2, "evidence": proof}
 
 
-def _count(result: Any) -> int | None:
-    rows = result.get("data") if isinstance(result, dict) else None
-    return len(rows) if isinstance(rows, list) else None
+def _choice(asked: Asked) -> AssistantMessage:
+    return answer(asked.request, answer="unclear")
+
+
+def _offer_reply(asked: Asked) -> AssistantMessage:
+    return answer(asked.request, answer="unclear")
+
+
+policy = answers({MARKS.name: _marks, CHOICE.name: _choice, OFFER_REPLY.name: _offer_reply}, otherwise=COVERED)

@@ -27,8 +27,10 @@ from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.library import Library
 from services.tool_gateway.catalogue.store import CatalogueStore
+from services.tool_gateway.connectors.apis import Drafts
 from services.tool_gateway.connectors.memory import Memory
 from services.tool_gateway.connectors.office import Office
+from services.tool_gateway.connectors.people import Messenger
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import VENDOR, Mailer
 from services.tool_gateway.doctor import Doctor
@@ -189,11 +191,15 @@ class _Gateway:
             process.on_stop(model.close)
         self.index = index.Index(self.pool, model)
         self._instance.on_notify(index.CHANNEL, self.index.wake)
+        drafts = Drafts(self.pool, self._tools, self._guard)
+        process.on_stop(drafts.aclose)
         others: dict[str, Connector] = {
             "smtp": mailer,
             "postgres": Records(self.pool, secrets),
             "memory": Memory(self.pool, model),
             "office": Office(self.pool, business.zone, process.settings.delegation_depth),
+            "people": Messenger(self._store, self._tools, self._people, process.redactor.everywhere),
+            "apis": drafts,
         }
         return Sender(wire, secrets, Tokens(secrets, tokens_pool, wire), others, process.redactor), mailer
 

@@ -82,6 +82,14 @@ class CandidateApplied(EventData):
     email: str
     position: str
     resume_text: str = ""
+    phone: str | None = Field(default=None, description="E.164, for instance +14155550123")
+
+
+class CandidateReplied(EventData):
+    """An applicant answered, by mail for instance. Text messages come from Twilio, and find their conversation by the number."""
+
+    candidate_id: str = Field(min_length=1)
+    text: str = Field(min_length=1, max_length=50_000)
 
 
 class BriefingDue(EventData):
@@ -229,6 +237,7 @@ _TYPES = (
         vendor=vendor_events.HubSpotItem,
     ),
     EventType("viox.candidate.applied", "people", ("people-ops",), "someone applied for a job", CandidateApplied),
+    EventType("viox.candidate.replied", "people", ("people-ops",), "an applicant answered", CandidateReplied),
     EventType("viox.client.signed", "operations", ("operator",), "a client signed", ClientSigned),
     EventType(
         "com.airtable.webhook.notified",

@@ -237,18 +237,6 @@ def _ended(context: RunContext, steps: list[Step], end: dict[str, Any], at: Stan
     return {"steps": context.step(steps, "note", end | {"concluded": upto})}
 
 
-def rules(facts: Callable[[dict[str, Any]], str | None]) -> Act:
-    """A node that notes what a role's rules say about a trigger, for an open loop to see."""
-
-    def act(work: Work) -> None:
-        trigger = work.trigger
-        body = {"type": trigger.type, "source": trigger.source, "time": trigger.time.isoformat(), "data": trigger.data}
-        if found := facts(body):
-            work.note(found)
-
-    return act
-
-
 def concluded(context: RunContext, state: AgentState) -> list[Step]:
     """All steps of an activation whose graph has ended. Where it wants no calls made, the run's end is the last of them."""
     steps = state["steps"]

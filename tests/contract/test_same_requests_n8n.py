@@ -77,6 +77,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str, list[tuple[str, str]], Any]] = 
         [],
         {"loadWorkflow": True},
     ),
+    "n8n_list_credentials": ({"limit": 250}, "GET", "/api/v1/credentials", [("limit", "250")], None),
     "n8n_call_webhook": ({"path": "orders", "body": {"order": "é"}}, "POST", "/webhook/orders", [], {"order": "é"}),
 }
 

@@ -28,7 +28,7 @@ def test_a_question_is_answered_and_told(deployment: Deployment) -> None:
     answer = deployment("ask", "chief_of_staff", "Which colleague handles invoices? controller?", "--wait", "--json")
     assert answer.code == 0, answer.err
     run = answer.json()
-    assert (run["agent"], run["status"], run["model"]) == ("chief-of-staff", "finished", "offline")
+    assert (run["agent"], run["status"], run["text"]) == ("chief-of-staff", "finished", "That is for Controller.")
     told = deployment("run", run["run_id"])
     assert "trigger" in told.out
     assert run["text"] in told.out

@@ -1,2 +1,2 @@
-"""Tools that are no HTTP operation: e-mail over SMTP, the business's own records in Postgres, and what agents ask of each other,
-of the clock and of people."""
+"""Tools that are no HTTP operation of a vendor: e-mail, our own Postgres, and what agents ask of each other, of the clock
+and of people."""

@@ -161,9 +161,10 @@ def _refusal(name: str, error: Exception) -> Answer | None:
     return None if is_transient(error) else refused(code, str(error), getattr(error, "hint", None))
 
 
-ONE = frozenset({"put_record", "get_record", "add_note"})
+ONE = frozenset({"put_record", "claim_record", "get_record", "add_note"})
 ARGUMENTS: dict[str, Callable[[Mapping[str, Any]], list[Any]]] = {
     "put_record": lambda g: [g["entity"], g["data"], g["call_id"]],
+    "claim_record": lambda g: [g["entity"], g["holder"], g.get("data") or {}, g["call_id"]],
     "get_record": lambda g: [g["entity"]],
     "list_records": lambda g: [g.get("prefix") or "", g.get("contains") or {}, g.get("limit") or 50],
     "add_note": lambda g: [g["entity"], g["text"], g.get("tags") or [], g["call_id"]],

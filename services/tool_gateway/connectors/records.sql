@@ -29,3 +29,14 @@ returning note_id, entity, created_at
 select note_id, entity, text, tags, created_at from notes
 where ($1::text is null or entity = $1) and ($2::text is null or words @@ websearch_to_tsquery('simple', $2))
 order by created_at desc limit $3
+
+-- name: claim_record    Whoever claims it first has it, until it is given up (holder null). One statement: of two at the same time one
+--     waits for the other's row, and sees whose it is.
+insert into records as r (entity, data, source_call)
+values ($1, jsonb_strip_nulls($3::jsonb) || jsonb_build_object('holder', $2::text), $4)
+on conflict (entity) do update set
+    data = case when coalesce(r.data->>'holder', $2::text) = $2::text then r.data || excluded.data else r.data end,
+    version = r.version + (r.data->>'holder' is null)::int,
+    updated_at = case when r.data->>'holder' is null then now() else r.updated_at end,
+    source_call = case when r.data->>'holder' is null then excluded.source_call else r.source_call end
+returning entity, data, version, updated_at, data->>'holder' = $2::text as mine

@@ -367,6 +367,27 @@ async def test_records_are_merged_once_per_call_and_found(desk: Desk) -> None:
     assert (await desk("records_list", prefix="customer_")).result["rows"] == []
 
 
+async def test_of_many_who_claim_the_same_at_once_one_has_it(desk: Desk) -> None:
+    """Two candidates, or twenty, and one slot."""
+    claims = [desk("records_claim", f"c{n}.1.0", entity="interview:1", holder=f"candidate:{n}") for n in range(20)]
+    told = [one.result for one in await asyncio.gather(*claims)]
+    (winner,) = [one for one in told if one["mine"]]
+    assert {one["data"]["holder"] for one in told} == {winner["data"]["holder"]}, "everybody hears whose it is"
+    assert winner["version"] == 1
+
+
+async def test_a_claim_is_the_same_twice_and_can_be_given_up(desk: Desk) -> None:
+    mine = {"entity": "interview:2", "holder": "candidate:a", "data": {"position": "Technician"}}
+    first, again = await desk("records_claim", "a.1.0", **mine), await desk("records_claim", "a.1.0", **mine)
+    assert first.result == again.result
+    other = await desk("records_claim", "b.1.0", **mine | {"holder": "candidate:b", "data": {"position": "Sales"}})
+    assert not other.result["mine"]
+    assert other.result["data"] == {"holder": "candidate:a", "position": "Technician"}, "who lost has changed nothing"
+    await desk("records_write", "a.2.0", entity="interview:2", data={"holder": None})
+    assert (await desk("records_claim", "b.2.0", **mine | {"holder": "candidate:b"})).result["mine"]
+    assert not (await desk("records_claim", "a.3.0", **mine)).result["mine"]
+
+
 async def test_notes_are_found_by_words_and_entity(desk: Desk) -> None:
     for key in ("n.1.0", "n.1.0", "n.2.0"):
         await desk("notes_add", key, entity="customer:ana", text=f"Prefers mornings; call {key}", tags=["call"])

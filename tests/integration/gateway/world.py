@@ -35,6 +35,7 @@ from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue import catalogue
 from services.tool_gateway.connectors.memory import Memory
 from services.tool_gateway.connectors.office import Office
+from services.tool_gateway.connectors.people import Messenger
 from services.tool_gateway.connectors.postgres import Records
 from services.tool_gateway.connectors.smtp import VENDOR, Mailer
 from services.tool_gateway.memory import local
@@ -128,6 +129,7 @@ class Gateway:
             "postgres": Records(pool, values),
             "memory": Memory(pool, self.embeddings),
             "office": Office(pool, business.zone),
+            "people": Messenger(self.store, self.catalogue, people, redactor.everywhere),
         }
         self.sender = Sender(self.wire, values, self.tokens, others, redactor)
         self.places = places = InFlightLimiter(per_vendor, for_live)

@@ -35,10 +35,10 @@ async def test_every_agent_says_what_it_cannot_do_without_a_model(agent: str) ->
     assert sum(step.kind == "model" for step in state["steps"]) == 1, "asked again it would say the same"
 
 
-async def test_a_task_that_rules_cover_is_answered_offline() -> None:
+async def test_a_task_that_rules_cover_is_answered_without_a_model() -> None:
     told = {"instruction": "Who does invoices, controller or closer?", "context": {}}
     state = await Graph(spec_of("chief-of-staff")).go(trigger("viox.task.requested", told))
-    assert state["text"] == "[offline] That is for closer and controller."
+    assert state["text"] == "That is for Closer and Controller."
     assert state["steps"][-1].body["status"] == "finished"
 
 

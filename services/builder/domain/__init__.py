@@ -1,0 +1,1 @@
+"""Builder's rules. Pure: no I/O, no clock, no framework."""

@@ -1,0 +1,1 @@
+"""The nodes of Builder's graph, in the order of the work. The ways between them are in graph.py."""

@@ -1,0 +1,1 @@
+"""Chief of Staff's rules. Pure: no I/O, no clock, no framework."""

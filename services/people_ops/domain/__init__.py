@@ -1,0 +1,1 @@
+"""People Ops' rules. Pure: no I/O, no clock, no framework."""
