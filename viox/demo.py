@@ -15,7 +15,7 @@ from typing import Any
 
 import sandbox
 import sandbox.scenarios
-from sandbox.scenarios.morning import OPERATOR_CALLS, Morning, morning, problems
+from sandbox.scenarios.morning import OPERATOR_CALLS, Morning, a_week_later, morning, problems
 from services.tool_gateway.catalogue.importer import Wish
 from shared.bus import topics
 from shared.bus.envelope import Message, parse_json
@@ -23,12 +23,13 @@ from shared.bus.events import event_type
 from shared.bus.kafka import Producer
 from shared.errors import BadInput, Unavailable
 from shared.settings import Settings
-from viox import demo_owner, deployment, importing, ingress, knowledge, lifecycle, model_turns, output, store
+from viox import clock, demo_owner, deployment, importing, ingress, knowledge, lifecycle, model_turns, output, store
 from viox.demo_owner import Owner
 from viox.demo_payment import Payment
 
 DEADLINE_SECONDS = 120.0
 OPEN_STATES = ("running", "waiting")
+SETTLES_SECONDS = 3.0  # timers that are due now begin runs
 TAKEN_UP_SECONDS = 1.0  # agents are told of a new catalogue at once; they read it in milliseconds
 CHECKED = ("hubspot", "twilio", "airtable", "mail", "n8n")
 ENDPOINTS = Path(sandbox.scenarios.__file__).with_name("northwind.openapi.yaml")
@@ -107,12 +108,26 @@ class _Demo:
             await self._until(pool, len(self._plan.events), written_to=set(self._plan.answers))
             await self._publish([parse_json(e) for e in self._plan.replies()])
             await self._until(pool, len(self._messages))
+            await self._later(pool, "10m")
             self._payment = Payment(self._stack, pool, lambda: _vendor(self._stack, "twilio", "state")["messages"])
             await self._payment.run()
             self._messages += self._payment.messages
+            self._trouble = problems(self._plan, self._vendors())
+            await self._later(pool, "7d")
+            self._trouble += a_week_later(self._plan, self._vendors())
             return await self._summary(pool, time.monotonic() - began)
         finally:
             await pool.close()
+
+    async def _later(self, pool: Any, span: str) -> None:
+        """Move the clock, and wait until what was put off until then is done."""
+        output.say(f"  $ viox clock advance {span}")
+        await clock.advance(span, as_json=False)
+        await asyncio.sleep(SETTLES_SECONDS)
+        await self._until(pool, len(self._messages))
+
+    def _vendors(self) -> dict[str, Any]:
+        return {name: _vendor(self._stack, name, "state") for name in CHECKED}
 
     async def _publish(self, messages: Sequence[Message]) -> None:
         """Every other event through `viox publish`'s door, the rest straight onto Kafka, as upstream systems do."""
@@ -187,7 +202,7 @@ class _Demo:
             *self._run_problems(runs, calls),
             *await self._payment.problems(),
             *model_turns.problems(self._stack, turns),
-            *problems(self._plan, {name: _vendor(self._stack, name, "state") for name in CHECKED}),
+            *self._trouble,
             *(f"{vendor} was not used" for vendor in USED if vendor not in asked),
             *(
                 f"call {row['call_id']} has {row['intents']} intents and {row['outcomes']} outcomes on record"

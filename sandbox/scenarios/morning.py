@@ -198,6 +198,19 @@ def problems(found: Morning, state: Mapping[str, Any]) -> list[str]:
     return trouble
 
 
+def a_week_later(found: Morning, state: Mapping[str, Any]) -> list[str]:
+    """What is not as it should be once follow-ups are due: who did not answer hears again, who said stop never does."""
+    trouble = []
+    for lead in found.leads:
+        sent = sum(m["to"] == lead["phone"] for m in state["twilio"]["messages"])
+        reply = found.answers.get(lead["phone"])
+        if reply is None and sent != 2:
+            trouble.append(f"{lead['phone']}: {sent} messages, not a second one to who did not answer")
+        if reply == "STOP" and sent != 1:
+            trouble.append(f"{lead['phone']}: {sent} messages to who said stop")
+    return trouble
+
+
 def _lead_problems(
     lead: dict[str, Any], answers: dict[str, str], hubspot: dict[str, Any], twilio: dict[str, Any]
 ) -> list[str]:
