@@ -17,6 +17,7 @@ TIMER = "dispute"
 AHEAD = timedelta(days=3)  # before the bank's deadline; time enough for a person to agree
 SOONEST = timedelta(hours=1)
 MOST_SOURCES, LONGEST = 40, 1500
+EARLIER = "Stripe payment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,10 @@ class Source:
     ref: str
     where: str
     text: str
+
+    @property
+    def is_weak(self) -> bool:
+        return self.where.startswith(EARLIER)
 
 
 class Evidence(BaseModel):

@@ -74,7 +74,8 @@ def read_contact(work: Work) -> None:
 
 
 def by_sources(work: Work) -> str:
-    return "write_evidence" if sources_of(work) else "ask_for_evidence"
+    """Earlier payments alone do not say what this one was for."""
+    return "write_evidence" if any(not one.is_weak for one in sources_of(work)) else "ask_for_evidence"
 
 
 def ask_for_evidence(work: Work) -> None:
@@ -87,7 +88,7 @@ def ask_for_evidence(work: Work) -> None:
 
 
 def by_told(work: Work) -> str:
-    return "write_evidence" if work.value("told") else "close_dispute"
+    return "write_evidence" if sources_of(work) else "close_dispute"
 
 
 def write_evidence(work: Work) -> None:
@@ -199,7 +200,7 @@ def _found(work: Work) -> Iterator[tuple[str, Any]]:
             yield views.place(one), one.get("text")
     for one in views.objects(work.value("payments")):
         if one.get("id") != (work.value("charge") or {}).get("id") and one.get("description"):
-            yield f"Stripe payment {one['id']}", f"Earlier payment, {one.get('status')}: {one['description']}"
+            yield f"{rules.EARLIER} {one['id']}", f"Earlier payment, {one.get('status')}: {one['description']}"
 
 
 def _cited(work: Work) -> list[Source]:

@@ -105,7 +105,10 @@ def close_refund(work: Work) -> None:
         told = f"{why}: {made.why}" if why else made.why
     else:
         told = _problem(work) or "nothing was found to refund"
-    return work.fail(NOT_DONE, f"{order.said} was not refunded: {told}.", "Order it again once that is settled.")
+    text = f"{order.said} was not refunded: {told}."
+    if made is not None and made.state in ("denied", "rejected") and "refund" not in work.trigger.context:
+        return work.conclude(text)  # that is the answer to who ordered it in words; a colleague is told by the failure
+    return work.fail(NOT_DONE, text, "Order it again once that is settled.")
 
 
 # -- parts -----------------------------------------------------------------------------------------------------------------

@@ -481,9 +481,13 @@ async def test_the_same_amount_once_more_has_to_be_said() -> None:
 )
 async def test_a_refund_that_people_do_not_agree_to_is_told_as_not_done(state: str, why: str) -> None:
     play = refunding(stripe_create_refund=Ends(state, "No."))
-    outcome = await play.play(task(ORDERED))
-    assert outcome["status"] == "failed"
-    assert why in outcome["text"]
+    in_words = await play.play(task(ORDERED))
+    assert in_words["status"] == ("failed" if state == "expired" else "finished"), "a no is the answer to the order"
+    colleague = await play.play(task(refund={"charge": "ch_1", "amount_cents": 4500}))
+    assert colleague["status"] == "failed", "a colleague who waits has to see it without reading"
+    for outcome in (in_words, colleague):
+        assert "was not refunded" in outcome["text"]
+        assert why in outcome["text"]
     assert not play.called("records_write")
 
 
@@ -610,6 +614,15 @@ async def test_where_nothing_is_known_a_person_is_asked() -> None:
     outcome = await silent.play(DISPUTED)
     assert outcome["error"]["code"] == "controller.no_evidence"
     assert silent.turns == 0
+
+
+async def test_earlier_payments_alone_are_given_only_when_no_person_knows_more() -> None:
+    bare = dict.fromkeys(("hubspot_get_contact_by_email", "hubspot_search_notes", "notes_find", "memory_recall"))
+    earlier = {"data": [{"id": "ch_0", "status": "succeeded", "description": "Gutter cleaning"}]}
+    play = disputed(**bare, stripe_list_charges=earlier, person_ask=Ends("failed", "expired"))
+    await play.play(DISPUTED)
+    assert len(play.called("person_ask")) == 1
+    assert "Gutter cleaning" in play.called("stripe_update_dispute")[0]["evidence"]["uncategorized_text"]
 
 
 async def test_evidence_that_nobody_agreed_to_is_looked_at_again_before_the_deadline() -> None:
