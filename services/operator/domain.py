@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from shared.bus.events import ClientSigned
 from shared.money import major
@@ -103,6 +103,14 @@ class Built:
         names = {table: name for name, table in self.tables.items()}
         for record in written:
             self.records[names.get(table_id, ""), record["fields"]["Name"]] = record["id"]
+
+
+def client_in(data: Any) -> ClientSigned | None:
+    """A client with all that their base needs; None where something lacks."""
+    try:
+        return ClientSigned.model_validate(data)
+    except ValidationError:
+        return None
 
 
 def title(client: ClientSigned) -> str:

@@ -17,9 +17,9 @@ from shared.runtime.work import Work
 
 
 def what_came(work: Work) -> str:
+    if client_of(work) is not None:
+        return "find_base"
     match work.trigger.type:
-        case "viox.client.signed":
-            return "find_base"
         case "com.airtable.base.changed":
             return "note_change"
         case "com.airtable.webhook.notified":
@@ -41,7 +41,7 @@ def by_base(work: Work) -> str:
 
 
 def found_base(work: Work) -> None:
-    client = work.event(ClientSigned)
+    client = signed(work)
     work.call(
         "base",
         "airtable_create_base",
@@ -102,7 +102,7 @@ def repair(work: Work) -> None:
 def sum_up(work: Work) -> None:
     built = standing(work)
     outside = {
-        "base": domain.title(work.event(ClientSigned)),
+        "base": domain.title(signed(work)),
         "failed": [f"{one.tool}: {one.why}" for one in work.failures()],
         "repaired": work.answer(REPAIR),
     }
@@ -111,7 +111,7 @@ def sum_up(work: Work) -> None:
 
 
 def close(work: Work) -> None:
-    built, client = standing(work), work.event(ClientSigned)
+    built, client = standing(work), signed(work)
     if built.base is None:
         failed = "; ".join(one.why for one in work.failures())
         return work.fail("operator.no_base", f"{domain.title(client)} could not be founded: {failed}.")
@@ -134,6 +134,18 @@ def note_ping(work: Work) -> None:
 # -- parts -----------------------------------------------------------------------------------------------------------------
 
 
+def client_of(work: Work) -> ClientSigned | None:
+    """The client to set up: of a signature, or of a task from a colleague. None for anything else, or too little of it."""
+    data = work.trigger.context.get("onboard_client")
+    return domain.client_in(data if work.trigger.is_task else work.trigger.data)
+
+
+def signed(work: Work) -> ClientSigned:
+    client = client_of(work)
+    assert client is not None  # noqa: S101  # the work began because there is one
+    return client
+
+
 def standing(work: Work) -> Built:
     """What stands, by the answers of this run so far."""
     built = Built()
@@ -154,7 +166,7 @@ def standing(work: Work) -> Built:
 
 def enter(work: Work, *tables: str) -> None:
     """Write a client's rows. Merged by name, so that a repeat changes nothing."""
-    built, client = standing(work), work.event(ClientSigned)
+    built, client = standing(work), signed(work)
     for table in tables:
         for batch in domain.batches(domain.rows(client, table, built)) if table in built.tables else ():
             work.call(

@@ -136,3 +136,19 @@ async def test_without_a_base_the_run_fails_with_the_reason() -> None:
     outcome = graph.history[-1].body
     assert (outcome["status"], outcome["error"]["code"]) == ("failed", "operator.no_base")
     assert "not permitted" in outcome["text"]
+
+
+async def test_a_colleague_hands_a_client_on() -> None:
+    graph, airtable = Graph(spec_of("operator")), Airtable()
+    task = {"instruction": "Set this client up.", "context": {"onboard_client": CLIENT}}
+    state = await graph.go(trigger("viox.task.requested", task))
+    assert [call["tool"] for call in state["outgoing"]] == ["airtable_create_base"]
+    state = await graph.go(results=answered(state, airtable))
+    assert len(state["outgoing"]) == 6
+
+
+async def test_a_client_of_whom_something_lacks_is_for_the_open_loop() -> None:
+    task = {"instruction": "Set this client up.", "context": {"onboard_client": {"name": "Acme"}}}
+    state = await Graph(spec_of("operator")).go(trigger("viox.task.requested", task))
+    assert state["outgoing"] == []
+    assert state["steps"][-1].body["status"] == "failed", "without a model nobody finds the rest"
