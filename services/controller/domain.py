@@ -81,7 +81,12 @@ class Invoice(Shown):
     @property
     def deal(self) -> str | None:
         """The deal that hangs on it, as whoever wrote the invoice noted."""
-        return self.metadata.get("deal_id") or self.metadata.get("deal")
+        return self.metadata.get("deal") or self.metadata.get("deal_id")
+
+    @property
+    def lead(self) -> str | None:
+        """Whom it was sold to, by mail address."""
+        return self.metadata.get("lead") or self.customer_email
 
 
 class _Billing(Shown):
@@ -192,8 +197,19 @@ class MonthOrder(Order):
 
 
 class PaymentQuestion(Order):
-    customer_email: str = Field(min_length=3)
+    customer_email: str | None = None
+    phone: str | None = Field(default=None, pattern=r"^\+[1-9]\d{6,14}$")
     question: str = ""
+
+    @model_validator(mode="after")
+    def _names_somebody(self) -> PaymentQuestion:
+        if not (self.customer_email or self.phone):
+            raise ValueError("it names neither customer_email nor phone")
+        return self
+
+    @property
+    def who(self) -> str:
+        return str(self.customer_email or self.phone)
 
 
 class ReportOrder(Order):

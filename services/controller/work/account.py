@@ -16,7 +16,11 @@ where agent = 'controller' and started_at >= to_timestamp($1) and started_at < t
 
 def find_account(work: Work) -> None:
     asked = views.order(work, PaymentQuestion)
-    work.call("customers", "stripe_list_customers", {"email": asked.customer_email, "limit": MOST_CUSTOMERS})
+    if asked.customer_email:
+        work.call("customers", "stripe_list_customers", {"email": asked.customer_email, "limit": MOST_CUSTOMERS})
+    else:
+        query = {"query": f'phone:"{asked.phone}"', "limit": MOST_CUSTOMERS}
+        work.call("customers", "stripe_search_customers", query)
 
 
 def read_account(work: Work) -> None:
@@ -29,12 +33,10 @@ def close_account(work: Work) -> None:
     asked, lines = views.order(work, PaymentQuestion), account_lines(work)
     looked = [one for name in ("customers", "invoices", "charges") for one in work.results(name)]
     if missing := views.failed(*looked):
-        return work.fail(
-            "controller.account_unknown", f"The account of {asked.customer_email} could not be read: {missing}."
-        )
+        return work.fail("controller.account_unknown", f"The account of {asked.who} could not be read: {missing}.")
     if not lines:
-        return work.conclude(f"Stripe knows no payment of {asked.customer_email}.")
-    return work.conclude(f"Payments of {asked.customer_email}, as Stripe has them:\n- " + "\n- ".join(lines))
+        return work.conclude(f"Stripe knows no payment of {asked.who}.")
+    return work.conclude(f"Payments of {asked.who}, as Stripe has them:\n- " + "\n- ".join(lines))
 
 
 def account_lines(work: Work) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from services.controller import domain
 from services.controller.domain import Invoice
 from services.controller.rules import books as rules
@@ -112,16 +114,7 @@ def tell_of_payment(work: Work) -> None:
         work.keep(DUNNING, reminded.model_copy(update={"over": True}))
         _thank(work, invoice)
     if invoice.deal:
-        paid = {
-            "deal_id": invoice.deal,
-            "invoice": invoice.id,
-            "number": invoice.called,
-            "amount_cents": invoice.amount_paid,
-        }
-        paid |= {"currency": invoice.currency, "customer_email": invoice.customer_email}
-        amount = as_written(invoice.amount_paid, invoice.currency)
-        told = f"Invoice {invoice.called} over {amount} of deal {invoice.deal} was paid. Go on with the deal."
-        work.call("closer", "task_delegate", {"agent": "closer", "instruction": told, "context": {"paid": paid}})
+        _tell_closer(work, invoice, invoice.deal)
 
 
 def close_payment(work: Work) -> None:
@@ -280,6 +273,18 @@ def _thank(work: Work, invoice: Invoice) -> None:
         )
         fact = {"name": "open_invoice", "value": "none", "text": f"Invoice {invoice.called} was paid; nothing is open"}
         work.call("remember", "memory_remember", {"entity": f"person:{invoice.customer_email}", "facts": [fact]})
+
+
+def _tell_closer(work: Work, invoice: Invoice, deal: str) -> None:
+    """In the lead's own conversation: Closer goes on with the deal there."""
+    paid: dict[str, Any] = {"email": invoice.lead, "deal": deal, "subject": f"invoice {invoice.called}"}
+    paid |= {"reference": invoice.id, "amount_cents": invoice.amount_paid, "currency": invoice.currency}
+    amount = as_written(invoice.amount_paid, invoice.currency)
+    told = f"Invoice {invoice.called} over {amount} of deal {deal} was paid. Go on with the deal."
+    given = {"agent": "closer", "instruction": told, "context": {"paid": paid}}
+    work.call(
+        "closer", "task_delegate", given | ({"conversation": f"lead:{invoice.lead.lower()}"} if invoice.lead else {})
+    )
 
 
 def _booked(work: Work, invoice: Invoice, mirror: Mirror | None) -> str:

@@ -118,7 +118,7 @@ def send_answer(work: Work) -> None:
 
 def by_delivery(work: Work) -> str:
     """What nobody got is no answer: a person takes over."""
-    return "file_answer" if any(_has_left(one.ok, one.error) for one in views.sent(work)[-1:]) else "ask_person"
+    return "file_answer" if any(one.ok or views.quiet_until(one) for one in views.sent(work)[-1:]) else "ask_person"
 
 
 def file_answer(work: Work) -> None:
@@ -203,8 +203,3 @@ def doubt(work: Work) -> str | None:
     if undelivered := next((one for one in views.sent(work) if one.name == "answer" and not one.ok), None):
         return f"the answer could not be sent: {undelivered.why}"
     return None if views.can_write(ticket) else "the customer cannot be reached"
-
-
-def _has_left(ok: bool, error: object) -> bool:
-    """Whether it is sent, or will be when quiet hours end."""
-    return ok or (isinstance(error, dict) and bool(error.get("until")))

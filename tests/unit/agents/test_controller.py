@@ -138,7 +138,8 @@ async def test_an_invoice_paid_meanwhile_stops_the_reminders() -> None:
 
 
 async def test_quiet_hours_move_the_reminder_to_their_end() -> None:
-    quiet = Ends("denied", "quiet hours there", code="quiet_hours.recipient", until="2026-11-21T08:00:00-08:00")
+    remedy = "They are to be left alone until 2026-11-21T08:00-08:00: do it then (timer_set)."
+    quiet = Ends("denied", "a policy forbids it.", code="policy.denied", rules=["sends.quiet-hours"], remedy=remedy)
     play = stage(stripe_get_invoice=INVOICE | {"customer_email": None}, twilio_send_message=quiet)
     given = stripe_event("invoice.payment_failed", INVOICE | {"customer_email": None})
     outcome = await play.play(given)
@@ -271,7 +272,7 @@ async def test_a_paid_invoice_is_entered_with_its_lines_and_its_payment_and_no_m
 
 
 async def test_payment_stops_the_reminders_thanks_the_customer_and_tells_closer_of_the_deal() -> None:
-    deal = {"metadata": {"deal_id": "8812"}}
+    deal = {"metadata": {"deal": "8812", "lead": "Ana@example.com"}}
     play = stage(**Books().tools())
     await play.play(FAILED)
     play.tools = {**play.tools, "stripe_get_invoice": PAID | deal, "task_delegate": {"status": "finished"}}
@@ -279,7 +280,8 @@ async def test_payment_stops_the_reminders_thanks_the_customer_and_tells_closer_
     assert play.tools_called[0] == "timer_cancel", "before anything else"
     assert [one["subject"] for one in play.called("email_send")] == ["Thank you: invoice A-0042 is paid"]
     (told,) = play.called("task_delegate")
-    assert (told["agent"], told["context"]["paid"]["deal_id"]) == ("closer", "8812")
+    assert (told["agent"], told["conversation"]) == ("closer", "lead:ana@example.com")
+    assert (told["context"]["paid"]["deal"], told["context"]["paid"]["amount_cents"]) == ("8812", 125050)
     assert outcome["text"].endswith("Reminders stopped. The customer was thanked. Closer knows.")
 
 
@@ -533,6 +535,7 @@ async def test_an_order_that_does_not_say_enough_is_refused_by_name() -> None:
     outcome = await stage().play(task(refund={"amount_cents": 5}))
     assert outcome["error"]["code"] == "controller.invalid_order"
     assert "no charge, invoice or customer_email" in outcome["text"]
+    assert "neither customer_email nor phone" in (await stage().play(task(payment_question={})))["text"]
     assert "context.payout" in (await stage().play(task(payout="po_1")))["text"]
 
 
@@ -772,6 +775,10 @@ async def test_a_question_about_payments_is_answered_from_stripes_lists() -> Non
     assert "- invoice A-0042: 1,250.50 USD, open, 1,250.50 USD open" in outcome["text"]
     assert "- payment ch_1: 900.00 USD, succeeded, 1.00 USD refunded" in outcome["text"]
     assert play.turns == 0
+    by_phone = stage(stripe_search_customers={"data": [{"id": "cus_1"}]}, stripe_list_charges={"data": [CHARGE]})
+    outcome = await by_phone.play(task(payment_question={"phone": "+14155550123"}))
+    assert by_phone.called("stripe_search_customers")[0]["query"] == 'phone:"+14155550123"'
+    assert "- payment ch_1: 900.00 USD, succeeded" in outcome["text"]
     unknown = await stage().play(task(payment_question={"customer_email": "eve@example.com"}))
     assert "knows no payment" in unknown["text"]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from services.controller.domain import RefundOrder
 from services.steward import domain
 from services.steward.domain import Ticket, Triage
 from services.steward.rules import answers, letters
@@ -222,11 +223,12 @@ async def test_a_message_from_a_telephone_is_answered_by_text_message() -> None:
 
 
 async def test_a_text_message_in_quiet_hours_goes_out_at_their_end_and_is_told_as_that() -> None:
-    quiet = Ends("denied", "quiet hours", code="quiet_hours.recipient", until="2026-11-21T08:00:00-08:00")
+    remedy = "They are to be left alone until 2026-11-21T08:00-08:00: do it then (timer_set)."
+    quiet = Ends("denied", "a policy forbids it.", code="policy.denied", rules=["sends.quiet-hours"], remedy=remedy)
     play = informed(twilio_send_message=quiet)
     outcome = await play.play(task(ticket=BY_PHONE))
     (later,) = [one for one in play.called("timer_set") if one["name"].startswith("deliver")]
-    assert later["at"] == "2026-11-21T08:00:00-08:00"
+    assert later["at"] == "2026-11-21T08:00-08:00"
     assert "answer: goes out 2026-11-21" in outcome["text"]
     play.tools = {**play.tools, "twilio_send_message": {"sid": "SM1"}}
     outcome = await play.play(task(at="2026-11-21T16:00:00+00:00", timer={}, **later["context"]))
@@ -314,6 +316,8 @@ async def test_asking_about_refunds_is_no_wish_for_one() -> None:
 
 
 def test_an_amount_without_a_currency_and_two_charges_are_left_to_people() -> None:
+    named = domain.refund_order(Ticket(body="refund €45 of ch_1", customer_email="a@b.co"))
+    assert RefundOrder.model_validate(named).said == "45.00 EUR of ch_1", "Controller reads what is asked of it"
     made = domain.refund_order(Ticket(body="refund 45 of ch_1 or ch_2", customer_email="a@b.co"))
     assert made == {"customer_email": "a@b.co", "reason": "asked for by the customer: refund 45 of ch_1 or ch_2"}
 
