@@ -70,11 +70,6 @@ class Payment:
             found.append("the stranger's order was not refused by a policy")
         return found
 
-    @property
-    def ends(self) -> dict[str, str]:
-        """How both runs end: what a policy refuses was not done."""
-        return {str(self._ours): "finished", str(self._theirs): "failed"}
-
     def told(self) -> str:
         """For the summary: where both can be read."""
         return f"the refund that waited: viox run {self._ours}\nthe order that was refused: viox run {self._theirs}"
