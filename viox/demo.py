@@ -245,7 +245,7 @@ class _Demo:
 _ASKED = "select distinct vendor from tool_calls where run_id = any($1::uuid[]) and state = 'succeeded'"
 _UNPAIRED = """
 select c.call_id, count(*) filter (where l.phase = 'intent') as intents, count(*) filter (where l.phase = 'outcome') as outcomes
-from tool_calls c left join ledger_entries l using (call_id) where c.run_id = any($1::uuid[]) and c.state in ('succeeded', 'failed')
+from tool_calls c left join ledger_entries l using (call_id) where c.run_id = any($1::uuid[]) and c.state in ('succeeded', 'failed') and c.attempt > 0
 group by c.call_id
 having count(*) filter (where l.phase = 'intent') = 0 or count(*) filter (where l.phase = 'outcome') = 0
 """

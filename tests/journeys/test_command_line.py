@@ -65,7 +65,7 @@ def test_a_known_contact_is_found_and_completed_not_doubled(deployment: Deployme
     run = finished(
         deployment, deployment("publish", "--json", stdin=json.dumps(first)).json()["items"][0]["run_ids"][0]
     )
-    assert "contact created" in run["text"]
+    assert "contact entered" in run["text"]
     second = lead(email=first["data"]["email"], phone="+14155550177")
     asked = deployment("publish", "--json", stdin=json.dumps(second)).json()["items"][0]["run_ids"][0]
     # Anybody can write somebody's address into a form with a number of their own: a person looks before it is written to.
@@ -200,7 +200,7 @@ def test_tools_status_and_graphs(deployment: Deployment) -> None:
     assert {s["name"] for s in status["services"]} >= {"gateway", "closer", "chief-of-staff"}
     drawn = deployment("graph", "people_ops", "--json").json()
     assert drawn["agent"] == "people-ops"
-    assert "think" in drawn["mermaid"]
+    assert "asks the model" in drawn["mermaid"]
     assert deployment("graph", "people_ops").out.strip() == drawn["mermaid"].strip()
 
 
