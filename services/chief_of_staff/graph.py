@@ -125,7 +125,12 @@ def by_wish(work: Work) -> str:
 
 def tell_owner(work: Work) -> None:
     facts = facts_of(work)
-    given = {"subject": f"Briefing: {facts.title}", "text": written(work), "short": briefing.short(facts)}
+    given = {
+        "to": work.business.owner,
+        "subject": f"Briefing: {facts.title}",
+        "text": written(work),
+        "short": briefing.short(facts),
+    }
     work.call("told", "person_tell", given)
 
 

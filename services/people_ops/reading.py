@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from services.people_ops.domain.calendar import Picked
 from services.people_ops.domain.candidates import File, OfferAnswer, Pipeline
 from services.people_ops.domain.onboarding import Hire, Onboarding
 from services.people_ops.prompts import CHOICE, MARKS, OFFER_REPLY
+from shared.business import Business
 from shared.runtime.work import Result, Work
 
 SMS = "com.twilio.message.received"
@@ -92,7 +94,13 @@ def taken(work: Work) -> set[str]:
 
 
 def free(work: Work) -> list[datetime]:
-    return calendar.offer(work.now, zone(work), taken(work), file(work).shown)
+    return calendar.offer(work.now, zone(work), taken(work), file(work).shown, partial(_is_open, work.business))
+
+
+def _is_open(business: Business, slot: datetime) -> bool:
+    """Whether the business is open from the slot's beginning to its last minute."""
+    last = slot + calendar.LENGTH - timedelta(minutes=1)
+    return business.next_open(slot) == slot and business.next_open(last) == last
 
 
 def decision(work: Work, name: str) -> str:

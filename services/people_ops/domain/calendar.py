@@ -7,7 +7,7 @@ claimed is.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -23,6 +23,7 @@ AHEAD_DAYS = 60
 MOST_ROUNDS = 3
 PREFIX = "interview:"
 
+Opens = Callable[[datetime], bool]
 Picked = Literal["1", "2", "3", "none", "withdraw", "unclear"]
 
 
@@ -37,21 +38,27 @@ def entity(slot: datetime) -> str:
     return f"{PREFIX}{slot.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
 
 
-def slots(now: datetime, zone: ZoneInfo) -> Iterator[datetime]:
-    """All slots to come, taken or not, by the business's own clock."""
+def slots(now: datetime, zone: ZoneInfo, opens: Opens = lambda slot: True) -> Iterator[datetime]:
+    """All slots to come, taken or not, by the business's own clock, while it is open."""
     first = (now + NOTICE).astimezone(zone)
     for days in range(AHEAD_DAYS):
         day = first.date() + timedelta(days=days)
         for clock in TIMES if day.weekday() in WORKDAYS else ():
             slot = datetime.combine(day, clock, zone).astimezone(UTC)
-            if slot >= first:
+            if slot >= first and opens(slot):
                 yield slot
 
 
-def offer(now: datetime, zone: ZoneInfo, taken: Collection[str], before: Collection[datetime] = ()) -> list[datetime]:
+def offer(
+    now: datetime,
+    zone: ZoneInfo,
+    taken: Collection[str],
+    before: Collection[datetime] = (),
+    opens: Opens = lambda slot: True,
+) -> list[datetime]:
     """Free slots on different days, so that there is a choice; none that was offered before."""
     found: dict[object, datetime] = {}
-    for slot in slots(now, zone):
+    for slot in slots(now, zone, opens):
         if entity(slot) not in taken and slot not in before:
             found.setdefault(slot.astimezone(zone).date(), slot)
         if len(found) == OFFERED:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from services.people_ops import reading
 from services.people_ops.domain import calendar, candidates, onboarding, rubric
 from services.people_ops.domain.anonymous import anonymous
 from services.people_ops.domain.candidates import File
 from services.people_ops.domain.onboarding import Onboarding
 from services.people_ops.domain.rubric import Mark, weighed
+from shared.business import Business
 from shared.models.port import AssistantMessage, ModelToolCall
 from tests.unit.agents.driving import Graph, Scripted, answered, spec_of, trigger
 from tests.unit.agents.working import asked, end, finish, replays, task, turns
@@ -620,6 +623,12 @@ def test_slots_are_by_the_businesss_clock_on_workdays_with_notice() -> None:
     taken = {calendar.entity(MONDAY), calendar.entity(TUESDAY)}
     offered = calendar.offer(NOW, UTC_ZONE, taken, [WEDNESDAY])
     assert [slot.hour for slot in offered] == [11, 11, 11]
+
+
+def test_no_interview_is_outside_of_opening_hours() -> None:
+    business = Business.model_validate({"opening_hours": {"mon": "10:30-15:00", "wed": "08:00-12:00"}})
+    offered = calendar.offer(NOW, UTC_ZONE, (), (), partial(reading._is_open, business))
+    assert [(f"{slot:%a}", slot.hour) for slot in offered] == [("Mon", 11), ("Wed", 10), ("Mon", 11)]
 
 
 def test_a_checklist_that_begins_late_is_due_now() -> None:
