@@ -71,7 +71,8 @@ def test_the_emulated_vendors_are_named_as_the_gateway_knows_them(tmp_path: Path
         "VIOX_BUSINESS",
         "VIOX_INVOKE_TOKEN_VOICE",
     }
-    assert credentials.for_agents({}) == {"VIOX_MODELS": "offline"}
+    business = for_gateway(PORTS, {}, tmp_path)["VIOX_BUSINESS"]
+    assert credentials.for_agents({}) == {"VIOX_MODELS": "offline", "VIOX_BUSINESS": business}
 
 
 def test_a_vendor_is_emulated_when_nothing_of_it_is_set(tmp_path: Path) -> None:
@@ -144,6 +145,7 @@ def test_a_real_key_reaches_no_model_server_of_the_sandbox() -> None:
 
 def test_rules_need_no_key_and_get_none() -> None:
     seen = credentials.agents_see(KEYS, "offline")
+    assert seen.pop("VIOX_BUSINESS")
     assert seen == {"VIOX_MODELS": "offline", "ANTHROPIC_API_KEY": "", "OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""}
 
 

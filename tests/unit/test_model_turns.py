@@ -25,12 +25,11 @@ def test_turns_are_counted_by_the_model_that_answered() -> None:
     assert model_turns.sentence([]) == "0 model turns"
 
 
-def test_who_was_answered_by_another_model_or_by_none_is_named() -> None:
+def test_who_was_answered_by_another_model_is_named() -> None:
     assert model_turns._strangers(CHOICES, RIGHT) == []
     wrong = [row("closer", "anthropic", "claude-sonnet-4-6", 4), row("closer", "openai", "gpt-5.5-2026-04-23", 1)]
     assert model_turns._strangers(CHOICES, wrong) == [
-        "closer was answered by openai/gpt-5.5-2026-04-23, not anthropic/claude-sonnet-4-6",
-        "voice asked no model",
+        "closer was answered by openai/gpt-5.5-2026-04-23, not anthropic/claude-sonnet-4-6"
     ]
 
 

@@ -49,7 +49,11 @@ async def test_every_example_is_taken_on_by_its_owner(kind: str) -> None:
         state = await graph.go(trigger(kind, EXAMPLES[kind]))
         while state["outgoing"]:
             state = await graph.go(results=answered(state, partial(_found, airtable, office)))
-        assert state["steps"][-1].body["status"] == "finished"
+        outcome = state["steps"][-1].body
+        reason = outcome.get("error", {}).get(
+            "code", ""
+        )  # a role may say that nothing can be done with answers of no vendor
+        assert outcome["status"] == "finished" or reason.startswith(f"{owner}."), outcome
         assert "None" not in str([step.body for step in graph.history if step.kind == "model"])
 
 
