@@ -39,6 +39,7 @@ from shared.runs import timestamp
 from shared.store.sql import Queries
 
 SQL = Queries(Path(__file__).with_name("doctor.sql"))
+OF_OURS = frozenset({"people", "apis", "office"})  # connectors that reach nobody's system
 PROBE_SECONDS = 10.0
 OPERATOR = "VIOX_OPERATOR_TOKEN"
 OK, FAILED, UNSET, UNTRIED = "ok", "failed", "not configured", "not tried"
@@ -161,6 +162,8 @@ class Doctor:
                 await self._mailer.probe(PROBE_SECONDS)
                 return _finding(vendor, OK, message="the login is accepted.", started=started)
             tool = _probe_of(tools)
+            if tools[0].connector in OF_OURS and (tool is None or tool.probe is None):
+                return _finding(vendor, OK, message="of the gateway itself: there is nothing outside to ask.")
             if tool is None:
                 remedy = "Mark one of its tools with `probe` in x-viox (an imported document's in an overlay)."
                 return _finding(vendor, UNTRIED, message="it has no call without arguments.", remedy=remedy)
