@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from sandbox.postgres import ROLES, Postgres
+from shared.errors import Conflict
 from shared.ids import call_id, run_id
 from shared.store.migrate import migrate
 from viox import store
@@ -93,3 +94,14 @@ async def test_an_upgrade_that_was_done_does_nothing(old: Any, postgres: Postgre
     for _ in range(2):
         await asyncio.to_thread(migrate, _inside(postgres, "viox"))
     assert await store.runs(old, agent=None, status=None, since=None, cursor=None, limit=5) == ([], None)
+
+
+async def test_a_database_of_a_newer_version_is_left_alone_and_says_so(old: Any, postgres: Postgres) -> None:
+    await asyncio.to_thread(migrate, _inside(postgres, "viox"))
+    await old.execute("update alembic_version set version_num = '9999'")
+    with pytest.raises(Conflict) as told:
+        await asyncio.to_thread(migrate, _inside(postgres, "viox"))
+    assert told.value.code == "database.newer"
+    assert "'9999'" in told.value.message
+    assert told.value.remedy
+    assert await old.fetchval("select version_num from alembic_version") == "9999"
