@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import ctypes
 import importlib
+import json
 import multiprocessing
 import os
 import signal
@@ -33,6 +34,7 @@ from shared.errors import BadInput, VioxError
 FIRST_UID = 61184  # of the range that systemd gives to services without an account (systemd.io/UIDS-GIDS)
 CAPABILITIES = range(64)
 READ, PASS = 0o004, 0o001  # of others
+UNUSABLE_SETTINGS = 78  # exit code of a service that no start can help (EX_CONFIG of sysexits.h)
 NOWHERE = "/nonexistent"  # a home for who has none: nothing in another user's is looked for
 PR_SET_DUMPABLE, PR_CAPBSET_DROP = 4, 24
 CAPSET_VERSION_3 = 0x20080522
@@ -79,6 +81,7 @@ class ForkServer:
 def run(seat: Seat) -> None:
     """Be this service until it ends. The process does not return from here."""
     code = 1
+    refusal = os.open(refusal_of(seat), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # another user could not
     try:
         _settle_in(seat)
         module = importlib.import_module(seat.module)
@@ -87,12 +90,27 @@ def run(seat: Seat) -> None:
         else:
             asyncio.run(module.serve(seat.listening, seat.folder))
         code = 0
+    except BadInput as error:
+        _leave_word(refusal, error)
+        code = UNUSABLE_SETTINGS
     except VioxError as error:
         print(error, file=sys.stderr, flush=True)  # noqa: T201
     except BaseException:  # noqa: BLE001  # the last line of a forked process
         traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def _leave_word(refusal: int, error: BadInput) -> None:
+    """Say why no start can succeed with these settings: in the log, and for who forked us."""
+    print(error, file=sys.stderr, flush=True)  # noqa: T201
+    with contextlib.suppress(OSError):
+        os.write(refusal, json.dumps(error.as_dict()).encode())
+
+
+def refusal_of(seat: Seat) -> Path:
+    """Where a service that cannot start says why."""
+    return seat.log.with_suffix(".refused")
 
 
 def _settle_in(seat: Seat) -> None:

@@ -25,7 +25,7 @@ import sandbox
 import shared
 from sandbox import children, credentials, ports
 from sandbox.credentials import VENDORS
-from sandbox.forking import ForkServer, Seat, check_files, users
+from sandbox.forking import UNUSABLE_SETTINGS, ForkServer, Seat, check_files, refusal_of, users
 from sandbox.infrastructure import Infrastructure
 from sandbox.net import Reserved, ready
 from sandbox.plan import Plan
@@ -207,6 +207,8 @@ class Stack:
         child.restarts = child.restarts + 1 if lived < 10 else 1
         child.again_at = time.monotonic() + children.pause(child.restarts)
         child.pid, child.process, child.ready = 0, None, False
+        if code == UNUSABLE_SETTINGS and not self._ready_at and not child.stopped:
+            raise _refusal(child)
         if not child.stopped:
             self._say(f"{child.name} ended ({children.ending(code)}) after {lived:.1f} s; starting it again")
 
@@ -307,6 +309,15 @@ def _code() -> list[Path]:
     return [*ours, Path(sysconfig.get_path("purelib")), Path(sys.executable)]
 
 
+def _refusal(child: Child) -> VioxError:
+    """Why a service cannot start with these settings, in its own words."""
+    try:
+        told = json.loads(refusal_of(child.seat).read_text())
+    except (OSError, ValueError):
+        return BadInput("service.refused", f"{child.name} cannot start.", remedy=f"See {child.seat.log}.")
+    return BadInput(told["code"], f"{child.name}: {told['message']}", field=told["field"], remedy=told["remedy"])
+
+
 def _module(service: str) -> str:
     return f"services.{'tool_gateway' if service == GATEWAY else service.replace('-', '_')}.main"
 
@@ -329,7 +340,8 @@ def main() -> None:
     try:
         Stack(plan).run()
     except VioxError as error:
-        (plan.home / "start-error.json").write_text(json.dumps(error.as_dict()))
+        told = error.as_dict() | {"bad_input": isinstance(error, BadInput)}
+        (plan.home / "start-error.json").write_text(json.dumps(told))
         print(error, file=sys.stderr)  # noqa: T201
         sys.exit(1)
 

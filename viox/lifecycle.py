@@ -167,11 +167,7 @@ def _start_error(problem: Path, home: Path) -> VioxError:
         told = json.loads(problem.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return VioxError("stack.start_failed", "the stack ended while starting.", remedy=f"See {home}/logs/stack.log.")
-    kind = (
-        BadInput
-        if told["code"] in ("port.taken", "stack.running", "settings.invalid", "credential.missing")
-        else VioxError
-    )
+    kind = BadInput if told["bad_input"] else VioxError
     return kind(told["code"], told["message"], field=told["field"], remedy=told["remedy"])
 
 

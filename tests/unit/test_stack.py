@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import multiprocessing
 import socket
 import sys
 import threading
@@ -18,12 +19,12 @@ import pytest
 
 from sandbox.broker import Broker
 from sandbox.children import LONGEST_PAUSE_SECONDS
-from sandbox.forking import Seat
+from sandbox.forking import UNUSABLE_SETTINGS, Seat, run
 from sandbox.infrastructure import Infrastructure
 from sandbox.net import ready
 from sandbox.plan import Plan
 from sandbox.stack import Child, Stack
-from shared.errors import VioxError
+from shared.errors import BadInput, VioxError
 
 
 def child(**more: Any) -> Child:
@@ -53,6 +54,35 @@ def test_a_service_that_crashed_a_thousand_times_is_started_again(tmp_path: Path
     Stack(Plan(tmp_path))._died(crashing, 1)
     assert (crashing.pid, crashing.restarts) == (0, 2001)
     assert crashing.again_at <= time.monotonic() + LONGEST_PAUSE_SECONDS
+
+
+REFUSING = """
+from shared.errors import BadInput
+class app:
+    @staticmethod
+    def serve(label):
+        raise BadInput("policy.invalid", "house.cedar: no such tool.", field="VIOX_POLICIES", remedy="See docs.")
+"""
+
+
+def test_settings_that_no_start_can_help_end_the_stack_with_the_services_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "refusing.py").write_text(REFUSING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    seat = Seat("closer", "refusing", tmp_path / "closer.log", {"PYTHONPATH": str(tmp_path)})
+    process = multiprocessing.get_context("fork").Process(target=run, args=(seat,))
+    process.start()
+    process.join(20)
+    assert process.exitcode == UNUSABLE_SETTINGS
+    stack, refused = Stack(Plan(tmp_path)), Child(seat, "closer", 0)
+    with pytest.raises(BadInput) as told:
+        stack._died(refused, UNUSABLE_SETTINGS)
+    assert (told.value.code, told.value.field) == ("policy.invalid", "VIOX_POLICIES")
+    assert told.value.message == "closer: house.cedar: no such tool."
+    stack._ready_at = 1.0
+    stack._died(refused, UNUSABLE_SETTINGS)
+    assert refused.again_at, "a stack that was ready goes on without it, and tries again"
 
 
 class SlowBroker:
