@@ -6,6 +6,7 @@ They are prepared in a fork, because that needs an event loop and the supervisor
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ from sandbox.postgres import Postgres
 from shared.bus.topics import GATEWAY, OPERATOR_CLI
 from shared.errors import VioxError
 from shared.settings import Settings
+
+TOLD = 3  # exit code of a child that says in JSON what is wrong
 
 
 class Infrastructure:
@@ -145,6 +148,8 @@ class Infrastructure:
             code = 0
             try:
                 message = action()
+            except VioxError as error:
+                code, message = TOLD, json.dumps(error.as_dict())
             except BaseException as error:  # noqa: BLE001  # handed to the parent below
                 code, message = 1, str(error)
             os.write(writer, message.encode()[:4000])
@@ -153,6 +158,9 @@ class Infrastructure:
         with os.fdopen(reader, "rb") as pipe:
             message = pipe.read().decode()
         _, status = os.waitpid(pid, 0)
+        if os.waitstatus_to_exitcode(status) == TOLD:
+            told = json.loads(message)
+            raise VioxError(told["code"], told["message"], field=told["field"], remedy=told["remedy"])
         if status != 0:
             raise VioxError("stack.prepare_failed", message or "preparing database and topics failed.")
         return message

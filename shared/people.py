@@ -9,7 +9,8 @@
         roles: [approver, operator]
         email: lee@example.com
 
-The order is the order in which they are asked. `sms` and `email` are how they are told.
+The order is the order in which they are asked. `sms` and `email` are how they are told; `token_sha256` is of the token with
+which they will sign in to the console; nothing reads it yet.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Person(BaseModel):
     roles: frozenset[Role] = Field(min_length=1)
     sms: str | None = Field(default=None, pattern=r"^\+[1-9]\d{6,14}$")
     email: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+$")
+    token_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
 
     @property
     def approves(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -280,7 +281,10 @@ async def test_no_answer_makes_the_next_request_one_that_is_refused(server: Any,
 
 
 async def test_mistral_gets_ids_of_its_own_form(server: Any) -> None:
-    await talk(server, chat(server, "mistral", "mistral-large-4"), gpt(None, [function(1, "look", "{}")]))
+    mistral = chat(server, "mistral", "mistral-large-4")
+    _, sent = await talk(server, mistral, gpt(None, [function(1, "look", "{}")]))
+    (result,) = (one for one in sent["messages"] if one["role"] == "tool")
+    assert re.fullmatch(r"[a-zA-Z0-9]{9}", result["tool_call_id"])
 
 
 @pytest.mark.parametrize(

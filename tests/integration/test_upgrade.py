@@ -15,6 +15,7 @@ from services.tool_gateway.connectors.memory import Memory
 from services.tool_gateway.memory import local
 from services.tool_gateway.memory.index import Index
 from services.tool_gateway.wire.prepared import Prepared
+from shared.errors import Conflict
 from shared.ids import call_id, run_id
 from shared.store.migrate import migrate
 from shared.store.pool import open_pool
@@ -142,3 +143,14 @@ async def test_notes_from_before_are_found_by_meaning_and_count_as_from_outside(
 
 async def _open() -> None:
     """A gate that lets everything through."""
+
+
+async def test_a_database_of_a_newer_version_is_left_alone_and_says_so(old: Any, postgres: Postgres) -> None:
+    await asyncio.to_thread(migrate, _inside(postgres, "viox"))
+    await old.execute("update alembic_version set version_num = '9999'")
+    with pytest.raises(Conflict) as told:
+        await asyncio.to_thread(migrate, _inside(postgres, "viox"))
+    assert told.value.code == "database.newer"
+    assert "'9999'" in told.value.message
+    assert told.value.remedy
+    assert await old.fetchval("select version_num from alembic_version") == "9999"

@@ -159,7 +159,7 @@ def end_of(row: Any) -> End:
 
 
 async def cancel_child(connection: Any, orphan: Any) -> str:
-    """End the run for which nobody waits any more. Says what came of it, as the function of migration 0022 has it."""
+    """End the run for which nobody waits any more. Says what came of it, as the function of migration 0023 has it."""
     run = str(orphan["child_run_id"])
     message = Message(f"cancel:{run}", GATEWAY_SOURCE, CANCEL, {"run_id": run}, datetime.now(UTC))
     _, value, headers = message.to_kafka()

@@ -53,11 +53,11 @@ create table budget_raises (
 );
 create index budget_raises_of on budget_raises (name, measure, period);
 
--- Reservations of model turns that are under way. What a process that died had reserved stays counted: the provider may have
--- done the work.
+-- Reservations of model turns that are under way. Of a process that died they stay: the provider may have done the work.
 create table model_holds (
     hold   uuid primary key default gen_random_uuid(),
     agent  text not null,
+    run_id uuid not null,
     items  json not null,
     at     timestamptz not null default now()
 );
@@ -182,26 +182,6 @@ begin
     end loop;
 end $$;
 
--- What nobody counts with any more: days a month ago, runs that are over, holds of processes that died. Raises stay: they are
--- the record of who allowed what.
-create function forget_budgets() returns void
-volatile security definer set search_path = pg_catalog, public, pg_temp language sql as $$
-    with past as (
-        delete from budget_use u
-        where (u.period <> 'run' and u.period < to_char(budget_day()::date - 31, 'YYYY-MM-DD'))
-           or (u.period = 'run' and exists (select from runs r where r.run_id::text = u.scope
-                                            and r.status in ('finished', 'failed', 'cancelled')
-                                            and r.finished_at < now() - interval '31 days'))
-        returning name, scope, period, measure
-    ), back as (
-        delete from budget_releases b using past p
-        where (b.name, b.scope, b.period, b.measure) = (p.name, p.scope, p.period, p.measure)
-    ), told as (
-        delete from budget_notices where day < to_char(budget_day()::date - 31, 'YYYY-MM-DD')
-    )
-    delete from model_holds where at < now() - interval '1 day'
-$$;
-
 -- What certainly did not happen goes back.
 create function release_budgets(given json) returns void
 volatile security definer set search_path = pg_catalog, public, pg_temp language sql as $$
@@ -281,7 +261,7 @@ begin
     update budget_use u set used = u.used + i.amount
     from json_to_recordset(items) as i(name text, scope text, period text, measure text, amount bigint)
     where (u.name, u.scope, u.period, u.measure) = (i.name, i.scope, i.period, i.measure);
-    insert into model_holds (agent, items) values (acting_agent(), items) returning model_holds.hold into hold;
+    insert into model_holds (agent, run_id, items) values (acting_agent(), run, items) returning model_holds.hold into hold;
 end $$;
 
 -- What a model turn used, in the place of what was reserved for it. What it leaves may be enough for runs that wait: a few of
@@ -427,12 +407,12 @@ grant select on budget_settings, budget_use, budget_releases, budget_raises, bud
 grant select on budget_settings to viox_gateways;
 grant select, insert on budget_notices to viox_gateways;
 revoke execute on function budget_day(), budget_day_ends(), budget_limit(text, text, text, text, bigint), lock_budgets(json),
-    reserve_budgets(json), release_budgets(json), forget_budgets(), give_budget_back(), give_budget_back_at_once(), reserve_model_budget(uuid, json, json),
+    reserve_budgets(json), release_budgets(json), give_budget_back(), give_budget_back_at_once(), reserve_model_budget(uuid, json, json),
     settle_model_budget(uuid, json), wait_for_budget(uuid, text, text, timestamptz, bigint), publish_budgets(json, text),
     raise_budget(text, text, text, bigint, text) from public;
 grant execute on function reserve_model_budget(uuid, json, json), settle_model_budget(uuid, json),
     wait_for_budget(uuid, text, text, timestamptz, bigint) to viox_agents;
-grant execute on function reserve_budgets(json), forget_budgets(), publish_budgets(json, text), budget_day()
+grant execute on function reserve_budgets(json), publish_budgets(json, text), budget_day()
     to viox_gateways;
 grant execute on function raise_budget(text, text, text, bigint, text), budget_day(),
     budget_limit(text, text, text, text, bigint) to viox_operators;

@@ -346,7 +346,8 @@ async def test_what_nobody_counts_with_any_more_is_forgotten(world: World) -> No
         )
     await world.admin.execute(use, str(RUN), "run")
     await world.admin.execute(
-        "insert into model_holds (agent, items, at) values ('closer', '[]', now() - interval '2 days'), ('closer', '[]', now())"
+        "insert into model_holds (agent, run_id, items, at) select 'closer', gen_random_uuid(), '[]', now() - past * interval '1 day'"
+        " from unnest(array[2, 0]) as past"
     )
     await forget(world.pool)
     left = "select array_agg(scope order by scope) from "

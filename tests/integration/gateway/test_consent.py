@@ -58,4 +58,4 @@ async def test_what_only_names_the_address_is_not_held_back(world: World, tool: 
     await wished(world.admin, "stop", 5, "ana7@example.com")
     gateway = await world.gateway()
     await gateway.intake.accept([wants(tool, {"email": "ana7@example.com"})])
-    await world.state("succeeded")
+    assert (await world.state("succeeded"))["error"] is None

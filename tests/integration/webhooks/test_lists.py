@@ -293,6 +293,7 @@ async def test_the_list_of_a_replica_that_died_is_read_on_by_another(lists: List
         await lists.pays()
         door.room.poller.wake()  # type: ignore[union-attr]
         await until(lambda: len(door.events()) == 2)
+    assert len({event.id for event in door.events()}) == 2, "each payment is told once"
 
 
 @pytest.mark.parametrize(
