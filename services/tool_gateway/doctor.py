@@ -37,7 +37,9 @@ from shared.errors import BadInput, VioxError
 from shared.ids import CallId, RunId, ThreadId
 from shared.runs import timestamp
 from shared.store.sql import Queries
+from shared.telemetry.logs import get_logger
 
+log = get_logger(__name__)
 SQL = Queries(Path(__file__).with_name("doctor.sql"))
 OF_OURS = frozenset({"people", "apis", "office"})  # connectors that reach nobody's system
 PROBE_SECONDS = 10.0
@@ -171,6 +173,10 @@ class Doctor:
         except VioxError as error:
             remedy = error.remedy or _remedy(error.code, tools[0])
             return _finding(vendor, FAILED, message=error.message, field=error.field, remedy=remedy, started=started)
+        except Exception as error:  # the others' findings are told all the same
+            log.exception("doctor.probe_failed", vendor=vendor)
+            unforeseen = f"its probe failed in a way that nobody foresaw: {type(error).__name__}."
+            return _finding(vendor, FAILED, message=unforeseen, remedy="See the gateway's log.", started=started)
         if result.state == "succeeded":
             return _finding(vendor, OK, tool=tool.name, message="answers.", started=started)
         told = result.error or {}

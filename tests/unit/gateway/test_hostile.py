@@ -365,6 +365,27 @@ async def asked(settings: dict[str, str], headers: dict[str, str], data: bytes |
         return answer.status, await answer.json()
 
 
+async def test_a_probe_that_fails_unforeseen_hides_no_other_finding() -> None:
+    class Sender:
+        async def send(self, ready: Any) -> Answer:
+            if ready.tool.vendor == "records":
+                raise RuntimeError("a bug of ours")
+            return Answer(200, [("content-type", "application/json")], b"{}")
+
+        def discreet(self, tool: Tool, result: Any) -> Any:
+            return result
+
+    tools = [tool for tool in TOOLS.values() if tool.vendor in ("records", "hubspot")]
+    secrets = Secrets({"HUBSPOT_ACCESS_TOKEN": "t", "HUBSPOT_BASE_URL": "https://api.hubapi.com"})
+    doctor = Doctor(catalogue.Catalogue(tools, {}), secrets, cast(Any, Notes()), cast(Any, Sender()), cast(Any, None))
+    found = {one["vendor"]: one for one in await doctor.examine()}
+    assert found.keys() == {"records", "hubspot"}
+    assert found["records"]["state"] == "failed"
+    assert "RuntimeError" in found["records"]["message"]
+    assert "bug" not in found["records"]["message"], "what an exception says may have secrets in it"
+    assert found["hubspot"]["tool"] is not None
+
+
 @pytest.mark.parametrize(
     ("headers", "data", "status"),
     [
