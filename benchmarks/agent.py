@@ -34,7 +34,7 @@ def conversation(event: Message) -> str:
     return event.id
 
 
-BENCH = AgentSpec("builder", "building", "Do what the task says.", conversation, graph, policy, max_turns=200)
+BENCH = AgentSpec("builder", "Do what the task says.", conversation, graph, policy, max_turns=200)
 
 
 app = App(BENCH.name, partial(agent_service, BENCH))

@@ -158,6 +158,9 @@ class Business(_Part):
     prices: tuple[Price, ...] = Field(default=(), max_length=200)
     facts: tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...] = Field(default=(), max_length=200)
     schedules: tuple[Schedule, ...] = Field(default=(), max_length=20)
+    briefing_reads: tuple[Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")], ...] = Field(
+        default=(), max_length=10
+    )
 
     @field_validator("opening_hours", mode="before")
     @classmethod

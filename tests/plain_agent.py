@@ -32,4 +32,4 @@ def conversation(event: Message) -> str:
     return f"sms:{event.data.get('From', event.id)}"
 
 
-PLAIN = AgentSpec("closer", "sales", SYSTEM, conversation, graph, answers({}, otherwise="Plain has no rules."))
+PLAIN = AgentSpec("closer", SYSTEM, conversation, graph, answers({}, otherwise="Plain has no rules."))

@@ -19,4 +19,4 @@ def conversation(event: Message) -> str:
     return f"automation:{known or event.id}"
 
 
-BUILDER = AgentSpec("builder", "building", SYSTEM, conversation, graph, policy)
+BUILDER = AgentSpec("builder", SYSTEM, conversation, graph, policy)

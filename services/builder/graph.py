@@ -1,4 +1,4 @@
-"""What Builder does, in the order of the work. What each node does is in nodes/, under the same name.
+"""What Builder does, in the order of the work. What each node does is in work/, under the same name.
 
 An automation failed: it is looked at; what passes by itself is run again once (n8n) or left to its schedule (Make); everything
 else goes to a person, with its cause, once a day for each cause.
@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from langgraph.graph import END
 
-from services.builder.nodes import api, creation, failure
 from services.builder.prompts import CAUSE, DRAFT, REDRAFT
-from services.builder.reading import api_of, need_of
+from services.builder.work import api, creation, failure
+from services.builder.work.reading import api_of, need_of
 from shared.runtime.flow import Flow
 from shared.runtime.work import Work
 

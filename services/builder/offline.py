@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from services.builder.domain import failures
 from services.builder.prompts import CAUSE, DRAFT, REDRAFT
+from services.builder.rules import failures
 from shared.models.offline import Asked, answer, answers, say
 from shared.models.port import AssistantMessage
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.builder.domain.workflows import Draft
+from services.builder.rules.workflows import Draft
 from shared.runtime.questions import Question
 
 SYSTEM = """\

@@ -17,4 +17,4 @@ def conversation(event: Message) -> str:
     return f"day:{event.data.get('day', event.id)}"
 
 
-CHIEF_OF_STAFF = AgentSpec("chief-of-staff", "planning", SYSTEM, conversation, graph, policy)
+CHIEF_OF_STAFF = AgentSpec("chief-of-staff", SYSTEM, conversation, graph, policy)

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from langgraph.graph import END
 
-from services.chief_of_staff.domain import briefing, requests
-from services.chief_of_staff.domain.briefing import Facts, Read, Span
-from services.chief_of_staff.domain.requests import Answer, Plan
 from services.chief_of_staff.prompts import ANSWER, BRIEFING, PLAN
+from services.chief_of_staff.rules import briefing, requests
+from services.chief_of_staff.rules.briefing import Facts, Read, Span
+from services.chief_of_staff.rules.requests import Answer, Plan
 from shared.runtime.flow import Flow
 from shared.runtime.work import Result, Work
 
@@ -91,6 +91,8 @@ def look_back(work: Work) -> None:
         work.call(name, "records_query", question)
     work.call("movements", "stripe_list_balance_transactions", briefing.movements_of(span, None))
     work.call("overdue", "quickbooks_query", briefing.overdue_query(span))
+    for tool in work.business.briefing_reads:
+        work.call(tool, tool, {})
 
 
 def look_further(work: Work) -> None:
@@ -115,7 +117,8 @@ def weigh(work: Work) -> None:
     """The sums, and the model's word on them. Texts of runs are of people outside, too."""
     facts = facts_of(work)
     failed = [{"agent": row[0], "about": row[1], "said": row[2]} for row in briefing.rows(work.value("failed"))]
-    work.ask(BRIEFING, facts=facts, outside={"failed_runs": failed})
+    own = {tool: work.value(tool) for tool in work.business.briefing_reads if work.value(tool) is not None}
+    work.ask(BRIEFING, facts=facts, outside={"failed_runs": failed, "own_tools": own})
 
 
 def by_wish(work: Work) -> str:

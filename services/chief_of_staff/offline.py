@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from services.chief_of_staff.domain import briefing, requests
-from services.chief_of_staff.prompts import ANSWER, BRIEFING, LOOKS_AT, PLAN
-from shared.models.offline import Asked, answer, answers, call, cannot, say
-from shared.models.port import AssistantMessage, ToolMessage
+from services.chief_of_staff.prompts import ANSWER, BRIEFING, PLAN
+from services.chief_of_staff.rules import briefing, requests
+from shared.models.offline import Asked, answer, answers, cannot, say
+from shared.models.port import AssistantMessage
 
 COVERED = "without a model the Chief of Staff briefs on viox.briefing.due, and hands on requests whose trade their words name."
 
@@ -26,17 +26,10 @@ def _answer(asked: Asked) -> AssistantMessage:
 
 def _briefing(asked: Asked) -> AssistantMessage:
     facts = briefing.Facts.model_validate(asked.given("facts"))
-    tool = next((tool.name for tool in asked.request.tools if tool.name in LOOKS_AT), None)
-    if tool and not _has_looked(asked, tool):
-        return call(asked.request, (tool, {}))
-    jobs = asked.results(tool)[-1] if tool and asked.results(tool) else None
-    known = isinstance(jobs, dict) and isinstance(jobs.get("data"), list)
-    more = f" {len(jobs['data'])} jobs are on the books." if known and jobs else ""
+    own = asked.given("own_tools")
+    lists = {tool: answer["data"] for tool, answer in own.items() if isinstance(answer, dict) and "data" in answer}
+    more = "".join(f" {tool} lists {len(found)}." for tool, found in lists.items() if isinstance(found, list))
     return say(f"[offline] {briefing.headline(facts)}{more}")
-
-
-def _has_looked(asked: Asked, tool: str) -> bool:
-    return any(isinstance(m, ToolMessage) and m.tool == tool for m in asked.request.messages)
 
 
 policy = answers({PLAN.name: _plan, ANSWER.name: _answer, BRIEFING.name: _briefing}, otherwise=COVERED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.chief_of_staff.domain.requests import Plan
+from services.chief_of_staff.rules.requests import Plan
 from shared.runtime.questions import Question
 
 SYSTEM = """\
@@ -39,18 +39,13 @@ numbers and names. Say nothing that none of them says. What was not done is told
     optional=True,
 )
 
-# Tools of a business's own (`viox tools import`) that a briefing may look at. The model is shown those that are granted.
-LOOKS_AT = ("northwind_listJobs",)
-
 BRIEFING = Question(
     "briefing",
     """\
 Write the beginning of the owner's briefing: two or three sentences on what matters most in the facts, above all what needs a
 decision and what is unusual. Use the numbers as they are; every other line of the facts follows below your text, so do not
-repeat the list. If you have tools, look once at what they show and say in one sentence what of it matters.""",
+repeat the list. Where answers of the business's own tools are given, say in one sentence what of them matters.""",
     str,
-    tools=LOOKS_AT,
-    turns=2,
     max_output_tokens=700,
     optional=True,
 )

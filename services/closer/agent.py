@@ -29,4 +29,4 @@ def conversation(event: Message) -> str:
             return f"contact:{data.get('objectId')}"
 
 
-CLOSER = AgentSpec("closer", "sales", SYSTEM, conversation, graph, policy)
+CLOSER = AgentSpec("closer", SYSTEM, conversation, graph, policy)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from langgraph.graph import END
 
 from services.closer import domain
-from services.closer.parts import forms, news, payments, reading, writing
 from services.closer.prompts import ANSWER, INTEREST
+from services.closer.work import forms, news, payments, reading, writing
 from shared.runtime.flow import Flow
 from shared.runtime.work import Work
 

@@ -23,4 +23,4 @@ def conversation(event: Message) -> str:
     return f"{kind}:{stripe.get('id') or event.id}"
 
 
-CONTROLLER = AgentSpec("controller", "money", SYSTEM, conversation, graph, policy)
+CONTROLLER = AgentSpec("controller", SYSTEM, conversation, graph, policy)

@@ -20,4 +20,4 @@ def conversation(event: Message) -> str:
     return f"base:{event.data.get('base', {}).get('id', event.id)}"
 
 
-OPERATOR = AgentSpec("operator", "operations", SYSTEM, conversation, graph, policy)
+OPERATOR = AgentSpec("operator", SYSTEM, conversation, graph, policy)

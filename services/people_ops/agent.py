@@ -17,4 +17,4 @@ def conversation(event: Message) -> str:
     return f"candidate:{event.data.get('candidate_id', event.id)}"
 
 
-PEOPLE_OPS = AgentSpec("people-ops", "people", SYSTEM, conversation, graph, policy)
+PEOPLE_OPS = AgentSpec("people-ops", SYSTEM, conversation, graph, policy)

@@ -1,4 +1,4 @@
-"""What People Ops does, in the order of the work. What each node does is in nodes/, under the same name.
+"""What People Ops does, in the order of the work. What each node does is in work/, under the same name.
 
 An application: what must not count is taken out, the model marks the rest with evidence, the total is added up. Who is high enough
 is invited; about everybody else a person decides, and nobody is rejected by rule. An interview slot belongs to whom its record
@@ -8,10 +8,10 @@ people close item by item.
 
 from __future__ import annotations
 
-from services.people_ops.domain.candidates import File
-from services.people_ops.nodes import application, checklist, interview, offer
 from services.people_ops.prompts import CHOICE, MARKS, OFFER_REPLY
-from services.people_ops.reading import REPLIED, SMS, hire, item_of
+from services.people_ops.rules.candidates import File
+from services.people_ops.work import application, checklist, interview, offer
+from services.people_ops.work.reading import REPLIED, SMS, hire, item_of
 from shared.runtime.flow import Flow
 from shared.runtime.work import Work
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from services.people_ops.domain.calendar import Choice
-from services.people_ops.domain.candidates import Reply
-from services.people_ops.domain.rubric import Marks
+from services.people_ops.rules.calendar import Choice
+from services.people_ops.rules.candidates import Reply
+from services.people_ops.rules.rubric import Marks
 from shared.runtime.questions import Question
 
 SYSTEM = """\

@@ -17,4 +17,4 @@ def conversation(event: Message) -> str:
     return f"ticket:{event.data.get('ticket_id') or event.data.get('objectId') or event.id}"
 
 
-STEWARD = AgentSpec("steward", "care", SYSTEM, conversation, graph, policy)
+STEWARD = AgentSpec("steward", SYSTEM, conversation, graph, policy)

@@ -24,4 +24,4 @@ def conversation(event: Message) -> str:
     return f"call:{data.get('CallSid', event.id)}"
 
 
-VOICE = AgentSpec("voice", "voice", SYSTEM, conversation, graph, policy)
+VOICE = AgentSpec("voice", SYSTEM, conversation, graph, policy)

@@ -19,7 +19,7 @@ from shared.bus.consent import address_key, wish
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """When the business calls people, and how often it tries. Times are local ones of the business."""
+    """How often people are called; and when, in local time, where the business profile has no opening hours."""
 
     opens: time = time(9)
     closes: time = time(18)
@@ -193,10 +193,6 @@ def next_open(local: datetime, terms: Terms) -> datetime:
 
 def _at(day: datetime, clock: time) -> datetime:
     return day.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
-
-
-def is_open(local: datetime, terms: Terms) -> bool:
-    return next_open(local, terms) == local
 
 
 def in_words(moment: datetime, today: datetime) -> str:

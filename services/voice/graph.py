@@ -12,8 +12,8 @@ from langgraph.graph import END
 
 from services.voice import domain
 from services.voice.domain import MISSED, Colleague, Line
-from services.voice.parts import reading, writing
 from services.voice.prompts import ROUTE, TALK
+from services.voice.work import reading, writing
 from shared.runtime.flow import Flow
 from shared.runtime.work import Work
 
@@ -136,7 +136,7 @@ def settle_call(work: Work) -> None:
     if until:
         writing.set_call_at(work, until)
     elif made and made.state == "failed" and line.tries < domain.TERMS.tries:
-        writing.set_call(work, domain.next_open(reading.local(work) + domain.TERMS.again, domain.TERMS))
+        writing.set_call(work, reading.opens(work, domain.TERMS.again))
     work.keep("line", line.now(called_at=None, tries=line.tries - 1 if until else line.tries))
 
 
@@ -146,7 +146,7 @@ def note_call(work: Work) -> None:
     if not missed:
         work.keep("line", line.now(tries=0, reason=""))
     elif line.reason and line.tries < domain.TERMS.tries:
-        writing.set_call(work, domain.next_open(reading.local(work) + domain.TERMS.again, domain.TERMS))
+        writing.set_call(work, reading.opens(work, domain.TERMS.again))
     elif line.reason:
         writing.text(work, domain.not_reached(work.business.name))
         work.keep("line", line.now(reason="", tries=0))
@@ -181,7 +181,7 @@ def put_down(work: Work) -> None:
     writing.note(work, f"Phone call: {reading.told(work)}")
     line = reading.line(work).now(tries=0, reason="")
     if said and said.call_back and number:
-        writing.set_call(work, domain.next_open(reading.local(work) + domain.TERMS.again, domain.TERMS))
+        writing.set_call(work, reading.opens(work, domain.TERMS.again))
         line = line.now(reason=said.subject or "they asked to be called again")
     work.keep("line", line)
 

@@ -16,7 +16,6 @@ class AgentSpec:
     """One agent. `conversation` maps an event to the conversation it belongs to; `graph` builds its graph."""
 
     name: str
-    model_role: str
     prompt: str
     conversation: Callable[[Message], str]
     graph: Callable[[], Flow]

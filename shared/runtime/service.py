@@ -13,7 +13,7 @@ from shared.bus.publisher import Publisher
 from shared.bus.record import Record
 from shared.business import read_business
 from shared.errors import VioxError
-from shared.models.models_file import limits_for
+from shared.models.models_file import ROLES, limits_for
 from shared.models.port import ChatModel
 from shared.models.registry import model_for
 from shared.runtime.activation import Activator
@@ -65,7 +65,7 @@ class _Runner:
     def __init__(self, spec: AgentSpec, process: Process, model: ChatModel | None) -> None:
         self._spec = spec
         self._process = process
-        self._model = model or model_for(spec.model_role, spec.offline, process.settings, process.redactor)
+        self._model = model or model_for(ROLES[spec.name], spec.offline, process.settings, process.redactor)
         self.publisher = Publisher(spec.name, process.bus.producer)
         self.consumer = process.bus.consume(
             topics.group_of(spec.name), topics.of(spec.name), self._accept, self._poison, is_transient

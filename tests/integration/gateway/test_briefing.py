@@ -7,8 +7,8 @@ from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from services.chief_of_staff.domain import briefing
-from services.chief_of_staff.domain.briefing import Read, Span
+from services.chief_of_staff.rules import briefing
+from services.chief_of_staff.rules.briefing import Read, Span
 from tests.integration.gateway.test_connectors import Desk, desk
 
 __all__ = ["desk"]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from shared.business import Business
 from shared.ids import RunId
 from shared.models.offline import OfflineModel
 from shared.models.port import AssistantMessage, ChatReply, ChatRequest, ModelToolCall, Toolbox
@@ -33,7 +34,8 @@ def trigger(kind: str, data: dict[str, Any]) -> dict[str, Any]:
 class Graph:
     """A compiled graph, driven as the runtime drives it: one activation a call."""
 
-    def __init__(self, spec: AgentSpec, model: Any = None) -> None:
+    def __init__(self, spec: AgentSpec, model: Any = None, business: Business | None = None) -> None:
+        self._business = business or Business()
         self._graph = spec.graph().compile()
         self._model = model or OfflineModel(spec.offline)
         self._spec = spec
@@ -57,6 +59,7 @@ class Graph:
             self._spec.prompt,
             Toolbox(),
             self._spec.max_turns,
+            business=self._business,
             asked_with=self.asked_with,
         )
         steps = entered(context, triggers, self._asked, results)

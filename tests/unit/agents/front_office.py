@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from services.tool_gateway.catalogue import catalogue
+from shared.business import Business
 from shared.runtime.replay import replay_run
 from tests.unit.agents.driving import Graph, answered, spec_of, trigger
 
@@ -151,9 +152,9 @@ class Office:
 class Desk:
     """One conversation of a role in an office: each thing that comes is a run of its own."""
 
-    def __init__(self, agent: str, office: Office, model: Any = None) -> None:
+    def __init__(self, agent: str, office: Office, model: Any = None, business: Business | None = None) -> None:
         self._spec = spec_of(agent)
-        self.graph = Graph(self._spec, model)
+        self.graph = Graph(self._spec, model, business)
         self.office = office
 
     async def comes(self, kind: str, data: dict[str, Any]) -> dict[str, Any]:

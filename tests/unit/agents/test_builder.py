@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from services.builder.domain import failures, workflows
-from services.builder.domain.failures import Failure, Watched
-from services.builder.domain.workflows import Draft, Need
+from services.builder.rules import failures, workflows
+from services.builder.rules.failures import Failure, Watched
+from services.builder.rules.workflows import Draft, Need
 from shared.models.port import AssistantMessage, ModelToolCall
 from tests.unit.agents.driving import Graph, Scripted, spec_of, trigger
 from tests.unit.agents.working import asked, end, finish, replays, task, turns

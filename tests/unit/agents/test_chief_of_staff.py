@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.chief_of_staff.domain import briefing, requests
-from services.chief_of_staff.domain.briefing import Money, Span
+from services.chief_of_staff.rules import briefing, requests
+from services.chief_of_staff.rules.briefing import Money, Span
 from shared.bus.topics import AGENTS
+from shared.business import Business
 from shared.models.port import AssistantMessage, ModelToolCall
 from tests.unit.agents.driving import Graph, Scripted, spec_of, trigger
 from tests.unit.agents.working import asked, end, finish, replays, task, turns
@@ -61,7 +62,7 @@ class Office:
             case "person_tell":
                 self.told.append(given)
                 return {"told": "Dana", "by": "email"}
-            case "northwind_listJobs":
+            case "stripe_list_customers":
                 return {"data": [{}, {}]}
         raise AssertionError(tool)
 
@@ -248,6 +249,19 @@ async def test_what_cannot_be_read_is_said_and_never_taken_for_nothing() -> None
     graph = await worked(trigger(BRIEFING, {"day": DAY}), office)
     assert "could not be read: movements, overdue." in office.told[0]["text"]
     assert end(graph)["status"] == "finished"
+
+
+async def test_what_the_businesss_own_endpoints_say_is_data_of_the_briefing() -> None:
+    business = Business.model_validate({"briefing_reads": ["stripe_list_customers", "stripe_list_payouts"]})
+    office = Office()
+    office.failing = {"stripe_list_payouts": "not granted"}
+    graph = await finish(Graph(spec_of("chief-of-staff"), business=business), office, trigger(BRIEFING, {"day": DAY}))
+    assert ("stripe_list_customers", {}) in office.asked
+    assert "stripe_list_customers lists 2." in office.told[0]["text"]
+    assert "could not be read: stripe_list_payouts." in office.told[0]["text"]
+    ours, outside = asked(graph, "briefing")
+    assert ("stripe_list_customers" in outside, "stripe_list_customers" in ours) == (True, False)
+    assert turns(graph) == 1
 
 
 async def test_tomorrow_is_told_where_records_show_timers() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from services.closer import domain
 from services.closer.domain import Lead, Pursuit, Terms
-from services.closer.parts import forms
+from services.closer.work import forms
 from shared.bus.events import ClientSigned
 from shared.models.port import AssistantMessage, ModelToolCall
 from tests.unit.agents.driving import Scripted, trigger

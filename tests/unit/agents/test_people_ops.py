@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.people_ops import reading
-from services.people_ops.domain import calendar, candidates, onboarding, rubric
-from services.people_ops.domain.anonymous import anonymous
-from services.people_ops.domain.candidates import File
-from services.people_ops.domain.onboarding import Onboarding
-from services.people_ops.domain.rubric import Mark, weighed
+from services.people_ops.rules import calendar, candidates, onboarding, rubric
+from services.people_ops.rules.anonymous import anonymous
+from services.people_ops.rules.candidates import File
+from services.people_ops.rules.onboarding import Onboarding
+from services.people_ops.rules.rubric import Mark, weighed
+from services.people_ops.work import reading
 from shared.business import Business
 from shared.models.port import AssistantMessage, ModelToolCall
 from tests.unit.agents.driving import Graph, Scripted, answered, spec_of, trigger

@@ -12,6 +12,7 @@ from services.voice import domain
 from services.voice.agent import conversation
 from services.voice.domain import Terms
 from shared.bus.envelope import Message
+from shared.business import Business
 from shared.models.port import AssistantMessage, ModelToolCall
 from tests.unit.agents.driving import Scripted, trigger
 from tests.unit.agents.front_office import Denied, Desk, Office, closed_by
@@ -181,6 +182,15 @@ async def test_out_of_hours_the_call_back_waits_for_the_opening(monkeypatch: pyt
     monkeypatch.setattr(domain, "TERMS", OPEN)
     await desk.told(**TIMER)
     assert [one["to_number"] for one in desk.office.arguments("elevenlabs_call")] == [ANA]
+
+
+async def test_the_hours_of_the_business_profile_come_first() -> None:
+    business = Business.model_validate({"opening_hours": {"sat": "10:00-12:00"}})  # it is Friday, 15:00
+    desk = Desk("voice", Office(KNOWN), business=business)
+    await desk.comes("com.twilio.call.completed", call("no-answer"))
+    (timer,) = desk.office.timers()
+    assert timer["local"] == {"days": 1, "time": "10:00", "zone": "UTC"}
+    assert desk.office.arguments("elevenlabs_call") == []
 
 
 async def test_a_timer_that_comes_out_of_hours_is_set_again(monkeypatch: pytest.MonkeyPatch) -> None:

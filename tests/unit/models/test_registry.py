@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,6 @@ def own(tmp_path: Path) -> str:
     file = tmp_path / "models.yaml"
     file.write_text(OWN)
     return str(file)
-
-
-def test_the_table_of_roles_is_that_of_the_agents() -> None:
-    for agent, role in ROLES.items():
-        package = agent.replace("-", "_")
-        assert getattr(import_module(f"services.{package}.agent"), package.upper()).model_role == role
 
 
 def test_with_all_keys_everybody_has_what_is_configured() -> None:

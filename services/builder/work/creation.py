@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from services.builder.domain import workflows
-from services.builder.domain.workflows import Built
 from services.builder.prompts import DRAFT, REDRAFT
-from services.builder.reading import (
+from services.builder.rules import workflows
+from services.builder.rules.workflows import Built
+from services.builder.work.reading import (
     built,
     credential_names,
     drafted,

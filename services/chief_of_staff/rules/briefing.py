@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field
 
-from services.chief_of_staff.domain.requests import title
+from services.chief_of_staff.rules.requests import title
 from shared.money import as_written, places
 
 # -- which time --------------------------------------------------------------------------------------------------

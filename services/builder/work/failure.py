@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from services.builder.domain import failures
 from services.builder.prompts import CAUSE
-from services.builder.reading import escalation, failure_of, scenario_of, watched
+from services.builder.rules import failures
+from services.builder.work.reading import escalation, failure_of, scenario_of, watched
 from shared.runtime.work import Work
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from services.people_ops.domain import candidates
 from services.people_ops.prompts import OFFER_REPLY
-from services.people_ops.reading import decision, failed, file, keep, offer_reply, row_call, words, write_to
+from services.people_ops.rules import candidates
+from services.people_ops.work.reading import decision, failed, file, keep, offer_reply, row_call, words, write_to
 from shared.runtime.work import Work
 
 DECIDED_WITHIN = "7d"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
@@ -17,12 +16,15 @@ TALKED = "com.elevenlabs.post_call_transcription"
 
 
 def local(work: Work) -> datetime:
-    return work.now.astimezone(ZoneInfo(work.business.time_zone))
+    return work.business.local(work.now)
 
 
-def opens(work: Work) -> datetime:
-    """Local time at which may be called: now, or when the business opens."""
-    return domain.next_open(local(work), domain.TERMS)
+def opens(work: Work, after: timedelta = timedelta()) -> datetime:
+    """Local time at which may be called: `after` from now, or when the business opens after that."""
+    moment = work.now + after
+    if work.business.opening_hours is None:
+        return domain.next_open(work.business.local(moment), domain.TERMS)
+    return work.business.local(work.business.next_open(moment))
 
 
 def number(work: Work) -> str | None:

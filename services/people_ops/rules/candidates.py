@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field
 
-from services.people_ops.domain import calendar
-from services.people_ops.domain.rubric import Screening
+from services.people_ops.rules import calendar
+from services.people_ops.rules.rubric import Screening
 
 BASE, TABLE = "Hiring", "Candidates"  # of Airtable: a base of this name is the pipeline
 NEEDED = ("name", "email", "position", "resume_text")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from services.voice import domain
 from services.voice.domain import Line, Wanted
-from services.voice.parts import reading
+from services.voice.work import reading
 from shared.runtime.work import Result, Work
 
 CALLED, TIMED = "called back", "call back set"

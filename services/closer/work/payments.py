@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from services.closer import domain
 from services.closer.domain import Paid
-from services.closer.parts.reading import a_pursuit, contact_of, items, payment, pursuit_of
-from services.closer.parts.writing import cancel_follow_up, held, note, remember, write
+from services.closer.work.reading import a_pursuit, contact_of, items, payment, pursuit_of
+from services.closer.work.writing import cancel_follow_up, held, note, remember, write
 from shared.runtime.work import Work
 
 

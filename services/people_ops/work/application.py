@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from services.people_ops.domain import candidates, rubric
-from services.people_ops.nodes.interview import by_calendar, look_at_calendar
 from services.people_ops.prompts import MARKS
-from services.people_ops.reading import (
+from services.people_ops.rules import candidates, rubric
+from services.people_ops.work.interview import by_calendar, look_at_calendar
+from services.people_ops.work.reading import (
     application,
     applied,
     base_of,

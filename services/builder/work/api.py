@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.builder.domain import apis
-from services.builder.reading import api_of
+from services.builder.rules import apis
+from services.builder.work.reading import api_of
 from shared.runtime.work import Work
 
 

@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from services.people_ops.domain import anonymous, calendar, candidates, onboarding, rubric
-from services.people_ops.domain.calendar import Picked
-from services.people_ops.domain.candidates import File, OfferAnswer, Pipeline
-from services.people_ops.domain.onboarding import Hire, Onboarding
 from services.people_ops.prompts import CHOICE, MARKS, OFFER_REPLY
+from services.people_ops.rules import anonymous, calendar, candidates, onboarding, rubric
+from services.people_ops.rules.calendar import Picked
+from services.people_ops.rules.candidates import File, OfferAnswer, Pipeline
+from services.people_ops.rules.onboarding import Hire, Onboarding
 from shared.business import Business
 from shared.runtime.work import Result, Work
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from services.closer import domain
 from services.closer.domain import Pursuit
-from services.closer.parts import forms
-from services.closer.parts.reading import sent_text
+from services.closer.work import forms
+from services.closer.work.reading import sent_text
 from shared.runtime.work import Result, Work
 
 

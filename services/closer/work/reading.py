@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from services.closer import domain
 from services.closer.domain import Fit, Lead, Meaning, Paid, Pursuit
-from services.closer.parts import forms
 from services.closer.prompts import ANSWER, INTEREST
+from services.closer.work import forms
 from shared.runtime.work import Result, Work
 
 CHECKOUT = "com.stripe.checkout.session.completed"

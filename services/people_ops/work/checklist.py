@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from services.people_ops.domain import onboarding
-from services.people_ops.domain.candidates import File
-from services.people_ops.domain.onboarding import Onboarding
-from services.people_ops.reading import checklist, decision, failed, hire, item_of, keep, row_call, zone
+from services.people_ops.rules import onboarding
+from services.people_ops.rules.candidates import File
+from services.people_ops.rules.onboarding import Onboarding
+from services.people_ops.work.reading import checklist, decision, failed, hire, item_of, keep, row_call, zone
 from shared.runtime.work import Work
 
 

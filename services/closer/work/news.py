@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from services.closer import domain
-from services.closer.parts import forms
-from services.closer.parts.reading import items, local
-from services.closer.parts.writing import done, trouble
+from services.closer.work import forms
+from services.closer.work.reading import items, local
+from services.closer.work.writing import done, trouble
 from shared.runtime.work import Work
 
 

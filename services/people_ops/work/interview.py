@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from services.people_ops.domain import calendar, candidates
 from services.people_ops.prompts import CHOICE
-from services.people_ops.reading import chosen, failed, file, free, keep, later, picked, row_call, words, write_to, zone
+from services.people_ops.rules import calendar, candidates
+from services.people_ops.work.reading import (
+    chosen,
+    failed,
+    file,
+    free,
+    keep,
+    later,
+    picked,
+    row_call,
+    words,
+    write_to,
+    zone,
+)
 from shared.runtime.work import Work
 
 ANSWERED_WITHIN = "3d"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from services.builder.domain import apis, failures, workflows
-from services.builder.domain.apis import Api
-from services.builder.domain.failures import Failure, Watched
-from services.builder.domain.workflows import Built, Draft, Need
 from services.builder.prompts import CAUSE, DRAFT, REDRAFT
+from services.builder.rules import apis, failures, workflows
+from services.builder.rules.apis import Api
+from services.builder.rules.failures import Failure, Watched
+from services.builder.rules.workflows import Built, Draft, Need
 from shared.runtime.work import Work
 
 
