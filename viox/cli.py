@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from shared.errors import BadInput, Unavailable, VioxError
-from viox import cli_memory, cli_office, cli_people, output
+from viox import cli_memory, cli_office, cli_people, cli_replay, output
 from viox.cli_options import (
     AgentOption,
     By,
@@ -238,11 +238,21 @@ def runs(
 
 
 @app.command("run")
-def show_run(run_id: str, as_json: Json = False) -> None:
+def show_run(
+    run_ids: Annotated[list[str], typer.Argument(metavar="RUN", help="A run; with --diff two.")],
+    diff: Annotated[bool, typer.Option("--diff", help="Where the second went another way than the first.")] = False,
+    as_json: Json = False,
+) -> None:
     """Tell a run step by step."""
-    from viox import inspection
+    from viox import comparing, inspection
 
-    run_async(inspection.show_run(run_id, as_json=as_json))
+    if len(run_ids) != 1 + diff:
+        raise BadInput(
+            "option.invalid", f"{len(run_ids)} runs are named.", field="RUN", remedy="Name one, or two with --diff."
+        )
+    if diff:
+        raise typer.Exit(run_async(comparing.compare(*run_ids, as_json=as_json)))
+    run_async(inspection.show_run(run_ids[0], as_json=as_json))
 
 
 @app.command()
@@ -314,12 +324,7 @@ def payload(
     run_async(payloads.show_payload(payload_id, file, as_json=as_json))
 
 
-@app.command()
-def replay(run_id: str, as_json: Json = False) -> None:
-    """Run a run's graph again from the record and compare step by step. Has no effects."""
-    from viox import inspection
-
-    raise typer.Exit(run_async(inspection.replay(run_id, as_json=as_json)))
+app.add_typer(cli_replay.app)
 
 
 @app.command()

@@ -131,7 +131,7 @@ async def ask(agent: str, text: str, conversation: str | None, *, wait: bool, ti
             output.emit({"run_id": str(run)}) if as_json else output.say(str(run))
             return output.OK
         sys.stderr.write(f"run {run}\n")
-        return await _wait(pool, run, timeout, as_json=as_json)
+        return await wait_for(pool, run, timeout, as_json=as_json)
     finally:
         await pool.close()
 
@@ -179,7 +179,7 @@ async def _looked_up(pool: Any) -> frozenset[str]:
     return frozenset(name for name, tool in found.tools.items() if tool.settle)
 
 
-async def _wait(pool: Any, run: Any, timeout: float, *, as_json: bool) -> int:
+async def wait_for(pool: Any, run: Any, timeout: float, *, as_json: bool) -> int:
     deadline = time.monotonic() + timeout
     found: dict[str, Any] | None = None
     patience, ended = Patience(pool), False

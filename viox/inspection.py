@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import importlib
-import os
 import textwrap
 from datetime import datetime
 from typing import Any
 
 from shared.runs import timestamp
 from viox import deployment, family, identify, output, payloads, store, words
+from viox.agents import spec_of
 
 
 async def show_runs(
@@ -130,6 +129,8 @@ def _step_lines(kind: str, body: dict[str, Any], run: str, number: int, calls: d
             return [f"{body['node']} (the role's rules)", *_asked_lines(body, run, number, calls)]
         case "ask":
             return [f"{body['node']} asks the model: {body['question']}", _line(body["text"], 600)]
+        case "fork":
+            return [_forked(body)]
         case "record":
             return [f"keeps {name}: {_line(value, 300)}" for name, value in body["values"].items()]
         case "model":
@@ -141,6 +142,14 @@ def _step_lines(kind: str, body: dict[str, Any], run: str, number: int, calls: d
             return [_result_line(r, calls) for r in body["results"]]
         case _:
             return [_line(body)]
+
+
+def _forked(body: dict[str, Any]) -> str:
+    """What a fork changed."""
+    changed = [f"model {body['model']}"] if "model" in body else []
+    changed += ["another prompt"] if "prompt" in body else []
+    changed += [f"another step {step}" for step in body.get("edited", [])]
+    return f"forked by {body['by']} from run {body['of']}, with {', '.join(changed) or 'nothing changed'}"
 
 
 def _asked_lines(body: dict[str, Any], run: str, number: int, calls: dict[str, Any]) -> list[str]:
@@ -333,46 +342,9 @@ async def check_tools(*, as_json: bool) -> int:
     return output.BAD_INPUT if left_out else output.OK
 
 
-async def replay(given: str, *, as_json: bool) -> int:
-    from shared.business import read_business
-    from shared.runtime.history import Step
-    from shared.runtime.replay import replay_run
-
-    pool = await deployment.pool()
-    try:
-        run_id = await identify.run(pool, given)
-        facts = await store.run_row(pool, run_id)
-        host = facts["merged_into"] or run_id
-        steps = [
-            Step(r["run_id"], r["step"], r["kind"], r["body"])
-            for r in await pool.fetch(store.SQL["thread_steps"], facts["thread_id"], facts["agent"])
-        ]
-        stored = {sha: await store.prompt(pool, sha) for sha in _digests(steps)}
-    finally:
-        await pool.close()
-    business = read_business(deployment.profile("VIOX_BUSINESS"))
-    report = await replay_run(_spec(facts["agent"]), host, steps, stored, business, os.environ.get("VIOX_MODELS"))
-    if as_json:
-        output.emit(report.document())
-        return output.OK if report.same else output.FAILED
-    for line in report.lines():
-        output.say(line)
-    return output.OK if report.same else output.FAILED
-
-
 def mermaid(agent: str) -> str:
-    drawn: str = _spec(agent).graph().drawing().draw_mermaid()
+    drawn: str = spec_of(agent).graph().drawing().draw_mermaid()
     return drawn
-
-
-def _spec(agent: str) -> Any:
-    module = importlib.import_module(f"services.{agent.replace('-', '_')}.agent")
-    return getattr(module, agent.replace("-", "_").upper())
-
-
-def _digests(steps: list[Any]) -> set[str]:
-    turns = [s.body for s in steps if s.kind == "model"]
-    return {turn[key] for turn in turns for key in ("prompt_sha256", "tools_sha256")}
 
 
 def _second(moment: str | None) -> str:

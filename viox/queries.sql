@@ -72,7 +72,7 @@ from approvals a where a.run_id = $1 and a.agent = $2 order by a.asked_at
 select * from ledger_entries where call_id = $1 order by entry_id
 
 -- name: thread_steps
-select run_id, step, kind, body from steps where thread_id = $1 and agent = $2 order by seq
+select run_id, step, kind, body from past_of($1, $2)
 
 -- name: prompt
 select body from prompts where sha256 = $1
@@ -218,3 +218,6 @@ cross join lateral (
     from webhook_deliveries d where d.webhook = s.webhook
 ) c
 order by s.webhook
+
+-- name: fork_run
+select fork_run($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)

@@ -23,6 +23,7 @@ RUN_STARTED = "viox.run.started"
 RUN_WAITING = "viox.run.waiting"
 RUN_FINISHED = "viox.run.finished"
 CANCEL = "viox.run.cancel_requested"
+FORKED = "viox.run.forked"  # stands for what a fork of a run began with: written with its run, never sent
 DEAD_LETTER = "viox.dead_letter.recorded"
 APPROVAL_REQUESTED = "viox.approval.requested"
 APPROVAL_DECIDED = "viox.approval.decided"

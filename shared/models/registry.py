@@ -111,11 +111,9 @@ def model_for(role: str, offline: Any, settings: Settings, redactor: Redactor) -
     made = _Maker(given, offline, redactor)
     own = made.chain(choice)
     others = [name for name in given.models_of_questions(agent) if key_missing(name, os.environ) is None]
-    if not others:
-        return own
     from shared.models.routed import RoutedModel
 
-    return RoutedModel(own, {name: made.later(name) for name in others})
+    return RoutedModel(own, {name: made.later(name) for name in others}, made.wished)
 
 
 def preload(setting: str | None, environment: Mapping[str, str], agents: Iterable[str]) -> list[str]:
@@ -192,6 +190,16 @@ class _Maker:
         if name.partition("/")[0] == OFFLINE:
             return _offline(self._offline)
         return adapter(name, os.environ, self._redactor, window=self._given.windows.get(name))
+
+    def wished(self, name: str) -> ChatModel | None:
+        """A model that somebody names as `provider/model`; None for another name. Raises BadInput when its key is missing."""
+        provider, _, model = name.partition("/")
+        if not model or provider not in PROVIDERS:
+            return None
+        if missing := key_missing(name, os.environ):
+            remedy = f"Set {missing}, or name a model whose key is set."
+            raise BadInput("credential.missing", f"no key for {name}.", field=missing, remedy=remedy)
+        return self.later(name)
 
     def later(self, name: str) -> ChatModel:
         """A model that is made when it is asked for the first time."""

@@ -35,6 +35,7 @@ from shared.runtime.calls import identified_call, open_step, wanted_calls
 from shared.runtime.context import AgentState, RunContext
 from shared.runtime.endings import End, ending
 from shared.runtime.flow import concluded, entered
+from shared.runtime.forks import fork_of, with_model
 from shared.runtime.history import Call, has_begun, seen_by, trigger_body
 from shared.runtime.history_cache import HistoryCache
 from shared.runtime.meter import NOTHING_SPENT, Meter
@@ -180,17 +181,18 @@ class Activator:
     async def _context(self, one: Activation) -> RunContext:
         past = await self._history.of(one.claimed)
         history = seen_by(past.steps, one.run.run_id, one.run.steps)
+        fork = fork_of([step for step in history if step.run_id == one.run.run_id])
         return RunContext(
             run_id=one.run.run_id,
             history=history,
             first_step=one.run.steps,
             model=one.meter,
-            prompt=self._prompt,
+            prompt=self._spec.prompt_for(self._business, fork["prompt"]) if fork and "prompt" in fork else self._prompt,
             tools=self._tools,
             max_turns=self._spec.max_turns,
             business=self._business,
             outside_tools=self._outside_tools,
-            limits=self._limits_of,
+            limits=with_model(self._limits_of, fork),
             failpoint=failpoint,
             messages_of_history=past.messages if history is past.steps else None,
         )

@@ -22,7 +22,7 @@ class AgentSpec:
     offline: Policy
     max_turns: int = 120
 
-    def prompt_for(self, business: Business) -> str:
-        """Who the agent is, and the business it works for."""
-        facts = business.in_words()
-        return f"{self.prompt.rstrip()}\n\n# The business\n{facts}\n" if facts else self.prompt
+    def prompt_for(self, business: Business, prompt: str | None = None) -> str:
+        """Who the agent is (or is by another prompt), and the business it works for."""
+        who, facts = prompt or self.prompt, business.in_words()
+        return f"{who.rstrip()}\n\n# The business\n{facts}\n" if facts else who

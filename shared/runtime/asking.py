@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.models.models_file import NO_LIMITS
 from shared.models.port import ChatReply, ChatRequest, Messages, ModelError, sha256_json
 from shared.models.prices import cost_microusd
 from shared.models.turns import CUT_OFF, RETRY_OUTPUT_TOKENS, Problem, may_try_again, problem_of
@@ -18,6 +17,7 @@ from shared.runtime.questions import Question, rendered, toolbox
 
 MAX_OUTPUT_TOKENS = 4096
 NO_ANSWER = "model.no_answer"
+OPEN_LOOP = "open-loop"  # stands for a question where limits are looked up
 SUMMARISED_ABOVE = 150_000  # bytes of a conversation's messages: about 50,000 tokens
 HISTORY = Question(
     "history",
@@ -100,11 +100,11 @@ def _request(
 ) -> ChatRequest:
     """What to ask the model next. `tries` unusable turns went before; `after` is what was wrong with the last."""
     messages = _conversation(context, steps) if question is None or question.conversation else Messages()
-    system, tools, most, limits = context.prompt, context.pick_tools(context.tools), MAX_OUTPUT_TOKENS, NO_LIMITS
+    system, tools, most = context.prompt, context.pick_tools(context.tools), MAX_OUTPUT_TOKENS
+    limits = context.limits(question.name if question else OPEN_LOOP)
     if question is not None:
-        limits = context.limits(question.name)
         messages.extend(exchange(_since_asked(context, steps, question)))
-        system, most = question.system(context.prompt), limits.max_output_tokens or question.max_output_tokens
+        system, most = question.system(context.prompt), question.max_output_tokens
         tools = context.pick_tools(toolbox(question, context.tools))
     context.remember(system, tools)
     return ChatRequest(
@@ -112,7 +112,7 @@ def _request(
         system,
         messages.all(),
         tools,
-        RETRY_OUTPUT_TOKENS if after == CUT_OFF else most,
+        RETRY_OUTPUT_TOKENS if after == CUT_OFF else limits.max_output_tokens or most,
         messages_sha256=messages.sha256(),
         messages_bytes=messages.size,
         tries=tries,

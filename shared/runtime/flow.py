@@ -28,7 +28,7 @@ from shared.models.port import sha256_json
 from shared.runtime.asking import ask_model, shorten_history
 from shared.runtime.calls import calls_of, record_results, sendable, wanted_calls
 from shared.runtime.context import AgentState, RunContext
-from shared.runtime.history import Step
+from shared.runtime.history import ENTERING, Step
 from shared.runtime.questions import Question
 from shared.runtime.standing import Standing, standing
 from shared.runtime.work import Work
@@ -188,7 +188,7 @@ class Flow:
         self, name: str, context: RunContext, steps: Sequence[Step], at: Standing
     ) -> Question[Any] | None:
         """The question of this node that the record leaves open: the activation was entered with results for it."""
-        entered = all(step.kind in ("results", "trigger") for step in steps)
+        entered = all(step.kind in ENTERING for step in steps)
         if not entered or at.node != name or at.turn is None or at.question is None:
             return None
         return self._questions[name].get(at.question)

@@ -14,6 +14,8 @@ Body of each kind of step (JSON); `at` is when it entered the record:
     note        {text, retry?, concluded?, question?, summary?}          with `retry` what was wrong with the model's turn
                                                              before; with `concluded` the last step of the triggers that are
                                                              done with; with `summary` it stands for all runs before its own
+    fork        {of, at, by, model?, prompt?, edited?}       the steps before are those of the run `of`; `edited` ones of them
+                                                             with other bodies; from here on with another model or prompt
     outcome     {status, text, error?}
 """
 
@@ -29,6 +31,8 @@ import orjson
 from shared.bus.envelope import Message
 from shared.bus.events import TASK_TYPE
 from shared.models.port import AssistantMessage, ChatMessage, ModelToolCall, ToolMessage, UserMessage
+
+ENTERING = ("results", "trigger", "fork")  # kinds of steps with which an activation begins
 
 
 @dataclass(frozen=True, slots=True)

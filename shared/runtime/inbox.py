@@ -14,7 +14,7 @@ from shared.bus import topics
 from shared.bus.envelope import PARENT_RUN, Message, conflict, conversation_key, is_ours, parse_record, refuse_reserved
 from shared.bus.events import TASK_TYPE, EventType, check_data, event_type
 from shared.bus.kafka import Record
-from shared.bus.messages import CALL_CLOSED, GATEWAY_SOURCE, ToolCallClosed, sender
+from shared.bus.messages import CALL_CLOSED, FORKED, GATEWAY_SOURCE, ToolCallClosed, sender
 from shared.errors import BadInput, VioxError
 from shared.ids import call_id, parse_call_id, run_id, thread_id
 from shared.runtime import consent
@@ -140,7 +140,7 @@ class Inbox:
         items: list[Accepted] = []
         addressed: list[tuple[Record, Message, EventType]] = []
         for record, message in understood:
-            if message.type == TASK_TYPE:
+            if message.type in (TASK_TYPE, FORKED):
                 items.append(self._accepted(record, message, "task", message.conversation_id or message.id))
             elif (entry := event_type(message.type)).addressed:
                 addressed.append((record, message, entry))
@@ -193,6 +193,8 @@ def _understand(record: Record) -> Message:
     if not _names_us(record, message):
         refuse_reserved(message)
     if record.topic.startswith(topics.TASKS):
+        if message.type == FORKED and is_ours(message.source):
+            return message  # redriven: no outbox has it, so that one which is sent counts as forged
         _expect(message, TASK_TYPE)
     elif (entry := event_type(message.type)).topic != record.topic:
         raise BadInput(

@@ -24,6 +24,7 @@ from shared.runtime.agent import AgentSpec
 from shared.runtime.calls import ASKING, wanted_calls
 from shared.runtime.context import RunContext
 from shared.runtime.flow import concluded
+from shared.runtime.forks import fork_of
 from shared.runtime.history import Step, assistant_message, seen_by
 
 
@@ -204,19 +205,21 @@ async def _replay_stretch(
     history = list(seen_by(before, run_id, sum(s.run_id == run_id for s in before)))
     at = 0
     while at < len(mine):
+        entered = _entered(mine, at)
+        fork = fork_of([s for s in (*history, *entered) if s.run_id == run_id])
         context = RunContext(
             RunId(run_id),
             list(history),
             _next_step(history, run_id),
             model,
-            spec.prompt_for(business or Business()),
+            spec.prompt_for(business or Business(), (fork or {}).get("prompt")),
             Toolbox(),
             spec.max_turns,
             business or Business(),
             limits=lambda question: replace(limits_for(spec.name, question, models), model=None),
             pick_tools=model.tools_of_next_turn,
         )
-        state = {"steps": _entered(mine, at), "end": None}
+        state = {"steps": entered, "end": None}
         output = await graph.ainvoke(state, {"recursion_limit": 1000}, context=context)
         made = concluded(context, output)
         _compare(report, mine[at : at + len(made)], made)
@@ -231,10 +234,10 @@ def _next_step(history: Sequence[Step], run_id: UUID) -> int:
 
 
 def _entered(mine: Sequence[Step], at: int) -> list[Step]:
-    """What the activation that began here was entered with: the results of its calls, and what triggered or joined it."""
+    """What the activation that began here was entered with: the results of its calls, what triggered or joined it, a fork."""
     following = mine[at:]
     results = [s for s in following[:1] if s.kind == "results"]
-    return results + list(itertools.takewhile(lambda s: s.kind == "trigger", following[len(results) :]))
+    return results + list(itertools.takewhile(lambda s: s.kind in ("trigger", "fork"), following[len(results) :]))
 
 
 def _compare(report: Report, recorded: Sequence[Step], made: Sequence[Step]) -> None:

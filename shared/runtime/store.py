@@ -242,7 +242,7 @@ class RuntimeStore:
         return _pending(row) if row else None
 
     async def steps(self, thread: ThreadId) -> list[Step]:
-        rows = await self._pool.fetch(SQL["thread_steps"], thread)
+        rows = await self._pool.fetch(SQL["thread_steps"], thread, self._agent)
         return [Step(r["run_id"], r["step"], r["kind"], r["body"]) for r in rows]
 
     async def renew(self, threads: Sequence[ThreadId], owner: str, lease_seconds: float) -> None:

@@ -124,7 +124,7 @@ select source, message_id, kind, run_id as message_run, topic, value, headers, f
 from inbox where agent = $1 and source = $2 and message_id = $3
 
 -- name: thread_steps
-select run_id, step, kind, body from steps where thread_id = $1 order by seq
+select run_id, step, kind, body from past_of($1, $2)
 
 -- name: renew    Long model calls keep their thread.
 update threads set lease_until = now() + $3 * interval '1 second' where thread_id = any($1::uuid[]) and lease_owner = $2

@@ -28,6 +28,8 @@ COLUMNS = {
     "2": "redriven_at state",
     "3": "active_run agent run_cost_microusd run_input_tokens run_model run_output_tokens run_steps run_tool_calls taking"
     " thread_id waits_for_budget",
+    "J": "active_run agent forked_before forked_from run_cost_microusd run_input_tokens run_model run_output_tokens run_steps"
+    " run_tool_calls taking thread_id waits_for_budget",
     "4": "attempts next_at",
     "5": "cost_microusd error finished_at input_tokens merged_into model output_tokens status steps text tool_calls",
     "6": "error finished_at status",
@@ -101,7 +103,7 @@ RIGHTS = """
     sealed_calls      |            | S I U D    |            |         |
     steps             | s i        | s          | S          | S       |
     thread_labels     |            | S I        | S          | S       |
-    threads           | s i u(7)   | S(3)       | S(3)       | S
+    threads           | s i u(7)   | S(3)       | S(J)       | S
     timers            |            | S I U D    | S          | S       |
     tool_calls        | s          | S I U      | S u(8)     | S       |
     topic_writers     | S          | S          | S          | S       |
@@ -132,6 +134,7 @@ FUNCTIONS = {
         "acting_agent": "",
         "decide_routes": DEFINER,
         "owner_alive": "",
+        "past_of": "",
         "received_messages": DEFINER,
         "reserve_model_budget": DEFINER,
         "run_outcome": "",
@@ -168,8 +171,10 @@ FUNCTIONS = {
         "entity_key": "",
         "forget_document": DEFINER,
         "forget_memory": DEFINER,
+        "fork_run": DEFINER,
         "give_standing_approval": DEFINER,
         "labels_before": "",
+        "past_of": "",
         "raise_budget": DEFINER,
         "revoke_standing_approval": DEFINER,
         "run_outcome": "",

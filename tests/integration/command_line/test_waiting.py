@@ -58,7 +58,7 @@ async def running(admin: Any, *tools: str) -> None:
 
 
 async def waited(pool: Pool, timeout: float = 30) -> int:
-    return await ingress._wait(pool, RUN, timeout, as_json=True)
+    return await ingress.wait_for(pool, RUN, timeout, as_json=True)
 
 
 @pytest.mark.parametrize("tool", ["shop_make", "twilio_send_message"])

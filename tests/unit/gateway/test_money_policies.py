@@ -48,3 +48,11 @@ def test_evidence_is_given_only_behind_a_person() -> None:
         ruling = ruled("stripe_update_dispute", trigger, **evidence)
         assert (ruling.allowed, ruling.people) == (True, 1)
         assert "controller.evidence" in ruling.rules
+
+
+def test_a_fork_reads_for_itself_and_does_anything_else_only_behind_a_person() -> None:
+    forked = {"type": "viox.run.forked", "ours": False}
+    assert ruled("stripe_list_charges", forked).people == 0
+    for trigger, people in ((forked, 1), (ORDERED, 0)):
+        ruling = ruled("quickbooks_create_customer", trigger, DisplayName="Harbor Dental")
+        assert (ruling.allowed, ruling.people, "forks.person" in ruling.rules) == (True, people, trigger is forked)

@@ -9,6 +9,7 @@ import pytest
 
 from shared.errors import BadInput
 from shared.models import registry
+from shared.models.port import ChatRequest
 from shared.models.registry import ROLES, Limits, check, choices, ends, limits_for, model_for, preload
 from shared.redaction import Redactor
 from shared.settings import Settings
@@ -200,13 +201,25 @@ async def test_a_question_is_asked_of_the_model_that_is_named_for_it(
     monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     plain = model_for("sales", lambda request: None, Settings(models=with_questions), Redactor())
-    assert not isinstance(plain, RoutedModel)
+    assert isinstance(plain, RoutedModel)
+    assert list(plain._routes) == []
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     routed = model_for("sales", lambda request: None, Settings(models=with_questions), Redactor())
     assert isinstance(routed, RoutedModel)
+    assert list(routed._routes) == ["openai/gpt-4o"]
     assert (routed.provider, routed.model) == ("anthropic", "claude-sonnet-4-6")
     for model in (plain, routed):
         await model.aclose()
+
+
+async def test_any_model_with_a_key_can_be_asked_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+    monkeypatch.delenv("MISTRAL_API_KEY", raising=False)
+    model = model_for("sales", lambda request: None, Settings(), Redactor())
+    with pytest.raises(BadInput) as refused:
+        await model.complete(ChatRequest("mistral/mistral-large", "", ()))
+    assert (refused.value.code, refused.value.field) == ("credential.missing", "MISTRAL_API_KEY")
+    await model.aclose()
 
 
 def test_every_model_that_is_named_is_known_with_its_agents(with_questions: str) -> None:

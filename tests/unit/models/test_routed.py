@@ -39,3 +39,20 @@ async def test_the_named_model_is_asked_and_the_own_one_stands_in(asked: str, fa
     assert set(own.asked) <= {"own"}, "each model is asked under its own name"
     await model.aclose()
     assert (own.closed, cheap.closed) == (1, 1)
+
+
+async def test_a_model_that_is_wished_for_by_name_is_asked_alone() -> None:
+    own, wished = Named("own"), Named("wished", fails=True)
+    made: list[str] = []
+
+    def make(name: str) -> Named | None:
+        made.append(name)
+        return wished if "/" in name else None
+
+    model = RoutedModel(own, {}, make)
+    for _ in range(2):
+        with pytest.raises(ModelError):
+            await model.complete(ChatRequest("p/wished", "", ()))
+    assert (made, own.asked, wished.asked) == (["p/wished"], [], ["wished", "wished"])
+    await model.aclose()
+    assert wished.closed == 1

@@ -1,0 +1,133 @@
+"""Forks: a run is taken up again from one of its steps, with something changed, in a conversation of its own.
+
+The fork's record begins as its original's does, up to the step, with what was changed there; a step of kind `fork` says so.
+From there it goes on as any run goes on from its record. Nothing of the original is touched, and no call of it is made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from shared.bus.events import TASK_TYPE
+from shared.errors import BadInput
+from shared.models.models_file import Limits
+from shared.runtime.history import ENTERING, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a fork changes. `prompt` is who the agent is; `instruction` and `results` (by call: `<step>.<index>`) replace what is
+    on record where the fork begins."""
+
+    model: str | None = None
+    prompt: str | None = None
+    instruction: str | None = None
+    results: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A fork that can be made: `kept` steps of the original stand at its beginning, `edited` ones of them with other bodies.
+
+    `body` is that of the step that says so.
+    """
+
+    kept: int
+    edited: Mapping[int, dict[str, Any]]
+    body: dict[str, Any]
+
+
+def plan(own: Sequence[Step], at: int, changes: Changes, by: str) -> Fork:
+    """How a run is forked at a step. `own` are its steps, in order. Raises BadInput naming what does not fit.
+
+    A graph is entered with what came: it begins anew behind the newest results or trigger before the step.
+    """
+    kept = _beginning(own, at)
+    came = _came(own, kept)
+    edited = _edited_results(came, changes.results)
+    if changes.instruction is not None:
+        edited |= _edited_task(came, changes.instruction)
+    body = {"of": str(own[0].run_id), "at": kept, "by": by}
+    body |= {name: value for name in ("model", "prompt") if (value := getattr(changes, name)) is not None}
+    return Fork(kept, edited, body | ({"edited": sorted(edited)} if edited else {}))
+
+
+def fork_of(own: Sequence[Step]) -> dict[str, Any] | None:
+    """What the newest fork among a run's steps says."""
+    return next((step.body for step in reversed(own) if step.kind == "fork"), None)
+
+
+def with_model(limits: Callable[[str], Limits], fork: Mapping[str, Any] | None) -> Callable[[str], Limits]:
+    """Limits of questions, with the model that a fork names for all of them."""
+    if fork is None or "model" not in fork:
+        return limits
+    model = fork["model"]
+    return lambda question: replace(limits(question), model=model)
+
+
+def _beginning(own: Sequence[Step], at: int) -> int:
+    starts = [
+        number for number in range(1, len(own)) if own[number - 1].kind in ENTERING and own[number].kind not in ENTERING
+    ]
+    if not starts:
+        raise BadInput(
+            "fork.nothing_done", "this run has done nothing that could go another way.", field="run", remedy="Ask anew."
+        )
+    if not starts[0] <= at < len(own):
+        raise BadInput(
+            "fork.no_such_step",
+            f"the run cannot be forked at step {at}.",
+            field="--at",
+            remedy=f"Give a step from {starts[0]} to {len(own) - 1}: see `viox run`.",
+        )
+    return max(number for number in starts if number <= at)
+
+
+def _came(own: Sequence[Step], kept: int) -> list[Step]:
+    """The results and triggers that the fork begins with."""
+    first = kept
+    while first and own[first - 1].kind in ENTERING:
+        first -= 1
+    return list(own[first:kept])
+
+
+def _edited_results(came: Sequence[Step], given: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+    edited: dict[int, dict[str, Any]] = {}
+    calls = {
+        _short(one["call_id"]): (step, one) for step in came if step.kind == "results" for one in step.body["results"]
+    }
+    for call, value in given.items():
+        if _short(call) not in calls:
+            known = f"Those that came there are {', '.join(calls)}." if calls else "None came there."
+            raise BadInput(
+                "fork.no_such_result",
+                f"no result of call {call} came where the fork begins.",
+                field="--result",
+                remedy=known,
+            )
+        step, one = calls[_short(call)]
+        body = edited.get(step.step, step.body)
+        changed = one | {"state": "succeeded", "result": value, "error": None}
+        edited[step.step] = body | {
+            "results": [changed if other["call_id"] == one["call_id"] else other for other in body["results"]]
+        }
+    return edited
+
+
+def _short(call: str) -> str:
+    """`<step>.<index>` of a call's id."""
+    return ".".join(call.rsplit(".", 2)[-2:])
+
+
+def _edited_task(came: Sequence[Step], instruction: str) -> dict[int, dict[str, Any]]:
+    task = next((step for step in reversed(came) if step.kind == "trigger" and step.body["type"] == TASK_TYPE), None)
+    if task is None:
+        raise BadInput(
+            "fork.no_task",
+            "no task came where the fork begins, so that there is no instruction to change.",
+            field="--instruction",
+            remedy="Fork at the step behind the task, or change a result.",
+        )
+    return {task.step: task.body | {"data": task.body["data"] | {"instruction": instruction}}}
