@@ -224,7 +224,8 @@ def runs(
     as_json: Json = False,
 ) -> None:
     """List runs, newest first."""
-    from viox import inspection, store
+    from shared.operations import paging, store
+    from viox import inspection
 
     if status not in (None, *store.RUN_STATES):
         raise BadInput(
@@ -233,7 +234,7 @@ def runs(
             field="--status",
             remedy=f"Use {', '.join(store.RUN_STATES)}.",
         )
-    moment = store.parse_moment(since)
+    moment = paging.parse_moment(since)
     run_async(inspection.show_runs(agent_name(agent), status, moment, cursor, limit, failed=failed, as_json=as_json))
 
 
@@ -260,7 +261,8 @@ def calls(
     as_json: Json = False,
 ) -> None:
     """List tool calls, newest first."""
-    from viox import inspection, store, words
+    from shared.operations import paging, store, words
+    from viox import inspection
 
     status = words.TYPED.get(status, status) if status else None
     if status not in (None, *store.CALL_STATES):
@@ -275,7 +277,7 @@ def calls(
             agent_name(agent),
             tool,
             status,
-            store.parse_moment(since),
+            paging.parse_moment(since),
             run,
             cursor,
             limit,
@@ -413,9 +415,10 @@ def policy_test(
     as_json: Json = False,
 ) -> None:
     """What the calls on record would have got with this file added, or in the place of the one of its name."""
-    from viox import policies, store
+    from shared.operations import paging
+    from viox import policies
 
-    moment = store.parse_moment(since)
+    moment = paging.parse_moment(since)
     assert moment  # noqa: S101  # a default is given
     raise typer.Exit(run_async(policies.test(file, moment, as_json=as_json)))
 

@@ -9,8 +9,9 @@ import textwrap
 from datetime import datetime
 from typing import Any
 
+from shared.operations import family, identify, payloads, store, words
 from shared.runs import timestamp
-from viox import deployment, family, identify, output, payloads, store, words
+from viox import deployment, output
 
 
 async def show_runs(

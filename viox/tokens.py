@@ -7,9 +7,9 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from shared.operations.store import SQL
 from shared.runs import timestamp
 from viox import deployment, output
-from viox.store import SQL
 
 SANDBOX_AGENT, SANDBOX_FILE = "voice", "invoke-token-voice"
 
