@@ -140,6 +140,8 @@ def _print_status(found: dict[str, Any]) -> None:
     output.say(f"kafka     {found['kafka']} ({found['broker']})")
     output.say(f"postgres  {found['postgres']}")
     output.say(f"gateway   {found['gateway_url']}")
+    for line in lifecycle.console_lines(found):
+        output.say(line)
     output.say(f"identity: {found['identity']}")
     output.say(f"tools     POST {tokens.invoke_url(found)}")
     for line in tokens.sandbox_lines():

@@ -27,6 +27,19 @@ def make(agent: str, *, as_json: bool) -> None:
     output.say("The token is shown this once. While callers change over, set both digests, the new one first: new,old")
 
 
+def make_for_person(name: str, *, as_json: bool) -> None:
+    """Print a new token for the console and the line of VIOX_PEOPLE that lets it in. Raises BadInput for nobody's name."""
+    person = deployment.people().named(name)
+    token = f"viox_{secrets.token_urlsafe(32)}"
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    if as_json:
+        output.emit({"person": person.name, "token": token, "token_sha256": digest})
+        return
+    output.say(f"token, for {person.name}: {token}")
+    output.say(f"line, below {person.name} in VIOX_PEOPLE: token_sha256: {digest}")
+    output.say("The token is shown this once. It takes the place of an earlier one, and ends nobody's session.")
+
+
 async def show(*, as_json: bool) -> None:
     """Print the tokens that the gateway takes, by the beginnings of their digests."""
     pool = await deployment.pool()
