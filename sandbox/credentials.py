@@ -7,7 +7,7 @@ its own it is used; otherwise the sandbox's invented one, together with the emul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_urlsafe
@@ -16,9 +16,11 @@ from cryptography.fernet import Fernet
 
 from sandbox.models import addresses
 from sandbox.vendors import airtable, business, elevenlabs, hubspot, mail, make, n8n, quickbooks, stripe, twilio
+from shared.people import People, Person, read_people
 
 PROFILE = Path(__file__).parent / "profile"
 GATEWAY = "gateway"
+CONSOLE = "console"
 VENDORS = "vendors"
 MODELS = "models"  # the sandbox's model servers
 EMULATED = ("hubspot", "twilio", "airtable", "stripe", "quickbooks", "elevenlabs", "make", "n8n", "business", "mail")
@@ -82,6 +84,44 @@ def for_gateway(ports: Mapping[str, int], environment: Mapping[str, str], home: 
     if not any(name.startswith("VIOX_OPERATOR_TOKEN") for name in environment):
         chosen["VIOX_OPERATOR_TOKEN"] = _made_once(home / "operator-token", lambda: token_urlsafe(32).encode())
     return chosen
+
+
+def for_console(
+    ports: Mapping[str, int], environment: Mapping[str, str], home: Path, services: Sequence[str]
+) -> dict[str, str]:
+    """Who may sign in, where the services say whether they are ready, and the token with which the gateway answers operators."""
+    at = ",".join(f"{name}=http://127.0.0.1:{ports[name]}" for name in services if name != CONSOLE)
+    files = profile(environment)
+    people = files["VIOX_PEOPLE"] if environment.get("VIOX_PEOPLE") else str(_people_with_tokens(home))
+    operator = {n: v for n, v in environment.items() if n.startswith("VIOX_OPERATOR_TOKEN")}
+    if not operator:
+        operator = {"VIOX_OPERATOR_TOKEN": _made_once(home / "operator-token", lambda: token_urlsafe(32).encode())}
+    own = {
+        "VIOX_PEOPLE": people,
+        "VIOX_BUSINESS": files["VIOX_BUSINESS"],
+        "VIOX_CONSOLE_SERVICES": at,
+        "VIOX_GATEWAY_URL": f"http://127.0.0.1:{ports[GATEWAY]}",
+        "VIOX_EMULATED": ",".join(emulated(environment)),
+        "VIOX_MODELS_MODE": models_mode(environment),
+    }
+    return own | operator
+
+
+def console_tokens(home: Path) -> dict[str, Path]:
+    """Name of each of the sandbox's people → the file with the token that they sign in to the console with."""
+    return {one.name: home / "console-tokens" / one.name.lower() for one in read_people(PROFILE / "people.yaml")}
+
+
+def _people_with_tokens(home: Path) -> Path:
+    """The sandbox's people with the digests of tokens that are made once and kept with its state."""
+    people: list[Person] = []
+    (home / "console-tokens").mkdir(mode=0o700, exist_ok=True)
+    for one in read_people(PROFILE / "people.yaml"):
+        made = _made_once(console_tokens(home)[one.name], lambda: f"viox_{token_urlsafe(32)}".encode())
+        people.append(one.model_copy(update={"token_sha256": sha256(made.encode()).hexdigest()}))
+    file = home / "people.yaml"
+    file.write_text(People(people=tuple(people)).model_dump_json(indent=1, exclude_none=True))  # JSON is YAML
+    return file
 
 
 def profile(environment: Mapping[str, str]) -> dict[str, str]:
@@ -201,7 +241,7 @@ def agents_see(
 
 def inherited(service: str, environment: Mapping[str, str]) -> dict[str, str]:
     """What a service keeps of the caller's environment. Model servers of the sandbox know no setting, and no key."""
-    if service == MODELS:
+    if service in (MODELS, CONSOLE):
         return {name: value for name, value in environment.items() if name in SYSTEM}
     if service == GATEWAY:
         return {n: v for n, v in environment.items() if n not in (*MODEL_NAMES, *NOBODYS) and not _for_postgres(n)}

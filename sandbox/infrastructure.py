@@ -14,6 +14,7 @@ from typing import Any
 
 from sandbox import children, credentials, kafka_users
 from sandbox.broker import ApacheKafka, Broker, Tansu
+from sandbox.credentials import CONSOLE
 from sandbox.plan import Plan
 from sandbox.ports import SERVICES
 from sandbox.postgres import Postgres
@@ -54,7 +55,10 @@ class Infrastructure:
 
     def settings_for(self, service: str) -> dict[str, str]:
         """Where a service finds both, with its own passwords and nobody else's."""
-        found = self._kafka_for(service) | {"VIOX_POSTGRES_DSN": self._dsns[service]}
+        found = {"VIOX_POSTGRES_DSN": self._dsns[service]}
+        if service == CONSOLE:  # which has nothing to say or hear there
+            return found
+        found |= self._kafka_for(service)
         if service == GATEWAY and self._postgres:
             found["VIOX_QUERY_DSN"] = self._postgres.dsn("viox_query")
         return found

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sandbox.credentials import EMULATED, MODELS
+from sandbox.credentials import CONSOLE, EMULATED, MODELS
 from sandbox.net import Reserved
 from shared.bus.topics import AGENTS, GATEWAY
 from shared.errors import BadInput
 
-SERVICES = (GATEWAY, *AGENTS)
-FIRST = ("console", *SERVICES, "hubspot", "twilio", "airtable", "kafka", "kafka-controller", "postgres")
+SERVICES = (GATEWAY, *AGENTS, CONSOLE)
+FIRST = (CONSOLE, GATEWAY, *AGENTS, "hubspot", "twilio", "airtable", "kafka", "kafka-controller", "postgres")
 NAMES = (*FIRST, *(name for name in (*EMULATED, "smtp") if name not in FIRST), MODELS)
-
-UNUSED = ("console",)  # nothing serves it yet
 
 
 def choose(base: int, running: Collection[str], reserved: Reserved) -> dict[str, int]:
@@ -22,7 +20,7 @@ def choose(base: int, running: Collection[str], reserved: Reserved) -> dict[str,
         return {name: reserved.any() for name in NAMES}
     ports = {name: base + place for place, name in enumerate(NAMES)}
     for name in NAMES:
-        if name in UNUSED or (name in (*SERVICES, MODELS) and name not in running):
+        if name in (*SERVICES, MODELS) and name not in running:
             continue
         try:
             ports[name] = reserved.exactly(name, ports[name])

@@ -29,6 +29,7 @@ OWNER = "viox"
 ROLES = {f"viox_{agent.replace('-', '_')}": "viox_agents" for agent in AGENTS} | {
     "viox_gateway": "viox_gateways",
     "viox_operator_cli": "viox_operators",
+    "viox_console": "viox_operators",
     "viox_reader": "viox_readers",
     "viox_query": "viox_askers",
 }

@@ -24,7 +24,7 @@ from typing import Any
 import sandbox
 import shared
 from sandbox import children, credentials, ports
-from sandbox.credentials import MODELS, VENDORS
+from sandbox.credentials import CONSOLE, MODELS, VENDORS
 from sandbox.forking import UNUSABLE_SETTINGS, ForkServer, Seat, check_files, refusal_of, users
 from sandbox.infrastructure import Infrastructure
 from sandbox.net import Reserved, ready
@@ -187,12 +187,19 @@ class Stack:
         }
         if name == GATEWAY:
             environment |= credentials.for_gateway(self._ports, self.plan.environment, self.home)
+        elif name == CONSOLE:
+            environment |= credentials.for_console(self._ports, self.plan.environment, self.home, self.plan.only)
         else:
             environment |= credentials.for_agents(self.plan.environment, self.plan.models, self._ports)
         label = name if number == 1 else f"{name}-{number}"
         environment = credentials.inherited(name, self.plan.environment) | environment
         seat = Seat(
-            label, _module(name), self._log(label), environment, confined=name != GATEWAY, uid=self._users.get(name)
+            label,
+            _module(name),
+            self._log(label),
+            environment,
+            confined=name not in (GATEWAY, CONSOLE),
+            uid=self._users.get(name),
         )
         return Child(seat, name, port)
 
@@ -289,7 +296,7 @@ class Stack:
                 for c in self._children
             ],
             "gateway_url": f"http://127.0.0.1:{self._ports[GATEWAY]}",
-            "console_url": None,
+            "console_url": f"http://127.0.0.1:{self._ports[CONSOLE]}" if CONSOLE in self.plan.only else None,
             "vendors": {name: f"http://127.0.0.1:{self._ports[name]}" for name in credentials.EMULATED},
             "emulated": credentials.emulated(self.plan.environment),
             "models": self._models,

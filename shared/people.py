@@ -10,7 +10,7 @@
         email: lee@example.com
 
 The order is the order in which they are asked. `sms` and `email` are how they are told; `token_sha256` is of the token with
-which they will sign in to the console; nothing reads it yet.
+which they sign in to the console (`viox people token NAME`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from shared.yaml_file import read_file
 
 Role = Literal["owner", "approver", "operator", "viewer", "auditor"]
 APPROVERS: frozenset[Role] = frozenset({"owner", "approver"})
+OPERATORS: frozenset[Role] = frozenset({"owner", "operator"})
+READERS: frozenset[Role] = frozenset({"owner", "operator", "auditor"})
 
 
 class Person(BaseModel):
@@ -42,6 +44,16 @@ class Person(BaseModel):
     @property
     def approves(self) -> bool:
         return bool(self.roles & APPROVERS)
+
+    @property
+    def operates(self) -> bool:
+        """Steps in: pauses, settles, redrives, cancels, takes over, gives tasks."""
+        return bool(self.roles & OPERATORS)
+
+    @property
+    def reads(self) -> bool:
+        """Sees arguments, requests, answers and texts; others see who did what, when, and how it ended."""
+        return bool(self.roles & READERS)
 
 
 class People(BaseModel):

@@ -111,6 +111,13 @@ class Settings(BaseSettings):
         gt=0,
         description="`900`; a run of [live calls](../live-calls.md) that nothing was asked for in so long is over",
     )
+    console_services: str | None = Field(
+        default=None,
+        description="addresses whose `/readyz` the [console](../console.md) shows: `gateway=http://gateway:8080,closer=…`",
+    )
+    console_session_hours: float = Field(
+        default=12.0, gt=0, le=720, description="`12`; so long somebody stays signed in to the console"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
     lease_seconds: float = Field(default=10.0, gt=0)

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from shared.bus.messages import approval_document
-from shared.errors import BadInput, Conflict, NotFound
-from shared.money import as_written
-from shared.people import Person
-from viox import deployment, output, store, words
+import orjson
 
-MOST_CALLS = 1_000
-SHORTEST_ID = 8
-SEEN_DIGITS = 8
-DEFAULT_DAYS, LONGEST_DAYS = 30, 366
+from shared.operations import approvals, decisions, words
+from shared.people import Person
+from viox import deployment, output
+
 NOTHING = {"waiting": "nothing waits for a person", None: "no approvals yet"}
 Deciding = Callable[[Any, Any, Person], Awaitable[str]]
 
 
 async def show(state: str | None, agent: str | None, cursor: str | None, limit: int, *, as_json: bool) -> None:
-    from services.tool_gateway.approvals.decide import SQL
-
-    at, last = store.cursor_of(cursor)
     pool = await deployment.pool()
     try:
-        bound = SQL.bind("listed", state=state, agent=agent, before_at=at, before_id=last, limit=limit + 1)
-        rows = await pool.fetch(*bound)
+        items, following = await approvals.listed(pool, state=state, agent=agent, cursor=cursor, limit=limit)
     finally:
         await pool.close()
-    following = store.next_of(rows[limit - 1], "asked_at", "approval_id") if len(rows) > limit else None
-    items = [_document(row) for row in rows[:limit]]
     if as_json:
         output.emit(output.listing(items, following))
         return
@@ -52,116 +41,73 @@ async def approve(
     as_json: bool,
 ) -> None:
     """Agree to a call; with `times` or `until` also to such calls that come."""
-    from services.tool_gateway.approvals import decide
+    end = approvals.end(until) if until is not None else None
+    agreement = approvals.Agreement(approvals.arguments(arguments), seen, times, end)
 
-    changed, lasting = _arguments(arguments), times is not None or until is not None
-    end = _end(until)
-
-    async def agree(connection: Any, row: Any, person: Person) -> str:
-        if lasting and row["people"] > 1:
-            told = f"{row['people']} people have to agree to each such call."
-            raise BadInput("approval.not_repeatable", told, field="--times", remedy="Agree to this one alone.")
-        if changed is None:
-            _check_seen(row, seen)
-        tool = await _tool(row["tool"]) if changed is not None or lasting else None
-        came = await decide.approve(connection, row, person, changed, tool)
-        if lasting and came == "approved":
-            agreed = await _named(connection, row["approval_id"])
-            name = await decide.give(connection, agreed, person, tool, times or MOST_CALLS, end)
-            output.warn(f"such calls go by {name} from now on; `viox revoke {name}` ends that")
+    async def agree(pool: Any, row: Any, person: Person) -> str:
+        came, standing = await approvals.approve(pool, row, person, agreement, _look_up)
+        if standing:
+            output.warn(f"such calls go by {standing} from now on; `viox revoke {standing}` ends that")
         return came
 
     await _decide(given, by, agree, as_json=as_json)
 
 
-def _check_seen(row: Any, seen: str | None) -> None:
-    """Who was told of the agent's arguments has not seen those that another person put in their place. Raises Conflict."""
-    import orjson
-
-    if row["arguments_sha256"] == row["asked_sha256"] or row["state"] != "waiting":
-        return
-    if seen is None or len(seen) < SEEN_DIGITS or not row["arguments_sha256"].startswith(seen.lower()):
-        raise Conflict(
-            "approval.changed",
-            f"somebody changed the arguments: {orjson.dumps(row['arguments']).decode()}",
-            field="--seen",
-            remedy=f"To agree to these, add --seen {row['arguments_sha256'][:SEEN_DIGITS]}.",
-        )
-
-
 async def show_standing(limit: int, *, as_json: bool) -> None:
     """What people have agreed to beforehand."""
-    from services.tool_gateway.approvals.decide import SQL
-
     pool = await deployment.pool()
     try:
-        rows = await pool.fetch(*SQL.bind("standing", limit=limit))
+        items = await approvals.standing(pool, limit)
     finally:
         await pool.close()
     if as_json:
-        output.emit(output.listing([_standing_document(row) for row in rows], None))
+        output.emit(output.listing(items, None))
         return
     table = [
         (
-            r["standing_id"],
-            r["agent"],
-            r["tool"],
-            _shape(r),
-            r["state"],
-            r["left_calls"],
-            f"{r['until']:%Y-%m-%d %H:%M}",
-            r["given_by"],
+            i["standing_id"],
+            i["agent"],
+            i["tool"],
+            approvals.shape(i),
+            i["state"],
+            i["left_calls"],
+            i["until"][:16].replace("T", " "),
+            i["given_by"],
         )
-        for r in rows
+        for i in items
     ]
     output.table(["standing", "agent", "tool", "such calls", "state", "left", "until", "by"], table, empty="none")
 
 
 async def revoke(given: str, by: str | None, *, as_json: bool) -> None:
-    from services.tool_gateway.approvals import decide
-
     person = deployment.people().approver(by)
     pool = await deployment.pool()
     try:
-        await decide.revoke(pool, given, person)
+        await decisions.revoke(pool, given, person)
     finally:
         await pool.close()
     output.emit({"standing_id": given, "revoked_by": person.name}) if as_json else output.say(f"{given} is revoked")
 
 
 async def reject(given: str, reason: str, by: str | None, *, as_json: bool) -> None:
-    from services.tool_gateway.approvals import decide
-
-    await _decide(given, by, lambda connection, row, who: decide.reject(connection, row, who, reason), as_json=as_json)
+    await _decide(given, by, lambda pool, row, who: decisions.reject(pool, row, who, reason), as_json=as_json)
 
 
 async def answer(given: str, text: str, by: str | None, *, as_json: bool) -> None:
-    from services.tool_gateway.approvals import decide
-
-    await _decide(given, by, lambda connection, row, who: decide.answer(connection, row, who, text), as_json=as_json)
-
-
-def _who(row: Any, by: str | None) -> Person:
-    """Who decides: somebody who may, or one of those a question was put to. Raises BadInput."""
-    people = deployment.people()
-    asked = [one for one in people if one.name in (row["audience"] or ())]
-    if by is None and len(asked) == 1:
-        return asked[0]
-    named = next((one for one in asked if by is not None and one.name.casefold() == by.casefold()), None)
-    return named or people.approver(by)
+    await _decide(given, by, lambda pool, row, who: decisions.answer(pool, row, who, text), as_json=as_json)
 
 
 async def _decide(given: str, by: str | None, deciding: Deciding, *, as_json: bool) -> None:
     """Find the approval, have the person decide, and say what came of it."""
     pool = await deployment.pool()
     try:
-        row = await _named(pool, given)
-        person = _who(row, by)
+        row = await approvals.named(pool, given)
+        person = approvals.decider(deployment.people(), row, by)
         came = await deciding(pool, row, person)
-        row = await _named(pool, row["approval_id"])
+        row = await approvals.named(pool, row["approval_id"])
     finally:
         await pool.close()
-    document = _document(row)
+    document = approvals.document(row)
     if as_json:
         output.emit(document)
     elif came == "counted":
@@ -171,76 +117,16 @@ async def _decide(given: str, by: str | None, deciding: Deciding, *, as_json: bo
         output.say(f"{row['tool']} of {row['agent']} is {came} by {', '.join(row['decided_by'])}; its run goes on")
 
 
-async def _named(pool: Any, given: str) -> Any:
-    """The one that waits, or else the only one. Raises NotFound or BadInput."""
-    from services.tool_gateway.approvals.decide import SQL
-
-    if len(given.strip()) < SHORTEST_ID:
-        told = f"at least {SHORTEST_ID} characters of it are needed."
-        raise BadInput("option.invalid", told, field="ID", remedy="See `viox approvals`.")
-    rows = await pool.fetch(*SQL.bind("named", text=given.strip().lower()))
-    if not rows:
-        raise NotFound(
-            "approval.not_found", f"nothing begins with {given!r}.", field="ID", remedy="See `viox approvals`."
-        )
-    exact = [row for row in rows if given in (row["approval_id"], row["call_id"])] or rows
-    waiting = [row for row in exact if row["state"] == "waiting"] or exact
-    if len({row["call_id"] for row in waiting}) > 1:
-        told = ", ".join(row["approval_id"] for row in waiting)
-        raise BadInput("option.ambiguous", f"{given!r} may be {told}.", field="ID", remedy="Give more of it.")
-    return waiting[0]
-
-
-def _end(given: str | None) -> datetime:
-    """`--until`: RFC 3339, or a span from now. Without it a month from now."""
-    asked = store.parse_moment(given, field="--until", ahead=True)
-    now = datetime.now(UTC)
-    end = asked or now + timedelta(days=DEFAULT_DAYS)
-    if not now < end <= now + timedelta(days=LONGEST_DAYS):
-        told = f"{given} is over, or more than {LONGEST_DAYS} days away."
-        raise BadInput("option.invalid", told, field="--until", remedy="A time to come, or a span such as 7d.")
-    return end
-
-
-def _standing_document(row: Any) -> dict[str, Any]:
-    times = {name: row[name].isoformat() if row[name] else None for name in ("until", "given_at", "revoked_at")}
-    return dict(row) | times
-
-
-def _shape(row: Any) -> str:
-    parts = [f"to {', '.join(row['counterparties'])}"] if row["counterparties"] else []
-    if row["most_minor"] is not None:
-        money = as_written(row["most_minor"], row["currency"]) if row["currency"] else str(row["most_minor"])
-        parts.append(f"up to {money}")
-    return " ".join(parts) or f"exactly {row['arguments_sha256'][:12]}"
-
-
-async def _tool(name: str) -> Any:
-    """The tool as the gateway has it, with its schema."""
+async def _look_up(
+    name: str, arguments: Mapping[str, Any], digest: str
+) -> tuple[decisions.Tool | None, decisions.Shape | None]:
+    """The tool as the gateway has it, with its schema, and the shape of a call with these arguments."""
+    from services.tool_gateway.approvals.standing import shape_of
     from viox import importing
 
     found, _, _ = await importing.tools()
-    return found.tools.get(name)
-
-
-def _arguments(given: str | None) -> dict[str, Any] | None:
-    import orjson
-
-    if given is None:
-        return None
-    try:
-        found = orjson.loads(given)
-    except orjson.JSONDecodeError as error:
-        raise BadInput(
-            "option.invalid", f"not JSON: {error}.", field="--args", remedy="All arguments as one object."
-        ) from error
-    if not isinstance(found, dict):
-        raise BadInput("option.invalid", "not a JSON object.", field="--args", remedy="All arguments as one object.")
-    return found
-
-
-def _document(row: Any) -> dict[str, Any]:
-    return approval_document(row) | {"agreed": list(row["agreed"])}
+    tool = found.tools.get(name)
+    return tool, shape_of(tool, dict(arguments), digest) if tool else None
 
 
 def _progress(item: dict[str, Any]) -> str:
@@ -251,8 +137,6 @@ def _progress(item: dict[str, Any]) -> str:
 
 
 def _line(item: dict[str, Any]) -> str:
-    import orjson
-
     if item["question"]:
         choices = f" ({' / '.join(item['choices'])})" if item["choices"] else ""
         to = f" to {', '.join(item['audience'])}" if item["audience"] else ""

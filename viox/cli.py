@@ -140,6 +140,8 @@ def _print_status(found: dict[str, Any]) -> None:
     output.say(f"kafka     {found['kafka']} ({found['broker']})")
     output.say(f"postgres  {found['postgres']}")
     output.say(f"gateway   {found['gateway_url']}")
+    for line in lifecycle.console_lines(found):
+        output.say(line)
     output.say(f"identity: {found['identity']}")
     output.say(f"tools     POST {tokens.invoke_url(found)}")
     for line in tokens.sandbox_lines():
@@ -224,7 +226,8 @@ def runs(
     as_json: Json = False,
 ) -> None:
     """List runs, newest first."""
-    from viox import inspection, store
+    from shared.operations import paging, store
+    from viox import inspection
 
     if status not in (None, *store.RUN_STATES):
         raise BadInput(
@@ -233,7 +236,7 @@ def runs(
             field="--status",
             remedy=f"Use {', '.join(store.RUN_STATES)}.",
         )
-    moment = store.parse_moment(since)
+    moment = paging.parse_moment(since)
     run_async(inspection.show_runs(agent_name(agent), status, moment, cursor, limit, failed=failed, as_json=as_json))
 
 
@@ -270,7 +273,8 @@ def calls(
     as_json: Json = False,
 ) -> None:
     """List tool calls, newest first."""
-    from viox import inspection, store, words
+    from shared.operations import paging, store, words
+    from viox import inspection
 
     status = words.TYPED.get(status, status) if status else None
     if status not in (None, *store.CALL_STATES):
@@ -285,7 +289,7 @@ def calls(
             agent_name(agent),
             tool,
             status,
-            store.parse_moment(since),
+            paging.parse_moment(since),
             run,
             cursor,
             limit,
@@ -418,9 +422,10 @@ def policy_test(
     as_json: Json = False,
 ) -> None:
     """What the calls on record would have got with this file added, or in the place of the one of its name."""
-    from viox import policies, store
+    from shared.operations import paging
+    from viox import policies
 
-    moment = store.parse_moment(since)
+    moment = paging.parse_moment(since)
     assert moment  # noqa: S101  # a default is given
     raise typer.Exit(run_async(policies.test(file, moment, as_json=as_json)))
 

@@ -98,6 +98,20 @@ def answer(
     run_async(people.answer(identity, text, by, as_json=as_json))
 
 
+people_app = typer.Typer(help="The people of VIOX_PEOPLE.", no_args_is_help=True)
+app.add_typer(people_app, name="people")
+
+
+@people_app.command("token")
+def people_token(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of a person in VIOX_PEOPLE.")], as_json: Json = False
+) -> None:
+    """Make a token with which somebody signs in to the console. It is printed once and kept nowhere."""
+    from viox import tokens
+
+    tokens.make_for_person(name, as_json=as_json)
+
+
 budgets_app = typer.Typer(help="Budgets: what is used of what, and raising one.", invoke_without_command=True)
 app.add_typer(budgets_app, name="budgets")
 

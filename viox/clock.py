@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.errors import BadInput, Conflict
+from shared.operations.store import SQL
 from shared.runs import timestamp
 from viox import deployment, output
-from viox.store import SQL
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 LONGEST = timedelta(days=3660)

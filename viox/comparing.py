@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from viox import deployment, identify, output, store, words
+from shared.operations import identify, store, words
+from viox import deployment, output
 
 # What a step says of its own moment, and of where it came from.
 ACCIDENTAL = frozenset(

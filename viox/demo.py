@@ -22,8 +22,9 @@ from shared.bus.envelope import Message, parse_json
 from shared.bus.events import event_type
 from shared.bus.kafka import Producer
 from shared.errors import BadInput, Unavailable
+from shared.operations import store
 from shared.settings import Settings
-from viox import clock, demo_owner, deployment, importing, ingress, knowledge, lifecycle, model_turns, output, store
+from viox import clock, demo_owner, deployment, importing, ingress, knowledge, lifecycle, model_turns, output
 from viox.demo_owner import Owner
 from viox.demo_payment import Payment
 

@@ -16,8 +16,9 @@ from shared.bus.messages import task
 from shared.errors import Unavailable
 from shared.ids import run_id
 from shared.money import as_written
+from shared.operations import store
 from shared.people import Person
-from viox import approvals, deployment, ingress, output, store
+from viox import approvals, deployment, ingress, output
 
 AGENT = "controller"
 AMOUNT = 4_500

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import orjson
 
-from shared.bus import topics
-from shared.bus.envelope import Message, headers_to_json
-from shared.bus.messages import FORKED
-from shared.errors import BadInput, NotFound
-from shared.ids import RunId, run_id, thread_id
+from shared.errors import BadInput
 from shared.models.models_file import OFFLINE, PROVIDERS
-from shared.runtime.forks import Changes, Fork, plan
-from shared.runtime.history import Step
-from viox import deployment, identify, ingress, output, store
+from shared.operations import forks, identify, store
+from shared.runtime.forks import Changes
+from viox import deployment, ingress, output
 
 
 def changes(model: str | None, prompt: Path | None, instruction: str | None, results: Sequence[str]) -> Changes:
@@ -30,7 +25,9 @@ def changes(model: str | None, prompt: Path | None, instruction: str | None, res
 async def fork(given: str, at: int, wanted: Changes, by: str, *, wait: bool, timeout: float, as_json: bool) -> int:
     pool = await deployment.pool()
     try:
-        made = await begin(pool, await identify.run(pool, given), at, wanted, by)
+        original = await identify.run(pool, given)
+        await _check_model(pool, original, wanted.model)
+        made = await forks.begin(pool, original, at, wanted, by)
         if wait:
             sys.stderr.write(f"run {made}\n")
             return await ingress.wait_for(pool, made, timeout, as_json=as_json)
@@ -40,45 +37,7 @@ async def fork(given: str, at: int, wanted: Changes, by: str, *, wait: bool, tim
     return output.OK
 
 
-async def begin(pool: Any, original: UUID, at: int, wanted: Changes, by: str) -> RunId:
-    """Put a fork on record; its agent goes on with it. Returns its run. Raises BadInput naming what does not fit."""
-    facts = await store.run_row(pool, original)
-    agent, of = facts["agent"], facts["merged_into"] or original
-    _check_model(agent, wanted.model)
-    steps = [Step(of, row["step"], row["kind"], row["body"]) for row in await pool.fetch(store.SQL["steps"], of, agent)]
-    return await _store(pool, agent, of, plan(steps, at, wanted, by))
-
-
-async def _store(pool: Any, agent: str, of: UUID, fork: Fork) -> RunId:
-    message_id = str(uuid4())
-    made = run_id(agent, store.CLI_SOURCE, message_id)
-    conversation = f"fork:{made}"
-    told = {"run_id": str(of), "at": fork.kept}
-    message = Message(message_id, store.CLI_SOURCE, FORKED, told, datetime.now(UTC), conversation_id=conversation)
-    _, value, headers = message.to_kafka()
-    begun = await pool.fetchval(
-        store.SQL["fork_run"],
-        of,
-        fork.kept,
-        {str(step): body for step, body in fork.edited.items()},
-        fork.body,
-        made,
-        thread_id(agent, conversation),
-        conversation,
-        message.source,
-        message.id,
-        topics.tasks(agent),
-        value,
-        headers_to_json(headers),
-    )
-    if begun is None:
-        raise NotFound(
-            "run.not_found", f"the record of run {of} is not whole.", field="run", remedy="Fork another one."
-        )
-    return made
-
-
-def _check_model(agent: str, model: str | None) -> None:
+async def _check_model(pool: Any, original: UUID, model: str | None) -> None:
     if model is None:
         return
     provider, _, name = model.partition("/")
@@ -90,6 +49,7 @@ def _check_model(agent: str, model: str | None) -> None:
             field="--model",
             remedy=f"Write provider/model with one of {known}.",
         )
+    agent = (await store.run_row(pool, original))["agent"]
     used = {one["agent"]: one["model"] for one in (deployment.state() or {}).get("models", [])}
     if used.get(agent) == OFFLINE:
         remedy = "Start it with a key, or with `viox up --models wire`."

@@ -15,9 +15,9 @@ from services.tool_gateway.wire.guard import Guard
 from services.tool_gateway.wire.transport import Wire
 from shared.bus import topics
 from shared.errors import BadInput, Conflict, NotFound, Unavailable
+from shared.operations.store import SQL
 from shared.settings import Settings
 from viox import deployment, import_report, output
-from viox.store import SQL
 
 MANY_TOOLS = 128  # what OpenAI's Chat Completions accept in one request
 

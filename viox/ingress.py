@@ -6,21 +6,19 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import orjson
 
 from shared.bus import topics
-from shared.bus.envelope import Message, check_conversation, parse_json, refuse_reserved
+from shared.bus.envelope import Message, parse_json, refuse_reserved
 from shared.bus.events import TASK_TYPE, check_data, event_type, unknown_fields
-from shared.bus.messages import task
 from shared.bus.outbox import receivers
 from shared.errors import BadInput, NotFound
 from shared.ids import run_id
-from viox import deployment, output, store, words
+from shared.operations import store, tasks, words
+from viox import deployment, output
 
 POLL_SECONDS = 0.05
 
@@ -116,17 +114,10 @@ def _place(message: Message, topic: str | None) -> tuple[str, list[str], list[st
 
 async def ask(agent: str, text: str, conversation: str | None, *, wait: bool, timeout: float, as_json: bool) -> int:
     """Accept a task, print its run id at once, and with `wait` the end of the run. Returns the exit code."""
-    if "\x00" in text or not _is_unicode(text + (conversation or "")):
-        raise BadInput("task.unreadable", "the text is not valid Unicode.", field="TEXT", remedy="Send UTF-8 text.")
-    if not text.strip():
-        raise BadInput("task.empty", "the task is empty.", field="TEXT", remedy="Say what is to be done.")
-    check_conversation(conversation)
-    message = task(agent, str(uuid4()), store.CLI_SOURCE, text, {}, datetime.now(UTC), conversation)
-    run = run_id(agent, message.source, message.id)
+    tasks.check(text, conversation)
     pool = await deployment.pool()
     try:
-        async with pool.acquire() as connection, connection.transaction():
-            await store.accept(connection, topics.tasks(agent), message, [agent])
+        run = await tasks.give(pool, agent, text, conversation)
         if not wait:
             output.emit({"run_id": str(run)}) if as_json else output.say(str(run))
             return output.OK
@@ -134,14 +125,6 @@ async def ask(agent: str, text: str, conversation: str | None, *, wait: bool, ti
         return await wait_for(pool, run, timeout, as_json=as_json)
     finally:
         await pool.close()
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class Patience:

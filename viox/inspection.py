@@ -7,8 +7,9 @@ import textwrap
 from datetime import datetime
 from typing import Any
 
+from shared.operations import family, identify, payloads, store, words
 from shared.runs import timestamp
-from viox import deployment, family, identify, output, payloads, store, words
+from viox import deployment, output
 from viox.agents import spec_of
 
 

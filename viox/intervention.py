@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
-from shared.bus import topics
-from shared.bus.topics import MAX_INLINE_BYTES
-from shared.errors import BadInput, VioxError
-from viox import deployment, identify, output, store
+from shared.errors import BadInput
+from shared.operations import conversations, dead_letters, identify, store, unknowns
+from viox import deployment, output
 
 
 async def cancel(given: str, *, as_json: bool) -> None:
@@ -23,25 +20,11 @@ async def cancel(given: str, *, as_json: bool) -> None:
 
 
 async def settle(given: str, end: str, result: str | None, by: str, *, as_json: bool) -> None:
-    if end not in ("succeeded", "failed"):
-        raise BadInput("option.invalid", f"{end!r} is not an end.", field="--as", remedy="Use succeeded or failed.")
-    try:
-        value = orjson.loads(result) if result is not None else None
-    except orjson.JSONDecodeError as error:
-        raise BadInput(
-            "option.invalid", f"not JSON: {error}.", field="--result", remedy='For instance \'{"id": "12"}\'.'
-        ) from error
-    if result and len(result.encode()) > MAX_INLINE_BYTES:
-        raise BadInput(
-            "option.invalid",
-            f"{len(result.encode()):,} bytes are more than a result may have, {MAX_INLINE_BYTES:,}.",
-            field="--result",
-            remedy="Say what the agent needs to go on with.",
-        )
+    value = unknowns.result_of(result)
     pool = await deployment.pool()
     try:
         call_id = await identify.call(pool, given)
-        document = await store.settle(pool, call_id, end, value, by)
+        document = await unknowns.settle(pool, call_id, end, value, by)
     finally:
         await pool.close()
     output.emit(document) if as_json else output.say(f"{call_id} is {end} now; its run goes on")
@@ -69,21 +52,14 @@ async def redrive(letter: str | None, *, everything: bool, as_json: bool) -> int
         raise BadInput(
             "option.invalid", "name one dead letter, or say --all.", field="ID", remedy="See `viox dead-letters`."
         )
-    redriven: list[str] = []
-    refused: list[dict[str, Any]] = []
     pool = await deployment.pool()
     try:
-        one = await identify.dead_letter(pool, letter) if letter is not None else None
-        wanted = [one] if one else [row["dead_letter_id"] for row in await pool.fetch(store.SQL["dead_ids"])]
-        for found in wanted:
-            try:
-                await store.redrive(pool, found)
-            except VioxError as error:
-                if one or error.retryable:
-                    raise
-                refused.append({"dead_letter_id": str(found)} | error.as_dict())
-            else:
-                redriven.append(str(found))
+        if letter is not None:
+            one = await identify.dead_letter(pool, letter)
+            await store.redrive(pool, one)
+            redriven, refused = [str(one)], list[dict[str, Any]]()
+        else:
+            redriven, refused = await dead_letters.redrive_all(pool, await dead_letters.dead(pool))
     finally:
         await pool.close()
     if as_json:
@@ -96,33 +72,18 @@ async def redrive(letter: str | None, *, everything: bool, as_json: bool) -> int
 
 
 async def pause(scope: str, by: str, *, as_json: bool) -> None:
-    await _change("pause", [_scope(scope), by])
-    output.emit({"scope": _scope(scope), "paused": True}) if as_json else output.say(f"{scope} is paused")
+    pool = await deployment.pool()
+    try:
+        named = await conversations.pause(pool, scope, by)
+    finally:
+        await pool.close()
+    output.emit({"scope": named, "paused": True}) if as_json else output.say(f"{scope} is paused")
 
 
 async def resume(scope: str, *, as_json: bool) -> None:
-    await _change("resume", [_scope(scope)])
-    output.emit({"scope": _scope(scope), "paused": False}) if as_json else output.say(f"{scope} goes on")
-
-
-async def _change(statement: str, arguments: list[Any]) -> None:
     pool = await deployment.pool()
     try:
-        kind, _, name = arguments[0].partition(":")
-        if kind in ("tool", "vendor") and name not in {one[kind] for one in await store.tools(pool)}:
-            raise BadInput(
-                "scope.unknown",
-                f"{name!r} is neither an agent nor a tool." if kind == "tool" else f"{name!r} is no vendor.",
-                field="SCOPE",
-                remedy="See `viox tools` and `viox status`.",
-            )
-        await pool.execute(store.SQL[statement], *arguments)
+        named = await conversations.resume(pool, scope)
     finally:
         await pool.close()
-
-
-def _scope(given: str) -> str:
-    if given == "all" or given.startswith("vendor:"):
-        return given
-    agent = topics.canonical_agent(given)
-    return f"agent:{agent}" if agent else f"tool:{given}"
+    output.emit({"scope": named, "paused": False}) if as_json else output.say(f"{scope} goes on")

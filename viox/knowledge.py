@@ -8,9 +8,10 @@ from typing import Any
 
 from services.tool_gateway.memory.pieces import pieces_of
 from shared.errors import BadInput, NotFound
+from shared.operations import paging
 from shared.runs import timestamp
 from shared.store.sql import Queries
-from viox import deployment, document_files, output, store
+from viox import deployment, document_files, output
 from viox.document_files import Document, Refused
 
 SQL = Queries(Path(__file__).with_suffix(".sql"))
@@ -76,13 +77,13 @@ async def _stored(pool: Any, document: Document, pieces: list[dict[str, str]], b
 
 async def show(limit: int, cursor: str | None, *, as_json: bool) -> None:
     """List the documents, newest first."""
-    at, last = store.cursor_of(cursor)
+    at, last = paging.cursor_of(cursor)
     pool = await deployment.pool()
     try:
         rows = await pool.fetch(*SQL.bind("listed", at=at, last=last, limit=limit + 1))
     finally:
         await pool.close()
-    following = store.next_of(rows[limit - 1], "added_at", "document_id") if len(rows) > limit else None
+    following = paging.next_of(rows[limit - 1], "added_at", "document_id") if len(rows) > limit else None
     items = [_document(row) for row in rows[:limit]]
     if as_json:
         output.emit(output.listing(items, following))

@@ -181,6 +181,17 @@ def vendors_lines(found: dict[str, Any]) -> list[str]:
     return [*told, f"real      {', '.join(real)} (credentials are set)"] if real else told
 
 
+def console_lines(found: dict[str, Any]) -> list[str]:
+    """Where the console is, and how people sign in to it."""
+    if not found.get("console_url"):
+        return []
+    from sandbox.credentials import console_tokens
+
+    files = {} if os.environ.get("VIOX_PEOPLE") else console_tokens(deployment.home())
+    told = [f"sign in as {name} with the token in {file}" for name, file in files.items() if file.exists()]
+    return [f"console   {found['console_url']}"] + [f"          {one}" for one in told]
+
+
 def models_line(found: dict[str, Any]) -> str:
     """How this stack's roles are answered, for people."""
     told = {"offline": "offline (rules of the roles, no AI)", "wire": f"wire (sandbox), at {found.get('models_url')}"}

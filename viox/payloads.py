@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import sys
 from pathlib import Path
-from typing import Any
 
-from shared.errors import BadInput, NotFound
-from viox import deployment, identify, output, store
+from shared.errors import BadInput
+from shared.operations import identify, payloads, store
+from viox import deployment, output
 
 
 async def show_payload(payload_id: str, file: Path | None, *, as_json: bool) -> None:
@@ -29,32 +29,13 @@ async def show_body(given: str, file: Path | None, *, as_json: bool) -> None:
     pool = await deployment.pool()
     try:
         document = await store.call(pool, await identify.call(pool, given))
-        reference = reference_in(document["result"])
-        row = await store.payload(pool, reference["id"]) if reference else None
+        body = await payloads.body(pool, document)
     finally:
         await pool.close()
-    body = row["content"] if row else _last_body(document)
     if as_json:
         output.emit({"call_id": document["call_id"], "body_base64": base64.b64encode(body).decode()})
         return
     _put_out(body, file)
-
-
-def reference_in(result: Any) -> dict[str, Any] | None:
-    """What a result says of itself when it is kept apart."""
-    found = result.get("$payload") if isinstance(result, dict) else None
-    return found if isinstance(found, dict) and "id" in found else None
-
-
-def _last_body(document: dict[str, Any]) -> bytes:
-    if not document["response"]:
-        raise NotFound(
-            "call.no_answer",
-            f"no answer of {document['tool']} is on record.",
-            field="call",
-            remedy="`viox call ID` tells why.",
-        )
-    return base64.b64decode(document["response"][-1]["body_base64"])
 
 
 def _put_out(content: bytes, file: Path | None) -> None:

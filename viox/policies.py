@@ -17,7 +17,8 @@ from services.tool_gateway.policy.facts import known_of
 from shared.business import Business, read_business
 from shared.errors import BadInput
 from shared.ids import CallId
-from viox import deployment, importing, output, store
+from shared.operations import store
+from viox import deployment, importing, output
 
 PAGE = 500
 

@@ -8,9 +8,10 @@ from typing import Any
 from uuid import UUID
 
 from shared.business import Business, read_business
+from shared.operations import family, identify, store
 from shared.runtime.history import Step
 from shared.runtime.replay import Report, replay_run
-from viox import deployment, family, identify, output, store
+from viox import deployment, output
 from viox.agents import spec_of
 
 

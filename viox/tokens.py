@@ -7,9 +7,9 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from shared.operations.store import SQL
 from shared.runs import timestamp
 from viox import deployment, output
-from viox.store import SQL
 
 SANDBOX_AGENT, SANDBOX_FILE = "voice", "invoke-token-voice"
 
@@ -25,6 +25,19 @@ def make(agent: str, *, as_json: bool) -> None:
     output.say(f"token, for the caller: {token}")
     output.say(f"setting, for the gateway: {setting}={value}")
     output.say("The token is shown this once. While callers change over, set both digests, the new one first: new,old")
+
+
+def make_for_person(name: str, *, as_json: bool) -> None:
+    """Print a new token for the console and the line of VIOX_PEOPLE that lets it in. Raises BadInput for nobody's name."""
+    person = deployment.people().named(name)
+    token = f"viox_{secrets.token_urlsafe(32)}"
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    if as_json:
+        output.emit({"person": person.name, "token": token, "token_sha256": digest})
+        return
+    output.say(f"token, for {person.name}: {token}")
+    output.say(f"line, below {person.name} in VIOX_PEOPLE: token_sha256: {digest}")
+    output.say("The token is shown this once. It takes the place of an earlier one, and ends nobody's session.")
 
 
 async def show(*, as_json: bool) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.errors import NotFound, Unavailable
+from shared.operations import identify
+from shared.operations.store import SQL
 from shared.runs import timestamp
-from viox import deployment, identify, output
-from viox.store import SQL
+from viox import deployment, output
 
 COUNTED = ("accepted", "repeated", "ignored", "held", "unfit", "refused")
 

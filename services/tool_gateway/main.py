@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
+from services.tool_gateway.approvals import examine
 from services.tool_gateway.approvals.keeper import Keeper
 from services.tool_gateway.budgets.reserve import forget as forget_budgets
 from services.tool_gateway.budgets.reserve import publish
@@ -73,6 +74,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     gateway = _Gateway(process, os.environ if secrets is None else secrets)
     process.on_start(gateway.start)
     process.app.router.add_post("/doctor", lambda request: gateway.doctor.serve(request, gateway.library.left_out))
+    process.app.router.add_post(examine.PATH, lambda request: gateway.examiner.serve(request))
     process.app.router.add_post(room.PATH, gateway.webhook)
     process.app.router.add_post(live.PATH, gateway.invoke)
     process.app.router.add_get(live.DESCRIPTION, gateway.describe)
@@ -119,6 +121,7 @@ class _Gateway:
     approvals: Keeper
     budgets: Teller
     doctor: Doctor
+    examiner: examine.Examiner
     index: index.Index
     library: Library
     live: live.Room
@@ -162,6 +165,7 @@ class _Gateway:
         self._open_doors(sender)
         self._keep_people_told(business)
         self._open_desk(business)
+        self.examiner = examine.Examiner(self._tools, self._secrets)
         self.doctor = Doctor(self._tools, self._secrets, self._store, sender, mailer)
         process.on_stop(self._instance.stop)
         await self._instance.start()

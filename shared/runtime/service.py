@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from functools import partial
 
+from aiohttp import web
+
 from shared.bus import topics
 from shared.bus.dead_letters import CHANNEL, Redrives
 from shared.bus.outbox import Outbox
@@ -48,10 +50,18 @@ def agent_service(spec: AgentSpec, settings: Settings, *, model: ChatModel | Non
     process.loop("tools", runner.keep_tools)
     process.loop("redrives", lambda: runner.redrives.run())
     process.on_drain(runner.drain)
+    process.app.router.add_get("/graph", lambda request: _graph(spec))
     process.check("postgres", lambda: runner.tools_problem)
     process.check("kafka", lambda: runner.consumer.problem)
     process.warn("kafka", lambda: runner.consumer.degraded)
     return process
+
+
+async def _graph(spec: AgentSpec) -> web.Response:
+    """The role's graph for whoever draws it: nodes with the questions they ask a model, and ways."""
+    drawing = spec.graph().drawing()
+    nodes = [{"name": node.id, "asks": (node.metadata or {}).get("asks the model")} for node in drawing.nodes.values()]
+    return web.json_response({"nodes": nodes, "ways": [[edge.source, edge.target] for edge in drawing.edges]})
 
 
 class _Runner:

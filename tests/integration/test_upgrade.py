@@ -17,9 +17,9 @@ from services.tool_gateway.memory.index import Index
 from services.tool_gateway.wire.prepared import Prepared
 from shared.errors import Conflict
 from shared.ids import call_id, run_id
+from shared.operations import store
 from shared.store.migrate import migrate
 from shared.store.pool import open_pool
-from viox import store
 
 OLD = "0004"  # the last schema before tables were renamed and checkpoints dropped
 DONE, WAITS = run_id("closer", "/t", "done"), run_id("closer", "/t", "waits")

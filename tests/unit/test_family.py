@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from viox import family
+from shared.operations import family
 
 
 def run(name: str, parent: str | None = None, status: str = "finished") -> dict[str, Any]:

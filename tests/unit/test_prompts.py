@@ -8,8 +8,8 @@ import pytest
 
 from shared.errors import Conflict
 from shared.models.port import canonical_json, sha256_json
+from shared.operations import store
 from shared.telemetry.digest import sha256_bytes
-from viox import store
 
 TOOLS = [{"name": "b", "description": "é", "input_schema": {"z": 1, "a": 2}}]
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.errors import BadInput
-from viox.approvals import _end
+from shared.operations.approvals import end as _end
 
 
 def test_a_span_is_from_now_and_nothing_is_a_month() -> None:

@@ -5,7 +5,7 @@ A question is a call that is never made: it waits for people as any other that t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -49,18 +49,3 @@ def seconds(given: Mapping[str, Any], default: float) -> float:
         told = f"expires: {given['expires']!r} is not within {LONGEST.days} days."
         raise BadInput("tool.invalid_arguments", told, field="expires", remedy="For instance 30m, 24h or 2d.")
     return asked.total_seconds()
-
-
-def chosen(answer: str, choices: Sequence[str] | None) -> str:
-    """The answer as the choices have it. Raises BadInput for one that is none of them."""
-    if choices is None:
-        return answer
-    for choice in choices:
-        if choice.casefold().strip() == answer.casefold().strip():
-            return choice
-    raise BadInput(
-        "answer.no_choice",
-        f"{answer!r} is none of the answers that are of use.",
-        field="TEXT",
-        remedy=f"One of: {', '.join(choices)}.",
-    )

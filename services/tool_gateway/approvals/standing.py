@@ -8,25 +8,15 @@ a policy that no person lifts still forbids, and one that was not among those th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from services.tool_gateway.catalogue.tools import Tool
 from services.tool_gateway.policy.figures import readable_figures
+from shared.operations.decisions import Shape
 from shared.store.sql import Queries
 
 SQL = Queries(Path(__file__).with_name("approvals.sql"))
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What calls have in common that one agreement covers."""
-
-    counterparties: tuple[str, ...]
-    currency: str | None
-    amount: int | None
-    sha256: str | None
 
 
 class Call(Protocol):

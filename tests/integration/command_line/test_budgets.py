@@ -12,8 +12,9 @@ from services.tool_gateway.budgets.reserve import publish
 from shared.budgets import Budgets
 from shared.errors import BadInput, Conflict, NotFound
 from shared.ids import run_id
+from shared.operations import store
 from shared.store.pool import Pool
-from viox import budgets, store
+from viox import budgets
 
 RUN = run_id("closer", "/t", "1")
 PEOPLE = "people:\n  - {name: Dana, roles: [owner]}\n  - {name: Vic, roles: [viewer]}\n"

@@ -15,9 +15,10 @@ from services.tool_gateway.answers.large import Large
 from services.tool_gateway.call.payloads import by_reference, keep
 from shared.errors import BadInput, NotFound
 from shared.ids import call_id, run_id
+from shared.operations import identify, store
 from shared.store.pool import Pool
 from tests.unit import test_command_line_imports as imports
-from viox import identify, inspection, intervention, payloads, store
+from viox import inspection, intervention, payloads
 
 REAL = str(run_id("closer", "/t", "1"))
 FIRST = "ab12cd34-0000-5000-8000-000000000001"

@@ -10,8 +10,9 @@ import pytest
 
 from shared.errors import Conflict, NotFound
 from shared.ids import run_id
+from shared.operations import store
 from shared.store.pool import Pool
-from viox import intervention, output, store
+from viox import intervention, output
 
 
 async def letter(

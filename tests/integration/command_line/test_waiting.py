@@ -9,8 +9,9 @@ import pytest
 
 from services.tool_gateway.catalogue.importer import Wish, import_document
 from shared.ids import call_id, run_id, thread_id
+from shared.operations import store
 from shared.store.pool import Pool
-from viox import ingress, output, store
+from viox import ingress, output
 
 RUN = run_id("closer", "/t", "1")
 SHOP = {

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from shared.errors import Unavailable
+from shared.operations import store
 from shared.store.pool import Pool
 from tests.integration.webhooks.world import opened, stripe_event
-from viox import store, webhooks
+from viox import webhooks
 
 
 async def test_what_the_gateway_takes_and_what_came(

@@ -12,10 +12,11 @@ import asyncpg
 import pytest
 
 from sandbox.postgres import Postgres
-from services.tool_gateway.approvals import decide
+from services.tool_gateway.approvals.standing import shape_of
 from shared.bus import topics
 from shared.bus.messages import APPROVAL_DECIDED, APPROVAL_REQUESTED
 from shared.errors import BadInput, Conflict
+from shared.operations import decisions as decide
 from shared.people import Person
 from tests.integration.gateway.world import PEOPLE, RESULTS, Gateway, World, gateway_world, until, wants
 
@@ -237,11 +238,15 @@ async def test_a_run_that_is_cancelled_takes_its_question_back(world: World, ope
 # -- standing approvals --------------------------------------------------------------------------------------------------
 
 
+def shape(gateway: Gateway, approval: Any) -> decide.Shape:
+    return shape_of(gateway.catalogue.tools[TOOL], approval["arguments"], approval["arguments_sha256"])
+
+
 async def stands(world: World, operator: Any, gateway: Gateway, approval: Any, calls: int = 2) -> str:
     """Dana agrees to the call, and to more of its shape."""
     assert await decide.approve(operator, approval, DANA, None, None) == "approved"
     tomorrow = datetime.now(UTC) + timedelta(days=1)
-    return await decide.give(operator, approval, DANA, gateway.catalogue.tools[TOOL], calls, tomorrow)
+    return await decide.give(operator, approval, DANA, shape(gateway, approval), calls, tomorrow)
 
 
 async def test_calls_of_the_same_shape_go_until_so_many_were_made(world: World, operator: Any) -> None:
@@ -306,7 +311,7 @@ async def test_where_two_people_decide_nothing_stands(world: World, operator: An
     await decide.approve(operator, approval, LEE, None, None)
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     with pytest.raises(Conflict, match="alone"):
-        await decide.give(operator, approval, LEE, gateway.catalogue.tools[TOOL], 5, tomorrow)
+        await decide.give(operator, approval, LEE, shape(gateway, approval), 5, tomorrow)
 
 
 # -- who is told ---------------------------------------------------------------------------------------------------------

@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 
 from sandbox.postgres import Postgres
-from services.tool_gateway.approvals import decide
 from services.tool_gateway.budgets.reserve import publish
 from shared.budgets import NO_BUDGETS, Budgets
 from shared.ids import thread_id
+from shared.operations import decisions as decide
 from shared.store.pool import Pool, open_pool
 from tests.integration.gateway.world import PEOPLE, RUN, Gateway, World, gateway_world, until, wants
 

@@ -227,8 +227,8 @@ async def test_a_duplicate_of_an_unknown_call_is_denied_under_any_identity(world
 @pytest.mark.rule(11)
 async def test_a_person_settles_what_no_look_up_can(world: World, postgres: Postgres) -> None:
     from shared.errors import Conflict
+    from shared.operations import store
     from shared.store.pool import open_pool
-    from viox import store
 
     gateway = await world.gateway("outcomes")
     world.fault(world.twilio, "cut_after", method="POST")

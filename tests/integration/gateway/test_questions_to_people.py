@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sandbox.postgres import Postgres
-from services.tool_gateway.approvals import decide
 from shared.errors import BadInput, Conflict
+from shared.operations import decisions as decide
 from shared.people import People
 from shared.store.pool import Pool, open_pool
 from tests.integration.gateway.world import RESULTS, Gateway, World, gateway_world, until, wants

@@ -10,11 +10,11 @@ import pytest
 
 from services.tool_gateway.answers.apart import SMALL_BYTES
 from services.tool_gateway.catalogue.sensitive import path_marks
+from shared.operations import store
 from shared.telemetry.digest import sha256_bytes
 from tests.integration.gateway.test_large_answers import endless
 from tests.integration.gateway.test_payloads import SEARCH
 from tests.integration.gateway.world import RESULTS, Gateway, World, gateway_world, wants
-from viox import store
 
 __all__ = ["endless", "gateway_world"]
 NUMBER = "4242 4242 4242 4242"

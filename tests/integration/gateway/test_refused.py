@@ -8,9 +8,9 @@ from sandbox.postgres import Postgres
 from shared.bus import topics
 from shared.bus.dead_letters import Redrives
 from shared.ids import run_id, thread_id
+from shared.operations import store
 from shared.store.pool import is_transient, open_pool
 from tests.integration.gateway.world import RUN, World, gateway_world, wants
-from viox import store
 
 __all__ = ["gateway_world"]
 SMS = {"To": "+14155550123", "Body": "Hi Ana"}

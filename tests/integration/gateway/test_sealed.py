@@ -11,10 +11,10 @@ from cryptography.fernet import Fernet
 
 from services.tool_gateway.call import sealed
 from services.tool_gateway.catalogue.sensitive import path_marks
+from shared.operations import store
 from tests.integration.gateway.test_keyed import KEY, REFUND, Bank, bank
 from tests.integration.gateway.test_redaction import everything
 from tests.integration.gateway.world import RESULTS, Gateway, until
-from viox import store
 
 __all__ = ["bank"]
 WHY = "late & cold"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from services.tool_gateway.approvals import decide
 from services.tool_gateway.catalogue.sensitive import path_marks
 from shared.errors import BadInput
+from shared.operations import decisions as decide
 from tests.integration.gateway.test_approvals import (
     ASKS,
     DANA,

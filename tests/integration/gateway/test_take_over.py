@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from services.tool_gateway.catalogue.store import CatalogueStore
+from shared.operations.conversations import scope
 from tests.integration.gateway.world import Gateway, World, gateway_world, wants
-from viox.takeover import scope
 
 __all__ = ["gateway_world"]
 SMS = {"To": "+14155550123", "Body": "Hi Ana"}

@@ -14,11 +14,12 @@ from services.tool_gateway.live.asking import SQL
 from shared.bus import topics
 from shared.bus.messages import LIVE_SOURCE, RUN_FINISHED, RUN_STARTED
 from shared.ids import RunId, run_id, thread_id
+from shared.operations import store
 from shared.runtime.store import RuntimeStore
 from shared.store.pool import Pool, open_pool
 from tests.integration.gateway.world import RUN
 from tests.integration.live.world import READ, SEND, SMS, LiveWorld, live_world
-from viox import inspection, store
+from viox import inspection
 
 __all__ = ["live_world"]
 LIVE = run_id("closer", LIVE_SOURCE, "call:conv_1")

@@ -11,9 +11,9 @@ import pytest
 
 from shared.ids import run_id, thread_id
 from shared.models.port import ModelError
+from shared.operations import store
 from shared.store.pool import Pool
 from tests.integration.runtime.world import DONE, LIMITS, RUN, ask, calls, close_call, closed, keep_trying, statuses
-from viox import store
 
 
 @pytest.mark.rule(4)

@@ -160,7 +160,7 @@ async def test_a_turn_that_was_certainly_not_made_gives_back_what_it_reserved(
 
 
 async def test_a_waiting_run_can_be_cancelled(agents: Any, admin: Any, limits: Any, operator: Pool) -> None:
-    from viox import store
+    from shared.operations import store
 
     agent = await agents()
     await limits(agent, whole_run(10))

@@ -11,11 +11,12 @@ from shared.bus import topics
 from shared.errors import BadInput
 from shared.ids import thread_id
 from shared.models.port import AssistantMessage
+from shared.operations import forks, store
 from shared.runtime.forks import Changes
 from shared.runtime.history import Step
 from shared.runtime.replay import replay_run
 from tests.integration.runtime.world import CLOSER, DONE, RUN, ask, calls
-from viox import comparing, forks, store
+from viox import comparing
 
 EARLIER = AssistantMessage("we spoke of green paint")
 
@@ -107,7 +108,6 @@ async def test_calls_of_a_fork_are_its_own_and_the_next_message_in_it_knows_all(
         (5, Changes(), "fork.no_such_step"),
         (3, Changes(results={"9.0": 1}), "fork.no_such_result"),
         (3, Changes(instruction="x"), "fork.no_task"),
-        (3, Changes(model="best"), "option.invalid"),
     ],
 )
 async def test_what_cannot_be_forked_is_said_and_leaves_nothing(

@@ -10,11 +10,11 @@ import pytest
 from shared.bus import topics
 from shared.ids import run_id
 from shared.models.port import AssistantMessage, UserMessage
+from shared.operations import store
 from shared.runtime.history import Step
 from shared.runtime.replay import replay_run
 from shared.store.pool import Pool
 from tests.integration.runtime.world import CLOSER, DONE, LIMITS, RUN, Agent, ask, calls, keep_trying, statuses
-from viox import store
 
 FAILS = [RuntimeError("boom")] * LIMITS.max_attempts
 

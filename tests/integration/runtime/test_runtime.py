@@ -246,8 +246,8 @@ async def test_rows_written_for_a_late_turn_equal_those_of_an_early_one(agents: 
 async def test_cancel_ends_a_waiting_run_and_a_late_result_changes_nothing(
     agents: Any, admin: Any, postgres: Postgres
 ) -> None:
+    from shared.operations import store
     from shared.store.pool import open_pool
-    from viox import store
 
     agent = await agents(calls("a"), DONE)
     await agent.accept(ask("x"))
@@ -270,8 +270,8 @@ async def test_cancel_ends_a_waiting_run_and_a_late_result_changes_nothing(
 
 
 async def test_cancelling_a_queued_run_ends_that_one_only(agents: Any, admin: Any, postgres: Postgres) -> None:
+    from shared.operations import store
     from shared.store.pool import open_pool
-    from viox import store
 
     agent = await agents(calls("a"), AssistantMessage("both"))
     await agent.accept(ask("first"))

@@ -17,10 +17,10 @@ from shared.bus.messages import CALL_CLOSED, GATEWAY_SOURCE, agent_source, task
 from shared.bus.outbox import insert, outgoing
 from shared.errors import VioxError
 from shared.ids import run_id, thread_id
+from shared.operations import store
 from shared.runtime.inbox import Inbox
 from shared.store.pool import Pool, open_pool
 from tests.integration.runtime.world import CLOSER, DONE, LIMITS, RUN, ask, calls, close_call, closed, record
-from viox import store
 
 pytestmark = pytest.mark.rule(19)
 TOPIC = topics.tasks("closer")

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from shared.ids import thread_id
+from shared.operations.conversations import scope
 from shared.store.pool import Pool
 from tests.integration.runtime.world import DONE, ask, calls, close_call, statuses
 from viox import takeover
 
 PEOPLE = "people:\n  - {name: Dana, roles: [owner]}\n  - {name: Lee, roles: [viewer]}\n"
-SCOPES = [takeover.scope("c", None), takeover.scope("c", "closer")]
-OTHERS = [takeover.scope("other", None), takeover.scope("c", "voice"), takeover.scope("C", "closer")]
+SCOPES = [scope("c", None), scope("c", "closer")]
+OTHERS = [scope("other", None), scope("c", "voice"), scope("C", "closer")]
 
 
 async def take(admin: Any, scope: str) -> None:

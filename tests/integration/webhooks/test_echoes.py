@@ -222,7 +222,7 @@ async def _nothing(record: Record, error: Exception) -> None:
 
 async def release(postgres: Postgres, trip: Any) -> None:
     """As `viox webhooks --release` does, with an operator's rights."""
-    from viox.store import SQL
+    from shared.operations.store import SQL
 
     connection = await asyncpg.connect(postgres.dsn("viox_operator_cli"))
     try:

@@ -14,7 +14,7 @@ from services.tool_gateway.live import answers, openapi, words
 from services.tool_gateway.live.waiting import Standing
 from shared.errors import BadInput
 from shared.ids import CallId
-from viox.store import CALL_STATES
+from shared.operations.store import CALL_STATES
 
 ERROR = {"code": "x.y", "message": "internal words of Stripe's 10.0.0.7"}
 

@@ -1,4 +1,4 @@
-"""What the command line reads and the few things it writes. One function per question; documents as the contract has them.
+"""Runs, calls, tools and dead letters, and the few things that change them. Documents as the contract has them.
 
 Listings are asked for all the time: what only writing needs (envelopes, messages) is imported where it is used.
 """
@@ -6,8 +6,7 @@ Listings are asked for all the time: what only writing needs (envelopes, message
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,9 @@ from uuid import UUID
 import orjson
 
 from shared.bus import topics
-from shared.errors import BadInput, Conflict, NotFound
+from shared.errors import Conflict, NotFound
 from shared.ids import is_run_of, parse_call_id
+from shared.operations import paging
 from shared.runs import run_document, timestamp
 from shared.store.sql import Queries
 
@@ -75,9 +75,9 @@ async def runs(
     limit: int,
     failed: bool = False,
 ) -> tuple[list[dict[str, Any]], str | None]:
-    at, last = _cursor(cursor, UUID)
+    at, last = paging.cursor_of(cursor, UUID)
     rows = await pool.fetch(SQL["runs"], agent, status, since, at, last, limit + 1, failed)
-    following = _next(rows[limit - 1], "started_at", "run_id") if len(rows) > limit else None
+    following = paging.next_of(rows[limit - 1], "started_at", "run_id") if len(rows) > limit else None
     return [run_document(row) for row in rows[:limit]], following
 
 
@@ -125,9 +125,9 @@ async def calls(
     limit: int,
     failed: bool,
 ) -> tuple[list[dict[str, Any]], str | None]:
-    at, last = _cursor(cursor, _call_id)
+    at, last = paging.cursor_of(cursor, _call_id)
     rows = await pool.fetch(SQL["calls"], agent, tool, state, since, run_id, at, last, limit + 1, failed)
-    following = _next(rows[limit - 1], "created_at", "call_id") if len(rows) > limit else None
+    following = paging.next_of(rows[limit - 1], "created_at", "call_id") if len(rows) > limit else None
     return [call_document(row) for row in rows[:limit]], following
 
 
@@ -280,9 +280,9 @@ async def cancel(pool: Any, run_id: UUID) -> dict[str, Any]:
 async def dead_letters(
     pool: Any, *, state: str | None, service: str | None, cursor: str | None, limit: int
 ) -> tuple[list[dict[str, Any]], str | None]:
-    at, last = _cursor(cursor, UUID)
+    at, last = paging.cursor_of(cursor, UUID)
     rows = await pool.fetch(SQL["dead_letters"], state, service, at, last, limit + 1)
-    following = _next(rows[limit - 1], "created_at", "dead_letter_id") if len(rows) > limit else None
+    following = paging.next_of(rows[limit - 1], "created_at", "dead_letter_id") if len(rows) > limit else None
     return [_letter(row) for row in rows[:limit]], following
 
 
@@ -386,58 +386,6 @@ async def tools(pool: Any) -> list[dict[str, Any]]:
     ]
 
 
-def parse_moment(text: str | None, field: str = "--since", *, ahead: bool = False) -> datetime | None:
-    """RFC 3339, or a span such as 30m, 24h, 7d: back from now, or with `ahead` from now on. Raises BadInput naming the option."""
-    if text is None:
-        return None
-    from datetime import timedelta
-
-    spans = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-    try:
-        if text[:-1].isdecimal() and text[-1] in spans:
-            span = timedelta(**{spans[text[-1]]: int(text[:-1])})
-            return datetime.now(UTC) + (span if ahead else -span)
-        at = datetime.fromisoformat(text.replace("Z", "+00:00"))
-        at = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise BadInput(
-            "option.invalid",
-            f"{text!r} is not a time.",
-            field=field,
-            remedy="For instance 2026-11-22T08:00:00Z or 24h.",
-        ) from None
-    return at
-
-
 def _call_id(text: str) -> str:
     parse_call_id(text)
     return text
-
-
-def _cursor(given: str | None, read: Callable[[str], Any]) -> tuple[datetime | None, Any]:
-    if given is None:
-        return None, None
-    try:
-        at, last = json.loads(base64.urlsafe_b64decode(given.encode()))
-        return datetime.fromisoformat(at), read(str(last))
-    except (ValueError, TypeError):
-        raise BadInput(
-            "option.invalid",
-            "the cursor is not one of ours.",
-            field="--cursor",
-            remedy="Use `next` of the previous page as it is.",
-        ) from None
-
-
-def cursor_of(given: str | None) -> tuple[datetime | None, str | None]:
-    """The moment and the id after which a page begins. Raises BadInput."""
-    return _cursor(given, str)
-
-
-def next_of(row: Any, moment: str, key: str) -> str:
-    """Where the page after this row begins."""
-    return _next(row, moment, key)
-
-
-def _next(row: Any, moment: str, key: str) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([row[moment].isoformat(), str(row[key])])).decode()

@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from shared.errors import BadInput, NotFound
+from shared.operations import store
 from shared.runs import timestamp
-from viox import store
 
 TOLD = 5  # candidates in the message about an ambiguous id
 _HEX = re.compile(r"[0-9a-f]{1,32}")

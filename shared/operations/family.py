@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from shared.ids import is_run_of
+from shared.operations import store, words
 from shared.runs import run_document
-from viox import store, words
 
 
 async def family(pool: Any, run_id: UUID) -> list[dict[str, Any]]:

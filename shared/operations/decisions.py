@@ -1,4 +1,4 @@
-"""What people do with approvals. The command line comes here; `decide_approval` in Postgres has the last word.
+"""What people do with approvals. Command line and console come here; `decide_approval` in Postgres has the last word.
 
 A decision is bound to what the person was shown: the digest of the arguments goes with it, and is refused when others stand
 there by now.
@@ -6,22 +6,42 @@ there by now.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
-from services.tool_gateway.approvals.question import chosen
-from services.tool_gateway.approvals.standing import shape_of
-from services.tool_gateway.catalogue.tools import Tool
 from shared.errors import BadInput, Conflict, NotFound, VioxError
 from shared.models.port import sha256_json
 from shared.people import Person
 from shared.store.sql import Queries
 
-SQL = Queries(Path(__file__).with_name("decide.sql"))
+SQL = Queries(Path(__file__).with_name("decisions.sql"))
 LONGEST_REASON = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What calls have in common that one agreement covers."""
+
+    counterparties: tuple[str, ...]
+    currency: str | None
+    amount: int | None
+    sha256: str | None
+
+
+class Sensitive(Protocol):
+    def any_in(self, arguments: Mapping[str, Any], /) -> bool: ...
+
+
+class Tool(Protocol):
+    """What has to be known of a tool before a person puts other arguments in the place of an agent's."""
+
+    @property
+    def redact_arguments(self) -> Sensitive: ...
+    def problem_with(self, arguments: Mapping[str, Any], /) -> Mapping[str, Any] | None: ...
 
 
 async def approve(
@@ -39,15 +59,14 @@ async def approve(
 
 
 async def give(
-    connection: Any, approval: Mapping[str, Any], person: Person, tool: Tool | None, calls: int, until: datetime
+    connection: Any, approval: Mapping[str, Any], person: Person, shape: Shape | None, calls: int, until: datetime
 ) -> str:
-    """Agree to calls of the shape of one that this person has just agreed to alone. Returns the id of the standing approval.
+    """Agree to calls of the shape of one that this person has just agreed to alone; None where its tool is gone.
 
-    Raises Conflict where more than one person has to agree each time.
+    Returns the id of the standing approval. Raises Conflict where more than one person has to agree each time.
     """
-    if tool is None:
+    if shape is None:
         raise BadInput("tool.not_found", f"{approval['tool']} is not in the catalogue any more.", field="ID")
-    shape = shape_of(tool, approval["arguments"], approval["arguments_sha256"])
     name = f"std_{uuid4().hex[:20]}"
     bound = SQL.bind(
         "give",
@@ -166,3 +185,18 @@ def _reason(text: str, field: str) -> str:
     if not given or len(given) > LONGEST_REASON:
         raise BadInput("option.invalid", f"1 to {LONGEST_REASON:,} characters are needed.", field=field)
     return given
+
+
+def chosen(answer: str, choices: Sequence[str] | None) -> str:
+    """The answer as the choices have it. Raises BadInput for one that is none of them."""
+    if choices is None:
+        return answer
+    for choice in choices:
+        if choice.casefold().strip() == answer.casefold().strip():
+            return choice
+    raise BadInput(
+        "answer.no_choice",
+        f"{answer!r} is none of the answers that are of use.",
+        field="TEXT",
+        remedy=f"One of: {', '.join(choices)}.",
+    )

@@ -1,0 +1,73 @@
+"""Asking the gateway about a tool: only it has the tools' documents. Nothing else goes to it from here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from shared.errors import Unavailable
+from shared.operations.decisions import Shape, Tool
+
+SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Sensitive:
+    found: bool
+
+    def any_in(self, arguments: Mapping[str, Any], /) -> bool:
+        return self.found
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A tool with regard to arguments that the gateway was shown."""
+
+    redact_arguments: _Sensitive
+    problem: Mapping[str, Any] | None
+
+    def problem_with(self, arguments: Mapping[str, Any], /) -> Mapping[str, Any] | None:
+        return self.problem
+
+
+class Gateway:
+    def __init__(self, url: str | None, token: str | None) -> None:
+        self._url = url
+        self._token = token
+        self._session: aiohttp.ClientSession | None = None
+
+    async def look_up(self, name: str, arguments: Mapping[str, Any], digest: str) -> tuple[Tool | None, Shape | None]:
+        """The tool with regard to these arguments, and the shape of such a call. Raises Unavailable."""
+        found = await self._asked({"tool": name, "arguments": dict(arguments)})
+        if not found["known"]:
+            return None, None
+        shape = found["shape"]
+        covers = Shape(tuple(shape["counterparties"]), shape["currency"], shape["amount"], shape["sha256"] and digest)
+        return Examined(_Sensitive(found["sensitive"]), found["problem"]), covers
+
+    async def _asked(self, body: dict[str, Any]) -> dict[str, Any]:
+        if not (self._url and self._token):
+            raise Unavailable(
+                "gateway.unknown",
+                "the console does not know the gateway.",
+                remedy="Set VIOX_GATEWAY_URL and VIOX_OPERATOR_TOKEN.",
+            )
+        self._session = self._session or aiohttp.ClientSession()
+        headers = {"Authorization": f"Bearer {self._token.strip()}"}
+        try:
+            async with asyncio.timeout(SECONDS):
+                answer = await self._session.post(f"{self._url}/examine", json=body, headers=headers)
+                if answer.status != 200:
+                    raise Unavailable("gateway.refused", f"the gateway answered {answer.status}.")
+                found: dict[str, Any] = await answer.json()
+                return found
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable("gateway.unavailable", "the gateway does not answer.", remedy="Try again.") from error
+
+    async def close(self) -> None:
+        if self._session:
+            await self._session.close()

@@ -1,0 +1,10 @@
+"""The console as a process: `python -m services.console.main`."""
+
+from __future__ import annotations
+
+from services.console.app import App
+
+app = App("console")
+
+if __name__ == "__main__":
+    app.serve()

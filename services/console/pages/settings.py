@@ -1,0 +1,44 @@
+"""Settings, to look at: the business, its people, budgets, vendors, models, and what people did here."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from services.console.forms import who
+from services.console.views import page
+from shared.operations import budgets, overview, store
+
+
+async def show(request: Request) -> Response:
+    console = request.app.state.console
+    pool, person = console.pool, who(request)
+    tools = await store.tools(pool)
+    counted: dict[str, int] = {}
+    for one in tools:
+        counted[one["vendor"]] = counted.get(one["vendor"], 0) + 1
+    sees_acts = bool(person.roles & {"owner", "auditor"})
+    return await page(
+        request,
+        "settings.html",
+        "settings",
+        "Settings",
+        profile=console.business,
+        people=list(console.roster.read()),
+        budgets=await budgets.listed(pool, None, 100),
+        vendors=sorted(counted.items()),
+        models={name: one["model"] for name, one in (await overview.agents(pool, _long_ago())).items() if one["model"]},
+        acts=await console.sessions.acts(None, 40) if sees_acts else None,
+        hours=console.sessions.hours,
+        models_mode=console.models_mode,
+    )
+
+
+def _long_ago() -> datetime:
+    return datetime.now(UTC) - timedelta(days=30)
+
+
+ROUTES = [Route("/settings", show)]

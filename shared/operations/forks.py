@@ -1,0 +1,53 @@
+"""Begin a fork of a run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from shared.bus import topics
+from shared.bus.envelope import Message, headers_to_json
+from shared.bus.messages import FORKED
+from shared.errors import NotFound
+from shared.ids import RunId, run_id, thread_id
+from shared.operations import store
+from shared.runtime.forks import Changes, Fork, plan
+from shared.runtime.history import Step
+
+
+async def begin(pool: Any, original: UUID, at: int, wanted: Changes, by: str) -> RunId:
+    """Put a fork on record; its agent goes on with it. Returns its run. Raises BadInput naming what does not fit."""
+    facts = await store.run_row(pool, original)
+    agent, of = facts["agent"], facts["merged_into"] or original
+    steps = [Step(of, row["step"], row["kind"], row["body"]) for row in await pool.fetch(store.SQL["steps"], of, agent)]
+    return await _store(pool, agent, of, plan(steps, at, wanted, by))
+
+
+async def _store(pool: Any, agent: str, of: UUID, fork: Fork) -> RunId:
+    message_id = str(uuid4())
+    made = run_id(agent, store.CLI_SOURCE, message_id)
+    conversation = f"fork:{made}"
+    told = {"run_id": str(of), "at": fork.kept}
+    message = Message(message_id, store.CLI_SOURCE, FORKED, told, datetime.now(UTC), conversation_id=conversation)
+    _, value, headers = message.to_kafka()
+    begun = await pool.fetchval(
+        store.SQL["fork_run"],
+        of,
+        fork.kept,
+        {str(step): body for step, body in fork.edited.items()},
+        fork.body,
+        made,
+        thread_id(agent, conversation),
+        conversation,
+        message.source,
+        message.id,
+        topics.tasks(agent),
+        value,
+        headers_to_json(headers),
+    )
+    if begun is None:
+        raise NotFound(
+            "run.not_found", f"the record of run {of} is not whole.", field="run", remedy="Fork another one."
+        )
+    return made

@@ -1,0 +1,236 @@
+"""What is going on: counts, the day's figures, runs with what they are about and why they stand as they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from shared.bus.envelope import headers_from_json, parse_record
+from shared.errors import VioxError
+from shared.operations import paging, store, titles, words
+from shared.operations.sentences import doing, vendor_name
+from shared.runs import run_document
+from shared.store.sql import Queries
+
+SQL = Queries(Path(__file__).with_suffix(".sql"))
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """What a listing of runs is cut down to."""
+
+    agent: str | None = None
+    status: str | None = None
+    type: str | None = None
+    text: str | None = None
+    since: datetime | None = None
+    failed: bool = False
+
+
+async def counts(pool: Any) -> dict[str, int]:
+    """How much waits for somebody: approvals, unknowns, dead letters."""
+    return dict(await pool.fetchrow(SQL["counts"]))
+
+
+async def pulse(pool: Any, run: UUID | None = None) -> str:
+    """A mark that changes when what a page shows did: of everything, or of one run."""
+    found = await (pool.fetchval(SQL["pulse_of_run"], run) if run else pool.fetchval(SQL["pulse"]))
+    return str(found or "")
+
+
+async def day(pool: Any, since: datetime) -> dict[str, Any]:
+    """What was done since a moment, what it cost, and what money moved today."""
+    figures = dict(await pool.fetchrow(*SQL.bind("day", since=since)))
+    moved = await pool.fetch(SQL["money"])
+    return figures | {"money": [(row["used"], row["measure"].partition(":")[2]) for row in moved if row["used"]]}
+
+
+async def runs(
+    pool: Any, wanted: RunFilter, cursor: str | None, limit: int, *, content: bool
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Runs, newest first, each with `title` and `why`. Without `content` no text is searched in but ids."""
+    at, last = paging.cursor_of(cursor, UUID)
+    text = wanted.text.strip() if wanted.text and wanted.text.strip() else None
+    bound = SQL.bind(
+        "runs",
+        agent=wanted.agent,
+        status=wanted.status,
+        type=wanted.type,
+        since=wanted.since,
+        failed=wanted.failed,
+        text=_pattern(text) if content or text is None else "\\",
+        start=text or "",
+        at=at,
+        last=last,
+        limit=limit + 1,
+    )
+    rows = await pool.fetch(*bound)
+    following = paging.next_of(rows[limit - 1], "started_at", "run_id") if len(rows) > limit else None
+    return await told(pool, rows[:limit], content=content), following
+
+
+def _pattern(text: str | None) -> str | None:
+    """For ILIKE: the text anywhere."""
+    if text is None:
+        return None
+    return "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+
+
+async def open_runs(pool: Any, limit: int, *, content: bool) -> list[dict[str, Any]]:
+    """What runs or waits now."""
+    return await told(pool, await pool.fetch(*SQL.bind("open_runs", limit=limit)), content=content)
+
+
+async def troubled(pool: Any, since: datetime, limit: int, *, content: bool) -> list[dict[str, Any]]:
+    """Runs since a moment that did not go well, each with the calls that failed."""
+    found = await told(pool, await pool.fetch(*SQL.bind("needs_a_look", since=since, limit=limit)), content=content)
+    rows = await pool.fetch(SQL["failed_calls"], [UUID(one["run_id"]) for one in found])
+    by_run: dict[str, list[Any]] = {}
+    for row in rows:
+        by_run.setdefault(str(row["run_id"]), []).append(row)
+    return [one | {"failures": by_run.get(one["run_id"], [])} for one in found]
+
+
+async def told(pool: Any, rows: Sequence[Any], *, content: bool) -> list[dict[str, Any]]:
+    """Runs with what each is about and, of those that are open, what they wait for."""
+    ids = [row["run_id"] for row in rows]
+    begun = await _begun(pool, ids) if content else {}
+    still = [row["run_id"] for row in rows if row["status"] in ("running", "waiting")]
+    under_way = await _under_way(pool, still) if still else {}
+    return [
+        run_document(row)
+        | {
+            "title": titles.title(row["trigger_type"], begun.get(row["run_id"]), content=content),
+            "why": why(row, under_way.get(row["run_id"], [])),
+        }
+        for row in rows
+    ]
+
+
+async def _begun(pool: Any, runs_: Iterable[UUID]) -> dict[UUID, Any]:
+    found: dict[UUID, Any] = {}
+    for row in await pool.fetch(SQL["begun_by"], list(runs_)):
+        if row["value"] is None:
+            continue
+        try:
+            found[row["run_id"]] = parse_record(row["value"], headers_from_json(row["headers"])).data
+        except VioxError:  # what cannot be read became no run, or another's
+            continue
+    return found
+
+
+async def _under_way(pool: Any, runs_: list[UUID]) -> dict[UUID, list[Any]]:
+    found: dict[UUID, list[Any]] = {}
+    for row in await pool.fetch(SQL["open_calls"], runs_):
+        found.setdefault(row["run_id"], []).append(row)
+    return found
+
+
+def why(run: Mapping[str, Any], under_way: Sequence[Mapping[str, Any]]) -> str:
+    """Why a run stands as it does, in a few words."""
+    if run["merged_into"]:
+        return "joined a run of its conversation"
+    if run["waiting_for"]:
+        kinds = {
+            "approval": "a person's approval",
+            "unknown": f"a call with {words.UNKNOWN}",
+            "paused": "the end of a pause",
+            "person": "whoever has the conversation",
+            "budget": "more of a budget",
+            "timer": "a timer",
+            "task": "a colleague's answer",
+        }
+        named = dict.fromkeys(kinds.get(one["kind"], one["kind"]) for one in run["waiting_for"])
+        return ", ".join(named)
+    if under_way:
+        last = under_way[-1]
+        if last["not_before"] and last["attempt"]:
+            return f"{vendor_name(last['vendor'])}, retry {last['attempt']}"
+        deed = doing(last["tool"], last["vendor"]).base
+        return f"{deed}{f', {len(under_way)} calls' if len(under_way) > 1 else ''}"
+    if run["status"] == "running":
+        return "thinking"
+    if run["failed_calls"]:
+        return f"{run['failed_calls']} of {run['tool_calls']} calls failed"
+    error = run["error"] or {}
+    return str(error.get("code") or "") if run["status"] in ("failed", "blocked") else ""
+
+
+async def story_of(pool: Any, run: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+    """(steps, calls) of a run, with those of the run that it joined."""
+    return await store.story(pool, UUID(run["run_id"]), run["agent"])
+
+
+async def title(pool: Any, run: dict[str, Any], *, content: bool) -> str:
+    begun = await _begun(pool, [UUID(run["run_id"])]) if content else {}
+    return titles.title(run["trigger"]["type"], begun.get(UUID(run["run_id"])), content=content)
+
+
+async def last_alike(pool: Any, call: Mapping[str, Any]) -> Any:
+    """The agent's call of this tool before this one, or None."""
+    at = datetime.fromisoformat(str(call["created_at"]).replace("Z", "+00:00"))
+    return await pool.fetchrow(SQL["last_alike"], call["tool"], call["agent"], at, call["call_id"])
+
+
+async def agents(pool: Any, since: datetime) -> dict[str, dict[str, Any]]:
+    """Where each agent stands, what it spent, and its model."""
+    models = {row["agent"]: row["model"] for row in await pool.fetch(SQL["model_of"])}
+    rows = await pool.fetch(*SQL.bind("agents", since=since))
+    return {row["agent"]: dict(row) | {"model": models.get(row["agent"])} for row in rows}
+
+
+async def standing_at(pool: Any, agent: str) -> dict[str, list[str]]:
+    """node → the open runs of an agent that stand there."""
+    found: dict[str, list[str]] = {}
+    for row in await pool.fetch(SQL["standing_at"], agent):
+        found.setdefault(row["node"] or "", []).append(str(row["run_id"]))
+    return found
+
+
+async def tool_use(pool: Any, since: datetime) -> dict[str, dict[str, Any]]:
+    """How calls of each tool went since a moment."""
+    return {row["tool"]: dict(row) for row in await pool.fetch(SQL["tool_use"], since)}
+
+
+async def tool_errors(pool: Any, tool: str, since: datetime) -> list[Any]:
+    return list(await pool.fetch(SQL["tool_errors"], tool, since))
+
+
+async def entities(pool: Any, text: str | None, limit: int) -> list[dict[str, Any]]:
+    """About whom or what something is remembered."""
+    rows = await pool.fetch(*SQL.bind("entities", text=_pattern(text), limit=limit))
+    return [dict(row) for row in rows]
+
+
+async def briefings(pool: Any, limit: int) -> list[dict[str, Any]]:
+    return [run_document(row) for row in await pool.fetch(*SQL.bind("briefings", limit=limit))]
+
+
+async def letters(
+    pool: Any,
+    *,
+    state: str | None,
+    service: str | None,
+    code: str | None,
+    topic: str | None,
+    cursor: str | None,
+    limit: int,
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Dead letters of a filter, newest first."""
+    at, last = paging.cursor_of(cursor, UUID)
+    bound = SQL.bind("letters", state=state, service=service, code=code, topic=topic, at=at, last=last, limit=limit + 1)
+    rows = await pool.fetch(*bound)
+    following = paging.next_of(rows[limit - 1], "created_at", "dead_letter_id") if len(rows) > limit else None
+    return [dict(row) for row in rows[:limit]], following
+
+
+async def look_ups(pool: Any, calls: Sequence[str]) -> dict[str, list[Any]]:
+    """What look-ups and late answers said of calls."""
+    found: dict[str, list[Any]] = {}
+    for row in await pool.fetch(SQL["look_ups"], list(calls)):
+        found.setdefault(row["call_id"], []).append(row)
+    return found

@@ -1,0 +1,116 @@
+-- What the console shows at a glance. Every statement is bounded: by an index, a day, or a limit.
+
+-- name: counts    Where somebody must act.
+select (select count(*) from approvals where state = 'waiting') as approvals,
+       (select count(*) from tool_calls where state = 'unknown') as unknowns,
+       (select count(*) from (select 1 from dead_letters where state = 'dead' limit 100) d) as letters
+
+-- name: pulse    Changes whenever something did that a listing shows.
+select md5(concat_ws('|', (select max(entry_id) from ledger_entries), (select max(started_at) from runs),
+           (select count(*) from runs where status = 'running'), (select count(*) from approvals where state = 'waiting'),
+           (select count(*) from tool_calls where state in ('requested', 'executing', 'unknown', 'approved', 'awaiting_approval')),
+           (select max(created_at) from dead_letters), (select count(*) from dead_letters where state = 'redriving'),
+           (select count(*) from pauses)))
+
+-- name: pulse_of_run    Changes whenever something did that the page of a run shows.
+select md5(concat_ws('|', o.status, o.steps, o.tool_calls, o.finished_at, o.cost_microusd,
+           (select string_agg(c.state || c.attempt, ',' order by c.call_id) from tool_calls c where c.run_id = $1)))
+from run_overview o where o.run_id = $1 limit 1
+
+-- name: day    What was done since a moment.
+select (select count(*) from runs where started_at >= :since) as begun,
+       (select count(*) from runs where started_at >= :since and status = 'finished') as finished,
+       (select coalesce(sum(input_tokens + output_tokens), 0)::bigint from runs where started_at >= :since) as tokens,
+       (select coalesce(sum(cost_microusd), 0)::bigint from runs where started_at >= :since) as cost_microusd,
+       c.calls, c.succeeded, c.failed
+from (select count(*) as calls, count(*) filter (where state = 'succeeded') as succeeded,
+             count(*) filter (where state in ('failed', 'denied', 'rejected', 'expired')) as failed
+      from tool_calls where created_at >= :since) c
+
+-- name: money    What calls moved since a moment: of calls that succeeded, by what their tools' documents say.
+select measure, sum(used)::bigint as used from budget_use
+where measure like 'money:%' and period = budget_day() and name = (select min(name) from budgets where measure like 'money:%' and per = 'day')
+group by measure
+
+-- name: begun_by    What began these runs, as their agents were given it. A large one is not read for its title.
+select r.run_id, case when octet_length(i.value) <= 30000 then i.value end as value, i.headers
+from runs r join inbox i on i.agent = r.agent and i.source = r.trigger_source and i.message_id = r.trigger_id
+where r.run_id = any($1::uuid[])
+
+-- name: runs    `text` is looked for in conversation, outcome and what began the run; a filter that is null lets all through.
+select o.* from run_overview o
+where (:agent::text is null or o.agent = :agent) and (:status::text is null or o.status = :status)
+  and (:since::timestamptz is null or o.started_at >= :since)
+  and (not :failed or o.outcome in ('failed', 'partly') or o.status in ('failed', 'blocked'))
+  and (:type::text is null or o.trigger_type = :type)
+  and (:text::text is null or o.conversation_id ilike :text or o.text ilike :text or starts_with(o.run_id::text, lower(:start)))
+  and (:at::timestamptz is null or (o.started_at, o.run_id) < (:at, :last::uuid))
+order by o.started_at desc, o.run_id desc limit :limit
+
+-- name: open_runs    What runs or waits, oldest first.
+select o.* from run_overview o where o.status in ('running', 'waiting') and o.merged_into is null
+order by o.started_at limit :limit
+
+-- name: needs_a_look    Runs of late that did not go well, and calls whose outcome nobody knows.
+select o.* from run_overview o where o.started_at >= :since and (o.outcome in ('failed', 'partly') or o.status in ('failed', 'blocked'))
+order by o.started_at desc limit :limit
+
+-- name: failed_calls
+select * from tool_calls where run_id = any($1::uuid[]) and state in ('failed', 'denied', 'rejected', 'expired', 'unknown')
+order by created_at
+
+-- name: open_calls    What runs wait for at vendors: being sent, or to be sent again.
+select run_id, tool, vendor, state, attempt, not_before, created_at from tool_calls
+where run_id = any($1::uuid[]) and state in ('requested', 'approved', 'executing') order by created_at
+
+-- name: last_alike    The call of its kind before this one.
+select call_id, arguments, state, created_at from tool_calls
+where tool = $1 and agent = $2 and created_at < $3 and call_id <> $4 order by created_at desc limit 1
+
+-- name: agents    Where each agent stands.
+select agent, count(*) filter (where status = 'running') as running, count(*) filter (where started_at >= :since) as today,
+       coalesce(sum(input_tokens + output_tokens) filter (where started_at >= :since), 0)::bigint as tokens,
+       coalesce(sum(cost_microusd) filter (where started_at >= :since), 0)::bigint as cost_microusd,
+       max(started_at) as last_at
+from runs where started_at >= :since or status = 'running' group by agent
+
+-- name: model_of    With which model an agent's last turns were answered.
+select distinct on (agent) agent, model from runs where model is not null and started_at >= now() - interval '30 days'
+order by agent, started_at desc
+
+-- name: standing_at    Where the open runs of an agent stand: the node of the last step that names one.
+select r.run_id, (select s.body ->> 'node' from steps s where s.thread_id = r.thread_id and s.agent = r.agent and s.run_id = r.run_id
+                    and s.body ->> 'node' is not null order by s.seq desc limit 1) as node
+from runs r where r.agent = $1 and r.status = 'running' and r.merged_into is null order by r.started_at limit 200
+
+-- name: tool_use    How calls of each tool went since a moment.
+select tool, count(*) as calls, count(*) filter (where state in ('failed', 'unknown')) as failed,
+       percentile_cont(0.95) within group (order by latency_ms) as p95_ms, max(created_at) as last_at
+from tool_calls where created_at >= $1 group by tool
+
+-- name: tool_errors    The last errors of a tool.
+select call_id, agent, state, http_status, error, created_at from tool_calls
+where tool = $1 and created_at >= $2 and state in ('failed', 'denied', 'rejected', 'expired', 'unknown')
+order by created_at desc limit 10
+
+-- name: entities    About whom something is remembered, those learned of last first.
+select entity, count(*) as items, max(created_at) as last_at from (
+    select entity, created_at from facts where replaced_at is null
+    union all select entity, created_at from notes where entity is not null) x
+where :text::text is null or entity ilike :text
+group by entity order by max(created_at) desc limit :limit
+
+-- name: briefings
+select o.* from run_overview o where o.trigger_type in ('viox.briefing.due', 'viox.report.due') and o.text is not null
+order by o.started_at desc limit :limit
+
+-- name: letters    Of one filter; at least one part of it is given by whoever redrives them.
+select dead_letter_id, service, topic, code, error, attempts, run_id, message_id, state, created_at, redriven_at from dead_letters
+where (:state::text is null or state = :state) and (:service::text is null or service = :service)
+  and (:code::text is null or code = :code) and (:topic::text is null or topic = :topic)
+  and (:at::timestamptz is null or (created_at, dead_letter_id) < (:at, :last::uuid))
+order by created_at desc, dead_letter_id desc limit :limit
+
+-- name: look_ups    What was found of calls whose outcome is unknown.
+select call_id, at, phase, detail from ledger_entries where call_id = any($1::text[]) and phase in ('look_up', 'incident', 'outcome')
+order by entry_id
