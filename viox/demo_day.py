@@ -38,13 +38,13 @@ from viox import clock, deployment, ingress, output, store, takeover
 from viox.demo_owner import Owner
 
 SQL = Queries(Path(__file__).with_name("demo.sql"))
-LOOK_EVERY_SECONDS = 0.2
+LOOK_EVERY_SECONDS = 0.25
 PATIENCE_SECONDS = 150.0
 QUIET_LOOKS = 2  # one after the other: what a vendor has just told is on its way for a moment
 BEGINS = (0, "09:00")  # of a Monday
 WEBHOOKS = {
     "stripe": ["invoice.paid", "invoice.payment_failed", "charge.dispute.created", "checkout.session.completed"],
-    "twilio": ["inbound", "message_status"],
+    "twilio": ["inbound"],
     "elevenlabs": [],
 }
 VENDORS = ("hubspot", "twilio", "airtable", "stripe", "quickbooks", "elevenlabs", "n8n", "mail")
@@ -58,17 +58,17 @@ class Now(Mapping[str, Any]):
     """The state of this moment; a vendor is asked when somebody looks at it."""
 
     def __init__(self, vendors: Mapping[str, str], known: Mapping[str, Any]) -> None:
-        self._vendors, self._known = vendors, dict(known)
+        self._vendors, self.known = vendors, dict(known)
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._known:
+        if name not in self.known:
             if name == "record":
                 raise _Unread
-            self._known[name] = get(f"{self._vendors[name]}/_sandbox/state")
-        return self._known[name]
+            self.known[name] = get(f"{self._vendors[name]}/_sandbox/state")
+        return self.known[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter((*VENDORS, *(name for name in self._known if name not in VENDORS)))
+        return iter((*VENDORS, *(name for name in self.known if name not in VENDORS)))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
@@ -95,7 +95,7 @@ class Clock:
 
     def moment(self, days: int, at: str) -> datetime:
         """So many days after the first, at a time of day."""
-        return at_local(self.monday.date() + timedelta(days=days), datetime.strptime(at, "%H:%M").time(), self.zone)  # noqa: DTZ007
+        return at_local(self.monday.date() + timedelta(days=days), datetime.strptime(at, "%H:%M").time(), self.zone)
 
     async def until(self, days: int, at: str) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -121,6 +121,8 @@ class Conductor:
         self.stops: list[dict[str, Any]] = []
         self.halts: list[tuple[str, float]] = []  # where the clock stood, and how long
         self.published = 0
+        self._now, self._looked_at = Now({}, {}), 0.0
+        self._reading = asyncio.Lock()
 
     async def run(self, parts: Sequence[Part]) -> tuple[list[Played], State]:
         """Play all; returns them with the state at the end."""
@@ -238,12 +240,17 @@ class Conductor:
         return {name: now[name] for name in now}
 
     async def look(self, look: Callable[[State], Any]) -> Any:
-        known: dict[str, Any] = {"stops": self.stops}
+        """At the state of this moment: everybody who looks at the same time is shown the same one."""
+        if time.monotonic() - self._looked_at >= LOOK_EVERY_SECONDS:
+            self._now, self._looked_at = Now(self.vendors, {"stops": self.stops}), time.monotonic()
+        now = self._now
         try:
-            return look(Now(self.vendors, known))
+            return look(now)
         except _Unread:
-            known["record"] = await self.record()
-            return look(Now(self.vendors, known))
+            async with self._reading:
+                if "record" not in now.known:
+                    now.known["record"] = await self.record()
+            return look(now)
 
     async def record(self) -> dict[str, Any]:
         """Runs, calls and approvals since the day began."""

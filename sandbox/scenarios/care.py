@@ -77,7 +77,7 @@ class Care:
             Check("and names where it stands", sum("You find this in: " in one for one in answers), 1),
             Check("what Closer noted is in Steward's answer", sum("Is interested in" in one for one in told), 1),
             Check("and Steward cites Closer", sum("closer" in (one["text"] or "") for one in cited), 1),
-            Check("who texts about an order hears twice", len(said), 2),
+            Check("who texts about an order hears at once, then the answer, later a question", len(said), 3),
             Check("the second time what the owner said", sum(ORDER in one for one in said), 1),
             Check("Steward asks Controller once for the refund", len(ours), 1),
             Check("the money goes back once", money, [REFUND]),

@@ -50,7 +50,7 @@ class Hiring:
     def _confirmed(self, state: State) -> list[str]:
         """The times that were agreed on."""
         found = [
-            re.match(r"See you on (.+?)\. Write", said) for one in self.people for said in texts(state, one["phone"])
+            re.search(r"See you on (.+?)\. Write", said) for one in self.people for said in texts(state, one["phone"])
         ]
         return [one[1] for one in found if one]
 
@@ -65,7 +65,7 @@ class Hiring:
         return [
             Check(
                 "both are invited",
-                [len(self._said(state, one, "thank you for applying")) for one in self.people],
+                [len(self._said(state, one, "hank you for applying")) for one in self.people],
                 [1, 1],
             ),
             Check("the second is told that the time is taken", len(turned), 1),

@@ -14,12 +14,14 @@ from sandbox.scenarios.story import (
     contacts,
     counts,
     lead,
+    mails,
     missed_call,
     named,
     of_contact,
     runs,
     text,
     texts,
+    undelivered,
 )
 from sandbox.vendors.twilio import UNREACHABLE
 
@@ -43,6 +45,7 @@ class Sales:
         day.tell(f"Five people ask on the website; {named(self.silent)} will not answer.")
         await day.publish(*map(comes, self.everybody))
         await day.see("a first message to each", lambda s: all(texts(s, one["phone"]) for one in self.everybody[:4]))
+        await self._lose(day)
         await self._answer(day)
         await self._pay(day)
         for days, at in FOLLOW_UPS:
@@ -52,12 +55,21 @@ class Sales:
         await day.publish(missed_call(self.leaver["phone"]))
         await day.see("Voice tries to text", lambda s: calls(s, "twilio_send_message", To=self.leaver["phone"])[1:])
 
+    async def _lose(self, day: Day) -> None:
+        """Twilio tells that a message reached nobody, unless that is known of the number from another day."""
+        if sent := await day.see("a message", lambda s: self._to_lost(s) or mails(s, self.lost["email"])):
+            await day.publish(*(undelivered(one["sid"], UNREACHABLE) for one in sent if "sid" in one))
+
+    def _to_lost(self, state: State) -> list[dict[str, Any]]:
+        mine = [one for one in state["twilio"]["messages"] if one["to"] == UNREACHABLE]
+        return [one for one in mine if self.lost["first_name"] in one["body"]]
+
     async def _answer(self, day: Day) -> None:
         day.tell(f"{named(self.leaver)} answers STOP, {named(self.buyer)} yes, {named(self.talker)} asks first.")
         await text(day, self.leaver["phone"], "STOP")
         await text(day, self.buyer["phone"], "Yes please, call me tomorrow.")
         await text(day, self.talker["phone"], "How long will it take?")
-        await text(day, self.talker["phone"], "Never mind, sounds good")
+        await text(day, self.talker["phone"], "Thanks, that sounds good")
         await day.see(
             "an offer to each", lambda s: self._link(s, self.buyer) and len(texts(s, self.talker["phone"])) == 3
         )
@@ -147,8 +159,9 @@ class Sales:
 
     def _loss(self, state: State) -> list[Check]:
         """The number takes no messages: what was to be said goes by mail."""
-        sent = [at_stop(state, "mails", self.lost["email"], f"+{days} {at}") for days, at in FOLLOW_UPS]
-        return [Check("whom no text reaches is written to by mail", sent, [1, 2, 3])]
+        first = at_stop(state, "mails", self.lost["email"], "+0 09:00") or 0
+        sent = [at_stop(state, "mails", self.lost["email"], f"+{days} {at}") or 0 for days, at in FOLLOW_UPS]
+        return [Check("whom no text reaches is written to by mail", [one - first for one in sent], [1, 2, 3])]
 
     def _notes(self, state: State, one: dict[str, Any]) -> list[str]:
         return [note["properties"]["hs_note_body"] for note in of_contact(state, "notes", one["email"])]

@@ -170,6 +170,19 @@ def missed_call(number: str) -> dict[str, Any]:
     return event("com.twilio.call.completed", "twilio", data, subject=number)
 
 
+def undelivered(message: str, number: str) -> dict[str, Any]:
+    """Twilio's news of a text message that reached nobody."""
+    data = {
+        "MessageSid": message,
+        "MessageStatus": "undelivered",
+        "ErrorCode": "30003",
+        "To": number,
+        "From": twilio.NUMBER,
+        "AccountSid": twilio.ACCOUNT,
+    }
+    return event("com.twilio.message.status", "twilio", data, subject=number)
+
+
 def comes(somebody: Mapping[str, Any]) -> dict[str, Any]:
     """A lead's event."""
     return event("viox.lead.created", "website", somebody, subject=str(somebody["email"]))

@@ -19,7 +19,7 @@ from sandbox.scenarios.story import (
     texts,
 )
 
-NOON, NIGHT, EARLY, MORNING = (0, "14:00"), (0, "21:30"), (1, "07:35"), (1, "08:05")
+LATER, NOON, NIGHT, EARLY, MORNING = (0, "13:00"), (0, "14:00"), (0, "21:30"), (1, "07:35"), (1, "08:05")
 
 
 class TakeOver:
@@ -35,7 +35,7 @@ class TakeOver:
         day.tell(f"Dana talks to {named(self.lead)} herself; their yes comes meanwhile.")
         await day.take_over(f"lead:{self.lead['email']}", "Dana")
         await text(day, self.lead["phone"], "Yes please")
-        await day.until(*NOON)
+        await day.until(*LATER)
         await day.give_back(f"lead:{self.lead['email']}")
         day.tell("She gives the conversation back.")
         await day.see("the offer", lambda s: len(texts(s, self.lead["phone"])) == 2)
@@ -100,13 +100,13 @@ class Failures:
     def checks(self, state: State) -> list[Check]:
         email, number = self.lead["email"], self.lead["phone"]
         tried = [one["attempts"] for one in self._own(state) if one["tool"].startswith("hubspot_")]
-        kinds = {kind: len(of_contact(state, kind, email)) for kind in ("deals", "tasks", "notes")}
+        kinds = {kind: len(of_contact(state, kind, email)) for kind in ("deals", "tasks")}
         first = [one for one in texts(state, number) if "thanks for asking" in one]
         unsure = calls(state, "twilio_send_message", To=number, came="succeeded")
         return [
             Check("HubSpot's 503s are tried again", sum(tried) > len(tried), True, counts=False),
             Check("the contact is there once", len(contacts(state, email)), 1),
-            Check("deal, task and note as well", kinds, {"deals": 1, "tasks": 1, "notes": 1}),
+            Check("deal and task as well", kinds, {"deals": 1, "tasks": 1}),
             Check("the message went out once", len(first), 1),
             Check("and what came of it was found out", sum(one["look_ups"] > 0 for one in unsure), 1),
         ]
