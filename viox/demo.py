@@ -172,6 +172,7 @@ async def _summary(conductor: Conductor, played: Sequence[Played], state: State,
         "waiting": [one for run in runs if run["status"] == "waiting" for one in run["waiting_for"]],
         "checks": checks,
         "problems": [
+            *conductor.trouble,
             *(f"{one.part.title}: not seen: {one.trouble}" for one in played if one.trouble),
             *(
                 f"{row['part']}: {row['says']}: {row['seen']!r}, not {row['wanted']!r}"

@@ -39,7 +39,7 @@ from viox.demo_owner import Owner
 
 SQL = Queries(Path(__file__).with_name("demo.sql"))
 LOOK_EVERY_SECONDS = 0.25
-PATIENCE_SECONDS = 150.0
+PATIENCE_SECONDS = 300.0  # of a machine that does much else at the same time
 QUIET_LOOKS = 2  # one after the other: what a vendor has just told is on its way for a moment
 BEGINS = (0, "09:00")  # of a Monday
 WEBHOOKS = {
@@ -121,6 +121,7 @@ class Conductor:
         self.stops: list[dict[str, Any]] = []
         self.halts: list[tuple[str, float]] = []  # where the clock stood, and how long
         self.published = 0
+        self.trouble: list[str] = []
         self._now, self._looked_at = Now({}, {}), 0.0
         self._reading = asyncio.Lock()
 
@@ -174,10 +175,10 @@ class Conductor:
     async def _conduct(self, tasks: Sequence[asyncio.Task[None]], played: Sequence[Played]) -> None:
         began = time.monotonic()
         while True:
-            await self._all_wait(tasks)
-            await self._quiet()
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
             if len(self.clock.waiting) < sum(not one.done() for one in tasks):
                 continue
+            await self._quiet()
             self._told(played, began)
             await self._count()
             if not self.clock.waiting:
@@ -189,10 +190,6 @@ class Conductor:
         for one in tasks:
             one.result()  # raises what no part foresaw
 
-    async def _all_wait(self, tasks: Sequence[asyncio.Task[None]]) -> None:
-        while len(self.clock.waiting) < sum(not one.done() for one in tasks):
-            await asyncio.sleep(0.05)
-
     async def _quiet(self) -> None:
         """Until nothing is under way that ends by itself."""
         deadline, quiet = time.monotonic() + PATIENCE_SECONDS, 0
@@ -200,6 +197,8 @@ class Conductor:
             busy = await self.pool.fetchval(*SQL.bind("demo_busy", since=self.since))
             quiet = 0 if busy or await self.owner.has_questions() else quiet + 1
             await asyncio.sleep(LOOK_EVERY_SECONDS)
+        if quiet < QUIET_LOOKS:
+            self.trouble.append(f"at {self.clock.stop} something was under way still after {PATIENCE_SECONDS:.0f} s")
 
     async def _move(self, stop: tuple[int, str]) -> None:
         now = await self.pool.fetchval("select viox_now()")
@@ -265,7 +264,7 @@ class Voice:
     def __init__(self, conductor: Conductor, played: Played) -> None:
         self._conductor, self._played = conductor, played
         self.vendors, self.tag = conductor.vendors, conductor.tag
-        self.dice = random.Random(f"{conductor.seed} {played.part.title}")
+        self.dice = random.Random(f"{conductor.seed} {played.part.title}")  # noqa: S311  # names and amounts
 
     def tell(self, words: str) -> None:
         self._played.lines.append(words)

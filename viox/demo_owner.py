@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ class Owner:
     async def _decide(self, row: Any) -> None:
         people = deployment.people().approvers
         if row["tool"] == QUESTION:
-            answer = self._answer(row)
+            answer = answer_to(str(row["question"]), row["choices"], self.answers)
             self._said.append(f"$ viox answer {row['approval_id']} {answer!r} --by {people[0].name}")
             with output.silenced():
                 await approvals.answer(row["approval_id"], answer, people[0].name, as_json=False)
@@ -52,7 +53,9 @@ class Owner:
             with output.silenced():
                 await approvals.approve(row["approval_id"], None, None, None, None, person.name, as_json=False)
 
-    def _answer(self, row: Any) -> str:
-        if row["choices"]:
-            return str(row["choices"][0])
-        return next((said for words, said in self.answers.items() if words in str(row["question"])), OTHERWISE)
+
+def answer_to(question: str, choices: Sequence[str] | None, answers: Mapping[str, str]) -> str:
+    """The first of the choices; else what is told to questions with some words."""
+    if choices:
+        return choices[0]
+    return next((said for words, said in answers.items() if words in question), OTHERWISE)

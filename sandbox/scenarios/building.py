@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.scenarios import upstream
-from sandbox.scenarios.story import Check, Day, State, calls, event
+from sandbox.scenarios.story import Check, Day, Part, State, calls, event
 
 
-class Building:
+class Building(Part):
     """What Builder does in n8n."""
 
     title = "Automations"
-    needs = ()
 
     async def play(self, day: Day) -> None:
         self.name = f"Post new reviews to chat {day.tag}"

@@ -8,6 +8,7 @@ from sandbox.scenarios import upstream
 from sandbox.scenarios.story import (
     Check,
     Day,
+    Part,
     State,
     calls,
     comes,
@@ -26,11 +27,10 @@ REFUND = 3_000
 ORDER = "We will call you back about your order this afternoon."
 
 
-class Care:
+class Care(Part):
     """A ticket answered from a document, one from what a colleague noted, one that needs a person, and a refund."""
 
     title = "Customer care"
-    needs = ()
 
     async def play(self, day: Day) -> None:
         self.locked, self.payer, self.tag = f"locked.{day.tag}@example.com", f"returns.{day.tag}@example.com", day.tag

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.scenarios.story import COMPANIES, FIRST, LAST, Check, Day, State, event, runs
+from sandbox.scenarios.story import COMPANIES, FIRST, LAST, Check, Day, Part, State, event, runs
 
 PACKAGES = ("Setup", "Automation", "Training", "Care plan", "Reporting", "Migration")
 CALLS = 47
@@ -13,11 +13,10 @@ LINKS = 12  # six, each mirrored
 POWER_FAILS = (0, "14:00")
 
 
-class Clients:
+class Clients(Part):
     """One base undisturbed in the morning, one while the agent and then the gateway are killed in the afternoon."""
 
     title = "Clients"
-    needs = ()
 
     async def play(self, day: Day) -> None:
         self.first, self.second = client(day), client(day)
@@ -27,9 +26,10 @@ class Clients:
         await day.until(*POWER_FAILS)
         day.tell(f"{self.second['name']} signs; Operator is killed in the middle of its work, then the gateway.")
         await day.publish(event("viox.client.signed", "contracts", self.second, subject=self.second["client_id"]))
-        for service, tables in (("operator", 2), ("gateway", 5)):
-            await day.see("tables", lambda s, wanted=tables: len(_tables(s, self.second)) >= wanted)
-            await day.kill(service)
+        await day.see("two tables", lambda s: len(_tables(s, self.second)) >= 2)
+        await day.kill("operator")
+        await day.see("five tables", lambda s: len(_tables(s, self.second)) >= 5)
+        await day.kill("gateway")
         await day.see("their base", lambda s: self._status(s, self.second) == ["finished"])
 
     def _status(self, state: State, one: dict[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sandbox.scenarios.story import Check, Day, State, calls, event, phone, text, texts
+from sandbox.scenarios.story import Check, Day, Part, State, calls, event, phone, text, texts
 
 RESUME = (
     "{years} years of field service. Installed and repaired boilers at customers' homes. "
@@ -14,11 +14,10 @@ RESUME = (
 TERMS = "Full time from 11 January, 4,200.00 USD a month."
 
 
-class Hiring:
+class Hiring(Part):
     """Screened without names, invited by text message, and nobody meets two people at one time."""
 
     title = "Hiring"
-    needs = ()
 
     async def play(self, day: Day) -> None:
         self.people = [self._applicant(day, number) for number in (1, 2)]
@@ -61,7 +60,7 @@ class Hiring:
         agreed = self._confirmed(state)
         claims = [one for one in calls(state, "records_claim", by="people-ops") if self._is_ours(one)]
         mine = [one["arguments"]["entity"] for one in claims if (one["result"] or {}).get("mine")]
-        turned = [one for one in self.people if self._said(state, one, "just been taken")]
+        turned = [said for one in self.people for said in self._said(state, one, "just been taken")]
         return [
             Check(
                 "both are invited",

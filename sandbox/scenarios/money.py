@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.scenarios import upstream
-from sandbox.scenarios.story import Check, Day, State, at_stop, calls, mails, phone, runs, texts
+from sandbox.scenarios.story import Check, Day, Part, State, at_stop, calls, mails, phone, runs, texts
 
 REMINDERS = ((0, "14:00"), (3, "10:05"), (8, "10:05"))
 """At once, three days later and five days after that: the steps of the ladder."""
@@ -15,11 +15,10 @@ REFUND, FORGED = 4_500, 90_000
 RULE = "money.strangers-order"
 
 
-class Money:
+class Money(Part):
     """What Controller does about it."""
 
     title = "Money"
-    needs = ()
 
     async def play(self, day: Day) -> None:
         self.url = day.vendors["stripe"]

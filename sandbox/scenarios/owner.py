@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox.scenarios import upstream
-from sandbox.scenarios.story import Check, Day, State, at_stop, contacts, lead, mails, named, runs
+from sandbox.scenarios.story import Check, Day, Part, State, at_stop, contacts, lead, mails, named, runs
 
 OWNERS_MAIL = "dana@sandbox.example"
 BRIEFINGS = f"{OWNERS_MAIL} Briefing:"  # as halts of the clock count them
@@ -12,11 +12,10 @@ BEFORE, AFTER = (1, "07:25"), (1, "07:35")
 HOUR = "07:30"  # of the business's schedule
 
 
-class Request:
+class Request(Part):
     """One sentence of the owner's, which three colleagues work on at the same time."""
 
     title = "The owner's request"
-    needs = ()
 
     async def play(self, day: Day) -> None:
         url, self.customer = day.vendors["stripe"], f"complaint.{day.tag}@example.com"
@@ -59,7 +58,7 @@ class Request:
         ]
 
 
-class Briefing:
+class Briefing(Part):
     """What the owner reads, at the hour of the business's schedule."""
 
     title = "The owner's briefing"

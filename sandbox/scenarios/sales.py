@@ -7,6 +7,7 @@ from typing import Any
 from sandbox.scenarios.story import (
     Check,
     Day,
+    Part,
     State,
     at_stop,
     calls,
@@ -31,11 +32,10 @@ FOLLOW_UPS = ((2, "10:05"), (7, "10:05"), (11, "10:05"))
 """Two, five and nine days after a Monday, each on the next working day."""
 
 
-class Sales:
+class Sales(Part):
     """From the first word to the payment, and what happens to those who do not answer."""
 
     title = "Sales"
-    needs = ()
 
     async def play(self, day: Day) -> None:
         self.silent, self.buyer, self.talker, self.leaver, self.lost = (lead(day) for _ in range(5))

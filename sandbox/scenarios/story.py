@@ -6,11 +6,12 @@ at a `State` only: what the vendors have, and what is on record.
 
 from __future__ import annotations
 
+import abc
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from uuid import uuid4
 
 from sandbox.vendors import twilio
@@ -78,15 +79,17 @@ class Unseen(Exception):
     """What must come has not come."""
 
 
-class Part(Protocol):
+class Part(abc.ABC):
     """A strand of the day."""
 
-    title: str
-    needs: Sequence[str] = ()  # of the business's profile
+    title: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]] = ()  # of the business's profile
 
+    @abc.abstractmethod
     async def play(self, day: Day) -> None:
         """What people and vendors do."""
 
+    @abc.abstractmethod
     def checks(self, state: State) -> list[Check]:
         """What must have come of it, after `play`."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sandbox.scenarios.story import (
     Check,
     Day,
+    Part,
     State,
     calls,
     contacts,
@@ -23,11 +24,10 @@ TALK = (
 )
 
 
-class Telephone:
+class Telephone(Part):
     """Voice texts at once and calls back; Closer asks for an address; the answer makes a lead of the caller."""
 
     title = "Telephone"
-    needs = ()
 
     async def play(self, day: Day) -> None:
         self.caller, self.email = phone(day), f"caller.{day.tag}@example.com"

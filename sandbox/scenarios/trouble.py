@@ -7,6 +7,7 @@ from typing import Any
 from sandbox.scenarios.story import (
     Check,
     Day,
+    Part,
     State,
     at_stop,
     calls,
@@ -22,11 +23,10 @@ from sandbox.scenarios.story import (
 LATER, NOON, NIGHT, EARLY, MORNING = (0, "13:00"), (0, "14:00"), (0, "21:30"), (1, "07:35"), (1, "08:05")
 
 
-class TakeOver:
+class TakeOver(Part):
     """Agents are silent in a conversation that a person has, and answer once it is given back."""
 
     title = "A person takes over"
-    needs = ()
 
     async def play(self, day: Day) -> None:
         self.lead = lead(day)
@@ -49,7 +49,7 @@ class TakeOver:
         ]
 
 
-class Night:
+class Night(Part):
     """Whoever asks in the quiet hours of where they are is written to in the morning."""
 
     title = "A message at night"
@@ -78,11 +78,10 @@ class Night:
         ]
 
 
-class Failures:
+class Failures(Part):
     """HubSpot answers 503 for a while, Twilio sends and does not say so: all is tried again, nothing is doubled."""
 
     title = "Vendors fail"
-    needs = ()
 
     async def play(self, day: Day) -> None:
         self.lead = lead(day)

@@ -138,8 +138,8 @@ async def test_an_invoice_paid_meanwhile_stops_the_reminders() -> None:
 
 
 async def test_quiet_hours_move_the_reminder_to_their_end() -> None:
-    remedy = "They are to be left alone until 2026-11-21T08:00-08:00: do it then (timer_set)."
-    quiet = Ends("denied", "a policy forbids it.", code="policy.denied", rules=["sends.quiet-hours"], remedy=remedy)
+    until = "2026-11-21T08:00:00-08:00"
+    quiet = Ends("denied", "a policy forbids it.", code="policy.denied", rules=["sends.quiet-hours"], until=until)
     play = stage(stripe_get_invoice=INVOICE | {"customer_email": None}, twilio_send_message=quiet)
     given = stripe_event("invoice.payment_failed", INVOICE | {"customer_email": None})
     outcome = await play.play(given)
