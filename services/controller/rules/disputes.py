@@ -32,7 +32,11 @@ class Source:
     @property
     def is_weak(self) -> bool:
         """It says nothing about this payment: earlier ones, and terms that hold for every one."""
-        return self.where.startswith((EARLIER, GENERAL))
+        return self.is_general or self.where.startswith(EARLIER)
+
+    @property
+    def is_general(self) -> bool:
+        return self.where.startswith(GENERAL)
 
 
 class Evidence(BaseModel):

@@ -88,7 +88,8 @@ def ask_for_evidence(work: Work) -> None:
 
 
 def by_told(work: Work) -> str:
-    return "write_evidence" if sources_of(work) else "close_dispute"
+    """Terms alone are no evidence of any payment."""
+    return "write_evidence" if any(not one.is_general for one in sources_of(work)) else "close_dispute"
 
 
 def write_evidence(work: Work) -> None:

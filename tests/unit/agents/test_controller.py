@@ -628,6 +628,19 @@ async def test_earlier_payments_alone_are_given_only_when_no_person_knows_more()
     assert "Gutter cleaning" in play.called("stripe_update_dispute")[0]["evidence"]["uncategorized_text"]
 
 
+async def test_what_the_business_says_to_everybody_is_no_evidence_of_a_payment() -> None:
+    bare = dict.fromkeys(("hubspot_get_contact_by_email", "hubspot_search_notes", "notes_find", "memory_recall"))
+    told = {"items": [{"text": "You are locked out after five wrong passwords.", "source": {"document": "faq.md"}}]}
+    nothing = bare | {"stripe_list_charges": {"data": []}, "knowledge_search": told}
+    play = disputed(**nothing, person_ask={"answer": "Picked up on 5 Nov, signed.", "by": "Dana"})
+    await play.play(DISPUTED)
+    assert len(play.called("person_ask")) == 1, "a person is asked first"
+    assert "Picked up" in play.called("stripe_update_dispute")[0]["evidence"]["uncategorized_text"]
+    silent = disputed(**nothing, person_ask=Ends("failed", "expired"))
+    assert (await silent.play(DISPUTED))["error"]["code"] == "controller.no_evidence"
+    assert not silent.called("stripe_update_dispute")
+
+
 async def test_evidence_that_nobody_agreed_to_is_looked_at_again_before_the_deadline() -> None:
     play = disputed(stripe_update_dispute=Ends("expired", "nobody agreed"))
     outcome = await play.play(DISPUTED)
