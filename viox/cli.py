@@ -160,11 +160,16 @@ def demo(
     seed: Annotated[int, typer.Option(help="Permutes names, amounts and order.")] = 0,
     models: ModelsOption = None,
     model_faults: ModelFaults = None,
+    replicas: Annotated[str | None, typer.Option(help="More of a service: closer=2,gateway=2.")] = None,
+    broker: Annotated[str | None, typer.Option(help="embedded or apache.")] = None,
 ) -> None:
-    """A morning of the business, end to end, checked against the vendors' own state."""
+    """A day of the business, end to end, checked against the vendors' own state."""
     from viox.demo import run_demo
 
-    raise typer.Exit(run_demo(json_file, keep=keep, seed=seed, models=models, model_faults=model_faults))
+    code = run_demo(
+        json_file, keep=keep, seed=seed, models=models, model_faults=model_faults, replicas=replicas, broker=broker
+    )
+    raise typer.Exit(code)
 
 
 # -- in --------------------------------------------------------------------------------------------------------------

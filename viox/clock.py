@@ -27,8 +27,13 @@ async def show(*, as_json: bool) -> None:
 
 
 async def advance(given: str, *, as_json: bool) -> None:
+    """`viox clock advance`. Raises Conflict outside a sandbox."""
+    row = await forward(_span(given))
+    _tell(row["now"], row["ahead"], as_json=as_json, movable=True)
+
+
+async def forward(span: timedelta) -> Any:
     """Move the clock on. Timers, waits and schedules of the time in between are due at once. Raises Conflict outside a sandbox."""
-    span = _span(given)
     pool = await deployment.pool()
     try:
         if await pool.fetchval(SQL["advance_clock"], span) is None:
@@ -43,7 +48,7 @@ async def advance(given: str, *, as_json: bool) -> None:
         await pool.close()
     for vendor, url in (deployment.state() or {}).get("vendors", {}).items():
         _advance_emulator(vendor, url, span)
-    _tell(row["now"], row["ahead"], as_json=as_json, movable=True)
+    return row
 
 
 def _advance_emulator(vendor: str, url: str, span: timedelta) -> None:

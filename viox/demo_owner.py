@@ -2,45 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+from shared.store.sql import Queries
 from viox import approvals, deployment, output
 
-ANSWER = "We will call you back about your order this afternoon."
+SQL = Queries(Path(__file__).with_name("demo.sql"))
+OTHERWISE = "Thank you, I look after it."
 QUESTION = "person_ask"
-_WAITING = """
-select approval_id, tool, people from approvals
-where state = 'waiting' and asked_at >= $1 order by asked_at
-"""
-_OPEN = "select count(*) from run_overview where started_at >= $1 and status in ('running', 'waiting')"
 
 
 class Owner:
     """Decides everything that runs wait for since a moment, once each."""
 
     def __init__(self, pool: Any, since: datetime) -> None:
-        self._pool = pool
-        self._since = since
+        self._pool, self._since = pool, since
         self._done: set[str] = set()
+        self._said: list[str] = []
+        self.answers: dict[str, str] = {}  # to questions with these words
 
-    async def all_ended(self) -> bool:
-        """Whether every run since then has ended: also those that agents and timers began."""
-        return not await self._pool.fetchval(_OPEN, self._since)
+    async def has_questions(self) -> bool:
+        """Whether something waits for a person now."""
+        return bool(await self._pool.fetch(*SQL.bind("demo_waiting", since=self._since)))
 
     async def decide(self) -> None:
         """Whatever waits for a person now."""
-        for row in await self._pool.fetch(_WAITING, self._since):
+        for row in await self._pool.fetch(*SQL.bind("demo_waiting", since=self._since)):
             if row["approval_id"] not in self._done:
                 self._done.add(row["approval_id"])
                 await self._decide(row)
 
+    def said(self) -> list[str]:
+        """What was typed since this was asked last."""
+        told, self._said = self._said, []
+        return told
+
     async def _decide(self, row: Any) -> None:
         people = deployment.people().approvers
         if row["tool"] == QUESTION:
-            output.say(f"  $ viox answer {row['approval_id']} {ANSWER!r} --by {people[0].name}")
-            await approvals.answer(row["approval_id"], ANSWER, people[0].name, as_json=False)
+            answer = answer_to(str(row["question"]), row["choices"], self.answers)
+            self._said.append(f"$ viox answer {row['approval_id']} {answer!r} --by {people[0].name}")
+            with output.silenced():
+                await approvals.answer(row["approval_id"], answer, people[0].name, as_json=False)
             return
         for person in people[: row["people"]]:
-            output.say(f"  $ viox approve {row['approval_id']} --by {person.name}   ({row['tool']})")
-            await approvals.approve(row["approval_id"], None, None, None, None, person.name, as_json=False)
+            self._said.append(f"$ viox approve {row['approval_id']} --by {person.name}   ({row['tool']})")
+            with output.silenced():
+                await approvals.approve(row["approval_id"], None, None, None, None, person.name, as_json=False)
+
+
+def answer_to(question: str, choices: Sequence[str] | None, answers: Mapping[str, str]) -> str:
+    """The first of the choices; else what is told to questions with some words."""
+    if choices:
+        return choices[0]
+    return next((said for words, said in answers.items() if words in question), OTHERWISE)

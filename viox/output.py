@@ -5,11 +5,13 @@ Exit codes: 0 done, 1 error, 2 bad input, 3 waiting for a person, 4 failed or bl
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any, NoReturn
 
 from shared.errors import BadInput, NotFound, VioxError
@@ -25,6 +27,7 @@ EXIT_CODES = {
     TIMED_OUT: "timed out (`ask --wait --timeout`); the run goes on",
 }
 GAP = "  "
+_silent: ContextVar[bool] = ContextVar("silent", default=False)
 NARROWEST = 20  # of a last column that is cut to the terminal
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -38,7 +41,18 @@ def emit(document: Any) -> None:
 
 def say(text: str = "") -> None:
     """A line for a person."""
-    sys.stdout.write(_harmless(text) + "\n")
+    if not _silent.get():
+        sys.stdout.write(_harmless(text) + "\n")
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """What is said here is not printed: a command calls another one, and tells of it in its own words."""
+    before = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(before)
 
 
 def warn(text: str) -> None:

@@ -1,71 +1,72 @@
-"""What happens at the vendors before the morning begins, and the events they tell it with: their own, not invented ones."""
+"""What customers and other systems do at the vendors: invoices, charges, workflows that fail; through the vendors' own APIs."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-import random
-import time
 import urllib.error
 import urllib.request
 from typing import Any
 from urllib.parse import urlencode
 
+from sandbox.scenarios.story import event
 from sandbox.vendors import n8n, stripe
 
-MONEY = ("invoice.paid", "invoice.payment_failed", "charge.dispute.created")
+
+async def bill(url: str, email: str, card: str, amount: int, phone: str | None = None) -> dict[str, Any]:
+    """An invoice at Stripe, and one try to have it paid by a card: the invoice."""
+    return await asyncio.to_thread(_bill, url, email, card, amount, phone)
 
 
-def money(url: str, dice: random.Random, tag: str) -> list[dict[str, Any]]:
-    """A paid invoice, one whose card was declined, and a disputed charge at Stripe: their event objects."""
-    customers = {}
-    for card in ("pm_card_visa", "pm_card_chargeCustomerFail"):
-        made = _stripe(
-            url,
-            "customers",
-            {
-                "email": f"{card[8:].lower()}.{tag}@example.com",
-                "name": f"Customer {card[8:]} {tag}",
-                "payment_method": card,
-                "invoice_settings[default_payment_method]": card,
-            },
-        )
-        customers[made["id"]] = made
-        invoice = _stripe(url, "invoices", {"customer": made["id"]})
-        amount = dice.randrange(5_000, 500_000, 50)
-        _stripe(
-            url,
-            "invoiceitems",
-            {
-                "customer": made["id"],
-                "invoice": invoice["id"],
-                "amount": amount,
-                "currency": "usd",
-                "description": "Service",
-            },
-        )
-        _stripe(url, f"invoices/{invoice['id']}/finalize", {})
-        _stripe(url, f"invoices/{invoice['id']}/pay", {})
-    charge = _json(
-        f"{url}/_sandbox/charge", {"amount": dice.randrange(5_000, 500_000, 50), "customer": next(iter(customers))}
-    )
-    _json(f"{url}/_sandbox/dispute", {"charge": charge["id"]})
-    events = _stripe(url, "events?limit=100", None)["data"]
-    mine = [e for e in events if e["type"] in MONEY and _of(e, customers, charge["id"])]
-    return sorted(mine, key=lambda event: MONEY.index(event["type"]))
+def _bill(url: str, email: str, card: str, amount: int, phone: str | None) -> dict[str, Any]:
+    who = {
+        "email": email,
+        "name": f"Customer {email.split('@')[0]}",
+        "payment_method": card,
+        "invoice_settings[default_payment_method]": card,
+    }
+    customer = _stripe(url, "customers", who | ({"phone": phone} if phone else {}))
+    invoice = _stripe(url, "invoices", {"customer": customer["id"]})
+    line = {"amount": amount, "currency": "usd", "description": "Service"}
+    _stripe(url, "invoiceitems", {"customer": customer["id"], "invoice": invoice["id"], **line})
+    final: dict[str, Any] = _stripe(url, f"invoices/{invoice['id']}/finalize", {})
+    _stripe(url, f"invoices/{invoice['id']}/pay", {})
+    return final
 
 
-def charge(url: str, amount: int) -> str:
+async def customer(url: str, email: str) -> str:
+    """Somebody with a card: their id at Stripe."""
+    who = {"email": email, "name": email.split("@")[0], "payment_method": "pm_card_visa"}
+    made = await asyncio.to_thread(_stripe, url, "customers", who)
+    return str(made["id"])
+
+
+async def charge(url: str, amount: int, what: str, customer: str | None = None) -> str:
     """A card is charged at Stripe: the charge's id."""
-    return str(_json(f"{url}/_sandbox/charge", {"amount": amount, "description": "goods"})["id"])
+    given = {"amount": amount, "description": what} | ({"customer": customer} if customer else {})
+    made = await asyncio.to_thread(_json, f"{url}/_sandbox/charge", given)
+    return str(made["id"])
 
 
-def refunds(url: str, charge: str) -> list[int]:
-    """The amounts that Stripe has refunded of a charge."""
-    return [one["amount"] for one in _stripe(url, f"refunds?charge={charge}", None)["data"]]
+def forged_order(agent: str, words: str) -> dict[str, Any]:
+    """A task that a stranger's message brings."""
+    return event("viox.task.requested", "inbox", {"instruction": words, "context": {}}, subject=agent)
 
 
-def failed_workflow(url: str, tag: str) -> dict[str, Any]:
+async def failed_workflow(url: str, tag: str) -> dict[str, Any]:
     """A workflow at n8n that fails when it runs, and what its error trigger tells of it."""
+    made = await asyncio.to_thread(_workflow, url, tag)
+    for _ in range(100):
+        rows = await asyncio.to_thread(_n8n, url, f"executions?workflowId={made['id']}&status=error", None)
+        if rows["data"]:
+            error = {"id": rows["data"][0]["id"], "mode": rows["data"][0]["mode"]}
+            told = {"workflow": {"id": made["id"], "name": made["name"]}}
+            return told | {"execution": error | {"error": {"message": "504 Gateway timeout"}}}
+        await asyncio.sleep(0.1)
+    raise RuntimeError("the sandbox's workflow did not fail as it should")
+
+
+def _workflow(url: str, tag: str) -> dict[str, Any]:
     hook = {
         "name": "Webhook",
         "type": "n8n-nodes-base.webhook",
@@ -76,38 +77,25 @@ def failed_workflow(url: str, tag: str) -> dict[str, Any]:
         "type": "n8n-nodes-base.stopAndError",
         "parameters": {"errorMessage": "504 Gateway timeout"},
     }
-    links = {"Webhook": {"main": [[{"node": "Stop", "type": "main", "index": 0}]]}}
     body = {
         "name": f"Invoices to sheet {tag}",
         "nodes": [hook, stop],
-        "connections": links,
+        "connections": {"Webhook": {"main": [[{"node": "Stop", "type": "main", "index": 0}]]}},
         "settings": {"executionOrder": "v1"},
     }
-    made = _n8n(url, "workflows", body)
+    made: dict[str, Any] = _n8n(url, "workflows", body)
     _n8n(url, f"workflows/{made['id']}/activate", {})
     _json(f"{url}/webhook/reviews-{tag}", {"n": 1})
-    for _ in range(50):
-        rows = _n8n(url, f"executions?workflowId={made['id']}&status=error", None)["data"]
-        if rows:
-            return {
-                "workflow": {"id": made["id"], "name": made["name"]},
-                "execution": {
-                    "id": rows[0]["id"],
-                    "error": {"message": "504 Gateway timeout"},
-                    "mode": rows[0]["mode"],
-                },
-            }
-        time.sleep(0.1)
-    raise RuntimeError("the sandbox's workflow did not fail as it should")
+    return made
 
 
-def _of(event: dict[str, Any], customers: dict[str, Any], charge: str) -> bool:
-    thing = event["data"]["object"]
-    return thing.get("customer") in customers or thing.get("charge") == charge
+async def trigger(url: str, path: str, body: dict[str, Any]) -> None:
+    """Somebody's system calls the webhook of a workflow at n8n."""
+    await asyncio.to_thread(_json, f"{url}/webhook/{path}", body)
 
 
-def _stripe(url: str, path: str, form: dict[str, Any] | None) -> Any:
-    data = None if form is None else urlencode(form).encode()
+def _stripe(url: str, path: str, form: dict[str, Any]) -> Any:
+    data = urlencode(form).encode()
     headers = {"Authorization": f"Bearer {stripe.API_KEY}", "Content-Type": "application/x-www-form-urlencoded"}
     try:
         return _send(urllib.request.Request(f"{url}/v1/{path}", data, headers))  # noqa: S310  # the sandbox's own
@@ -128,5 +116,5 @@ def _json(url: str, body: dict[str, Any]) -> Any:
 
 
 def _send(request: urllib.request.Request) -> Any:
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
         return json.loads(answer.read() or b"null")

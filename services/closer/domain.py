@@ -337,12 +337,6 @@ def day_of(asked: Any, today: datetime) -> tuple[datetime, datetime]:
     return start, start + timedelta(days=1, milliseconds=-1)
 
 
-def quiet_until(state: str, error: dict[str, Any] | None) -> str | None:
-    """When a message that met quiet hours may go out; None when that is not why it did not."""
-    met = state == "denied" and str((error or {}).get("code", "")).startswith("quiet_hours")
-    return (error or {}).get("until") if met else None
-
-
 def stamp(at: datetime) -> str:
     return at.isoformat().replace("+00:00", "Z")
 

@@ -202,9 +202,12 @@ def refuse(work: Work) -> None:
 
 
 def look_again(work: Work) -> None:
-    """Is it still open? People may have closed the deal meanwhile."""
-    if deal := reading.a_pursuit(work).deal:
+    """Is it still open? People may have closed the deal meanwhile, and the number may have turned out to take no messages."""
+    pursuit = reading.a_pursuit(work)
+    if deal := pursuit.deal:
         work.call("deal", "hubspot_get_deal", {"dealId": deal, "properties": ["dealstage", "amount"]})
+    if pursuit.channel == "sms" and pursuit.lead.phone:
+        work.call("memory", "memory_recall", {"entity": f"phone:{pursuit.lead.phone}"})
 
 
 def by_standing(work: Work) -> str:
@@ -212,14 +215,14 @@ def by_standing(work: Work) -> str:
 
 
 def remind(work: Work) -> None:
-    pursuit = reading.a_pursuit(work)
+    pursuit = reading.reachable(work)
     writing.write(work, pursuit, domain.follow_up_text(pursuit))
     work.keep("pursuit", pursuit.now(step=pursuit.step + 1))
 
 
 def send_unsent(work: Work) -> None:
     """Quiet hours are over. Who has asked to stop meanwhile gets nothing."""
-    pursuit = reading.a_pursuit(work)
+    pursuit = reading.reachable(work)
     if pursuit.unsent and pursuit.stage != "stopped":
         writing.write(work, pursuit, pursuit.unsent)
     work.keep("pursuit", pursuit.now(unsent=None))

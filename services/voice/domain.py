@@ -229,12 +229,6 @@ def _from_us(business: str) -> str:
     return "" if business == "the business" else f" to {business}"
 
 
-def quiet_until(state: str, error: dict[str, Any] | None) -> str | None:
-    """When a call that met quiet hours may be made; None when that is not why it was not."""
-    met = state == "denied" and str((error or {}).get("code", "")).startswith("quiet_hours")
-    return (error or {}).get("until") if met else None
-
-
 # -- what was said -------------------------------------------------------------------------------------------------------
 
 

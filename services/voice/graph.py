@@ -132,7 +132,7 @@ def by_call(work: Work) -> str:
 def settle_call(work: Work) -> None:
     """A call that could not be made: quiet hours are waited for; what the vendor refused is tried once more, and then told."""
     made, line = work.result(writing.CALLED), reading.line(work)
-    until = domain.quiet_until(made.state, made.error) if made else None
+    until = made.until if made else None
     if until:
         writing.set_call_at(work, until)
     elif made and made.state == "failed" and line.tries < domain.TERMS.tries:

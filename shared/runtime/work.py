@@ -46,6 +46,12 @@ class Result:
         """Why it did not succeed, in a sentence without its full stop."""
         return str((self.error or {}).get("message") or self.state).rstrip(". ")
 
+    @property
+    def until(self) -> str | None:
+        """The moment from which on a call may be made that was denied for now: the end of the recipient's quiet hours."""
+        found = (self.error or {}).get("until") if self.state == "denied" else None
+        return str(found) if found else None
+
 
 @dataclass(frozen=True, slots=True)
 class Trigger:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import time
@@ -54,7 +55,7 @@ def registered(deployment: Deployment) -> dict[str, str]:
 
 def test_vendors_tell_and_agents_act(deployment: Deployment, registered: dict[str, str]) -> None:
     paid = runs_of(deployment, "controller", "com.stripe.invoice.paid", 0)
-    upstream.money(registered["stripe"], random.Random(9), "webhooks")
+    asyncio.run(upstream.bill(registered["stripe"], "payer@webhooks.example", "pm_card_visa", 12_345))
     runs = runs_of(deployment, "controller", "com.stripe.invoice.paid", len(paid) + 1)
     assert runs[0]["trigger"]["source"] == "/stripe"
     assert runs[0]["status"] != "failed"

@@ -106,6 +106,14 @@ def new_pursuit(work: Work) -> Pursuit:
     )
 
 
+def reachable(work: Work) -> Pursuit:
+    """The lead, by the channel on which they can be reached as far as is known by now."""
+    pursuit = a_pursuit(work)
+    if pursuit.channel == "mail":
+        return pursuit
+    return pursuit.now(channel=domain.channel_for(pursuit.lead, items(work, "memory"), valid=True))
+
+
 def answer_text(work: Work) -> str:
     return str(work.trigger.data.get("Body") or "")
 

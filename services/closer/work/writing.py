@@ -50,7 +50,7 @@ def cancel_follow_up(work: Work) -> None:
 def held(work: Work, pursuit: Pursuit) -> Pursuit:
     """A message that met the recipient's quiet hours waits for their end."""
     message = work.result("message")
-    if message is None or (until := domain.quiet_until(message.state, message.error)) is None:
+    if message is None or (until := message.until) is None:
         return pursuit
     told = "Send the text that waits in this conversation."
     work.call("message put off", "timer_set", {"name": "unsent", "at": until, "instruction": told})

@@ -18,6 +18,7 @@ AHEAD = timedelta(days=3)  # before the bank's deadline; time enough for a perso
 SOONEST = timedelta(hours=1)
 MOST_SOURCES, LONGEST = 40, 1500
 EARLIER = "Stripe payment"
+GENERAL = "the business's document"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,12 @@ class Source:
 
     @property
     def is_weak(self) -> bool:
-        return self.where.startswith(EARLIER)
+        """It says nothing about this payment: earlier ones, and terms that hold for every one."""
+        return self.is_general or self.where.startswith(EARLIER)
+
+    @property
+    def is_general(self) -> bool:
+        return self.where.startswith(GENERAL)
 
 
 class Evidence(BaseModel):

@@ -74,7 +74,7 @@ def read_contact(work: Work) -> None:
 
 
 def by_sources(work: Work) -> str:
-    """Earlier payments alone do not say what this one was for."""
+    """Earlier payments and general terms alone do not say what this one was for."""
     return "write_evidence" if any(not one.is_weak for one in sources_of(work)) else "ask_for_evidence"
 
 
@@ -88,7 +88,8 @@ def ask_for_evidence(work: Work) -> None:
 
 
 def by_told(work: Work) -> str:
-    return "write_evidence" if sources_of(work) else "close_dispute"
+    """Terms alone are no evidence of any payment."""
+    return "write_evidence" if any(not one.is_general for one in sources_of(work)) else "close_dispute"
 
 
 def write_evidence(work: Work) -> None:
@@ -195,9 +196,11 @@ def _found(work: Work) -> Iterator[tuple[str, Any]]:
         )
     for one in views.items(work.value("notes"), "rows"):
         yield f"our note of {str(one.get('created_at') or '')[:10]}", one.get("text")
-    for name in ("memory", "calls", "knowledge"):
+    for name in ("memory", "calls"):
         for one in views.items(work.value(name)):
             yield views.place(one), one.get("text")
+    for one in views.items(work.value("knowledge")):
+        yield f"{rules.GENERAL} {views.place(one)}", one.get("text")
     for one in views.objects(work.value("payments")):
         if one.get("id") != (work.value("charge") or {}).get("id") and one.get("description"):
             yield f"{rules.EARLIER} {one['id']}", f"Earlier payment, {one.get('status')}: {one['description']}"

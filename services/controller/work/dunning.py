@@ -101,7 +101,7 @@ def hold_reminder(work: Work) -> None:
 
 def postpone_reminder(work: Work) -> None:
     """Stripe could not be asked, or nobody could be reached just now: try again, at the end of quiet hours or in some hours."""
-    until = next(filter(None, map(views.quiet_until, _sent(work))), None)
+    until = next((one.until for one in _sent(work) if one.until), None)
     _come_back(work, datetime.fromisoformat(until) if until else work.now + timedelta(hours=4))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeVar
@@ -80,15 +79,3 @@ def place(item: Mapping[str, Any]) -> str:
     if document := source.get("document"):
         return f"{source.get('title') or document}, {source.get('place') or 'whole'}"
     return f"what {source.get('agent') or 'we'} noted {str(source.get('at') or '')[:10]}".strip()
-
-
-_UNTIL = re.compile(r"\buntil (\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:[+-]\d\d:\d\d|Z))")
-
-
-def quiet_until(result: Result) -> str | None:
-    """The end of the quiet hours because of which a message was refused; None where that was not the reason."""
-    error = result.error or {}
-    if result.ok or "quiet" not in str([error.get("code"), error.get("rules")]):
-        return None
-    found = _UNTIL.search(str(error.get("remedy")))
-    return error.get("until") or (found[1] if found else None)

@@ -6,19 +6,7 @@ from datetime import timedelta
 
 from services.people_ops.prompts import CHOICE
 from services.people_ops.rules import calendar, candidates
-from services.people_ops.work.reading import (
-    chosen,
-    failed,
-    file,
-    free,
-    keep,
-    later,
-    picked,
-    row_call,
-    words,
-    write_to,
-    zone,
-)
+from services.people_ops.work.reading import chosen, failed, file, free, keep, picked, row_call, words, write_to, zone
 from shared.runtime.work import Work
 
 ANSWERED_WITHIN = "3d"
@@ -54,14 +42,14 @@ def by_invitation(work: Work) -> str:
     sent = work.result("invited")
     if sent and sent.ok:
         return "await_choice"
-    return "invite_later" if later(sent) else "tell_of_trouble"
+    return "invite_later" if sent and sent.until else "tell_of_trouble"
 
 
 def invite_later(work: Work) -> None:
     """Quiet hours: the times are looked up anew when they are over."""
-    made = file(work)
+    made, sent = file(work), work.result("invited")
     keep(work, made, offered=[], shown=[one for one in made.shown if one not in made.offered], rounds=made.rounds - 1)
-    given = {"name": "invitation", "at": later(work.result("invited")), "instruction": "Invite the candidate."}
+    given = {"name": "invitation", "at": sent and sent.until, "instruction": "Invite the candidate."}
     work.call("timer", "timer_set", given)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,7 +19,6 @@ from shared.business import Business
 from shared.runtime.work import Result, Work
 
 SMS = "com.twilio.message.received"
-_UNTIL = re.compile(r"\buntil (\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:[+-]\d\d:\d\d|Z))")
 REPLIED = "viox.candidate.replied"
 
 
@@ -142,15 +140,6 @@ def write_to(work: Work, name: str, made: File, subject: str, *paragraphs: str, 
     elif made.email:
         letter = candidates.letter(made, subject, *paragraphs, business=work.business.name)
         work.call(name, "email_send", letter)
-
-
-def later(result: Result | None) -> str | None:
-    """Until when a message has to wait. Quiet hours are denied with the moment at which they end."""
-    error = (result.error if result and result.state == "denied" else None) or {}
-    if until := error.get("until"):
-        return str(until)
-    found = _UNTIL.search(str(error.get("remedy") or ""))
-    return found[1] if found and "quiet" in str([error.get("code"), error.get("rules")]) else None
 
 
 def checklist(work: Work) -> Onboarding:

@@ -118,7 +118,7 @@ def send_answer(work: Work) -> None:
 
 def by_delivery(work: Work) -> str:
     """What nobody got is no answer: a person takes over."""
-    return "file_answer" if any(one.ok or views.quiet_until(one) for one in views.sent(work)[-1:]) else "ask_person"
+    return "file_answer" if any(one.ok or one.until for one in views.sent(work)[-1:]) else "ask_person"
 
 
 def file_answer(work: Work) -> None:

@@ -84,7 +84,7 @@ def close_ticket(work: Work) -> None:
     head += f" ({ticket.subject or 'no subject'}): {views.urgency(work)} urgency"
     told = "; ".join([head, *_what_happened(work)]) + "."
     written, asked = views.sent(work), work.result("person")
-    reached = any(one.ok or views.quiet_until(one) for one in written) or bool(asked and asked.ok)
+    reached = any(one.ok or one.until for one in written) or bool(asked and asked.ok)
     if case is not None and case.status != "answered" and not reached and views.hubspot_ticket(work) is None:
         return work.fail("steward.nobody_reached", told, "Write to the customer, or ask for it again.")
     return work.conclude(told)
@@ -93,7 +93,7 @@ def close_ticket(work: Work) -> None:
 def _what_happened(work: Work) -> list[str]:
     done = []
     for one in views.sent(work):
-        until = views.quiet_until(one)
+        until = one.until
         done.append(
             f"{one.name}: sent"
             if one.ok

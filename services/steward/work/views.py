@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -131,7 +130,7 @@ def sent(work: Work) -> list[Result]:
 def send_later(work: Work) -> None:
     """Text messages that came into somebody's quiet hours go out at their end."""
     for one in sent(work):
-        until = quiet_until(one)
+        until = one.until
         if until and one.tool == "twilio_send_message":
             told = {"name": f"{DELIVER} {one.name}", "at": until, "instruction": "Send the message that waited."}
             work.call("put off", "timer_set", told | {"context": {DELIVER: {"text": one.arguments["Body"]}}})
@@ -153,15 +152,3 @@ def remember(work: Work, *facts: str) -> None:
 def items(answer: Any) -> list[Mapping[str, Any]]:
     found = answer.get("items") if isinstance(answer, Mapping) else answer
     return [one for one in found or [] if isinstance(one, Mapping)]
-
-
-_UNTIL = re.compile(r"\buntil (\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:[+-]\d\d:\d\d|Z))")
-
-
-def quiet_until(result: Result) -> str | None:
-    """The end of the quiet hours because of which a message was refused; None where that was not the reason."""
-    error = result.error or {}
-    if result.ok or "quiet" not in str([error.get("code"), error.get("rules")]):
-        return None
-    found = _UNTIL.search(str(error.get("remedy")))
-    return error.get("until") or (found[1] if found else None)

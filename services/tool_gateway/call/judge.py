@@ -82,7 +82,7 @@ def _ruled(
 
 
 def _denied_by(ruling: Ruling, call: Requested, policies: Policies, quiet_until: datetime | None) -> Error:
-    remedy = "Do without it, and say so."
+    remedy, until = "Do without it, and say so.", None
     if ruling.errors:
         message = "the policies could not be evaluated for this call, so it is refused."
     elif ruling.rules:
@@ -90,8 +90,11 @@ def _denied_by(ruling: Ruling, call: Requested, policies: Policies, quiet_until:
     else:
         message = f"no policy permits {call.agent} to call {call.tool}."
     if quiet_until and any("recipient" in policies.read_by(rule) for rule in ruling.rules):
-        remedy = f"They are to be left alone until {quiet_until.isoformat(timespec='minutes')}: do it then (timer_set)."
-    return _error("policy.denied", message, remedy) | {"rules": list(ruling.rules)}
+        until = quiet_until.isoformat(timespec="seconds")
+        remedy = f"They are to be left alone until {until}: do it then (timer_set)."
+    return (
+        _error("policy.denied", message, remedy) | {"rules": list(ruling.rules)} | ({"until": until} if until else {})
+    )
 
 
 def _checks(

@@ -70,7 +70,8 @@ async def test_a_text_at_night_is_refused_and_says_until_when(world: World) -> N
     row = await texted(world, quiet_now())
     error = json.loads(row["error"])
     assert (row["state"], error["rules"]) == ("denied", ["sends.quiet-hours"])
-    assert "left alone until" in error["remedy"]
+    assert error["until"] in error["remedy"]
+    assert datetime.fromisoformat(error["until"]) > datetime.now(UTC)
     assert world.twilio.messages == {}
 
 

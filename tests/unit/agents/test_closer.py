@@ -221,7 +221,9 @@ async def test_who_asked_not_to_be_written_to_is_not_written_to_by_another_way()
 
 async def test_quiet_hours_put_a_message_off_until_their_end() -> None:
     office, until = Office(), "2026-11-21T14:00:00Z"
-    office.answers["twilio_send_message"] = Denied("quiet_hours.recipient", "It is night there.", until=until)
+    office.answers["twilio_send_message"] = Denied(
+        "policy.denied", "It is night there.", rules=["sends.quiet-hours"], until=until
+    )
     desk = await lead(office)
     assert [(one["name"], one.get("at")) for one in office.timers()] == [("follow-up", None), ("unsent", until)]
     assert "Did not work" not in desk.graph.history[-1].body["text"]
@@ -233,7 +235,7 @@ async def test_quiet_hours_put_a_message_off_until_their_end() -> None:
 
 async def test_who_asked_to_stop_before_the_end_of_quiet_hours_gets_nothing() -> None:
     office = Office()
-    office.answers["twilio_send_message"] = Denied("quiet_hours.recipient", "Night.", until="2026-11-21T14:00:00Z")
+    office.answers["twilio_send_message"] = Denied("policy.denied", "Night.", until="2026-11-21T14:00:00Z")
     desk = await lead(office)
     await desk.texted("STOP")
     await desk.told(**UNSENT)
@@ -317,6 +319,17 @@ async def test_follow_ups_run_through_the_cadence_and_end_without_the_model() ->
     assert len(desk.office.texts()) == 4
     assert desk.turns == 1
     assert await desk.replayed() == []
+
+
+async def test_a_follow_up_goes_by_mail_once_the_number_has_turned_out_to_take_no_texts() -> None:
+    office = Office()
+    desk = await lead(office)
+    assert len(office.texts()) == 1
+    office.answers["memory_recall"] = {"items": [{"text": "Takes no texts", "name": "sms_reachable", "value": False}]}
+    await desk.told(**FOLLOW_UP)
+    assert len(office.texts()) == 1
+    (mail,) = office.arguments("email_send")
+    assert "A yes is enough" in mail["text"]
 
 
 @pytest.mark.parametrize("stage", domain.CLOSED)

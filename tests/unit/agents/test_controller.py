@@ -138,8 +138,8 @@ async def test_an_invoice_paid_meanwhile_stops_the_reminders() -> None:
 
 
 async def test_quiet_hours_move_the_reminder_to_their_end() -> None:
-    remedy = "They are to be left alone until 2026-11-21T08:00-08:00: do it then (timer_set)."
-    quiet = Ends("denied", "a policy forbids it.", code="policy.denied", rules=["sends.quiet-hours"], remedy=remedy)
+    until = "2026-11-21T08:00:00-08:00"
+    quiet = Ends("denied", "a policy forbids it.", code="policy.denied", rules=["sends.quiet-hours"], until=until)
     play = stage(stripe_get_invoice=INVOICE | {"customer_email": None}, twilio_send_message=quiet)
     given = stripe_event("invoice.payment_failed", INVOICE | {"customer_email": None})
     outcome = await play.play(given)
@@ -626,6 +626,19 @@ async def test_earlier_payments_alone_are_given_only_when_no_person_knows_more()
     await play.play(DISPUTED)
     assert len(play.called("person_ask")) == 1
     assert "Gutter cleaning" in play.called("stripe_update_dispute")[0]["evidence"]["uncategorized_text"]
+
+
+async def test_what_the_business_says_to_everybody_is_no_evidence_of_a_payment() -> None:
+    bare = dict.fromkeys(("hubspot_get_contact_by_email", "hubspot_search_notes", "notes_find", "memory_recall"))
+    told = {"items": [{"text": "You are locked out after five wrong passwords.", "source": {"document": "faq.md"}}]}
+    nothing = bare | {"stripe_list_charges": {"data": []}, "knowledge_search": told}
+    play = disputed(**nothing, person_ask={"answer": "Picked up on 5 Nov, signed.", "by": "Dana"})
+    await play.play(DISPUTED)
+    assert len(play.called("person_ask")) == 1, "a person is asked first"
+    assert "Picked up" in play.called("stripe_update_dispute")[0]["evidence"]["uncategorized_text"]
+    silent = disputed(**nothing, person_ask=Ends("failed", "expired"))
+    assert (await silent.play(DISPUTED))["error"]["code"] == "controller.no_evidence"
+    assert not silent.called("stripe_update_dispute")
 
 
 async def test_evidence_that_nobody_agreed_to_is_looked_at_again_before_the_deadline() -> None:

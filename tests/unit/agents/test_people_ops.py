@@ -352,19 +352,13 @@ async def test_a_mail_that_does_not_go_out_is_not_an_invitation() -> None:
     assert "550 no such user" in end(graph)["text"]
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        {"code": "quiet_hours", "message": "it is night", "until": "2026-11-21T08:00:00+00:00"},
-        {
-            "code": "policy.denied",
-            "message": "a policy forbids it: it is night there.",
-            "remedy": "They are to be left alone until 2026-11-21T08:00:00+00:00: do it then (timer_set).",
-            "rules": ["sends.quiet-hours"],
-        },
-    ],
-)
-async def test_quiet_hours_put_an_invitation_off(error: dict[str, Any]) -> None:
+async def test_quiet_hours_put_an_invitation_off() -> None:
+    error = {
+        "code": "policy.denied",
+        "message": "a policy forbids it: it is night there.",
+        "rules": ["sends.quiet-hours"],
+        "until": "2026-11-21T08:00:00+00:00",
+    }
     office, graph = Office(), Graph(spec_of("people-ops"))
     state = await graph.go(application(phone="+14155550177"))
     while state["outgoing"]:

@@ -223,12 +223,12 @@ async def test_a_message_from_a_telephone_is_answered_by_text_message() -> None:
 
 
 async def test_a_text_message_in_quiet_hours_goes_out_at_their_end_and_is_told_as_that() -> None:
-    remedy = "They are to be left alone until 2026-11-21T08:00-08:00: do it then (timer_set)."
-    quiet = Ends("denied", "a policy forbids it.", code="policy.denied", rules=["sends.quiet-hours"], remedy=remedy)
+    until = "2026-11-21T08:00:00-08:00"
+    quiet = Ends("denied", "a policy forbids it.", code="policy.denied", rules=["sends.quiet-hours"], until=until)
     play = informed(twilio_send_message=quiet)
     outcome = await play.play(task(ticket=BY_PHONE))
     (later,) = [one for one in play.called("timer_set") if one["name"].startswith("deliver")]
-    assert later["at"] == "2026-11-21T08:00-08:00"
+    assert later["at"] == until
     assert "answer: goes out 2026-11-21" in outcome["text"]
     play.tools = {**play.tools, "twilio_send_message": {"sid": "SM1"}}
     outcome = await play.play(task(at="2026-11-21T16:00:00+00:00", timer={}, **later["context"]))

@@ -268,7 +268,7 @@ async def test_who_was_reached_is_not_called_again(kind: str, news: dict[str, An
 
 async def test_a_call_that_met_quiet_hours_waits_for_their_end_and_is_no_try() -> None:
     office, until = Office(KNOWN), "2026-11-21T09:00:00Z"
-    office.answers["elevenlabs_call"] = Denied("quiet_hours.recipient", "Night.", until=until)
+    office.answers["elevenlabs_call"] = Denied("policy.denied", "Night.", rules=["sends.quiet-hours"], until=until)
     desk = await missed(office)
     assert [one["at"] for one in office.timers()] == [until]
     assert desk.graph.history[-1].body["status"] == "finished"
