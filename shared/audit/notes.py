@@ -76,6 +76,12 @@ def origin_of(name: str, log: int) -> str:
     return name if log == FIRST_LOG else f"{name}/{log}"
 
 
+def key_of_log(key: Key, log: int) -> Key:
+    """The public key under the name of a later log."""
+    name, raw = origin_of(key.name, log), key.kind + key.public
+    return Key(name, sha256(name.encode() + b"\n" + raw).digest()[:4], key.kind, key.public)
+
+
 def key_text(key: Key) -> str:
     """A public key as verifiers take it (vkey)."""
     return f"{key.name}+{key.id.hex()}+{base64.b64encode(key.kind + key.public).decode()}"

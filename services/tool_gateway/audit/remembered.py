@@ -39,6 +39,13 @@ class CheckpointFile:
                 raise Refused(f"{path} holds no checkpoint at its end")
         return None
 
+    def every(self) -> Iterator[Checkpoint]:
+        """All that can be read, the newest last."""
+        for path in (self._aside, self.path):
+            if path.exists():
+                with path.open(errors="replace") as lines:
+                    yield from filter(None, map(_read, lines))
+
     def append(self, note: str) -> None:
         """On disk when this returns. Raises OSError."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,6 +91,14 @@ def _read(line: str) -> Checkpoint | None:
         return Checkpoint.read(json.loads(line)["checkpoint"])
     except (ValueError, KeyError, TypeError, Refused):
         return None
+
+
+def publish_key(folder: Path, key: str) -> None:
+    """The public key beside the checkpoints, for whoever verifies on this machine."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = folder / "key.pub"
+    if not file.exists() or file.read_text() != key:
+        file.write_text(key)
 
 
 class CheckpointTopic:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from services.tool_gateway.audit.remembered import CheckpointFile, CheckpointTopic
+from services.tool_gateway.audit.remembered import CheckpointFile, CheckpointTopic, publish_key
 from shared.audit import notes
 from shared.audit.notes import Signer
 from shared.audit.store import SQL, Head, Tiles, head
@@ -153,6 +153,7 @@ class Sequencer:
                 await connection.execute(*SQL.bind("sign", log=now.log_id, size=now.size, root=root, note=note))
         metrics.AUDIT_TREE_SIZE.set(now.size)
         if note is not None and not self._in_file(note):
+            publish_key(self._file.path.parent, notes.key_text(self._signer(notes.FIRST_LOG).key) + "\n")
             self._file.append(note)
             self._signed(note)
 
