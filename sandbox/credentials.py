@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from secrets import token_urlsafe
+from secrets import token_hex, token_urlsafe
 
 from cryptography.fernet import Fernet
 
 from sandbox.models import addresses
 from sandbox.vendors import airtable, business, elevenlabs, hubspot, mail, make, n8n, quickbooks, stripe, twilio
+from shared.audit.notes import Signer
 from shared.people import People, Person, read_people
 
 PROFILE = Path(__file__).parent / "profile"
@@ -78,6 +79,8 @@ def for_gateway(ports: Mapping[str, int], environment: Mapping[str, str], home: 
         if "VIOX_SECRET_KEY" not in environment:
             chosen["VIOX_SECRET_KEY"] = _made_once(home / "secret-key", Fernet.generate_key)
     chosen |= profile(environment)
+    if "VIOX_AUDIT_KEY" not in environment:
+        chosen["VIOX_AUDIT_KEY"] = str(_audit_key(home / "audit"))
     if not any(name.startswith("VIOX_INVOKE_TOKEN") for name in environment):
         token = _made_once(home / INVOKE_TOKEN, lambda: f"viox_voice_{token_urlsafe(32)}".encode())
         chosen["VIOX_INVOKE_TOKEN_VOICE"] = f"sha256:{sha256(token.encode()).hexdigest()}"
@@ -196,6 +199,13 @@ def _invented(ports: Mapping[str, int]) -> dict[str, dict[str, str]]:
             "NORTHWIND_PAYROLL": business.BEARER_TOKEN,
         },
     }
+
+
+def _audit_key(folder: Path) -> Path:
+    """The key of the audit's log, whose name no other deployment has."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _made_once(folder / "key", lambda: Signer.make(f"viox-{token_hex(6)}.local/audit").secret_text().encode())
+    return folder / "key"
 
 
 def _made_once(file: Path, make: Callable[[], bytes]) -> str:

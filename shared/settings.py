@@ -93,6 +93,13 @@ class Settings(BaseSettings):
         ge=0,
         description="tool calls that each agent may make a second, of all tools together; no limit without it",
     )
+    audit_key: Path | None = Field(
+        default=None,
+        description="file with the private key that signs the [audit](../audit.md)'s checkpoints; `viox up` makes one",
+    )
+    audit_folder: Path | None = Field(
+        default=None, description="folder in which the gateway keeps its checkpoints; without it `audit` in `VIOX_HOME`"
+    )
     payload_days: int = Field(
         default=90,
         ge=0,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from shared.errors import BadInput, Unavailable, VioxError
-from viox import cli_memory, cli_office, cli_people, cli_replay, output
+from viox import cli_audit, cli_memory, cli_office, cli_people, cli_replay, output
 from viox.cli_options import (
     AgentOption,
     By,
@@ -115,18 +115,19 @@ def down(as_json: Json = False) -> None:
 def status(as_json: Json = False) -> None:
     """What runs, where, and whether it is ready."""
     from shared.errors import Unavailable
-    from viox import deployment, lifecycle, takeover
+    from viox import audit, deployment, lifecycle, takeover
 
     found = deployment.state()
     if found is None:
         raise Unavailable(
             "stack.not_running", "no stack runs here.", field="VIOX_HOME", remedy="Start one with `viox up`."
         )
-    held = run_async(takeover.held())
+    held, audited = run_async(takeover.held()), run_async(audit.line())
     if as_json:
-        output.emit(lifecycle.public(found) | {"held_up": held})
+        output.emit(lifecycle.public(found) | {"held_up": held, "audit": audited})
     else:
         _print_status(found)
+        output.say(f"audit     {audited or 'Postgres does not say'}")
         for line in takeover.lines(held):
             output.say(line)
 
@@ -533,6 +534,7 @@ def settle(
 
 
 app.add_typer(cli_people.app)
+app.add_typer(cli_audit.app)
 app.add_typer(cli_memory.app)
 app.add_typer(cli_office.app)
 

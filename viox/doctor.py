@@ -17,7 +17,14 @@ from viox.doctor_models import finding
 
 async def examine(*, as_json: bool) -> int:
     """Exit code 0 when nothing that is configured is broken."""
-    findings = [await _postgres(), _address_book(), _business(), *await doctor_models.findings(), *_vendors()]
+    findings = [
+        await _postgres(),
+        await _audit(),
+        _address_book(),
+        _business(),
+        *await doctor_models.findings(),
+        *_vendors(),
+    ]
     broken = any(f["state"] == "failed" for f in findings)
     if as_json:
         output.emit({"healthy": not broken, "findings": findings})
@@ -42,6 +49,22 @@ async def _postgres() -> dict[str, Any]:
         return finding("postgres", "ok", f"version {version}, commits are durable")
     finally:
         await pool.close()
+
+
+async def _audit() -> dict[str, Any]:
+    """Whether the log of the audit goes on, and is as it was signed, as far as the gateway knows."""
+    from viox import audit
+
+    try:
+        found = await audit.status()
+    except VioxError as error:
+        return finding("audit", "not tried", error.message, field=error.field, remedy=error.remedy)
+    if found.stopped:
+        return finding("audit", "failed", audit.said(found), remedy="See docs/audit.md, and run `viox audit verify`.")
+    if found.note is None:
+        remedy = "Set VIOX_AUDIT_KEY (docs/audit.md)."
+        return finding("audit", "warning", audit.said(found), field="VIOX_AUDIT_KEY", remedy=remedy)
+    return finding("audit", "ok", audit.said(found))
 
 
 def _address_book() -> dict[str, Any]:

@@ -23,7 +23,7 @@ EXIT_CODES = {
     ERROR: "error: something is broken or not there",
     BAD_INPUT: "bad input: an option, argument, file or id; nothing was changed",
     WAITING: "waiting for a person (`ask --wait`)",
-    FAILED: "failed or blocked, or cannot be done offline (`ask --wait`); a replay differs",
+    FAILED: "failed or blocked, or cannot be done offline (`ask --wait`); a replay differs; the audit is not as it has to be",
     TIMED_OUT: "timed out (`ask --wait --timeout`); the run goes on",
 }
 GAP = "  "

@@ -10,6 +10,9 @@ from aiohttp import web
 
 from services.tool_gateway.approvals import examine
 from services.tool_gateway.approvals.keeper import Keeper
+from services.tool_gateway.audit.remembered import CheckpointFile, CheckpointTopic
+from services.tool_gateway.audit.sequencer import Sequencer
+from services.tool_gateway.audit.telling import tell
 from services.tool_gateway.budgets.reserve import forget as forget_budgets
 from services.tool_gateway.budgets.reserve import publish
 from services.tool_gateway.budgets.teller import Teller
@@ -53,6 +56,7 @@ from shared.bus.dead_letters import CHANNEL, Redrives
 from shared.bus.kafka import Consumer, Record
 from shared.bus.outbox import Outbox
 from shared.bus.publisher import Publisher
+from shared.bus.whole import newest_values
 from shared.business import Business, check_owner, read_business
 from shared.clock import Clock
 from shared.people import read_people
@@ -100,10 +104,12 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process.loop(
         "sealed arguments", lambda: regularly(10.0, lambda: sealed.forget(gateway.pool), "arguments.not_forgotten")
     )
+    process.loop("audit", lambda: gateway.audit.run())
     process.loop("catalogue", lambda: gateway.library.follow())
     process.on_drain(gateway.drain)
     process.check("ledger", lambda: gateway.outcomes.problem if gateway.outcomes else "starting")
     process.check("kafka", lambda: gateway.consumer.problem if gateway.consumer else "starting")
+    process.warn("audit", lambda: gateway.audit.problem if gateway.audit else None)
     process.warn("vendors", lambda: gateway.places.breakers.problem())
     process.warn("memory", lambda: gateway.index.problem if gateway.index else None)
     process.warn("backlog", lambda: gateway.backlog.problem() if gateway.consumer else None)
@@ -114,6 +120,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
 class _Gateway:
     """The opened parts of the gateway."""
 
+    audit: Sequencer
     backlog: Backlog
     outcomes: OutcomeWriter
     consumer: Consumer
@@ -140,6 +147,7 @@ class _Gateway:
         self.places = InFlightLimiter(4 * concurrency, for_live=(concurrency + 1) // 2)
         self.publisher = Publisher(topics.GATEWAY, process.bus.producer)
         self._clock = Clock()
+        self.audit = None  # type: ignore[assignment]
         self.outcomes = None  # type: ignore[assignment]  # set by start; readiness asks earlier
         self.consumer = None  # type: ignore[assignment]
         self.index = None  # type: ignore[assignment]
@@ -166,6 +174,7 @@ class _Gateway:
         self._keep_people_told(business)
         self._open_desk(business)
         self.examiner = examine.Examiner(self._tools, self._secrets)
+        self._open_audit()
         self.doctor = Doctor(self._tools, self._secrets, self._store, sender, mailer)
         process.on_stop(self._instance.stop)
         await self._instance.start()
@@ -262,6 +271,14 @@ class _Gateway:
         self.desk = Desk(self._store, self.publisher, business, self._clock, self.outbox.wake)
         for channel in ("viox_runs", "viox_clock"):
             self._instance.on_notify(channel, self.desk.wake)
+
+    def _open_audit(self) -> None:
+        """What makes the ledger checkable."""
+        settings = self._process.settings
+        folder = settings.audit_folder or settings.home / "audit"
+        topic = CheckpointTopic(lambda: newest_values(settings, topics.AUDIT_CHECKPOINTS, 100))
+        file = CheckpointFile(folder)
+        self.audit = Sequencer(self.pool, settings.audit_key, file, topic, lambda note: tell(self.publisher, note))
 
     def _decided(self) -> None:
         """A person decided on a call."""

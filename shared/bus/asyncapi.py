@@ -22,6 +22,7 @@ OWN: dict[str, tuple[type[EventData], str]] = {
     messages.CALL_CLOSED: (messages.ToolCallClosed, "a tool call ended"),
     messages.APPROVAL_REQUESTED: (messages.Approval, "a call waits for people"),
     messages.APPROVAL_DECIDED: (messages.Approval, "people decided on a call, or did not in time"),
+    messages.CHECKPOINT_SIGNED: (messages.CheckpointSigned, "the audit's log has come to this"),
     messages.DEAD_LETTER: (messages.DeadLetterRecorded, "a message was set aside"),
 }
 
@@ -68,6 +69,7 @@ def _types_on(topic: str) -> list[str]:
         topics.RUNS: [messages.RUN_STARTED, messages.RUN_WAITING, messages.RUN_FINISHED],
         topics.APPROVALS: [messages.APPROVAL_REQUESTED, messages.APPROVAL_DECIDED],
         topics.DEAD_LETTERS: [messages.DEAD_LETTER],
+        topics.AUDIT_CHECKPOINTS: [messages.CHECKPOINT_SIGNED],
     }
     return fixed.get(topic, [])
 

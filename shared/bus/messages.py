@@ -27,6 +27,7 @@ FORKED = "viox.run.forked"  # stands for what a fork of a run began with: writte
 DEAD_LETTER = "viox.dead_letter.recorded"
 APPROVAL_REQUESTED = "viox.approval.requested"
 APPROVAL_DECIDED = "viox.approval.decided"
+CHECKPOINT_SIGNED = "viox.audit.checkpoint.signed"
 
 GATEWAY_SOURCE = "/viox/gateway"
 LIVE_SOURCE = "/viox/gateway/live"  # of the runs of live calls; what is said in them comes from outside all the same
@@ -152,6 +153,14 @@ class DeadLetterRecorded(EventData):
     error: str
     attempts: int
     run_id: str | None = None
+
+
+class CheckpointSigned(EventData):
+    """So many leaves under this root: a signed note, which is checked without us ([audit](../audit.md))."""
+
+    origin: str
+    size: int
+    checkpoint: str
 
 
 def task(

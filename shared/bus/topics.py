@@ -61,6 +61,7 @@ TOOL_RESULTS: Final = "viox.tool-results."
 RUNS: Final = "viox.runs"
 APPROVALS: Final = "viox.approvals"
 DEAD_LETTERS: Final = "viox.dead-letters"
+AUDIT_CHECKPOINTS: Final = "viox.audit.checkpoints"
 
 # Where a dead letter came from that came by no topic: a webhook of this source.
 WEBHOOKS: Final = "webhooks/"
@@ -145,4 +146,5 @@ def all_topics() -> list[Topic]:
         Topic(RUNS, "conversation", (*AGENTS, GATEWAY), (ANYONE,), "runs that started, wait or finished"),
         Topic(APPROVALS, "call", (GATEWAY,), (ANYONE,), "approvals asked for and decided"),
         Topic(DEAD_LETTERS, "dead letter", (*AGENTS, GATEWAY), (ANYONE,), "messages that could not be handled"),
+        Topic(AUDIT_CHECKPOINTS, "log", (GATEWAY,), (GATEWAY, ANYONE), "signed checkpoints of the audit's log"),
     ]

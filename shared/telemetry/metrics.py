@@ -55,4 +55,11 @@ INVOKES = Counter("viox_invokes_total", "Requests for live calls by what was ans
 INVOKE_SECONDS = Histogram("viox_invoke_seconds", "Request to answer of a live call", ["agent"], buckets=_LATENCY)
 INVOKES_OPEN = Gauge("viox_invokes_open", "Callers that wait for their live calls")
 
+AUDIT_CHECKPOINT_AGE = Gauge(
+    "viox_audit_checkpoint_age_seconds", "How long ago a checkpoint was last signed, or found to cover everything"
+)
+AUDIT_UNSEQUENCED = Gauge("viox_audit_unsequenced", "Entries that were found and are no leaves of the audit's tree yet")
+AUDIT_TREE_SIZE = Gauge("viox_audit_tree_size", "Leaves of the audit's tree")
+AUDIT_STOPPED = Gauge("viox_audit_stopped", "1 while the audit signs nothing, for the reason that readiness gives")
+
 READY = Gauge("viox_ready", "1 while the service can do its work", ["service"])

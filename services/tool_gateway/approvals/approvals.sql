@@ -26,9 +26,9 @@ set state = 'awaiting_approval', attempt = c.attempt - 1, lease_owner = null, le
 from unnest(:calls::text[], :approvals::text[]) as u(call_id, approval_id) where c.call_id = u.call_id
 
 -- name: decision_entry    That a call was judged again and waits, for the record.
-insert into ledger_entries (call_id, attempt, phase, checks)
-select call_id, -revision, 'decision', checks
-from json_to_recordset(:entries::json) as e(call_id text, revision int, checks json)
+insert into ledger_entries (call_id, attempt, phase, checks, approval_id)
+select call_id, -revision, 'decision', checks, approval_id
+from json_to_recordset(:entries::json) as e(call_id text, revision int, checks json, approval_id text)
 on conflict (call_id, attempt, phase) do nothing
 
 -- name: expire    What nobody decided in time ends, by the same condition under which it could have been decided. A question

@@ -35,7 +35,12 @@ async def ask_again(connection: Any, decisions: Sequence[Decision], seconds: flo
     ]
     calls, approvals = [row["call_id"] for row in rows], [row["approval_id"] for row in rows]
     entries = [
-        {"call_id": one.call.call_id, "revision": row["revision"], "checks": one.checks}
+        {
+            "call_id": one.call.call_id,
+            "revision": row["revision"],
+            "checks": one.checks,
+            "approval_id": row["approval_id"],
+        }
         for one, row in zip(again, rows, strict=True)
     ]
     await connection.execute(*SQL.bind("await_again", calls=calls, approvals=approvals))

@@ -114,8 +114,10 @@ def reached_row(decision: Decision) -> dict[str, Any]:
 
 def intent_row(decision: Decision) -> dict[str, Any]:
     assert decision.prepared  # noqa: S101  # the caller asks for those that are sent
-    named = {"call_id": decision.call.call_id, "attempt": decision.candidate.attempt, "checks": decision.checks}
-    return named | _request(decision.prepared, decision.shown)
+    call = decision.call
+    agreed = decision.standing or (call.approval_id if isinstance(call, CallRow) else None)
+    named = {"call_id": call.call_id, "attempt": decision.candidate.attempt, "checks": decision.checks}
+    return named | {"approval_id": agreed} | _request(decision.prepared, decision.shown)
 
 
 def to_seal(decisions: Sequence[Decision]) -> dict[str, tuple[dict[str, Any], Prepared | None]]:

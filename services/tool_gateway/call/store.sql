@@ -72,9 +72,10 @@ with given as (
     returning call_id
 ), entries as (
     insert into ledger_entries (call_id, attempt, phase, checks, method, url, request_headers, request_body, request_sha256,
-                                detail)
+                                detail, agent, tool, arguments_sha256, approval_id)
     select call_id, case when state = 'executing' then 1 else 0 end, case when state = 'executing' then 'intent' else 'decision' end,
-           checks, method, url, request_headers, decode(request_body, 'base64'), request_sha256, detail
+           checks, method, url, request_headers, decode(request_body, 'base64'), request_sha256, detail, agent, tool,
+           decode(sha256, 'hex'), approval_id
     from given join fresh using (call_id)
 ), parties as (
     insert into call_parties (tool, counterparty, call_id)
@@ -253,11 +254,13 @@ on conflict (channel, address) do update
 set agent = excluded.agent, conversation_id = excluded.conversation_id, updated_at = now()
 
 -- name: intents    What is about to be sent, before it is.
-insert into ledger_entries (call_id, attempt, phase, checks, method, url, request_headers, request_body, request_sha256, detail)
-select call_id, attempt, 'intent', checks, method, url, request_headers, decode(request_body, 'base64'), request_sha256, detail
+insert into ledger_entries (call_id, attempt, phase, checks, method, url, request_headers, request_body, request_sha256, detail,
+                            approval_id)
+select call_id, attempt, 'intent', checks, method, url, request_headers, decode(request_body, 'base64'), request_sha256, detail,
+       approval_id
 from json_to_recordset(:intents::json) as i(
     call_id text, attempt int, checks json, method text, url text, request_headers json, request_body text,
-    request_sha256 text, detail json)
+    request_sha256 text, detail json, approval_id text)
 on conflict (call_id, attempt, phase) do nothing
 
 -- name: first_intents    What was sent the first time, for calls that must be repeated byte for byte, and whether any attempt

@@ -3,7 +3,7 @@
 from shared.store.migrations import run_sql_file
 
 revision = "0026"
-down_revision = "0024"
+down_revision = "0025"
 
 
 def upgrade() -> None:
