@@ -1,6 +1,6 @@
 # Everything bootstraps itself into .venv; Python 3.11+ is all that must be there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint test-kafka chaos bench bench-peers lock docs clean
+.PHONY: help demo test check lint test-kafka chaos bench bench-peers lock dashboards docs clean
 
 PY := .venv/bin/python
 # Tests that share nothing run on every core; of those with a database, a broker and a stack one process has enough.
@@ -28,6 +28,7 @@ lint: $(READY)  ## check without the unit tests
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(PY) -m viox.docs --check
+	@$(PY) deploy/monitoring/dashboards.py --check
 
 test-kafka: $(READY)  ## integration tests and a short chaos pass on Apache Kafka (needs Java 17 and Maven)
 	@$(PY) -c "from sandbox.broker import resolve; resolve()"
@@ -47,6 +48,9 @@ bench-peers: $(READY)  ## the same, then next to calfkit and LangGraph on the sa
 lock:  ## resolve dependencies anew into requirements.lock
 	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --extra dev --extra embedded pyproject.toml -o requirements.lock
 	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 benchmarks/peers/requirements.in -o benchmarks/peers/requirements.lock
+
+dashboards: $(READY)  ## write the Grafana dashboards anew
+	@$(PY) deploy/monitoring/dashboards.py
 
 docs: $(READY)  ## regenerate reference pages, AsyncAPI and JSON Schemas
 	@$(PY) -m viox.docs

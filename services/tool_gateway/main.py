@@ -16,7 +16,7 @@ from services.tool_gateway.audit.telling import tell
 from services.tool_gateway.budgets.reserve import forget as forget_budgets
 from services.tool_gateway.budgets.reserve import publish
 from services.tool_gateway.budgets.teller import Teller
-from services.tool_gateway.call import payloads, sealed
+from services.tool_gateway.call import payloads, sealed, waiting
 from services.tool_gateway.call.admit import Admission
 from services.tool_gateway.call.backlog import Backlog
 from services.tool_gateway.call.close import OutcomeWriter
@@ -61,6 +61,7 @@ from shared.business import Business, check_owner, read_business
 from shared.clock import Clock
 from shared.people import read_people
 from shared.regularly import regularly
+from shared.runtime import gauges
 from shared.runtime.process import Process
 from shared.settings import Settings
 from shared.store.instance import Instance
@@ -105,6 +106,10 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
         "sealed arguments", lambda: regularly(10.0, lambda: sealed.forget(gateway.pool), "arguments.not_forgotten")
     )
     process.loop("audit", lambda: gateway.audit.run())
+    process.loop("gauges", lambda: gauges.keep(topics.GATEWAY, gateway.pool, gateway.consumer.lag))
+    process.loop(
+        "waiting calls", lambda: regularly(gauges.EVERY_SECONDS, lambda: waiting.look(gateway.pool), "gauges.not_read")
+    )
     process.loop("catalogue", lambda: gateway.library.follow())
     process.on_drain(gateway.drain)
     process.check("ledger", lambda: gateway.outcomes.problem if gateway.outcomes else "starting")

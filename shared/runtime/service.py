@@ -18,6 +18,7 @@ from shared.errors import VioxError
 from shared.models.models_file import ROLES, limits_for
 from shared.models.port import ChatModel
 from shared.models.registry import model_for
+from shared.runtime import gauges
 from shared.runtime.activation import Activator
 from shared.runtime.agent import AgentSpec
 from shared.runtime.announce import Announcer
@@ -27,7 +28,7 @@ from shared.runtime.schedule import Limits
 from shared.runtime.store import RuntimeStore
 from shared.settings import Settings
 from shared.store.instance import Instance
-from shared.store.pool import is_transient, open_pool
+from shared.store.pool import Pool, is_transient, open_pool
 from shared.telemetry.logs import get_logger
 from shared.waiting import within
 
@@ -49,6 +50,7 @@ def agent_service(spec: AgentSpec, settings: Settings, *, model: ChatModel | Non
     process.loop("announcer", lambda: runner.announcer.run())
     process.loop("tools", runner.keep_tools)
     process.loop("redrives", lambda: runner.redrives.run())
+    process.loop("gauges", lambda: gauges.keep(spec.name, runner.pool, runner.consumer.lag))
     process.on_drain(runner.drain)
     process.app.router.add_get("/graph", lambda request: _graph(spec))
     process.check("postgres", lambda: runner.tools_problem)
@@ -67,6 +69,7 @@ async def _graph(spec: AgentSpec) -> web.Response:
 class _Runner:
     """The opened parts of one agent service."""
 
+    pool: Pool
     outbox: Outbox
     activator: Activator
     announcer: Announcer
@@ -91,6 +94,7 @@ class _Runner:
         process.on_stop(self._model.aclose)
         pool = await open_pool(dsn, application=spec.name, size=settings.postgres_pool_size)
         process.on_stop(lambda: within(CLOSE_SECONDS, pool.close()))
+        self.pool = pool
         instance = Instance(dsn, spec.name)
         self.outbox = Outbox(spec.name, pool, self.publisher)
         store = RuntimeStore(pool, spec.name)

@@ -12,12 +12,21 @@ MESSAGES_SENT = Counter("viox_messages_sent_total", "Records that Kafka acknowle
 MESSAGES_NOT_SENT = Counter("viox_messages_not_sent_total", "Records that Kafka refused", ["service", "topic", "error"])
 OUTBOX_RESENT = Counter("viox_outbox_resent_total", "Outbox rows sent again for want of a receiver's mark", ["service"])
 DEAD_LETTERS = Counter("viox_dead_letters_total", "Messages set aside", ["service", "code"])
+DEAD_LETTERS_WAITING = Gauge("viox_dead_letters_waiting", "Dead letters that nobody has redriven yet", ["service"])
+OUTBOX_AGE = Gauge(
+    "viox_outbox_oldest_seconds", "Age of the oldest message whose receiver has left no mark", ["service"]
+)
+CONSUMER_LAG = Gauge(
+    "viox_consumer_lag_records", "Records of a process's partitions that it has not taken", ["service"]
+)
 
 ACTIVATIONS = Counter("viox_activations_total", "Activations of threads", ["agent", "result"])
 ACTIVATION_SECONDS = Histogram(
     "viox_activation_seconds", "Claim to commit of an activation", ["agent"], buckets=_LATENCY
 )
 RUNS = Counter("viox_runs_total", "Runs that ended", ["agent", "status"])
+RUNS_OPEN = Gauge("viox_runs_open", "Runs that have not ended", ["agent"])
+RUNS_WAITING_FOR_BUDGET = Gauge("viox_runs_waiting_for_budget", "Runs that wait until a budget is raised", ["agent"])
 MODEL_CALLS = Counter("viox_model_calls_total", "Model calls", ["agent", "model", "result"])
 MODEL_TOKENS = Counter("viox_model_tokens_total", "Tokens", ["agent", "model", "direction"])
 MODEL_COST = Counter("viox_model_cost_usd_total", "Cost of model calls", ["agent", "model"])
@@ -26,11 +35,16 @@ CALLS = Counter("viox_tool_calls_total", "Tool calls closed", ["agent", "tool", 
 CALL_SECONDS = Histogram("viox_tool_call_seconds", "Intake to outcome of a tool call", ["tool"], buckets=_LATENCY)
 CALL_ATTEMPTS = Counter("viox_tool_call_attempts_total", "Attempts by their end", ["tool", "result"])
 CALLS_UNKNOWN = Gauge("viox_tool_calls_unknown", "Calls whose effect is not known")
+UNKNOWN_AGE = Gauge(
+    "viox_tool_calls_unknown_oldest_seconds", "For how long the effect of a call has not been known, at most"
+)
 CALLS_OPEN = Gauge("viox_tool_calls_open", "Calls on their way, or that wait for a rate, a place or a retry")
 CALLS_NOT_TAKEN = Gauge("viox_tool_calls_not_taken", "Calls that lie in Kafka: the lag of a gateway's partitions")
 VENDOR_LEFT_ALONE = Gauge("viox_vendor_left_alone", "1 while calls to a vendor that does not answer wait", ["vendor"])
 LEDGER_WRITES = Counter("viox_ledger_writes_total", "Ledger transactions", ["result"])
 APPROVALS = Counter("viox_approvals_total", "Approvals asked for, and how they ended", ["agent", "state"])
+APPROVALS_WAITING = Gauge("viox_approvals_waiting", "Calls that wait for people", ["agent"])
+APPROVALS_EXPIRING = Gauge("viox_approvals_expiring", "Calls that wait for people, and are refused within the hour")
 BUDGETS_EXHAUSTED = Counter("viox_budgets_exhausted_total", "Times a run had to wait for a budget", ["agent", "budget"])
 MEMORY_TO_EMBED = Gauge("viox_memory_to_embed", "Passages that have no vector of the model of now yet")
 INCIDENTS = Counter("viox_incidents_total", "Things that should not happen and were recorded", ["kind"])
