@@ -90,7 +90,7 @@ class _Filled:
 
 async def _find_others(connection: Connection, known: array[int], auditor: Auditor) -> None:
     """Entries that are no leaves although they have been there for a while: nobody's sequencer saw them come."""
-    above, before = 0, datetime.now(UTC) - GRACE
+    above, before = -(2**63), datetime.now(UTC) - GRACE
     while rows := await connection.fetch(*SQL.bind("numbers", above=above, limit=20_000)):
         for row in rows:
             number, place = row["entry_id"], bisect_left(known, row["entry_id"])

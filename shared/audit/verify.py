@@ -203,7 +203,7 @@ class Checkpoint:
             size, root = int(lines[1]), base64.b64decode(lines[2], validate=True)
         except (IndexError, ValueError) as error:
             raise Refused("this is no checkpoint") from error
-        if not lines[0] or str(size) != lines[1] or len(root) != 32:
+        if not lines[0] or size < 0 or str(size) != lines[1] or len(root) != 32:
             raise Refused("this is no checkpoint")
         return cls(lines[0], size, root, note)
 

@@ -134,7 +134,7 @@ class Sweep:
 
     async def _feed(self) -> None:
         """Keep runs in flight as long as there are kills, and until there were enough of them."""
-        from sandbox.scenarios.morning import event
+        from sandbox.scenarios.story import event
         from viox import ingress
 
         while self.rounds < self.kills or len(self.emails) < self.runs:

@@ -44,7 +44,7 @@ async def collect(pool: Any, *effects: list[dict[str, Any]]) -> Found:
         runs=[
             dict(row) | {"waiting_for": _json(row["waiting_for"])}
             for row in await pool.fetch(
-                "select run_id, status, trigger_id, conversation_id, waiting_for from run_overview"
+                "select run_id, status, trigger_id, conversation_id, waiting_for, text from run_overview"
             )
         ],
         calls=[
@@ -113,7 +113,7 @@ def problems(found: Found, emails: list[str]) -> list[str]:
             trouble.append(f"run {run['run_id']} is {run['status']}")
         if run["status"] == "waiting" and not run["waiting_for"]:
             trouble.append(f"run {run['run_id']} waits for nothing")
-    trouble += _step_problems(found)
+    trouble += step_problems(found)
     if found.inbox_pending:
         trouble.append(f"{found.inbox_pending} messages were accepted and never worked on")
     if found.dead_letters:
@@ -125,7 +125,7 @@ def problems(found: Found, emails: list[str]) -> list[str]:
     return trouble
 
 
-def _step_problems(found: Found) -> list[str]:
+def step_problems(found: Found) -> list[str]:
     """A commit that was made twice or lost shows as a second beginning or end, or as a gap."""
     trouble = []
     for run in found.runs:

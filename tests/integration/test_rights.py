@@ -47,6 +47,10 @@ COLUMNS = {
     "G": "document_id ordinal place text",
     "H": "ended_at",
     "I": "day told_at",
+    "J": "agent approval_id arguments_sha256 attempt call_id checks detail method phase request_body request_headers"
+    " request_sha256 response_body response_headers response_sha256 status tool url",
+    "K": "attempt call_id detail phase",
+    "L": "checked_at complete_to stopped",
     "8": "closed_at error not_before result state unknown_since",
 }
 RIGHTS = """
@@ -78,7 +82,14 @@ RIGHTS = """
     forgettings       |            | S          | S          | S       |
     inbox             | s i u(1)   |            | S i u(1) d | S
     knowledge         |            | S          | S I U      | S       |
-    ledger_entries    |            | S I        | S i        | S       |
+    audit_acts        |            | S          | S          | S       |
+    audit_checkpoints |            | S I        | S          | S       |
+    audit_cosignatures |           | S I        | S          | S       |
+    audit_erased      |            | S          | S          | S       |
+    audit_leaves      |            | S I        | S          | S       |
+    audit_logs        |            | S U(L)     | S          | S       |
+    audit_tiles       |            | S I        | S          | S       |
+    ledger_entries    |            | S I(J)     | S i(K)     | S       |
     live_calls        |            |            | S          | S       |
     live_tokens       |            | S I U D    | S          | S       |
     memory_model      |            | S I U      | S          | S       |
@@ -143,6 +154,7 @@ FUNCTIONS = {
         "wait_for_budget": DEFINER,
     },
     "viox_gateways": {
+        "audit_field": "",
         "begin_live_calls": DEFINER,
         "budget_day": "",
         "call_in_doubt": "",
@@ -165,6 +177,8 @@ FUNCTIONS = {
     },
     "viox_operators": {
         "advance_clock": DEFINER,
+        "audit_field": "",
+        "audit_restart": DEFINER,
         "budget_day": "",
         "budget_limit": "",
         "decide_approval": DEFINER,

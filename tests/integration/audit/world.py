@@ -45,34 +45,35 @@ class Log:
         file = CheckpointFile(folder or self.folder)
         return Sequencer(self.pool, self.folder / "key", file, CheckpointTopic(read), self.told.append)
 
-    async def call(self, body: bytes = b'{"to": "ana@example.com"}', call: str | None = None) -> str:
+    async def call(self, body: bytes = b'{"to": "ana@example.com"}') -> str:
         """A call that was sent and answered."""
-        name = call or f"{uuid4()}.1.0"
+        (name,) = await self.calls(1, body)
+        return name
+
+    async def calls(self, count: int, body: bytes = b'{"to": "ana@example.com"}') -> list[str]:
+        names, answer = [f"{uuid4()}.1.0" for _ in range(count)], b'{"id": "m\xc3\xbcller \\\\ 1"}'
         await self.pool.execute(
             """insert into ledger_entries (call_id, attempt, phase, checks, method, url, request_headers, request_body,
                request_sha256, agent, tool, arguments_sha256)
-               values ($1, 1, 'intent', $2, 'POST', 'https://mail.example.com/send', $3, $4, $5, 'closer', 'email_send', $6)""",
-            name,
+               select unnest($1::text[]), 1, 'intent', $2::json, 'POST', 'https://mail.example.com/send', $3::json, $4, $5,
+                      'closer', 'email_send', $6""",
+            names,
             CHECKS,
             [["content-type", "application/json"]],
             body,
             sha256_bytes(body),
             bytes(32),
         )
-        answer = b'{"id": "m\xc3\xbcller \\\\ 1"}'
         await self.pool.execute(
             """insert into ledger_entries (call_id, attempt, phase, status, response_headers, response_body, response_sha256, detail)
-               values ($1, 1, 'outcome', 200, $2, $3, $4, $5)""",
-            name,
+               select unnest($1::text[]), 1, 'outcome', 200, $2::json, $3, $4, $5::json""",
+            names,
             [["x", "\\ ü"]],
             answer,
             sha256_bytes(answer),
             {"state": "succeeded", "path": "a\\b"},
         )
-        return name
-
-    async def calls(self, count: int) -> list[str]:
-        return [await self.call() for _ in range(count)]
+        return names
 
     async def tick(self) -> None:
         while await self.sequencer.tick():
