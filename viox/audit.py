@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import BadInput, NotFound, VioxError
+from shared.operations import identify, store
 from shared.runs import timestamp
-from viox import deployment, identify, output, store
+from viox import deployment, output
 
 if TYPE_CHECKING:
     from shared.audit.store import Head
