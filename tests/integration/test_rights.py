@@ -28,7 +28,7 @@ COLUMNS = {
     "2": "redriven_at state",
     "3": "active_run agent run_cost_microusd run_input_tokens run_model run_output_tokens run_steps run_tool_calls taking"
     " thread_id waits_for_budget",
-    "J": "active_run agent forked_before forked_from run_cost_microusd run_input_tokens run_model run_output_tokens run_steps"
+    "M": "active_run agent forked_before forked_from run_cost_microusd run_input_tokens run_model run_output_tokens run_steps"
     " run_tool_calls taking thread_id waits_for_budget",
     "4": "attempts next_at",
     "5": "cost_microusd error finished_at input_tokens merged_into model output_tokens status steps text tool_calls",
@@ -73,6 +73,9 @@ RIGHTS = """
     call_labels       |            | S I        | S          | S       |
     call_parties      |            | S I        | S          | S       |
     catalogue         | s          | S I U D    | S          | S       |
+    console_acts      |            |            | S I        | S       |
+    console_failures  |            |            | S I D      |         |
+    console_sessions  |            |            | S I D      |         |
     contact_owners    |            | S I U      |            | S       |
     contact_wishes    | s i        | S          | S          | S       |
     dead_letters      | s i u(1)   | s i u(1)   | S u(2)     | S       |
@@ -114,7 +117,7 @@ RIGHTS = """
     sealed_calls      |            | S I U D    |            |         |
     steps             | s i        | s          | S          | S       |
     thread_labels     |            | S I        | S          | S       |
-    threads           | s i u(7)   | S(3)       | S(J)       | S
+    threads           | s i u(7)   | S(3)       | S(M)       | S
     timers            |            | S I U D    | S          | S       |
     tool_calls        | s          | S I U      | S u(8)     | S       |
     topic_writers     | S          | S          | S          | S       |
