@@ -45,7 +45,8 @@ TABLES = (
     "webhook_events, webhook_deliveries, webhook_sources, webhook_pollers, webhook_trips, approvals, approval_votes, "
     "approval_notices, call_parties, thread_labels, live_calls, live_tokens, standing_approvals, payloads, payload_uses, "
     "sealed_calls, facts, knowledge, passages, memory_model, forgettings, call_labels, budgets, budget_settings, budget_use, "
-    "budget_releases, budget_raises, budget_notices, model_holds, sandbox_clock, waits, delegations, timers, schedule_marks"
+    "budget_releases, budget_raises, budget_notices, model_holds, sandbox_clock, waits, delegations, timers, schedule_marks, "
+    "console_sessions, console_failures, console_acts"
 )
 
 
