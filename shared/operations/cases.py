@@ -50,7 +50,11 @@ def ceilings(
 def facts(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The plain arguments as label and value, nested ones left to the exact text below."""
     flat = [(key, value) for key, value in arguments.items() if isinstance(value, str | int | float | bool)]
-    return [(_label(key), cut(value, 400)) for key, value in flat][:12]
+    return [(_label(key), _plain(value)) for key, value in flat][:12]
+
+
+def _plain(value: str | float | bool) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else cut(value, 400)
 
 
 def _label(key: str) -> str:

@@ -67,6 +67,8 @@ def _asker(body: Mapping[str, Any]) -> str:
     source = str(body.get("source") or "")
     if "/agents/" in source or source.startswith("/viox/agent"):
         return agent_name(source.rstrip("/").rsplit("/", 1)[-1])
+    if source == "/viox/cli":  # of the command line or the console: somebody of the business
+        return "A person of the business"
     return "A timer" if "timer" in source else "Somebody"
 
 
