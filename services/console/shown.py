@@ -239,6 +239,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "body": body,
     "raw": raw,
     "decoded": decoded,
+    "upper_first": lambda text: text[:1].upper() + text[1:],
     "plural": plural,
     "counted": counted,
     "agent": agent_name,

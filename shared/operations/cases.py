@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.operations.sentences import about, agent_name, cut, doing, vendor_name
+from shared.money import as_written
+from shared.operations.sentences import about, agent_name, cut, doing, money
 
 
 def summary(approval: Mapping[str, Any], *, content: bool) -> dict[str, Any]:
-    """An approval with `headline`, `button` and who asks."""
-    return dict(approval) | {
-        "headline": headline(approval, content=content),
-        "button": button(approval),
-        "who": agent_name(approval["agent"]),
-    }
+    """An approval with `headline` and who asks."""
+    return dict(approval) | {"headline": headline(approval, content=content), "who": agent_name(approval["agent"])}
 
 
 def headline(approval: Mapping[str, Any], *, content: bool) -> str:
@@ -22,44 +19,44 @@ def headline(approval: Mapping[str, Any], *, content: bool) -> str:
     if approval["question"]:
         question = approval["arguments"].get("question") if content else ""
         return cut(question, 160) or f"{agent_name(approval['agent'])} asks a question"
-    vendor = vendor_of(approval["tool"])
-    deed = doing(approval["tool"], vendor).base
+    deed = doing(approval["tool"], None).base
     named = about(approval["tool"], approval["arguments"]) if content else ""
     return f"{deed[:1].upper()}{deed[1:]}" + (f": {named}" if named else "")
 
 
-def button(approval: Mapping[str, Any]) -> str:
-    """The button names the effect."""
-    amount = money_of(approval["arguments"])
-    if amount:
+def button(approval: Mapping[str, Any], call: Mapping[str, Any] | None = None) -> str:
+    """The button names the effect: an amount where it is known, else the deed."""
+    if call and call["amount_minor"] is not None and call["currency"]:
+        return f"Approve {as_written(call['amount_minor'], call['currency'])}"
+    if isinstance(approval["arguments"], Mapping) and (amount := money(approval["arguments"])):
         return f"Approve {amount}"
-    deed = doing(approval["tool"], None).base
-    return f"Approve: {doing(approval['tool'], vendor_of(approval['tool'])).base}" if len(deed) < 40 else "Approve"
+    return f"Approve: {doing(approval['tool'], None).base}"
 
 
-def money_of(arguments: Any) -> str:
-    from shared.operations.sentences import money
-
-    return money(arguments) if isinstance(arguments, Mapping) else ""
-
-
-def vendor_of(tool: str) -> str | None:
-    """The vendor that a tool's name begins with, where it is one of ours."""
-    from shared.operations.sentences import VENDORS
-
-    first = tool.partition("_")[0]
-    return first if first in VENDORS else None
+def ceilings(
+    budgets: Sequence[Mapping[str, Any]],
+    approval: Mapping[str, Any],
+    call: Mapping[str, Any] | None,
+    currency: str | None,
+) -> list[dict[str, Any]]:
+    """The day's budgets that a call counts for: of the business, its agent and whom it pays. Nothing where it moves no money."""
+    if call is None or call["amount_minor"] is None:
+        return []
+    wanted = f"money:{(call['currency'] or currency or 'usd').lower()}"
+    scopes = {"business", approval["agent"], *(call["counterparties"] or ())}
+    return [dict(one) for one in budgets if one["measure"] == wanted and one["per"] == "day" and one["scope"] in scopes]
 
 
 def facts(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The plain arguments as label and value, nested ones left to the exact text below."""
     flat = [(key, value) for key, value in arguments.items() if isinstance(value, str | int | float | bool)]
-    return [(_label(key), cut(value, 400)) for key, value in flat][:12]
+    return [(_label(key), _plain(value)) for key, value in flat][:12]
+
+
+def _plain(value: str | float | bool) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else cut(value, 400)
 
 
 def _label(key: str) -> str:
     spaced = "".join(f" {c.lower()}" if c.isupper() else c for c in key).replace("_", " ").strip()
     return spaced[:1].upper() + spaced[1:]
-
-
-__all__ = ["button", "facts", "headline", "summary", "vendor_name"]

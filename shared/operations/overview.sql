@@ -19,7 +19,7 @@ from run_overview o where o.run_id = $1 limit 1
 
 -- name: day    What was done since a moment.
 select (select count(*) from runs where started_at >= :since) as begun,
-       (select count(*) from runs where started_at >= :since and status = 'finished') as finished,
+       (select count(*) from runs where started_at >= :since and (status = 'finished' or merged_into is not null)) as finished,
        (select coalesce(sum(input_tokens + output_tokens), 0)::bigint from runs where started_at >= :since) as tokens,
        (select coalesce(sum(cost_microusd), 0)::bigint from runs where started_at >= :since) as cost_microusd,
        c.calls, c.succeeded, c.failed
@@ -27,10 +27,10 @@ from (select count(*) as calls, count(*) filter (where state = 'succeeded') as s
              count(*) filter (where state in ('failed', 'denied', 'rejected', 'expired')) as failed
       from tool_calls where created_at >= :since) c
 
--- name: money    What calls moved since a moment: of calls that succeeded, by what their tools' documents say.
-select measure, sum(used)::bigint as used from budget_use
-where measure like 'money:%' and period = budget_day() and name = (select min(name) from budgets where measure like 'money:%' and per = 'day')
-group by measure
+-- name: money    What calls moved since a moment: of those that succeeded, what their tools' documents say, by currency.
+select currency, sum(amount_minor)::bigint as moved from tool_calls
+where created_at >= $1 and state = 'succeeded' and effect <> 'read' and amount_minor > 0 and currency <> ''
+group by currency order by 2 desc limit 3
 
 -- name: begun_by    What began these runs, as their agents were given it. A large one is not read for its title.
 select r.run_id, case when octet_length(i.value) <= 30000 then i.value end as value, i.headers
@@ -68,11 +68,12 @@ select call_id, arguments, state, created_at from tool_calls
 where tool = $1 and agent = $2 and created_at < $3 and call_id <> $4 order by created_at desc limit 1
 
 -- name: agents    Where each agent stands.
-select agent, count(*) filter (where status = 'running') as running, count(*) filter (where started_at >= :since) as today,
+select agent, count(*) filter (where status = 'running' and merged_into is null) as running,
+       count(*) filter (where started_at >= :since) as today,
        coalesce(sum(input_tokens + output_tokens) filter (where started_at >= :since), 0)::bigint as tokens,
        coalesce(sum(cost_microusd) filter (where started_at >= :since), 0)::bigint as cost_microusd,
        max(started_at) as last_at
-from runs where started_at >= :since or status = 'running' group by agent
+from runs where started_at >= :since or (status = 'running' and merged_into is null) group by agent
 
 -- name: model_of    With which model an agent's last turns were answered.
 select distinct on (agent) agent, model from runs where model is not null and started_at >= now() - interval '30 days'

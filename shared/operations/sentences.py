@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shared.money import as_written
+
 VENDORS = {
     "hubspot": "HubSpot",
     "twilio": "Twilio",
@@ -108,10 +110,17 @@ def vendor_name(vendor: str | None) -> str:
     return VENDORS.get(vendor or "") or (vendor or "").replace("_", " ").capitalize()
 
 
+def vendor_of(tool: str) -> str | None:
+    """The vendor that a tool's name begins with, where it is one of those that come with us."""
+    first = tool.partition("_")[0]
+    return first if first in VENDORS else None
+
+
 def doing(tool: str, vendor: str | None) -> Deed:
     """What a call of this tool does, by its name."""
     if tool in _OURS:
         return Deed(*_OURS[tool])
+    vendor = vendor or vendor_of(tool)
     rest = tool.removeprefix(f"{vendor}_") if vendor else tool
     parts = [word.lower() for word in _WORD.findall(rest)]
     where = f" in {vendor_name(vendor)}" if vendor else ""
@@ -149,17 +158,11 @@ def about(tool: str, arguments: Any) -> str:
 
 
 def money(arguments: Mapping[str, Any]) -> str:
-    """An amount as far as arguments say it plainly."""
-    value, currency = arguments.get("amount") or arguments.get("TotalAmt"), arguments.get("currency")
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    """An amount, where the arguments say its currency, too: without one nobody knows what a number is of."""
+    value, currency = arguments.get("amount"), arguments.get("currency")
+    if not isinstance(value, int) or isinstance(value, bool) or not isinstance(currency, str) or len(currency) != 3:
         return ""
-    if isinstance(currency, str) and isinstance(value, int) and 2 < len(currency) < 4:
-        from shared.money import as_written
-
-        return as_written(value, currency)
-    return f"{value:,}"
+    return as_written(value, currency)
 
 
 def cut(value: Any, width: int) -> str:

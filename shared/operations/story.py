@@ -13,6 +13,7 @@ from shared.operations import titles, words
 from shared.operations.payloads import reference_in
 from shared.operations.sentences import about, agent_name, cut, doing
 
+LISTS = ("items", "results", "rows", "data", "records", "bases", "messages")  # where answers keep what they list
 FOLDED_FROM = 4  # so many calls alike in one step become one line
 Tone = str  # done, waits, failed, unknown, running or quiet
 TONES = {
@@ -181,11 +182,7 @@ def _found(call: Mapping[str, Any]) -> str:
         return ""
     if result is None:
         return " and found nothing"
-    rows = (
-        next((value for value in result.values() if isinstance(value, list)), None)
-        if isinstance(result, dict)
-        else result
-    )
+    rows = next((result[name] for name in LISTS if name in result), None) if isinstance(result, dict) else result
     if not isinstance(rows, list):
         return ""
     return " and found nothing" if not rows else " and found one" if len(rows) == 1 else f" and found {len(rows)}"

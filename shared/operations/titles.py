@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from shared.money import as_written
 from shared.operations.sentences import agent_name, cut, vendor_name
 
 _KINDS = {
@@ -32,7 +33,7 @@ def kind(type_: str) -> str:
     parts = type_.split(".")
     where = f"{vendor_name(parts[1])}: " if parts[0] == "com" and len(parts) > 2 else ""
     named = " ".join(parts[2:] if where else parts[1:]).replace("_", " ")
-    return f"{where}{named}" if where else named.capitalize()
+    return f"{where}{named}" if where else named.capitalize() or type_
 
 
 def title(type_: str, data: Any, *, content: bool = True) -> str:
@@ -66,6 +67,8 @@ def _asker(body: Mapping[str, Any]) -> str:
     source = str(body.get("source") or "")
     if "/agents/" in source or source.startswith("/viox/agent"):
         return agent_name(source.rstrip("/").rsplit("/", 1)[-1])
+    if source == "/viox/cli":  # of the command line or the console: somebody of the business
+        return "A person of the business"
     return "A timer" if "timer" in source else "Somebody"
 
 
@@ -93,8 +96,6 @@ def _about(type_: str, data: Mapping[str, Any]) -> str:
 
 
 def _stripe(data: Mapping[str, Any]) -> str:
-    from shared.money import as_written
-
     inner = data.get("data")
     found = inner.get("object") if isinstance(inner, Mapping) else data.get("object") or data
     if not isinstance(found, Mapping):

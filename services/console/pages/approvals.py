@@ -64,7 +64,7 @@ async def case(request: Request) -> Response:
     row = await approvals.named(pool, request.path_params["approval_id"])
     approval = approvals.document(row)
     content = _sees_all(person) or person.name in (row["audience"] or ())
-    mark = await overview.pulse(pool)
+    mark = await overview.pulse(pool, UUID(approval["run_id"]))
     run = await store.run(pool, UUID(approval["run_id"]))
     steps, calls = await overview.story_of(pool, run)
     call = next((one for one in calls if one["call_id"] == approval["call_id"]), None)
@@ -78,11 +78,9 @@ async def case(request: Request) -> Response:
         "approval.html",
         "approvals",
         cases.headline(approval, content=content),
-        live={"of": approval["run_id"], "after": await overview.pulse(pool, UUID(approval["run_id"]))}
-        if mark
-        else None,
+        live={"of": approval["run_id"], "after": mark},
         approval=approval | {"who": cases.summary(approval, content=content)["who"]},
-        button=cases.button(approval),
+        button=cases.button(approval, call),
         facts=cases.facts(approval["arguments"]) if content else [],
         content=content,
         decides=person.approves or person.name in (row["audience"] or ()),
@@ -96,7 +94,7 @@ async def case(request: Request) -> Response:
         arguments_text=json.dumps(approval["arguments"], indent=2, ensure_ascii=False),
         call=call,
         last=last,
-        budgets=[one for one in await budgets.listed(pool, None, 100) if one["measure"].startswith("money:")],
+        budgets=cases.ceilings(await budgets.listed(pool, None, 200), approval, call, console.business.currency),
         also=[cases.summary(one, content=content) for one in waiting if one["approval_id"] != approval["approval_id"]],
         acts=await console.sessions.acts(approval["approval_id"]),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,6 +20,7 @@ from shared.errors import BadInput
 from shared.operations import approvals, identify, overview, paging, payloads, store, story
 
 ROWS = 100
+_QUOTED = re.compile(r"""['"`“/.]([A-Za-z_]\w*)['"`”]|\b([A-Za-z_]\w*):""")  # how errors name a field
 
 
 async def listing(request: Request) -> Response:
@@ -126,8 +128,9 @@ def _attempt(one: dict[str, Any]) -> dict[str, Any]:
 def _blamed(document: dict[str, Any]) -> tuple[str, ...]:
     """Names of arguments that the error speaks of: their lines are marked."""
     error = document["error"] or {}
-    told = json.dumps(error, ensure_ascii=False)
-    return tuple(name for name in _names(document["arguments"]) if len(name) > 2 and name in told) if error else ()
+    told = " ".join(str(error.get(part) or "") for part in ("message", "detail", "field"))
+    quoted = {name for pair in _QUOTED.findall(told) for name in pair if name}
+    return tuple(name for name in _names(document["arguments"]) if name in quoted)
 
 
 def _names(value: Any) -> list[str]:
