@@ -7,7 +7,7 @@ from typing import Any
 from sandbox.scenarios import upstream
 from sandbox.scenarios.story import Check, Day, Part, State, at_stop, calls, mails, phone, runs, texts
 
-REMINDERS = ((0, "14:00"), (3, "10:05"), (8, "10:05"))
+REMINDERS = ((0, "09:00"), (3, "10:05"), (8, "10:05"))
 """At once, three days later and five days after that: the steps of the ladder."""
 PAYS = (9, "12:00")
 DELIVERED = "The goods were handed over to the customer on site, who signed for them."
