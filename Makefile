@@ -13,8 +13,9 @@ help:  ## list these targets
 $(READY): requirements.lock pyproject.toml scripts/bootstrap.sh
 	@sh scripts/bootstrap.sh
 
-demo: $(READY)  ## run a morning of the business end to end (MODELS=offline|wire|real, KEEP=1 leaves it running)
-	@$(PY) -m viox demo $(if $(MODELS),--models $(MODELS)) $(if $(KEEP),--keep)
+demo: $(READY)  ## play a day of the business end to end (MODELS=offline|wire|real BROKER=apache REPLICAS=closer=2 KEEP=1)
+	@$(PY) -m viox demo $(if $(MODELS),--models $(MODELS)) $(if $(BROKER),--broker $(BROKER)) \
+	$(if $(REPLICAS),--replicas $(REPLICAS)) $(if $(KEEP),--keep)
 
 test: $(READY)  ## all tests that need no Java
 	@$(PY) -m pytest $(SIDE_BY_SIDE) tests/unit tests/contract
@@ -34,9 +35,11 @@ test-kafka: $(READY)  ## integration tests and a short chaos pass on Apache Kafk
 	@$(PY) -c "from sandbox.broker import resolve; resolve()"
 	@VIOX_TEST_BROKER=apache $(PY) -m pytest tests/integration tests/journeys
 	@$(PY) -m tests.chaos.sweep --broker apache --kills 6 --runs 60
+	@$(PY) -m tests.chaos.crowd --broker apache --replicas 2 --conversations 100 --long 2
 
-chaos: $(READY)  ## SIGKILL sweep over every named moment while vendors fail; 200 kills between a refund and its record
+chaos: $(READY)  ## SIGKILL sweep over every named moment while vendors fail; 300 conversations at once; 200 kills at refunds
 	@$(PY) -m tests.chaos.sweep
+	@$(PY) -m tests.chaos.crowd
 	@$(PY) -m tests.chaos.refunds
 
 bench: $(READY)  ## measure latency, throughput, bytes and memory (ARGS=--peers, ARGS=--help)

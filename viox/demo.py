@@ -191,7 +191,8 @@ def _checks(one: Played, state: State) -> list[dict[str, Any]]:
     try:
         found = one.part.checks(state)
     except AttributeError:  # what it would look for has never been
-        return []
+        told = "it was played so far that it can be checked"
+        return [{"part": one.part.title, "says": told, "holds": False, "seen": one.trouble, "wanted": None}]
     return [
         {"part": one.part.title, "says": c.says, "holds": c.holds, "seen": c.seen, "wanted": c.wanted} for c in found
     ]

@@ -5,22 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.scenarios import upstream
-from sandbox.scenarios.story import (
-    Check,
-    Day,
-    Part,
-    State,
-    calls,
-    comes,
-    event,
-    lead,
-    mails,
-    of_contact,
-    phone,
-    runs,
-    text,
-    texts,
-)
+from sandbox.scenarios.story import Check, Day, Part, State, calls, comes, event, lead, mails, phone, runs, text, texts
 
 KNOWN = "five wrong passwords"  # of the knowledge document
 REFUND = 3_000
@@ -56,7 +41,8 @@ class Care(Part):
         await day.until(3, "10:05")  # whoever was answered is asked whether it helped
 
     def _noted(self, state: State) -> bool:
-        return bool(mails(state, self.known["email"]) and of_contact(state, "deals", self.known["email"]))
+        """Closer has entered them, and remembers what they wanted."""
+        return bool(calls(state, "memory_remember", came="succeeded", entity=f"person:{self.known['email']}"))
 
     def _refunds(self, state: State) -> list[dict[str, Any]]:
         return [one for one in state["stripe"]["refunds"] if one["charge"] == self.charge]

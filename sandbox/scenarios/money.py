@@ -7,8 +7,8 @@ from typing import Any
 from sandbox.scenarios import upstream
 from sandbox.scenarios.story import Check, Day, Part, State, at_stop, calls, mails, phone, runs, texts
 
-REMINDERS = ((0, "14:00"), (3, "10:05"), (8, "10:05"))
-"""At once, three days later and five days after that: the steps of the ladder."""
+REMINDERS = ((0, "09:00"), (4, "10:05"), (9, "10:05"))
+"""When the steps of the ladder have come: at once; three days on, or a day after Stripe's own next try; five days after that."""
 PAYS = (9, "12:00")
 DELIVERED = "The goods were handed over to the customer on site, who signed for them."
 REFUND, FORGED = 4_500, 90_000

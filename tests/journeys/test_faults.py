@@ -84,7 +84,7 @@ def test_a_poison_record_on_kafka_becomes_a_dead_letter_and_can_be_redriven(depl
 
 def test_the_demo_is_true_with_another_seed(deployment: Deployment, tmp_path: Path) -> None:
     file = tmp_path / "summary.json"
-    answer = deployment("demo", "--seed", "7", "--json", str(file), timeout=600)
+    answer = deployment("demo", "--seed", "7", "--json", str(file), timeout=1200)
     assert answer.code == 0, answer.out + answer.err
     summary = json.loads(file.read_text())
     assert summary["problems"] == []

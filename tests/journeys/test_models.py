@@ -43,7 +43,7 @@ def test_the_day_is_the_same_through_the_providers_interfaces(tmp_path: Path) ->
     faults, summary = tmp_path / "faults.json", tmp_path / "summary.json"
     faults.write_text(json.dumps(FAULTS))
     demo = Deployment(tmp_path, environment(tmp_path))(
-        "demo", "--models", "wire", "--model-faults", str(faults), "--json", str(summary), timeout=600
+        "demo", "--models", "wire", "--model-faults", str(faults), "--json", str(summary), timeout=1200
     )
     assert demo.code == 0, demo.out + demo.err
     assert "models: wire (sandbox)" in demo.out
