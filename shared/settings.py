@@ -100,6 +100,12 @@ class Settings(BaseSettings):
     audit_folder: Path | None = Field(
         default=None, description="folder in which the gateway keeps its checkpoints; without it `audit` in `VIOX_HOME`"
     )
+    audit_content_days: int = Field(
+        default=0,
+        ge=0,
+        description="what the ledger says of addresses, bodies and arguments is [erased](../audit.md#erasing) after so many days;"
+        " `0`, which is the default: never",
+    )
     payload_days: int = Field(
         default=90,
         ge=0,

@@ -69,3 +69,19 @@ def audit_restart(
     from viox import audit
 
     run_async(audit.restart(reason, by, as_json=as_json))
+
+
+@app.command()
+def erase(
+    entity: Annotated[
+        str, typer.Argument(metavar="ENTITY", help="Kind and name: person:ana@example.com, phone:+14155550123.")
+    ],
+    reason: Annotated[str, typer.Option(help="Why; it is on record for good, so it names nobody.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without it only what there is is counted.")] = False,
+    by: Person = None,
+    as_json: Json = False,
+) -> None:
+    """Erase what is known of somebody, on record; the audit stays whole."""
+    from viox import erasing
+
+    run_async(erasing.erase(entity, reason, by, yes=yes, as_json=as_json))

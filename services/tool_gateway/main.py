@@ -49,6 +49,7 @@ from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.guard import Guard
 from services.tool_gateway.wire.oauth import Tokens
 from services.tool_gateway.wire.transport import Wire
+from shared.audit.store import erase_old
 from shared.budgets import Budgets, read_budgets
 from shared.bus import topics
 from shared.bus.app import App
@@ -101,6 +102,8 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
         "payloads", lambda: regularly(HOUR, lambda: payloads.forget(gateway.pool, days), "payloads.not_forgotten")
     )
     process.loop("budgets past", lambda: regularly(HOUR, lambda: forget_budgets(gateway.pool), "budgets.not_forgotten"))
+    if kept := settings.audit_content_days:
+        process.loop("old contents", lambda: regularly(HOUR, lambda: erase_old(gateway.pool, kept), "audit.not_erased"))
     process.loop("backlog", lambda: gateway.backlog.run(gateway.consumer.lag))
     process.loop(
         "sealed arguments", lambda: regularly(10.0, lambda: sealed.forget(gateway.pool), "arguments.not_forgotten")

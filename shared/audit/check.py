@@ -29,7 +29,7 @@ async def verify(
 ) -> Report:
     """Check the log that is written now. `key` is its public key, `remembered` what is known from elsewhere."""
     tiles = Tiles(connection, now.log_id)
-    auditor = Auditor([*await _signed(connection, now), *remembered], key)
+    auditor = Auditor({one.note: one for one in [*await _signed(connection, now), *remembered]}.values(), key)
     numbers = array("q")
     filled = _Filled(tiles)
     async for first, ids, hashes in tiles.leaves(0, now.size):

@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.audit import tree
 from shared.audit.verify import ACT_FIELDS, LEDGER_FIELDS, TILE, Entry, leaf_hash
-from shared.store.pool import Connection
+from shared.store.pool import Connection, Pool
 from shared.store.sql import Queries, record
 
 SQL = Queries(Path(__file__).with_suffix(".sql"))
@@ -142,3 +142,11 @@ async def entries(connection: Connection, ids: Sequence[int]) -> dict[int, Mappi
     """Number → row with content, for those that are there."""
     rows = await connection.fetch(*SQL.bind("entries", ids=list(ids)))
     return {row["entry_id"]: row for row in rows}
+
+
+async def erase_old(pool: Pool, days: int) -> int:
+    """Erase contents that are older than so many days, on record. How many there were."""
+    gone = 0
+    while found := await pool.fetchval(*SQL.bind("erase_old", days=days, most=1000)):
+        gone += int(found)
+    return gone

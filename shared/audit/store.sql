@@ -112,3 +112,9 @@ select call_id, arguments, arguments_sha256 from tool_calls where call_id = any(
 
 -- name: restart
 select audit_restart(:person, :why, :about::json)
+
+-- name: erase    Or with :dry only count.
+select erase_person(:entity, :words::text[], :person, :why, :dry)
+
+-- name: erase_old
+select erase_old_contents(:days, :most)

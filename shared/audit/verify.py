@@ -300,10 +300,10 @@ class Sense:
         self._raised += facts["act"] == "budget.raised"
 
     def _decision(self, entry: Entry, facts: Mapping[str, Any]) -> None:
-        if not all(check["passed"] for check in entry.json("checks") or ()):
-            self._denied.add(facts["call"])
-        if approval := facts.get("approval"):
+        if approval := facts.get("approval"):  # a check had failed that people can lift
             self._asked[facts["call"]] = approval
+        elif not all(check["passed"] for check in entry.json("checks") or ()):
+            self._denied.add(facts["call"])
 
     def _intent(self, entry: Entry, facts: Mapping[str, Any]) -> Iterator[str]:
         call, approval = facts["call"], facts.get("approval")

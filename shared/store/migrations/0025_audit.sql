@@ -202,6 +202,87 @@ begin
     return begun;
 end $$;
 
+-- -- erasure -----------------------------------------------------------------------------------------------------------
+
+-- Erase the contents of these entries, of calls that are over, on record. Their leaves stay as they are. How many there were.
+create function erase_contents(ids bigint[], person text, why text) returns int
+volatile security definer set search_path = pg_catalog, public, pg_temp language plpgsql as $$
+declare chosen bigint[]; told json; act_id bigint;
+begin
+    select array_agg(l.entry_id), json_agg(json_build_array(l.entry_id, encode(l.content_sha256, 'hex')) order by l.entry_id)
+    into chosen, told from ledger_entries l left join tool_calls c using (call_id)
+    where l.entry_id = any(ids) and l.salt is not null and (c.call_id is null or c.closed_at is not null);
+    if chosen is null then return 0; end if;
+    insert into audit_acts (act, by, detail) values ('erased', person, json_build_object('reason', why, 'entries', told))
+    returning entry_id into act_id;
+    insert into audit_erased (entry_id, content_sha256, act)
+    select l.entry_id, l.content_sha256, act_id from ledger_entries l where l.entry_id = any(chosen);
+    update ledger_entries l
+    set salt = null, arguments_sha256 = null, checks = null, url = null, request_headers = null, request_body = null,
+        request_sha256 = null, response_headers = null, response_body = null, response_sha256 = null, detail = audit_facts(l.detail)
+    where l.entry_id = any(chosen);
+    return cardinality(chosen);
+end $$;
+
+-- Whether a text has one of these words, which are in lower case.
+create function has_any(given text, words text[]) returns boolean immutable language sql as $$
+    select exists (select from unnest(words) w where strpos(lower(given), w) > 0)
+$$;
+
+-- Erase what is known of somebody by an address, written in any of these ways: memory of the entity, and what calls that are over
+-- asked for, sent and got. In conversations, results that were read and messages, the address itself is taken out. Whether somebody
+-- asked not to be written to stays: it has to be known. With `only_count` nothing is changed. How much there is of each.
+create function erase_person(entity text, words text[], person text, why text, only_count boolean) returns json
+volatile security definer set search_path = pg_catalog, public, pg_temp language plpgsql as $$
+declare
+    calls text[]; ids bigint[]; found json;
+    pattern text := '(' || (select string_agg(regexp_replace(w, '([^a-z0-9])', '\\\1', 'g'), '|') from unnest(words) w) || ')';
+begin
+    select array_agg(distinct c.call_id) into calls from tool_calls c left join ledger_entries l using (call_id)
+    where c.closed_at is not null
+      and (has_any(c.arguments::text, words) or has_any(c.result::text, words) or has_any(c.error::text, words) or has_any(c.revised::text, words)
+           or has_any(l.url, words) or has_any(encode(l.request_body, 'escape'), words) or has_any(encode(l.response_body, 'escape'), words)
+           or has_any(l.detail::text, words));
+    select array_agg(l.entry_id) into ids from ledger_entries l where l.call_id = any(calls) and l.salt is not null;
+    found := json_build_object(
+        'calls', (select count(*) from tool_calls c where c.call_id = any(calls) and c.arguments::text <> '{"erased": true}'),
+        'entries', coalesce(cardinality(ids), 0),
+        'payloads', (select count(distinct u.sha256) from payload_uses u join payloads p using (sha256) where u.call_id = any(calls)),
+        'facts', (select count(*) from facts f where f.entity = entity_key(erase_person.entity)),
+        'notes', (select count(*) from notes n where entity_key(n.entity) = entity_key(erase_person.entity)),
+        'steps', (select count(*) from steps s where has_any(s.body::text, words)),
+        'messages', (select count(*) from inbox i where i.state <> 'pending' and has_any(encode(i.value, 'escape'), words)),
+        'open_calls', (select count(*) from tool_calls c where c.closed_at is null and has_any(c.arguments::text, words)));
+    if only_count then return found; end if;
+
+    perform erase_contents(ids, person, why);
+    perform forget_memory(erase_person.entity, null, person, why, null);
+    delete from payloads p where exists (select from payload_uses u where u.sha256 = p.sha256 and u.call_id = any(calls));
+    update tool_calls c
+    set arguments = '{"erased": true}', arguments_sha256 = 'erased', revised = null, revised_sha256 = null, counterparties = null,
+        result = case when c.result is not null then '{"erased": true}'::json end,
+        error = case when c.error is not null then json_build_object('code', c.error->>'code', 'message', 'erased') end
+    where c.call_id = any(calls);
+    update approvals a set arguments = '{"erased": true}', arguments_sha256 = 'erased', asked_sha256 = 'erased', reason = null, reasons = '{}'
+    where a.call_id = any(calls) and a.state <> 'waiting';
+    delete from call_parties p where p.call_id = any(calls);
+    delete from contact_owners o where lower(o.address) = any(words);
+    update steps s set body = regexp_replace(s.body::text, pattern, '[erased]', 'gi')::json where has_any(s.body::text, words);
+    update runs r set text = regexp_replace(r.text, pattern, '[erased]', 'gi') where has_any(r.text, words);
+    update inbox i set value = convert_to(regexp_replace(convert_from(i.value, 'UTF8'), pattern, '[erased]', 'gi'), 'UTF8')
+    where i.state <> 'pending' and has_any(encode(i.value, 'escape'), words);
+    return found;
+end $$;
+
+-- Contents of entries that are older than so many days, some at a time, oldest first. How many there were.
+create function erase_old_contents(days int, most int) returns int
+volatile security definer set search_path = pg_catalog, public, pg_temp language sql as $$
+    select erase_contents(array(
+        select l.entry_id from ledger_entries l left join tool_calls c using (call_id)
+        where l.at < now() - days * interval '1 day' and l.salt is not null and (c.call_id is null or c.closed_at is not null)
+        order by l.entry_id limit most), 'retention', 'older than ' || days || ' days')
+$$;
+
 -- -- rights ------------------------------------------------------------------------------------------------------------
 
 -- Numbers, moments and salts are the database's to give.
@@ -231,3 +312,8 @@ grant update (complete_to, stopped, checked_at) on audit_logs to viox_gateways;
 revoke execute on function audit_field(text), audit_facts(json), audit_act(), ledger_only_erased(), audit_restart(text, text, json) from public;
 grant execute on function audit_field(text) to viox_gateways, viox_operators;
 grant execute on function audit_restart(text, text, json) to viox_operators;
+revoke execute on function erase_contents(bigint[], text, text), has_any(text, text[]), erase_person(text, text[], text, text, boolean),
+    erase_old_contents(int, int) from public;
+grant execute on function erase_person(text, text[], text, text, boolean) to viox_operators;
+grant execute on function erase_old_contents(int, int) to viox_gateways;
+create index ledger_entries_kept on ledger_entries using brin (at);

@@ -32,7 +32,7 @@ def act(name: str, **more: Any) -> tuple[dict[str, Any], str | None]:
     return {"kind": "act", "act": name, **more}, None
 
 
-ASKED = ledger("decision", 0, checks=PASSED, approval="apr_1")
+ASKED = ledger("decision", 0, checks=FAILED, approval="apr_1")
 GIVEN = ledger("approval", approval="apr_1", decision="approved")
 RIGHT = {
     "sent and answered": [intent(), outcome()],
