@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import BadInput, NotFound, VioxError
-from shared.operations import identify, store
+from shared.operations import identify, paging
 from shared.runs import timestamp
 from viox import deployment, output
 
@@ -116,7 +116,7 @@ async def export(path: Path, since: str | None, key: str | None, *, as_json: boo
     from shared.audit import export as exporting
     from shared.audit.verify import Refused
 
-    moment = store.parse_moment(since)
+    moment = paging.parse_moment(since)
     packed = path.name.endswith(exporting.ARCHIVES)
     _check_new(path, packed)
     with tempfile.TemporaryDirectory() as scratch:

@@ -105,7 +105,7 @@ async def test_a_checkpoint_that_somebody_kept_is_held_against_it(log: Log, tmp_
     assert run(later, "--since-checkpoint", str(kept))[0] == 1
 
 
-def _line(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+def _line(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     file = folder / "contents" / "000000.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     change(lines[0])
@@ -133,7 +133,7 @@ def _without_content(folder: Path) -> None:
     _line(folder, lambda line: [line.pop(name) for name in list(line) if name != "leaf"] and None)
 
 
-CHANGES: dict[str, Callable[[Path], None]] = {
+CHANGES: dict[str, Callable[[Path], object]] = {
     "body": _set("request_body", base64.b64encode(b"x").decode()),
     "body left out": _set("request_body", None),
     "header": _set("request_headers", "[]"),
