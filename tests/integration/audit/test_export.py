@@ -105,18 +105,18 @@ async def test_a_checkpoint_that_somebody_kept_is_held_against_it(log: Log, tmp_
     assert run(later, "--since-checkpoint", str(kept))[0] == 1
 
 
-def _line(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+def _line(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     file = folder / "contents" / "000000.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     change(lines[0])
     file.write_text("\n".join(json.dumps(one) for one in lines) + "\n")
 
 
-def _set(name: str, value: Any) -> Callable[[Path], None]:
+def _set(name: str, value: Any) -> Callable[[Path], object]:
     return lambda folder: _line(folder, lambda line: line.update({name: value}))
 
 
-def _flip(name: str, at: int) -> Callable[[Path], None]:
+def _flip(name: str, at: int) -> Callable[[Path], object]:
     def change(folder: Path) -> None:
         raw = bytearray((folder / name).read_bytes())
         raw[at] ^= 1
@@ -133,7 +133,7 @@ def _without_content(folder: Path) -> None:
     _line(folder, lambda line: [line.pop(name) for name in list(line) if name != "leaf"] and None)
 
 
-CHANGES: dict[str, Callable[[Path], None]] = {
+CHANGES: dict[str, Callable[[Path], object]] = {
     "body": _set("request_body", base64.b64encode(b"x").decode()),
     "body left out": _set("request_body", None),
     "header": _set("request_headers", "[]"),

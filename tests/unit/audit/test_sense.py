@@ -25,7 +25,8 @@ def intent(
 
 
 def outcome(attempt: int = 1, call: str = "c", **more: Any) -> tuple[dict[str, Any], str | None]:
-    return ledger("outcome", attempt, call, **({"status": 200, "state": "succeeded"} | more))
+    facts, checks = ledger("outcome", attempt, call)
+    return facts | {"status": 200, "state": "succeeded"} | more, checks
 
 
 def act(name: str, **more: Any) -> tuple[dict[str, Any], str | None]:
@@ -77,7 +78,8 @@ WRONG = {
 
 
 def told(story: list[tuple[dict[str, Any], str | None]]) -> list[str]:
-    sense, found = Sense(), []
+    sense = Sense()
+    found: list[str] = []
     for index, (facts, checks) in enumerate(story):
         names = LEDGER_FIELDS if facts["kind"] == "ledger" else ACT_FIELDS
         entry = Entry(
