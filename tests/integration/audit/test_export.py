@@ -112,11 +112,11 @@ def _line(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     file.write_text("\n".join(json.dumps(one) for one in lines) + "\n")
 
 
-def _set(name: str, value: Any) -> Callable[[Path], None]:
+def _set(name: str, value: Any) -> Callable[[Path], object]:
     return lambda folder: _line(folder, lambda line: line.update({name: value}))
 
 
-def _flip(name: str, at: int) -> Callable[[Path], None]:
+def _flip(name: str, at: int) -> Callable[[Path], object]:
     def change(folder: Path) -> None:
         raw = bytearray((folder / name).read_bytes())
         raw[at] ^= 1
