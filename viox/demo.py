@@ -30,7 +30,7 @@ ENDPOINTS_FOR = ("people-ops", "chief-of-staff")
 IMPORT_SECONDS = 120.0
 TAKEN_UP_SECONDS = 1.0  # agents are told of a new catalogue at once; they read it in milliseconds
 USED = (
-    "airtable elevenlabs email hubspot memory n8n northwind office people quickbooks records stripe twilio".split()  # noqa: SIM905
+    "airtable elevenlabs email hubspot memory n8n office people quickbooks records stripe twilio".split()  # noqa: SIM905
 )
 FAILED = ("failed", "blocked", "cancelled")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox.scenarios import upstream
-from sandbox.scenarios.story import Check, Day, Part, State, at_stop, contacts, lead, mails, named, runs
+from sandbox.scenarios.story import Check, Day, Part, State, at_stop, calls, contacts, lead, mails, named, runs
 
 OWNERS_MAIL = "dana@sandbox.example"
 BRIEFINGS = f"{OWNERS_MAIL} Briefing:"  # as halts of the clock count them
@@ -72,7 +72,11 @@ class Briefing(Part):
 
     def checks(self, state: State) -> list[Check]:
         before, after = _sent(state, BEFORE), _sent(state, AFTER)
-        return [Check("it comes at the owner's hour, once", (after or 0) - (before or 0), 1)]
+        jobs = calls(state, "northwind_listJobs", by="chief-of-staff", came="succeeded")
+        return [
+            Check("it comes at the owner's hour, once", (after or 0) - (before or 0), 1),
+            Check("the business's own endpoints were looked at for it", bool(jobs), True, counts=False),
+        ]
 
 
 def _sent(state: State, moment: tuple[int, str]) -> int | None:

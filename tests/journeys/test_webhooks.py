@@ -55,7 +55,8 @@ def registered(deployment: Deployment) -> dict[str, str]:
 
 def test_vendors_tell_and_agents_act(deployment: Deployment, registered: dict[str, str]) -> None:
     paid = runs_of(deployment, "controller", "com.stripe.invoice.paid", 0)
-    asyncio.run(upstream.bill(registered["stripe"], "payer@webhooks.example", "pm_card_visa", 12_345))
+    for card in ("pm_card_visa", "pm_card_chargeCustomerFail"):
+        asyncio.run(upstream.bill(registered["stripe"], f"{card[8:].lower()}@webhooks.example", card, 12_345))
     runs = runs_of(deployment, "controller", "com.stripe.invoice.paid", len(paid) + 1)
     assert runs[0]["trigger"]["source"] == "/stripe"
     assert runs[0]["status"] != "failed"
