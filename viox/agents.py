@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
 
-from shared.runtime.agent import AgentSpec
+if TYPE_CHECKING:
+    from shared.runtime.agent import AgentSpec
 
 
 def spec_of(agent: str) -> AgentSpec:

@@ -69,6 +69,7 @@ def test_the_emulated_vendors_are_named_as_the_gateway_knows_them(tmp_path: Path
         "VIOX_OPERATOR_TOKEN",
         "VIOX_PEOPLE",
         "VIOX_BUSINESS",
+        "VIOX_AUDIT_KEY",
         "VIOX_INVOKE_TOKEN_VOICE",
     }
     business = for_gateway(PORTS, {}, tmp_path)["VIOX_BUSINESS"]
