@@ -250,9 +250,10 @@ def runs(
 def show_run(
     run_ids: Annotated[list[str], typer.Argument(metavar="RUN", help="A run; with --diff two.")],
     diff: Annotated[bool, typer.Option("--diff", help="Where the second went another way than the first.")] = False,
+    steps: Annotated[bool, typer.Option("--steps", help="Every step, as it is on record.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Tell a run step by step."""
+    """Tell a run in plain sentences, or step by step."""
     from viox import comparing, inspection
 
     if len(run_ids) != 1 + diff:
@@ -261,7 +262,7 @@ def show_run(
         )
     if diff:
         raise typer.Exit(run_async(comparing.compare(*run_ids, as_json=as_json)))
-    run_async(inspection.show_run(run_ids[0], as_json=as_json))
+    run_async(inspection.show_run(run_ids[0], as_json=as_json, by_step=steps))
 
 
 @app.command()

@@ -7,7 +7,7 @@ import textwrap
 from datetime import datetime
 from typing import Any
 
-from shared.operations import family, identify, payloads, store, words
+from shared.operations import family, identify, payloads, sentences, store, story, titles, words
 from shared.runs import timestamp
 from viox import deployment, output
 from viox.agents import spec_of
@@ -50,7 +50,7 @@ async def show_runs(
     output.more(following)
 
 
-async def show_run(given: str, *, as_json: bool) -> None:
+async def show_run(given: str, *, as_json: bool, by_step: bool = False) -> None:
     pool = await deployment.pool()
     try:
         run_id = await identify.run(pool, given)
@@ -63,9 +63,44 @@ async def show_run(given: str, *, as_json: bool) -> None:
     if as_json:
         output.emit(document)
         return
-    _tell(document, steps, {c["call_id"]: c for c in calls}, asked)
+    if by_step:
+        _tell(document, steps, {c["call_id"]: c for c in calls}, asked)
+    else:
+        _tell_story(document, steps, calls, asked)
     if tree := family.lines(related, document["run_id"]):
         output.say("\ntasks that agents gave each other:\n" + "\n".join(tree))
+
+
+def _tell_story(run: dict[str, Any], steps: list[Any], calls: list[Any], asked: list[Any]) -> None:
+    """Plain sentences, each with its time; what was slow or did not go well has the machine's words and the call below it."""
+    say, tokens = output.say, run["tokens"]
+    began = next(
+        (step["body"] for step in steps if step["kind"] == "trigger"), {"type": run["trigger"]["type"], "data": {}}
+    )
+    say(titles.title(began["type"], began["data"]))
+    took = f"{run['tool_calls']} calls, {tokens['input'] + tokens['output']} tokens, {run['cost_usd']:.4f} USD"
+    say(f"{sentences.agent_name(run['agent'])}, {words.run_end(run)}, {took}; run {run['run_id']}")
+    if run["merged_into"]:
+        say(f"joined run {run['merged_into']}, which was active in this conversation")
+    say()
+    for line in story.story(run, steps, calls):
+        say(f"{str(timestamp(line.at))[11:19]}  {line.text}")
+        if line.call and line.calls == 1:
+            say(f"          {line.detail}  ({_short(line.call)})")
+    for approval in (one for one in asked if one["state"] == "waiting"):
+        for text in _approval_lines(approval):
+            say("          " + text)
+    for waiting in run["waiting_for"]:
+        say(f"\nwaits for {words.waits_for(waiting)}")
+    if run["error"]:
+        say(f"\n{run['error']['code']}: {run['error']['message']} {run['error'].get('remedy') or ''}")
+    say(f"\neach step: viox run {run['run_id'][:8]} --steps")
+
+
+def _short(call: str) -> str:
+    """So much of a call's id as `viox call` needs."""
+    run, step, index = call.rsplit(".", 2)
+    return f"{run[:8]}.{step}.{index}"
 
 
 def _tell(run: dict[str, Any], steps: list[Any], calls: dict[str, Any], asked: list[Any]) -> None:

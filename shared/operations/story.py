@@ -79,6 +79,8 @@ def _step(
         case "note":
             text = f"{who} noted: {cut(body['text'], 300)}" if content else f"{who} made a note."
             yield replace(line, text=text, detail="note", tone="quiet")
+        case "fork":
+            yield replace(line, text=_forked(body), detail=f"from run {body['of']}", tone="quiet")
         case "outcome":
             yield replace(line, **_end(who, body, content))
         case _:  # results stand with their calls; what an agent keeps and asks stands in the log
@@ -101,6 +103,14 @@ def _turn(who: str, body: Mapping[str, Any], content: bool) -> dict[str, Any]:
     if content and told:
         text += f": {told}" if offline else f" and answered: {told}"
     return {"text": f"{text}.", "detail": detail, "tone": "quiet"}
+
+
+def _forked(body: Mapping[str, Any]) -> str:
+    """What a fork changed. What stands before it is the original's."""
+    changed = [f"asking {body['model']}"] if "model" in body else []
+    changed += ["with another prompt"] if "prompt" in body else []
+    changed += ["with something else on record"] if "edited" in body else []
+    return f"From here on it is a fork, begun by {body['by']}: {', '.join(changed) or 'with nothing changed'}."
 
 
 def _end(who: str, body: Mapping[str, Any], content: bool) -> dict[str, Any]:

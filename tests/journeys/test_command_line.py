@@ -30,8 +30,9 @@ def test_a_question_is_answered_and_told(deployment: Deployment) -> None:
     run = answer.json()
     assert (run["agent"], run["status"], run["text"]) == ("chief-of-staff", "finished", "That is for Controller.")
     told = deployment("run", run["run_id"])
-    assert "trigger" in told.out
+    assert "asked: “Which colleague handles invoices? controller?”" in told.out
     assert run["text"] in told.out
+    assert "trigger" in deployment("run", run["run_id"], "--steps").out
     assert deployment("replay", run["run_id"]).code == 0
 
 

@@ -49,7 +49,7 @@ def test_a_stack_takes_live_calls_at_once_and_shows_them(deployment: Deployment)
     assert invoke(deployment, "nobodys", conversation)[0] == 401
     run = deployment("run", answer["run_id"], "--json").json()
     assert (run["agent"], run["conversation_id"], run["status"]) == ("voice", conversation, "running")
-    assert answer["call_id"] in deployment("run", answer["run_id"]).out
+    assert answer["call_id"] in deployment("run", answer["run_id"], "--steps").out
     assert answer["call_id"] in [
         c["call_id"] for c in deployment("calls", "--run", run["run_id"], "--json").json()["items"]
     ]

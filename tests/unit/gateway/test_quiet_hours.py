@@ -51,7 +51,8 @@ def denied(tool: str, arguments: dict[str, Any], *, wrote: bool = False, insider
 
 @pytest.mark.parametrize(("tool", "arguments"), CALLS)
 @pytest.mark.parametrize(
-    ("to", "until"), [(CHICAGO, "2026-12-01T08:00:00-06:00"), (BERLIN, "2026-12-01T08:00:00+01:00"), (LOS_ANGELES, None)]
+    ("to", "until"),
+    [(CHICAGO, "2026-12-01T08:00:00-06:00"), (BERLIN, "2026-12-01T08:00:00+01:00"), (LOS_ANGELES, None)],
 )
 def test_it_is_the_recipients_clock_that_counts(tool: str, arguments: Any, to: str, until: str | None) -> None:
     error = denied(tool, arguments(to))
