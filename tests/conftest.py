@@ -35,6 +35,7 @@ hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_c
 hypothesis.settings.load_profile("untimed")
 
 logs.configure("test")
+ON_THE_BROKER = {"broker", "kafka_settings", "deployment"}  # fixtures of tests that another broker may fail
 
 ROOT = Path(__file__).parent.parent
 BROKER = os.environ.get("VIOX_TEST_BROKER", "embedded")
@@ -49,6 +50,19 @@ TABLES = (
     "audit_acts, audit_leaves, audit_tiles, audit_checkpoints, audit_cosignatures, audit_erased, "
     "console_sessions, console_failures, console_acts"
 )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On another broker than the embedded one only tests that touch the broker are run."""
+    if BROKER == "embedded":
+        return
+    kept = [
+        one
+        for one in items
+        if ON_THE_BROKER & set(getattr(one, "fixturenames", ())) and not one.get_closest_marker("any_broker")
+    ]
+    config.hook.pytest_deselected(items=[one for one in items if one not in kept])
+    items[:] = kept
 
 
 @pytest.fixture

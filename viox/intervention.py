@@ -20,6 +20,7 @@ async def cancel(given: str, *, as_json: bool) -> None:
 
 
 async def settle(given: str, end: str, result: str | None, by: str, *, as_json: bool) -> None:
+    unknowns.check_end(end)
     value = unknowns.result_of(result)
     pool = await deployment.pool()
     try:

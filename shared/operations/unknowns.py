@@ -30,8 +30,13 @@ def result_of(given: str | None, field: str = "--result") -> Any:
         ) from error
 
 
-async def settle(pool: Any, call_id: str, end: str, result: Any, by: str) -> dict[str, Any]:
-    """Say what happened; the run goes on. Raises BadInput, NotFound or Conflict."""
+def check_end(end: str) -> None:
+    """Raises BadInput when it is not how a call can have ended."""
     if end not in ("succeeded", "failed"):
         raise BadInput("option.invalid", f"{end!r} is not an end.", field="--as", remedy="Use succeeded or failed.")
+
+
+async def settle(pool: Any, call_id: str, end: str, result: Any, by: str) -> dict[str, Any]:
+    """Say what happened; the run goes on. Raises BadInput, NotFound or Conflict."""
+    check_end(end)
     return await store.settle(pool, call_id, end, result, by)

@@ -29,7 +29,7 @@ async def test_an_id_of_another_agents_run_is_not_ones_own_by_a_row_that_says_so
     await world.state("succeeded")
     own = run_id("voice", "/t", "1")
     await world.admin.execute(copy, own, "running", thread)
-    await gateway.intake.accept([wants("twilio_send_message", SMS, agent="voice", run=own)])
+    await gateway.intake.accept([wants("stripe_create_refund", {"charge": "ch_1"}, agent="voice", run=own)])
     row = await world.admin.fetchrow("select agent, state, error from tool_calls where run_id = $1", own)
     assert (row["agent"], row["state"]) == ("voice", "denied")
     assert "not_granted" in row["error"]

@@ -160,7 +160,7 @@ async def test_two_tokens_are_good_while_one_is_exchanged_and_none_is_kept_in_cl
 @pytest.mark.rule(8)
 async def test_a_tool_that_is_not_granted_is_refused_and_on_record(world: LiveWorld) -> None:
     door = await world.door()
-    answer = await door(SEND, SMS, token=VOICE)
+    answer = await door("stripe_create_refund", {"charge": "ch_1"}, token=VOICE)
     assert (answer.status, answer.state, answer.json["code"]) == (403, "denied", "tool.not_granted")
     assert answer.json["say"] == words.NOT_ALLOWED
     assert await world.phases_of(answer.json["call_id"]) == ["decision"]
