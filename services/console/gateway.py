@@ -59,8 +59,8 @@ class Gateway:
         self._session = self._session or aiohttp.ClientSession()
         headers = {"Authorization": f"Bearer {self._token.strip()}"}
         try:
-            async with asyncio.timeout(SECONDS):
-                answer = await self._session.post(f"{self._url}/examine", json=body, headers=headers)
+            asking = self._session.post(f"{self._url}/examine", json=body, headers=headers)
+            async with asyncio.timeout(SECONDS), asking as answer:
                 if answer.status != 200:
                     raise Unavailable("gateway.refused", f"the gateway answered {answer.status}.")
                 found: dict[str, Any] = await answer.json()
