@@ -67,9 +67,10 @@ select w.call_id, w.agent,
                    or exists (select from call_labels l where l.call_id = t.call_id and l.label = 'reads_untrusted'))
               and t.state = 'succeeded' and t.call_id <> w.call_id
             order by t.created_at desc limit 51)) end as outside,
-       case when w.wants_trigger then (
-           select json_build_object('type', r.trigger_type, 'ours', {ours}) from runs r
-           where r.run_id = w.run_id and r.agent = w.agent) end as trigger,
+       case when w.wants_trigger then coalesce(
+           (select json_build_object('type', r.trigger_type, 'ours', {ours}) from runs r
+            where r.run_id = w.run_id and r.agent = w.agent),
+           case when w.agent = 'gateway' then json_build_object('type', 'viox.gateway', 'ours', true) end) end as trigger,
        case when w.recipient is not null then {wrote} end as wrote,
        case when 'count_1h' = any(w.history) then (
            select count(*) from {alike} and t.created_at > w.at - interval '1 hour') end as count_1h,

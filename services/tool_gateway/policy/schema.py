@@ -15,7 +15,7 @@ context     person     a person has agreed to exactly this call
             copied     an address in its arguments (a counterparty, a number, mail address, URL or IBAN) stands in text from
                        outside that the conversation has read, and is not that of whom the conversation is with
             trigger    {type, ours}: what the run began with: the type of the event or task, and whether it is a task of the
-                       business's own people and agents
+                       business's own people and agents. Of the gateway's own calls: viox.gateway, ours
             recipient  {quiet, ours, wrote}: of whom a text message or call reaches: whether it is within the quiet hours of the
                        business profile where that person probably is; is one of the business's own people; has written or
                        called within the last 15 minutes (known within quiet hours only)

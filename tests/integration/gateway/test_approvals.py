@@ -13,6 +13,7 @@ import pytest
 
 from sandbox.postgres import Postgres
 from services.tool_gateway.approvals.standing import shape_of
+from services.tool_gateway.policy import files
 from shared.bus import topics
 from shared.bus.messages import APPROVAL_DECIDED, APPROVAL_REQUESTED
 from shared.errors import BadInput, Conflict
@@ -339,6 +340,14 @@ async def test_people_are_told_by_the_gateway_itself(world: World, operator: Any
     gateway.approvals.wake()
     await until(lambda: len(sent(world, LEE.sms or "")) == 2)
     await until(lambda: len(sent(world, DANA.sms or "")) == 2)
+
+
+async def test_people_are_told_under_the_policies_that_are_delivered(world: World) -> None:
+    """The gateway's own calls have no run that began with something; what policies read of a trigger is there for them."""
+    gateway = await world.gateway(policies=dict(files.texts(None)) | {"own.cedar": ASKS})
+    await gateway.intake.accept([wants(TOOL, SMS)])
+    await world.state("awaiting_approval")
+    await until(lambda: sent(world, DANA.sms or ""))
 
 
 async def test_two_who_have_to_agree_are_both_told_at_once(world: World) -> None:
