@@ -60,26 +60,23 @@ class NotAllowed(BadInput):
 def may_operate(request: Request) -> Person:
     """Raises NotAllowed for those who only look or only approve."""
     person = who(request)
-    if not person.operates:
-        raise NotAllowed(
-            "role.needed", "this needs the role operator or owner.", field="role", remedy="Ask one of them."
-        )
-    return person
+    return _allowed(person, person.operates, "this needs the role operator or owner.")
 
 
 def may_approve(request: Request) -> Person:
+    """Raises NotAllowed for those who do not decide."""
     person = who(request)
-    if not person.approves:
-        raise NotAllowed(
-            "role.needed", "this needs the role approver or owner.", field="role", remedy="Ask one of them."
-        )
-    return person
+    return _allowed(person, person.approves, "this needs the role approver or owner.")
 
 
 def may_read(request: Request) -> Person:
+    """Raises NotAllowed for those who see no contents."""
     person = who(request)
-    if not person.reads:
-        told = "arguments, requests and answers are for operators, auditors and owners."
+    return _allowed(person, person.reads, "arguments, requests and answers are for operators, auditors and owners.")
+
+
+def _allowed(person: Person, may: bool, told: str) -> Person:
+    if not may:
         raise NotAllowed("role.needed", told, field="role", remedy="Ask one of them.")
     return person
 

@@ -57,8 +57,8 @@ class Guard:
         request = Request(scope)
         if request.method not in ("GET", "HEAD") and not same_origin(request.headers):
             return PlainTextResponse("This request did not come from a page of the console.\n", 403)
-        if int(request.headers.get("content-length") or 0) > MOST_BYTES:
-            return PlainTextResponse("That is too much.\n", 413)
+        if refusal := _size_refused(request):
+            return refusal
         if scope["path"].startswith(OPEN):
             return None
         person = await _who(request)
@@ -69,6 +69,17 @@ class Guard:
             wanted = scope["path"] + (f"?{request.url.query}" if request.url.query else "")
             return RedirectResponse(f"/sign-in?next={quote(wanted)}", 303)
         return PlainTextResponse("You are not signed in any more. Load the page again.\n", 401)
+
+
+def _size_refused(request: Request) -> Response | None:
+    """Browsers say how long a form is. A body of no said length could be endless, and anybody may send one to sign in."""
+    length = request.headers.get("content-length")
+    if length is None:
+        chunked = "transfer-encoding" in request.headers
+        return PlainTextResponse("Say how long the body is: Content-Length.\n", 411) if chunked else None
+    if not (length.isascii() and length.isdecimal()):
+        return PlainTextResponse("Content-Length is no number.\n", 400)
+    return PlainTextResponse("That is too much.\n", 413) if int(length) > MOST_BYTES else None
 
 
 async def _who(request: Request) -> Any:

@@ -348,6 +348,8 @@ async def test_people_are_told_under_the_policies_that_are_delivered(world: Worl
     await gateway.intake.accept([wants(TOOL, SMS)])
     await world.state("awaiting_approval")
     await until(lambda: sent(world, DANA.sms or ""))
+    states = await world.admin.fetch("select agent, state from tool_calls order by agent")
+    assert ("gateway", "denied") not in {(row["agent"], row["state"]) for row in states}
 
 
 async def test_two_who_have_to_agree_are_both_told_at_once(world: World) -> None:
