@@ -40,10 +40,21 @@ PAGES = (
 )
 
 
+async def _read_whole(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """An answer nobody reads keeps its connection until it is collected, in the middle of another test."""
+    answer = await send(request)
+    if answer.content_type != "text/event-stream":
+        await answer.read()
+    return answer
+
+
+def browser(world: World, headers: dict[str, str], cookies: aiohttp.CookieJar | None = None) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(world.url, headers=headers, cookie_jar=cookies, middlewares=(_read_whole,))
+
+
 @asynccontextmanager
 async def signed_in(world: World, name: str) -> AsyncIterator[aiohttp.ClientSession]:
-    jar = aiohttp.CookieJar(unsafe=True)
-    async with aiohttp.ClientSession(world.url, cookie_jar=jar, headers=HERE) as client:
+    async with browser(world, HERE, aiohttp.CookieJar(unsafe=True)) as client:
         answer = await client.post("/sign-in", data={"token": token(name)}, allow_redirects=False)
         assert answer.status == 303
         yield client
@@ -68,7 +79,7 @@ async def test_every_page_answers_every_role(world: World, name: str) -> None:
 
 
 async def test_nobody_who_is_not_signed_in_sees_anything(world: World) -> None:
-    async with aiohttp.ClientSession(world.url, headers=HERE) as client:
+    async with browser(world, HERE) as client:
         for path in (*PAGES, "/memory", "/events"):
             answer = await client.get(filled(world, path), allow_redirects=False)
             assert answer.status in (303, 401), path
@@ -111,7 +122,7 @@ async def test_the_failed_write_shows_its_reason_and_its_exact_request(world: Wo
 async def test_a_forged_request_changes_nothing(world: World, headers: dict[str, str], status: int) -> None:
     async with signed_in(world, "Dana") as client:
         cookie = {"Cookie": "; ".join(f"{one.key}={one.value}" for one in client.cookie_jar)}
-    async with aiohttp.ClientSession(world.url, headers=headers | cookie) as forger:
+    async with browser(world, headers | cookie) as forger:
         answer = await forger.post(f"/approvals/{world.approval}/reject", data={"reason": "no"})
         assert answer.status == status
     assert await world.admin.fetchval("select state from approvals") == "waiting"
@@ -160,12 +171,12 @@ async def test_signing_out_ends_the_session_itself(world: World) -> None:
     async with signed_in(world, "Dana") as client:
         cookie = {"Cookie": "; ".join(f"{one.key}={one.value}" for one in client.cookie_jar)}
         await client.post("/sign-out")
-    async with aiohttp.ClientSession(world.url, headers=HERE | cookie) as kept:
+    async with browser(world, HERE | cookie) as kept:
         assert (await kept.get("/", allow_redirects=False)).status == 303
 
 
 async def test_guessing_is_stopped_and_only_digests_are_kept(world: World) -> None:
-    async with aiohttp.ClientSession(world.url, headers=HERE) as client:
+    async with browser(world, HERE) as client:
         for _ in range(sessions.MOST_HERE):
             assert (await client.post("/sign-in", data={"token": "guess"})).status == 403
         assert (await client.post("/sign-in", data={"token": token("Dana")})).status == 429
@@ -176,7 +187,7 @@ async def test_guessing_is_stopped_and_only_digests_are_kept(world: World) -> No
     "target", ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"]
 )
 async def test_signing_in_leads_to_no_other_site(world: World, target: str) -> None:
-    async with aiohttp.ClientSession(world.url, headers=HERE) as client:
+    async with browser(world, HERE) as client:
         answer = await client.post("/sign-in", data={"token": token("Dana"), "next": target}, allow_redirects=False)
         assert answer.headers["Location"] == "/"
 
