@@ -1,4 +1,4 @@
-"""Commands about what a run did and could have done: replay, fork."""
+"""Commands about what a run did and could have done: replay, fork, eval."""
 
 from __future__ import annotations
 
@@ -47,3 +47,25 @@ def fork(
 
     changes = forks.changes(model, prompt, instruction, result or [])
     raise typer.Exit(run_async(forks.fork(run_id, at, changes, by, wait=wait, timeout=timeout, as_json=as_json)))
+
+
+@app.command(name="eval")
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the cases.")],
+    add: Annotated[
+        list[str] | None, typer.Option(metavar="RUN", help="Make a case of this run and write it into the folder.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Ask this model (provider/model), and no other.")] = None,
+    prompt: Annotated[Path | None, typer.Option(help="A file with who the agent is, in place of its prompt.")] = None,
+    only: Annotated[str, typer.Option(help="Cases whose names are like this: `closer-*`.")] = "*",
+    at_once: Annotated[int, typer.Option(min=1, max=64, help="Cases worked at the same time.")] = 4,
+    as_json: Json = False,
+) -> None:
+    """Work recorded runs anew with a model that is really asked, and say which come out as expected. Has no effects: calls get
+    their recorded results. Exits with 4 when a case does not pass."""
+    from viox import evaluation
+
+    if add:
+        raise typer.Exit(run_async(evaluation.add(folder, add, as_json=as_json)))
+    work = evaluation.run(folder, model=model, prompt=prompt, only=only, at_once=at_once, as_json=as_json)
+    raise typer.Exit(run_async(work))

@@ -19,7 +19,7 @@ from viox import deployment, ingress, output
 
 def changes(model: str | None, prompt: Path | None, instruction: str | None, results: Sequence[str]) -> Changes:
     """What options say is to be changed. Raises BadInput naming the option."""
-    return Changes(model, _text_of(prompt) if prompt else None, instruction, dict(_result(one) for one in results))
+    return Changes(model, text_of(prompt) if prompt else None, instruction, dict(_result(one) for one in results))
 
 
 async def fork(given: str, at: int, wanted: Changes, by: str, *, wait: bool, timeout: float, as_json: bool) -> int:
@@ -56,7 +56,8 @@ async def _check_model(pool: Any, original: UUID, model: str | None) -> None:
         raise BadInput("option.invalid", f"{agent} runs without a model here.", field="--model", remedy=remedy)
 
 
-def _text_of(file: Path) -> str:
+def text_of(file: Path) -> str:
+    """The prompt in a file. Raises BadInput naming the option."""
     try:
         text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:

@@ -77,7 +77,7 @@ INDEX_ONLY = "hubspot_create_company"  # no list but a search has companies by n
 
 
 @pytest.mark.rule(9)
-@pytest.mark.parametrize("tool", ONCE.keys() - {INDEX_ONLY})
+@pytest.mark.parametrize("tool", sorted(ONCE.keys() - {INDEX_ONLY}))
 async def test_what_did_not_happen_is_proven_absent_and_done_once(world: World, tool: str) -> None:
     contact = contacts_and_decoys(world, tool)
     gateway = await world.gateway()

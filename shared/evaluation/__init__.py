@@ -1,0 +1,1 @@
+"""Recorded runs as a regression suite: cases, and what becomes of them with another model, prompt or version."""
