@@ -61,6 +61,28 @@ def test_a_published_lead_can_be_followed_to_the_exact_bytes(deployment: Deploym
     assert other.json()["error"]["code"] == "event.conflict"
 
 
+def test_a_recorded_run_is_worked_anew_without_an_effect(deployment: Deployment, tmp_path: Path) -> None:
+    run_id = deployment("publish", "--json", stdin=json.dumps(lead())).json()["items"][0]["run_ids"][0]
+    made = finished(deployment, run_id)["tool_calls"]
+    added = deployment("eval", str(tmp_path), "--add", run_id, "--json")
+    assert added.code == 0, added.err
+    (written,) = added.json()["written"]
+    worked = deployment("eval", str(tmp_path), "--json")
+    assert worked.code == 0, worked.out
+    assert worked.json()["total"]["passed"] == 1
+    case = json.loads(Path(written).read_text())
+    assert "email_send" in {effect["tool"] for effect in case["expects"]["effects"].values()}
+    case["expects"]["never"] = ["email_send"]
+    Path(written).write_text(json.dumps(case))
+    told = deployment("eval", str(tmp_path))
+    assert told.code == 4
+    assert "asks for email_send, which it never may" in told.out
+    Path(written).write_text(json.dumps(case | {"agnet": "closer"}))
+    refused = deployment("eval", str(tmp_path))
+    assert (refused.code, "agnet" in refused.err) == (2, True)
+    assert finished(deployment, run_id)["tool_calls"] == made
+
+
 def test_a_known_contact_is_found_and_completed_not_doubled(deployment: Deployment) -> None:
     first = lead()
     run = finished(
