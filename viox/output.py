@@ -42,7 +42,7 @@ def emit(document: Any) -> None:
 def say(text: str = "") -> None:
     """A line for a person."""
     if not _silent.get():
-        sys.stdout.write(_harmless(text) + "\n")
+        sys.stdout.write(harmless(text) + "\n")
 
 
 @contextlib.contextmanager
@@ -57,7 +57,7 @@ def silenced() -> Iterator[None]:
 
 def warn(text: str) -> None:
     """A line on stderr about something that was accepted all the same."""
-    sys.stderr.write(f"warning: {_harmless(text)}\n")
+    sys.stderr.write(f"warning: {harmless(text)}\n")
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:
@@ -69,7 +69,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) 
     if not rows:
         say(empty)
         return
-    cells = [["" if cell is None else " ".join(_harmless(str(cell)).split()) for cell in row] for row in rows]
+    cells = [["" if cell is None else " ".join(harmless(str(cell)).split()) for cell in row] for row in rows]
     widths = [max(_width(name), *(_width(row[at]) for row in cells)) for at, name in enumerate(columns)]
     left = _room(sum(widths[:-1]) + len(GAP) * (len(widths) - 1))
     say(_row(columns, widths, left))
@@ -117,7 +117,7 @@ def _columns(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Text from outside may carry sequences that move a terminal's cursor or retitle its window: they are shown, not sent."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
 
@@ -137,5 +137,5 @@ def fail(error: VioxError, *, as_json: bool) -> NoReturn:
     """Report an error and leave with its exit code."""
     if as_json:
         emit({"error": error.as_dict()})
-    sys.stderr.write(_harmless(str(error)) + "\n")
+    sys.stderr.write(harmless(str(error)) + "\n")
     sys.exit(BAD_INPUT if isinstance(error, BadInput | NotFound) else ERROR)

@@ -18,7 +18,7 @@ from shared.ids import call_id, run_id
 from shared.operations import identify, store
 from shared.store.pool import Pool
 from tests.unit import test_command_line_imports as imports
-from viox import inspection, intervention, payloads
+from viox import inspection, intervention, payloads, top
 
 REAL = str(run_id("closer", "/t", "1"))
 FIRST = "ab12cd34-0000-5000-8000-000000000001"
@@ -187,3 +187,14 @@ async def test_a_result_that_travelled_by_reference_is_named_and_printed_whole(
     await admin.execute("delete from payloads")
     with pytest.raises(NotFound, match="is gone"):
         await payloads.show_payload(payload.payload_id, None, as_json=False)
+
+
+async def test_top_is_one_document_where_it_is_asked_for(
+    operator_pool: Pool, admin: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await run(admin, REAL, "running")
+    await call(admin, REAL, 4, "unknown", None)
+    assert await top.once(as_json=True) == 0
+    seen = json.loads(capsys.readouterr().out)
+    assert (seen["counts"]["unknowns"], [one["run_id"] for one in seen["running"]]) == (1, [REAL])
+    assert seen["today"]["begun"] == 1
