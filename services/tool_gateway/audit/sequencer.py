@@ -23,6 +23,7 @@ from shared.telemetry import metrics
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
+TOLD_EVERY = 60  # failures in a row from one word about them to the next
 EVERY_SECONDS = 1.0
 BATCH = 10_000
 NO_KEY = "VIOX_AUDIT_KEY is not set: nothing is made a leaf, and nothing is signed"
@@ -42,9 +43,9 @@ class Sequencer:
         self._file = file
         self._topic = topic
         self._signed = signed
-        self._moments: dict[
-            int, tuple[int, int]
-        ] = {}  # log -> (number, transaction): when that one is over, all up to it are there
+        # Of a log (number, transaction): when that transaction is over, all entries up to the number are there.
+        self._moments: dict[int, tuple[int, int]] = {}
+        self._failures = 0  # looks in a row that Postgres or Kafka did not let through
         self._looked = time.monotonic()
         self.problem: str | None = NO_KEY if key is None else None
         metrics.AUDIT_CHECKPOINT_AGE.set_function(lambda: time.monotonic() - self._looked)
@@ -65,7 +66,11 @@ class Sequencer:
         except Refused as refused:
             self._stop(str(refused))
         except Exception as error:  # noqa: BLE001  # Postgres or Kafka away: nothing is lost, look again
-            log.warning("audit.not_looked", error=error)
+            if self._failures % TOLD_EVERY == 0:
+                log.warning("audit.not_looked", error=error, times=self._failures + 1)
+            self._failures += 1
+        else:
+            self._failures = 0
 
     async def tick(self) -> bool:
         """Make leaves of what there is, and sign. Whether there is more. Raises Refused when nothing may be signed."""
