@@ -1,7 +1,8 @@
 """Verifying the audit of a live database: everything that the exported script checks, and that nothing is missing from the tree.
 
 Leaves are made again from the rows as they are now, and held against the hashes that were stored, the tiles, and every
-checkpoint: those in Postgres and those in the gateway's file.
+checkpoint: those in Postgres and those in the gateway's file. The rows of calls, which change as calls go on, are held against
+the ledger.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from shared.audit.verify import TILE, Auditor, Checkpoint, Key, Refused, Report
 from shared.store.pool import Connection
 
 GRACE = timedelta(seconds=30)  # an entry that is younger may not be a leaf yet
+MOST_AT_ODDS = 1000  # that are told of
 Progress = Callable[[int, int], None]
 
 
@@ -46,6 +48,7 @@ async def verify(
     for told in await filled.problems():
         auditor.report.add("tile.changed", told)
     await _find_others(connection, array("q", sorted(numbers)), auditor)
+    await _find_at_odds(connection, auditor)
     return auditor.finish()
 
 
@@ -99,6 +102,13 @@ async def _find_others(connection: Connection, known: array[int], auditor: Audit
             elif place == len(known) or known[place] != number:
                 auditor.report.waiting += 1
         above = rows[-1]["entry_id"]
+
+
+async def _find_at_odds(connection: Connection, auditor: Auditor) -> None:
+    """The rows of calls are no part of the tree: they have to say what the ledger says."""
+    before = datetime.now(UTC) - GRACE
+    for row in await connection.fetch(*SQL.bind("calls_at_odds", before=before, limit=MOST_AT_ODDS)):
+        auditor.report.add("call.at_odds", row["told"], call=row["call_id"], phase="row")
 
 
 def check_key(now: Head, key: Key) -> None:

@@ -83,6 +83,25 @@ union all
 select {act_leaf}, false, a.salt, null, null, null, null, null, null, null, a.detail::text, null, null, a.by, a.subject, a.role
 from audit_acts a where a.entry_id = any(:ids::bigint[])
 
+-- name: calls_at_odds    Calls whose rows, which everybody reads and which may change, say something else than the ledger.
+select call_id, told from (
+    select c.call_id, c.created_at, case
+        when not l.known then 'its row is on no record'
+        when not l.same then 'its row has another agent, tool or other arguments than the record'
+        when c.state = 'succeeded' and not l.succeeded then 'its row says that it succeeded, and the record does not'
+        when c.state in ('failed', 'denied', 'rejected', 'expired') and l.succeeded
+            then 'its row says that it did not succeed, and the record says that it did'
+    end as told
+    from tool_calls c cross join lateral (
+        select count(*) > 0 as known,
+               coalesce(bool_or(l.agent = c.agent and l.tool = c.tool
+                                and (l.salt is null or l.arguments_sha256 = decode(c.arguments_sha256, 'hex'))), false) as same,
+               coalesce(bool_or(l.detail->>'state' = 'succeeded' or l.detail->>'decision' = 'answered'), false) as succeeded
+        from ledger_entries l where l.call_id = c.call_id
+    ) l
+    where c.created_at < :before
+) found where told is not null order by created_at limit :limit
+
 -- name: numbers    All numbers from one on, in order.
 select entry_id, at from (
     select entry_id, at from ledger_entries where entry_id > :above

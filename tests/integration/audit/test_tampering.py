@@ -85,6 +85,36 @@ async def test_a_row_that_was_changed_is_found(signed: Log, change: str) -> None
         assert all(problem["leaf"] is not None for problem in report.problems if problem["code"] == code)
 
 
+CALL = {
+    "state": "set state = 'failed'",
+    "tool": "set tool = 'stripe_create_refund'",
+    "agent": "set agent = 'controller'",
+    "arguments": "set arguments_sha256 = repeat('1', 64)",
+    "identity": "set call_id = 'other.1.0'",
+}
+
+
+@pytest.mark.parametrize("change", CALL)
+async def test_a_calls_row_that_says_something_else_than_the_ledger_is_found(signed: Log, change: str) -> None:
+    call = await signed.call()
+    await signed.tick()
+    await signed.row_of(call)
+    assert await signed.codes() == set()
+    await signed.as_superuser(f"update tool_calls {CALL[change]}")
+
+    found = (await signed.verify()).problems
+
+    assert [one["code"] for one in found] == ["call.at_odds"]
+    assert found[0]["call"] == ("other.1.0" if change == "identity" else call)
+
+
+async def test_a_success_that_nothing_on_record_says_is_found(signed: Log) -> None:
+    await signed.row_of(await signed.call(answered=False))
+    await signed.tick()
+
+    assert await signed.codes() == {"call.at_odds"}
+
+
 TREE = {
     "leaf changed": (
         "update audit_leaves set hashes = overlay(hashes placing sha256('x') from 33 for 32)",

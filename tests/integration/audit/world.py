@@ -45,12 +45,24 @@ class Log:
         file = CheckpointFile(folder or self.folder)
         return Sequencer(self.pool, self.folder / "key", file, CheckpointTopic(read), self.told.append)
 
-    async def call(self, body: bytes = b'{"to": "ana@example.com"}') -> str:
-        """A call that was sent and answered."""
-        (name,) = await self.calls(1, body)
+    async def call(self, body: bytes = b'{"to": "ana@example.com"}', *, answered: bool = True) -> str:
+        """A call that was sent and, as a rule, answered."""
+        (name,) = await self.calls(1, body, answered=answered)
         return name
 
-    async def calls(self, count: int, body: bytes = b'{"to": "ana@example.com"}') -> list[str]:
+    async def row_of(self, call: str) -> None:
+        """The row of a call that succeeded an hour ago."""
+        await self.admin.execute(
+            """insert into tool_calls (call_id, run_id, step, idx, agent, conversation_id, tool, state, arguments,
+                                       arguments_sha256, created_at)
+               values ($1, split_part($1, '.', 1)::uuid, 1, 0, 'closer', 'c', 'email_send', 'succeeded', '{}', repeat('0', 64),
+                       now() - interval '1 hour')""",
+            call,
+        )
+
+    async def calls(
+        self, count: int, body: bytes = b'{"to": "ana@example.com"}', *, answered: bool = True
+    ) -> list[str]:
         names, answer = [f"{uuid4()}.1.0" for _ in range(count)], b'{"id": "m\xc3\xbcller \\\\ 1"}'
         await self.pool.execute(
             """insert into ledger_entries (call_id, attempt, phase, checks, method, url, request_headers, request_body,
@@ -64,6 +76,8 @@ class Log:
             sha256_bytes(body),
             bytes(32),
         )
+        if not answered:
+            return names
         await self.pool.execute(
             """insert into ledger_entries (call_id, attempt, phase, status, response_headers, response_body, response_sha256, detail)
                select unnest($1::text[]), 1, 'outcome', 200, $2::json, $3, $4, $5::json""",
