@@ -49,6 +49,8 @@ class Console:
     gateway: Gateway
     emulated: tuple[str, ...] = ()
     models_mode: str = ""
+    models: str | None = None  # the setting that names the file of models
+    audit_key: str | None = None  # the public key of the audit's log
 
     @property
     def zone(self) -> ZoneInfo:
@@ -95,6 +97,8 @@ def _console(settings: Settings, values: Mapping[str, str], pool: Pool) -> Conso
         Gateway(values.get("VIOX_GATEWAY_URL"), values.get("VIOX_OPERATOR_TOKEN")),
         emulated,
         values.get("VIOX_MODELS_MODE", ""),
+        values.get("VIOX_MODELS"),
+        values.get("VIOX_AUDIT_PUBLIC_KEY"),
     )
 
 

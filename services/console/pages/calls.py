@@ -17,7 +17,7 @@ from services.console.forms import may_read, who
 from services.console.views import page
 from shared.bus.topics import AGENTS
 from shared.errors import BadInput
-from shared.operations import approvals, identify, overview, paging, payloads, store, story
+from shared.operations import approvals, identify, overview, paging, payloads, proofs, store, story
 
 ROWS = 100
 _QUOTED = re.compile(r"""['"`“/.]([A-Za-z_]\w*)['"`”]|\b([A-Za-z_]\w*):""")  # how errors name a field
@@ -96,6 +96,7 @@ async def call_values(request: Request, given: str) -> dict[str, Any]:
         "difference": _difference(last["arguments"], document["arguments"]) if last and reads else [],
         "approval": await _approval(pool, document),
         "acts": await console.sessions.acts(call_id),
+        "sequenced": await proofs.sequenced(pool, call_id),
         "marked_arguments": shown.marked(document["arguments"], _blamed(document)) if reads else "",
     }
 

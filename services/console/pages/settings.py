@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from services.console.forms import who
+from services.console.forms import back, form_of, may_approve, who
 from services.console.views import page
 from shared.operations import budgets, overview, store
 
@@ -41,4 +41,14 @@ def _long_ago() -> datetime:
     return datetime.now(UTC) - timedelta(days=30)
 
 
-ROUTES = [Route("/settings", show)]
+async def raise_budget(request: Request) -> Response:
+    """As `viox budgets raise` does it."""
+    person, console = may_approve(request), request.app.state.console
+    form = await form_of(request)
+    name, to, scope = form.get("name", ""), form.get("to", "").strip(), form.get("scope", "").strip()
+    raised, _ = await budgets.raise_(console.pool, name, person, to, scope or None, form.get("measure") or None)
+    await console.sessions.record(person.name, "raise", name, raised)
+    return back("/settings", "raised")
+
+
+ROUTES = [Route("/settings", show), Route("/budgets/raise", raise_budget, methods=["POST"])]

@@ -48,7 +48,7 @@ async def tool(request: Request) -> Response:
     found = next((one for one in await store.tools(console.pool) if one["tool"] == name), None)
     if found is None:
         raise NotFound("tool.not_found", f"there is no tool {name!r}.", field="tool")
-    use = (await overview.tool_use(console.pool, _week())).get(name)
+    use = (await overview.tool_use(console.pool, _week(), name)).get(name)
     return await page(
         request,
         "tool.html",
@@ -56,6 +56,8 @@ async def tool(request: Request) -> Response:
         name,
         tool=found,
         use=use,
+        standing=await console.gateway.standing(name),
+        asks=console.gateway.known,
         errors=await overview.tool_errors(console.pool, name, _week()),
         content=who(request).reads,
     )
