@@ -55,7 +55,9 @@ async def fill(dsn: str, runs: int) -> None:
         for name, more in (("runs", {}), ("begun", begun), ("steps", {})):
             await connection.execute(*SQL.bind(name, spacing=spacing, **more))
         for first in range(0, runs, CALLS_AT_ONCE):
-            await connection.execute(*SQL.bind("calls", spacing=spacing, **{"from": first, "to": first + CALLS_AT_ONCE - 1}))
+            await connection.execute(
+                *SQL.bind("calls", spacing=spacing, **{"from": first, "to": first + CALLS_AT_ONCE - 1})
+            )
         for name in ("approvals", "linked", "ledger", "letters", "facts", "catalogue"):
             await connection.execute(SQL[name])
         await connection.execute("vacuum analyze")
@@ -70,7 +72,9 @@ async def _ids(connection: Any, runs: int) -> None:
     for number in range(runs):
         agent, conversation = AGENTS[number % len(AGENTS)], f"lead:person{number % 20_000}@example.com"
         made = run_id(agent, "/bench", str(number))
-        rows.append((number, made, agent, thread_id(agent, f"{conversation}.{number}"), conversation, TYPES[number % 3]))
+        rows.append(
+            (number, made, agent, thread_id(agent, f"{conversation}.{number}"), conversation, TYPES[number % 3])
+        )
     await connection.copy_records_to_table("bench_runs", records=rows)
     await connection.execute("alter table bench_runs add primary key (n)")
     tools = [(5 * n + m, f"{vendor}_do_{n}", vendor, "once") for n in range(20) for m, vendor in enumerate(VENDORS)]

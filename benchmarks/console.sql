@@ -28,7 +28,7 @@ insert into steps (run_id, step, thread_id, agent, seq, kind, body, created_at)
 select b.run_id, s.step, b.thread_id, b.agent, s.step, s.kind, s.body::json, now() - b.n * :spacing * interval '1 second' + s.step * interval '9 seconds'
 from bench_runs b, (values
     (0, 'trigger', '{"type": "viox.lead.created", "source": "/bench", "id": "1", "data": {"first_name": "Ines"}}'),
-    (1, 'model', '{"node": "decide", "question": "next_step", "model": "anthropic/claude-sonnet-5", "latency_ms": 800, "cost_microusd": 2000, "usage": {"input": 1200, "output": 150}, "text": "I look her up."}'),
+    (1, 'model', '{"node": "decide", "question": "next_step", "provider": "anthropic", "model": "anthropic/claude-sonnet-5", "calls": [], "latency_ms": 800, "cost_microusd": 2000, "usage": {"input": 1200, "output": 150}, "text": "I look her up."}'),
     (2, 'results', '{"results": []}'),
     (3, 'outcome', '{"status": "finished", "text": "Answered."}')) s(step, kind, body)
 

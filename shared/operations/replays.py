@@ -51,6 +51,4 @@ async def replay(
     """What running them again came to. `models` is the setting that names the file of models."""
     from shared.runtime.replay import replay_run
 
-    return [
-        await replay_run(spec_of(one.agent), one.run_id, one.thread, one.stored, business, models) for one in runs
-    ]
+    return [await replay_run(spec_of(one.agent), one.run_id, one.thread, one.stored, business, models) for one in runs]

@@ -85,6 +85,10 @@ async def form(request: Request) -> Response:
 def _chosen(beginnings: Sequence[Beginning], at: str | None) -> Beginning | None:
     if at is None:
         return beginnings[-1] if beginnings else None
+    return _at(beginnings, at)
+
+
+def _at(beginnings: Sequence[Beginning], at: str) -> Beginning:
     found = [one for one in beginnings if str(one.step) == at]
     if not found:
         raise BadInput("fork.no_such_step", f"the run cannot be forked at step {at}.", field="at")
@@ -100,8 +104,7 @@ async def begin(request: Request) -> Response:
     person, console = may_operate(request), request.app.state.console
     given = await form_of(request)
     original = await identify.run(console.pool, request.path_params["run_id"])
-    chosen = _chosen(await forks.beginnings(console.pool, original), given.get("at", ""))
-    assert chosen is not None  # `at` was given
+    chosen = _at(await forks.beginnings(console.pool, original), given.get("at", ""))
     wanted = _changes(given, chosen)
     agent = (await store.run_row(console.pool, original))["agent"]
     forks.check_model(wanted.model, agent, offline=console.models_mode == "offline", field="model")

@@ -79,7 +79,4 @@ async def download(request: Request) -> Response:
     return PlainTextResponse(one.text or "", headers={"Content-Disposition": name})
 
 
-ROUTES = [
-    Route("/calls/{call_id}/audit", show),
-    Route("/calls/{call_id}/proofs/{entry:int}", download),
-]
+ROUTES = [Route("/calls/{call_id}/audit", show), Route("/calls/{call_id}/proofs/{entry:int}", download)]

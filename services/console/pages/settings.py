@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -30,15 +28,11 @@ async def show(request: Request) -> Response:
         people=list(console.roster.read()),
         budgets=await budgets.listed(pool, None, 100),
         vendors=sorted(counted.items()),
-        models={name: one["model"] for name, one in (await overview.agents(pool, _long_ago())).items() if one["model"]},
+        models=await overview.models_of(pool),
         acts=await console.sessions.acts(None, 40) if sees_acts else None,
         hours=console.sessions.hours,
         models_mode=console.models_mode,
     )
-
-
-def _long_ago() -> datetime:
-    return datetime.now(UTC) - timedelta(days=30)
 
 
 async def raise_budget(request: Request) -> Response:
