@@ -7,11 +7,13 @@ import json
 import math
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
+from shared.models.models_file import OFFLINE
 from shared.money import as_written
 from shared.operations import words
 from shared.operations.sentences import agent_name, vendor_name
@@ -230,6 +232,21 @@ def counted(count: int) -> str:
     return _SMALL[count] if count < len(_SMALL) else f"{count:,}"
 
 
+def measured(value: Any, measure: str) -> str:
+    """What a budget counts, as people write it: 25,000.00 EUR, $100.00, 1,200 calls."""
+    if measure == "model_usd":
+        return usd(float(value))
+    if measure.startswith("money:"):
+        amount = Decimal(str(value))
+        return f"{amount:,} {measure[6:].upper()}"
+    return f"{int(value):,} {measure.replace('_', ' ')}"
+
+
+def model(name: str | None) -> str:
+    """A model, or that none is asked."""
+    return "rules stand in for a model" if name == OFFLINE else name or "no model was asked yet"
+
+
 def rate(per_second: float) -> str:
     """As people say it: 10 a second, 6 a minute."""
     if per_second >= 1:
@@ -280,6 +297,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "waits_for": words.waits_for,
     "ledger": words.ledger,
     "rate": rate,
+    "measured": measured,
+    "model": model,
     "unified": unified,
     "moment": moment_span,
 }

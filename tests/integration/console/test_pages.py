@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import aiohttp
 import pytest
 
 from services.console import sessions
+from tests.integration.console import world as browsers
 from tests.integration.console.world import REFUND, World, approval_of, token
 
 HERE = {"Sec-Fetch-Site": "same-origin"}
@@ -19,11 +19,15 @@ PAGES = (
     "/runs?q=ines&failed=1&since=24h",
     "/runs/{lead}",
     "/runs/{lead}?view=tree",
+    "/runs/{lead}?view=waterfall",
     "/runs/{lead}?view=log",
     "/runs/{lead}?view=cost",
     "/calls",
     "/calls?state=failed",
     "/calls/{failed}",
+    "/calls/{failed}/audit",
+    "/runs/{lead}/replay",
+    "/runs/{lead}/replay?tree=1",
     "/approvals",
     "/approvals?tab=decided",
     "/approvals?tab=standing",
@@ -40,20 +44,11 @@ PAGES = (
 )
 
 
-@asynccontextmanager
-async def signed_in(world: World, name: str) -> AsyncIterator[aiohttp.ClientSession]:
-    jar = aiohttp.CookieJar(unsafe=True)
-    async with aiohttp.ClientSession(world.url, cookie_jar=jar, headers=HERE) as client:
-        answer = await client.post("/sign-in", data={"token": token(name)}, allow_redirects=False)
-        assert answer.status == 303
-        yield client
+def signed_in(world: World, name: str) -> AbstractAsyncContextManager[aiohttp.ClientSession]:
+    return browsers.signed_in(world.url, name)
 
 
-async def text(client: aiohttp.ClientSession, path: str, status: int = 200) -> str:
-    answer = await client.get(path)
-    body = await answer.text()
-    assert answer.status == status, body
-    return body
+text = browsers.got
 
 
 def filled(world: World, path: str) -> str:
