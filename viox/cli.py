@@ -219,11 +219,11 @@ def doctor(as_json: Json = False) -> None:
 
 
 @app.command()
-def cancel(run_id: str, as_json: Json = False) -> None:
+def cancel(run_id: str, by: By = "operator", as_json: Json = False) -> None:
     """End a run."""
     from viox import intervention
 
-    run_async(intervention.cancel(run_id, as_json=as_json))
+    run_async(intervention.cancel(run_id, by, as_json=as_json))
 
 
 @app.command()
@@ -275,12 +275,13 @@ def dead_letters(
 def redrive(
     letter: Annotated[str | None, typer.Argument(help="A dead letter's id.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    by: By = "operator",
     as_json: Json = False,
 ) -> None:
     """Have dead letters handled again by the service that wrote them, with their original bytes."""
     from viox import intervention
 
-    raise typer.Exit(run_async(intervention.redrive(letter, everything=everything, as_json=as_json)))
+    raise typer.Exit(run_async(intervention.redrive(letter, by, everything=everything, as_json=as_json)))
 
 
 @app.command()
@@ -292,8 +293,8 @@ def pause(scope: str, by: By = "operator", as_json: Json = False) -> None:
 
 
 @app.command()
-def resume(scope: str, as_json: Json = False) -> None:
+def resume(scope: str, by: By = "operator", as_json: Json = False) -> None:
     """Let an agent, a tool, a vendor, or all go on."""
     from viox import intervention
 
-    run_async(intervention.resume(scope, as_json=as_json))
+    run_async(intervention.resume(scope, by, as_json=as_json))

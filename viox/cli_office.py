@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from viox.cli_options import Json, agent_name, run_async
+from viox.cli_options import By, Json, agent_name, run_async
 
 app = typer.Typer()
 Conversation = Annotated[str, typer.Argument(help="Its key: the conversation_id of its runs.")]
@@ -23,11 +23,11 @@ def take_over(conversation: Conversation, agent: OfAgent = None, by: Taker = Non
 
 
 @app.command("give-back")
-def give_back(conversation: Conversation, agent: OfAgent = None, as_json: Json = False) -> None:
+def give_back(conversation: Conversation, agent: OfAgent = None, by: By = "operator", as_json: Json = False) -> None:
     """Let agents go on in a conversation, with what came meanwhile."""
     from viox import takeover
 
-    run_async(takeover.give_back(conversation, agent_name(agent), as_json=as_json))
+    run_async(takeover.give_back(conversation, agent_name(agent), by, as_json=as_json))
 
 
 clock_app = typer.Typer(help="The business's clock.", invoke_without_command=True)

@@ -317,7 +317,7 @@ class Voice:
     async def give_back(self, conversation: str) -> None:
         self.tell(f"$ viox give-back {conversation}")
         with output.silenced():
-            await takeover.give_back(conversation, None, as_json=False)
+            await takeover.give_back(conversation, None, "operator", as_json=False)
 
     async def kill(self, service: str) -> None:
         before = pid_of(service)

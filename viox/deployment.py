@@ -117,4 +117,4 @@ def operator_token() -> str | None:
 async def pool() -> Pool:
     from shared.store.pool import open_pool
 
-    return await open_pool(dsn(), application="viox cli", size=2)
+    return await open_pool(dsn(), application="viox cli", size=2, for_people=True)

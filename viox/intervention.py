@@ -6,14 +6,16 @@ from typing import Any
 
 from shared.errors import BadInput
 from shared.operations import conversations, dead_letters, identify, store, unknowns
+from shared.store.acting import acting
 from viox import deployment, output
 
 
-async def cancel(given: str, *, as_json: bool) -> None:
+async def cancel(given: str, by: str, *, as_json: bool) -> None:
     pool = await deployment.pool()
     try:
         run_id = await identify.run(pool, given)
-        await store.cancel(pool, run_id)
+        with acting(by):
+            await store.cancel(pool, run_id)
     finally:
         await pool.close()
     output.emit({"run_id": str(run_id), "cancelling": True}) if as_json else output.say(f"cancelling {run_id}")
@@ -47,7 +49,7 @@ async def show_dead_letters(
     output.more(following)
 
 
-async def redrive(letter: str | None, *, everything: bool, as_json: bool) -> int:
+async def redrive(letter: str | None, by: str, *, everything: bool, as_json: bool) -> int:
     """Have one dead letter handled again, or all that may be. Exit code 1 when some of all may not; raises when the one may not."""
     if (letter is None) == (not everything):
         raise BadInput(
@@ -55,12 +57,8 @@ async def redrive(letter: str | None, *, everything: bool, as_json: bool) -> int
         )
     pool = await deployment.pool()
     try:
-        if letter is not None:
-            one = await identify.dead_letter(pool, letter)
-            await store.redrive(pool, one)
-            redriven, refused = [str(one)], list[dict[str, Any]]()
-        else:
-            redriven, refused = await dead_letters.redrive_all(pool, await dead_letters.dead(pool))
+        with acting(by):
+            redriven, refused = await _redriven(pool, letter)
     finally:
         await pool.close()
     if as_json:
@@ -72,6 +70,15 @@ async def redrive(letter: str | None, *, everything: bool, as_json: bool) -> int
     return output.ERROR if refused else output.OK
 
 
+async def _redriven(pool: Any, letter: str | None) -> tuple[list[str], list[dict[str, Any]]]:
+    """(ids that are handled again, those that may not be and why): one letter, or all there are."""
+    if letter is None:
+        return await dead_letters.redrive_all(pool, await dead_letters.dead(pool))
+    one = await identify.dead_letter(pool, letter)
+    await store.redrive(pool, one)
+    return [str(one)], []
+
+
 async def pause(scope: str, by: str, *, as_json: bool) -> None:
     pool = await deployment.pool()
     try:
@@ -81,10 +88,11 @@ async def pause(scope: str, by: str, *, as_json: bool) -> None:
     output.emit({"scope": named, "paused": True}) if as_json else output.say(f"{scope} is paused")
 
 
-async def resume(scope: str, *, as_json: bool) -> None:
+async def resume(scope: str, by: str, *, as_json: bool) -> None:
     pool = await deployment.pool()
     try:
-        named = await conversations.resume(pool, scope)
+        with acting(by):
+            named = await conversations.resume(pool, scope)
     finally:
         await pool.close()
     output.emit({"scope": named, "paused": False}) if as_json else output.say(f"{scope} goes on")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shared.errors import VioxError
+from shared.store.acting import acting
 from viox import deployment, output
 
 
@@ -22,13 +23,14 @@ async def take_over(conversation: str, agent: str | None, by: str | None, *, as_
     _tell(conversation, agent, person.name, as_json=as_json)
 
 
-async def give_back(conversation: str, agent: str | None, *, as_json: bool) -> None:
+async def give_back(conversation: str, agent: str | None, by: str, *, as_json: bool) -> None:
     """What came meanwhile is worked on. Raises Conflict when nobody has it."""
     from shared.operations import conversations
 
     pool = await deployment.pool()
     try:
-        await conversations.give_back(pool, conversation, agent)
+        with acting(by):
+            await conversations.give_back(pool, conversation, agent)
     finally:
         await pool.close()
     _tell(conversation, agent, None, as_json=as_json)

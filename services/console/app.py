@@ -49,6 +49,8 @@ class Console:
     gateway: Gateway
     emulated: tuple[str, ...] = ()
     models_mode: str = ""
+    models: str | None = None  # the setting that names the file of models
+    audit_key: str | None = None  # the public key of the audit's log
 
     @property
     def zone(self) -> ZoneInfo:
@@ -61,7 +63,9 @@ def build(settings: Settings, values: Mapping[str, str], pool: Pool | None = Non
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        opened = pool or await open_pool(settings.postgres_dsn.get_secret_value(), application="viox console", size=6)
+        opened = pool or await open_pool(
+            settings.postgres_dsn.get_secret_value(), application="viox console", size=6, for_people=True
+        )
         console = _console(settings, values, opened)
         app.state.console = console
         watching = asyncio.create_task(console.health.run())
@@ -95,6 +99,8 @@ def _console(settings: Settings, values: Mapping[str, str], pool: Pool) -> Conso
         Gateway(values.get("VIOX_GATEWAY_URL"), values.get("VIOX_OPERATOR_TOKEN")),
         emulated,
         values.get("VIOX_MODELS_MODE", ""),
+        values.get("VIOX_MODELS"),
+        values.get("VIOX_AUDIT_PUBLIC_KEY"),
     )
 
 

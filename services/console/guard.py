@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -11,6 +12,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.console.sessions import COOKIE
+from shared.store.acting import acting
 
 OPEN = ("/healthz", "/readyz", "/metrics", "/sign-in", "/static/")
 MOST_BYTES = 1_000_000  # of a form
@@ -49,8 +51,12 @@ class Guard:
                     headers["Cache-Control"] = "no-store"
             await send(message)
 
-        refusal = await self._refusal(scope)
-        await (refusal or self._app)(scope, receive, with_headers)
+        if refusal := await self._refusal(scope):
+            await refusal(scope, receive, with_headers)
+            return
+        person = scope.get("state", {}).get("person")
+        with acting(person.name) if person and scope["method"] == "POST" else nullcontext():
+            await self._app(scope, receive, with_headers)
 
     async def _refusal(self, scope: Scope) -> Response | None:
         """Who may not come in, or is sent elsewhere first. Who may is `request.state.person`."""

@@ -9,6 +9,7 @@ import asyncpg
 import orjson
 
 from shared.errors import Unavailable, VioxError
+from shared.store import acting
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection = Any  # asyncpg's pool proxy and plain connections share one interface but no type
@@ -42,18 +43,22 @@ async def _prepare(connection: Any) -> None:
 
 
 async def _nothing_to_reset(connection: Any) -> None:
-    """No statement of ours changes a session, so returning a connection costs no round trip."""
+    """No statement of a service changes a session, so returning a connection costs no round trip."""
 
 
-async def open_pool(dsn: str, *, application: str, size: int = 8) -> Pool:
-    """Open a pool. Raises Unavailable when the server cannot be reached, VioxError when it is not durable."""
+async def open_pool(dsn: str, *, application: str, size: int = 8, for_people: bool = False) -> Pool:
+    """Open a pool; one that is `for_people` tells Postgres who acts.
+
+    Raises Unavailable when the server cannot be reached, VioxError when it is not durable.
+    """
     try:
         pool = await asyncpg.create_pool(
             dsn,
             min_size=1,
             max_size=size,
             init=_prepare,
-            reset=_nothing_to_reset,
+            setup=acting.tell if for_people else None,
+            reset=acting.forget if for_people else _nothing_to_reset,
             max_inactive_connection_lifetime=120,
             command_timeout=30,
             server_settings={"application_name": application, "timezone": "UTC", "jit": "off"},

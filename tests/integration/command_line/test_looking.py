@@ -16,7 +16,8 @@ from services.tool_gateway.call.payloads import by_reference, keep
 from shared.errors import BadInput, NotFound
 from shared.ids import call_id, run_id
 from shared.operations import identify, store
-from shared.store.pool import Pool
+from shared.store.acting import acting
+from shared.store.pool import Pool, open_pool
 from tests.unit import test_command_line_imports as imports
 from viox import inspection, intervention, payloads, top
 
@@ -100,7 +101,7 @@ async def test_commands_that_change_something_take_short_ids_too(
     made = await call(admin, REAL, 1, "unknown", None)
     await intervention.settle(f"{REAL[:8]}.1", "succeeded", None, "me", as_json=True)
     assert json.loads(capsys.readouterr().out)["call_id"] == made
-    await intervention.cancel(REAL[:8], as_json=True)
+    await intervention.cancel(REAL[:8], "me", as_json=True)
     assert json.loads(capsys.readouterr().out)["run_id"] == REAL
 
 
@@ -198,3 +199,21 @@ async def test_top_is_one_document_where_it_is_asked_for(
     seen = json.loads(capsys.readouterr().out)
     assert (seen["counts"]["unknowns"], [one["run_id"] for one in seen["running"]]) == (1, [REAL])
     assert seen["today"]["begun"] == 1
+
+
+async def test_what_people_change_is_on_record_with_their_name(operator_pool: Pool, admin: Any) -> None:
+    await intervention.pause("closer", "Dana", as_json=True)
+    await intervention.resume("closer", "Lee", as_json=True)
+    await intervention.pause("all", "Olu", as_json=True)
+    acts = await admin.fetch(
+        "select act, by from audit_acts where subject in ('agent:closer', 'all') order by entry_id"
+    )
+    assert [tuple(row) for row in acts] == [("paused", "Dana"), ("resumed", "Lee"), ("paused", "Olu")]
+
+
+async def test_a_connection_that_is_given_back_acts_for_nobody(postgres: Postgres, admin: Any) -> None:
+    pool = await open_pool(postgres.dsn("viox_operator_cli"), application="test", size=1, for_people=True)
+    with acting("Dana"):
+        assert await pool.fetchval("select current_setting('viox.person', true)") == "Dana"
+    assert not await pool.fetchval("select current_setting('viox.person', true)")
+    await pool.close()

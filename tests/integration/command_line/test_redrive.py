@@ -38,7 +38,7 @@ async def test_all_letters_that_may_be_are_sent_again_and_the_others_named(
     first = await letter(admin)
     refused = [await letter(admin, "viox.tool-results.closer"), await letter(admin, value=b"x" * 1_000_001)]
     last = await letter(admin)
-    assert await intervention.redrive(None, everything=True, as_json=True) == output.ERROR
+    assert await intervention.redrive(None, "dana", everything=True, as_json=True) == output.ERROR
     told = json.loads(capsys.readouterr().out)
     assert told["redriven"] == [str(first), str(last)]
     assert [(one["dead_letter_id"], one["code"]) for one in told["refused"]] == [
@@ -48,21 +48,21 @@ async def test_all_letters_that_may_be_are_sent_again_and_the_others_named(
     rows = await admin.fetch("select dead_letter_id, state from dead_letters order by created_at")
     assert [row["state"] for row in rows] == ["redriving", "dead", "dead", "redriving"]
     assert await admin.fetchval("select count(*) from outbox") == 0, "nothing is sent: the service takes its letter in"
-    assert await intervention.redrive(None, everything=True, as_json=False) == output.ERROR
+    assert await intervention.redrive(None, "dana", everything=True, as_json=False) == output.ERROR
     assert f"not {refused[0]}: " in capsys.readouterr().out
 
 
 async def test_redriving_all_of_nothing_or_one_ends_as_before(
     admin: Any, operator_pool: Pool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert await intervention.redrive(None, everything=True, as_json=True) == output.OK
+    assert await intervention.redrive(None, "dana", everything=True, as_json=True) == output.OK
     one = await letter(admin)
-    assert await intervention.redrive(str(one), everything=False, as_json=True) == output.OK
+    assert await intervention.redrive(str(one), "dana", everything=False, as_json=True) == output.OK
     assert capsys.readouterr().out.count('"refused": []') == 2
     with pytest.raises(Conflict):
-        await intervention.redrive(str(one), everything=False, as_json=True)
+        await intervention.redrive(str(one), "dana", everything=False, as_json=True)
     with pytest.raises(NotFound):
-        await intervention.redrive(str(uuid4()), everything=False, as_json=True)
+        await intervention.redrive(str(uuid4()), "dana", everything=False, as_json=True)
 
 
 @pytest.mark.rule(18)

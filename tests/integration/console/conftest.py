@@ -15,7 +15,7 @@ from tests.integration.console.world import World, console_world
 
 @pytest.fixture
 async def world(postgres: Postgres, admin: Any, tmp_path: Path) -> AsyncIterator[World]:
-    pool = await open_pool(postgres.dsn("viox_console"), application="test console", size=4)
+    pool = await open_pool(postgres.dsn("viox_console"), application="test console", size=4, for_people=True)
     async with console_world(admin, pool, postgres.dsn("viox_console"), tmp_path) as made:
         yield made
     await pool.close()

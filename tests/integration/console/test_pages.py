@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import aiohttp
 import pytest
 
 from services.console import sessions
-from tests.integration.console.world import REFUND, World, approval_of, token
+from tests.integration.console.world import REFUND, World, approval_of, browser, got, token
+from tests.integration.console.world import signed_in as browser_of
 
 HERE = {"Sec-Fetch-Site": "same-origin"}
 PAGES = (
@@ -19,11 +19,15 @@ PAGES = (
     "/runs?q=ines&failed=1&since=24h",
     "/runs/{lead}",
     "/runs/{lead}?view=tree",
+    "/runs/{lead}?view=waterfall",
     "/runs/{lead}?view=log",
     "/runs/{lead}?view=cost",
     "/calls",
     "/calls?state=failed",
     "/calls/{failed}",
+    "/calls/{failed}/audit",
+    "/runs/{lead}/replay",
+    "/runs/{lead}/replay?tree=1",
     "/approvals",
     "/approvals?tab=decided",
     "/approvals?tab=standing",
@@ -40,31 +44,11 @@ PAGES = (
 )
 
 
-async def _read_whole(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """An answer nobody reads keeps its connection until it is collected, in the middle of another test."""
-    answer = await send(request)
-    if answer.content_type != "text/event-stream":
-        await answer.read()
-    return answer
+def signed_in(world: World, name: str) -> AbstractAsyncContextManager[aiohttp.ClientSession]:
+    return browser_of(world.url, name)
 
 
-def browser(world: World, headers: dict[str, str], cookies: aiohttp.CookieJar | None = None) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(world.url, headers=headers, cookie_jar=cookies, middlewares=(_read_whole,))
-
-
-@asynccontextmanager
-async def signed_in(world: World, name: str) -> AsyncIterator[aiohttp.ClientSession]:
-    async with browser(world, HERE, aiohttp.CookieJar(unsafe=True)) as client:
-        answer = await client.post("/sign-in", data={"token": token(name)}, allow_redirects=False)
-        assert answer.status == 303
-        yield client
-
-
-async def text(client: aiohttp.ClientSession, path: str, status: int = 200) -> str:
-    answer = await client.get(path)
-    body = await answer.text()
-    assert answer.status == status, body
-    return body
+text = got
 
 
 def filled(world: World, path: str) -> str:
@@ -79,7 +63,7 @@ async def test_every_page_answers_every_role(world: World, name: str) -> None:
 
 
 async def test_nobody_who_is_not_signed_in_sees_anything(world: World) -> None:
-    async with browser(world, HERE) as client:
+    async with browser(world.url, HERE) as client:
         for path in (*PAGES, "/memory", "/events"):
             answer = await client.get(filled(world, path), allow_redirects=False)
             assert answer.status in (303, 401), path
@@ -122,7 +106,7 @@ async def test_the_failed_write_shows_its_reason_and_its_exact_request(world: Wo
 async def test_a_forged_request_changes_nothing(world: World, headers: dict[str, str], status: int) -> None:
     async with signed_in(world, "Dana") as client:
         cookie = {"Cookie": "; ".join(f"{one.key}={one.value}" for one in client.cookie_jar)}
-    async with browser(world, headers | cookie) as forger:
+    async with browser(world.url, headers | cookie) as forger:
         answer = await forger.post(f"/approvals/{world.approval}/reject", data={"reason": "no"})
         assert answer.status == status
     assert await world.admin.fetchval("select state from approvals") == "waiting"
@@ -171,12 +155,12 @@ async def test_signing_out_ends_the_session_itself(world: World) -> None:
     async with signed_in(world, "Dana") as client:
         cookie = {"Cookie": "; ".join(f"{one.key}={one.value}" for one in client.cookie_jar)}
         await client.post("/sign-out")
-    async with browser(world, HERE | cookie) as kept:
+    async with browser(world.url, HERE | cookie) as kept:
         assert (await kept.get("/", allow_redirects=False)).status == 303
 
 
 async def test_guessing_is_stopped_and_only_digests_are_kept(world: World) -> None:
-    async with browser(world, HERE) as client:
+    async with browser(world.url, HERE) as client:
         for _ in range(sessions.MOST_HERE):
             assert (await client.post("/sign-in", data={"token": "guess"})).status == 403
         assert (await client.post("/sign-in", data={"token": token("Dana")})).status == 429
@@ -187,7 +171,7 @@ async def test_guessing_is_stopped_and_only_digests_are_kept(world: World) -> No
     "target", ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"]
 )
 async def test_signing_in_leads_to_no_other_site(world: World, target: str) -> None:
-    async with browser(world, HERE) as client:
+    async with browser(world.url, HERE) as client:
         answer = await client.post("/sign-in", data={"token": token("Dana"), "next": target}, allow_redirects=False)
         assert answer.headers["Location"] == "/"
 
@@ -310,6 +294,7 @@ async def test_pausing_and_resuming(world: World) -> None:
         await client.post("/resume", data={"scope": "closer"})
         assert (await client.post("/pause", data={"scope": "no_such_tool"})).status == 400
     assert await world.admin.fetchval("select count(*) from pauses") == 0
+    assert await world.admin.fetchval("select by from audit_acts where act = 'resumed'") == "Olu"
 
 
 async def test_taking_a_conversation_over_and_giving_it_back(world: World) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import aiohttp
 import uvicorn
 
 from sandbox.net import free_ports
@@ -63,10 +64,17 @@ def people_file(folder: Path) -> Path:
 async def console_world(admin: Any, pool: Pool, dsn: str, folder: Path) -> AsyncIterator[World]:
     """Seeded and served until the block ends."""
     world = await _seed(admin, people_file(folder))
+    async with served(pool, dsn, world.people, {}) as world.url:
+        yield world
+
+
+@asynccontextmanager
+async def served(pool: Pool, dsn: str, people: Path, values: Mapping[str, str]) -> AsyncIterator[str]:
+    """The console's address, until the block ends. `values` is what else its environment says."""
     (port,) = free_ports(1)
-    settings = Settings.load(postgres_dsn=dsn, people=world.people, http_port=port)
+    settings = Settings.load(postgres_dsn=dsn, people=people, http_port=port)
     config = uvicorn.Config(
-        build(settings, {}, pool),
+        build(settings, values, pool),
         host="127.0.0.1",
         port=port,
         log_config=None,
@@ -79,11 +87,48 @@ async def console_world(admin: Any, pool: Pool, dsn: str, folder: Path) -> Async
         async with asyncio.timeout(20):
             while not server.started:
                 await asyncio.sleep(0.01)
-        world.url = f"http://127.0.0.1:{port}"
-        yield world
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
         await serving
+
+
+async def _read_whole(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """An answer nobody reads keeps its connection until it is collected, in the middle of another test."""
+    answer = await send(request)
+    if answer.content_type != "text/event-stream":
+        await answer.read()
+    return answer
+
+
+def browser(url: str, headers: Mapping[str, str], cookies: aiohttp.CookieJar | None = None) -> aiohttp.ClientSession:
+    """A browser, as far as HTTP goes."""
+    return aiohttp.ClientSession(url, headers=headers, cookie_jar=cookies, middlewares=(_read_whole,))
+
+
+@asynccontextmanager
+async def signed_in(url: str, name: str) -> AsyncIterator[aiohttp.ClientSession]:
+    """Somebody's browser."""
+    async with browser(url, {"Sec-Fetch-Site": "same-origin"}, aiohttp.CookieJar(unsafe=True)) as client:
+        answer = await client.post("/sign-in", data={"token": token(name)}, allow_redirects=False)
+        assert answer.status == 303
+        yield client
+
+
+async def got(client: aiohttp.ClientSession, path: str, status: int = 200) -> str:
+    """The text of a page."""
+    async with client.get(path) as answer:
+        body = await answer.text()
+        assert answer.status == status, body
+        return body
+
+
+async def sent(client: aiohttp.ClientSession, path: str, form: Mapping[str, str], status: int = 200) -> str:
+    """The text of the page that a form leads to."""
+    async with client.post(path, data=form) as answer:
+        body = await answer.text()
+        assert answer.status == status, body
+        return body
 
 
 async def _seed(admin: Any, people: Path) -> World:

@@ -93,7 +93,7 @@ async def test_a_person_takes_over_and_gives_back(
     with pytest.raises(BadInput, match="Mallory"):
         await takeover.take_over("c", None, "Mallory", as_json=True)
     with pytest.raises(Conflict, match="nobody has taken"):
-        await takeover.give_back("c", None, as_json=True)
+        await takeover.give_back("c", None, "Dana", as_json=True)
 
     await takeover.take_over("c", None, "lee", as_json=True)
     await takeover.take_over("c", None, "Lee", as_json=True)
@@ -109,8 +109,8 @@ async def test_a_person_takes_over_and_gives_back(
     await agent.accept(ask("two", number="2"))
     await agent.work()
     assert (await statuses(admin))["2"] == "waiting"
-    await takeover.give_back("c", None, as_json=True)
-    await takeover.give_back("c", "closer", as_json=True)
+    await takeover.give_back("c", None, "Dana", as_json=True)
+    await takeover.give_back("c", "closer", "Dana", as_json=True)
     agent.woken.append(thread_id("closer", "c"))
     await agent.work()
     assert (await statuses(admin))["2"] == "finished"
