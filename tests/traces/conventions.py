@@ -13,12 +13,7 @@ import jsonschema_rs
 INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4, 5
 
 # Per operation: kinds a span may have, attributes that are required, and all that the documents list for it.
-COMMON = {
-    "gen_ai.operation.name": str,
-    "error.type": str,
-    "gen_ai.agent.name": str,
-    "gen_ai.conversation.id": str,
-}
+COMMON = {"gen_ai.operation.name": str, "error.type": str, "gen_ai.agent.name": str, "gen_ai.conversation.id": str}
 OPERATIONS: dict[str, tuple[set[int], set[str], dict[str, type]]] = {
     "chat": (
         {CLIENT, INTERNAL},
@@ -71,11 +66,7 @@ CONTENT = {
     "gen_ai.tool.call.arguments",
     "gen_ai.tool.call.result",
 }
-NAMED_AFTER = {
-    "chat": "gen_ai.request.model",
-    "invoke_agent": "gen_ai.agent.name",
-    "execute_tool": "gen_ai.tool.name",
-}
+NAMED_AFTER = {"chat": "gen_ai.request.model", "invoke_agent": "gen_ai.agent.name", "execute_tool": "gen_ai.tool.name"}
 TOOL_TYPES = {"function", "extension", "datastore"}
 FINISH_REASONS = {"stop", "length", "content_filter", "tool_call", "compaction", "error"}
 

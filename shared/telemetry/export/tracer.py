@@ -73,4 +73,3 @@ def start(service: str, label: str, settings: TraceSettings, redactor: Redactor,
     tracer = Tracer(made, provider)
     spans.install(tracer)
     return tracer
-

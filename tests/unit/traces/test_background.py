@@ -118,11 +118,7 @@ async def test_spans_arrive_as_they_were_emitted() -> None:
         assert (found.service, found.name, found.trace_id, found.span_id) == ("closer", "x", "b" * 32, "1" * 16)
         assert (found.parent_id, found.kind, found.failed, found.links) == ("3" * 16, 3, True, ["2" * 16])
         assert (found.began, found.ended) == (10_000, 20_000)
-        assert found.attributes == {
-            "viox.run.id": "r",
-            "viox.call.checks": ["a", "b"],
-            "error.type": "vendor.away",
-        }
+        assert found.attributes == {"viox.run.id": "r", "viox.call.checks": ["a", "b"], "error.type": "vendor.away"}
         assert receiver.headers("/v1/traces")["authorization"] == "Bearer k"
         assert spans.recorded(context.traceparent) is None  # off again
 

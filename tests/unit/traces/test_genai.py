@@ -81,7 +81,16 @@ def taken(span: Span, *, content: bool = False, redactor: Redactor | None = None
         attributes["error.type"] = span.error
     kind = KINDS[span.kind].value + 1
     return Taken(
-        "s", span.name, *span.context[:2], span.parent_id or "", kind, bool(span.error), attributes, [], span.began_ns, 0
+        "s",
+        span.name,
+        *span.context[:2],
+        span.parent_id or "",
+        kind,
+        bool(span.error),
+        attributes,
+        [],
+        span.began_ns,
+        0,
     )
 
 
@@ -170,7 +179,16 @@ def test_a_run_is_an_invoke_agent_span_below_what_triggered_it() -> None:
 
 def test_a_run_that_nothing_of_a_trace_triggered_is_its_first_span() -> None:
     span = genai.invoke_agent(
-        AT.at(RUN.hex[16:]), "closer", RUN, "t", (1, 2), version="v", status="finished", model=None, tokens=(0, 0), cost=0
+        AT.at(RUN.hex[16:]),
+        "closer",
+        RUN,
+        "t",
+        (1, 2),
+        version="v",
+        status="finished",
+        model=None,
+        tokens=(0, 0),
+        cost=0,
     )
     assert span.parent_id is None
 
@@ -210,7 +228,9 @@ def test_every_name_of_the_conventions_is_one_that_is_published() -> None:
     assert set(genai.names()) <= published
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [("gemini", "gcp.gemini"), ("mistral", "mistral_ai"), ("openai", "openai")])
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [("gemini", "gcp.gemini"), ("mistral", "mistral_ai"), ("openai", "openai")]
+)
 def test_providers_have_the_names_of_the_conventions(ours: str, theirs: str) -> None:
     found = taken(genai.chat(ASKER, ours, REQUEST, REPLY, (0, 1), None))
     assert found.attributes["gen_ai.provider.name"] == theirs

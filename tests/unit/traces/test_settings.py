@@ -15,7 +15,9 @@ COLLECTOR = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
 
 def test_it_is_off_unless_something_is_set() -> None:
     assert not read({}, Redactor()).on
-    assert not read({"OTEL_EXPORTER_OTLP_ENDPOINT": " ", "LANGSMITH_API_KEY": "k", "HELICONE_API_KEY": ""}, Redactor()).on
+    assert not read(
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": " ", "LANGSMITH_API_KEY": "k", "HELICONE_API_KEY": ""}, Redactor()
+    ).on
     assert not read(COLLECTOR | {"OTEL_SDK_DISABLED": "true"}, Redactor()).on
     assert not read(COLLECTOR | {"OTEL_TRACES_EXPORTER": "none"}, Redactor()).on
 
@@ -89,7 +91,12 @@ def test_keys_are_not_in_the_settings_as_they_are_shown() -> None:
 
 
 def test_langchains_own_tracing_is_off_whatever_is_set() -> None:
-    environment = {"LANGSMITH_TRACING": "true", "LANGCHAIN_TRACING_V2": "true", "LANGSMITH_API_KEY": "k", "PATH": "/bin"}
+    environment = {
+        "LANGSMITH_TRACING": "true",
+        "LANGCHAIN_TRACING_V2": "true",
+        "LANGSMITH_API_KEY": "k",
+        "PATH": "/bin",
+    }
     keep_langchain_quiet(environment)
     assert environment == {"LANGSMITH_API_KEY": "k", "PATH": "/bin"}
 
