@@ -100,7 +100,6 @@ class Process:
     def _trace(self, label: str) -> None:
         """Send spans where the environment says. What sends them is loaded only then."""
         wanted = trace_settings.read(os.environ, self.redactor)
-        trace_settings.keep_langchain_quiet()
         if wanted.on:
             from shared.telemetry.export.tracer import start
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
@@ -16,7 +15,7 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 HEADERS = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
 PROTOBUF = "http/protobuf"
-# With these LangChain's own code, on which LangGraph stands, would send every state of every graph to LangSmith.
+# LangSmith's own names of its switch. LangChain's own tracing is switched off where graphs are compiled.
 LANGCHAIN_SWITCHES = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
 
 
@@ -55,12 +54,6 @@ def read(environment: Mapping[str, str], redactor: Redactor) -> TraceSettings:
     return TraceSettings(
         _otlp(given, redactor), _langsmith(given, redactor), _helicone(given, redactor), _bounds(given)
     )
-
-
-def keep_langchain_quiet(environment: MutableMapping[str, str] = os.environ) -> None:
-    """LangSmith gets our spans and nothing else, whatever switch is set for us."""
-    for name in LANGCHAIN_SWITCHES:
-        environment.pop(name, None)
 
 
 def _otlp(given: Mapping[str, str], redactor: Redactor) -> bool:

@@ -49,7 +49,10 @@ class Tracer:
 
 
 def start(service: str, label: str, settings: TraceSettings, redactor: Redactor, *, content: bool) -> Tracer:
-    """Trace this process, which is the replica `label` of a service, from now on. OpenTelemetry's global provider is left alone: no library is to trace besides."""
+    """Trace this process, which is the replica `label` of a service, from now on.
+
+    OpenTelemetry's global provider is left alone: no library is to trace besides.
+    """
     named = {
         SERVICE_NAME: service,
         SERVICE_NAMESPACE: "viox",

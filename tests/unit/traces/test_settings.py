@@ -8,7 +8,7 @@ from sandbox.credentials import inherited
 from shared.errors import BadInput
 from shared.redaction import Redactor
 from shared.telemetry.export.background import Bounds
-from shared.telemetry.export.settings import keep_langchain_quiet, read
+from shared.telemetry.export.settings import read
 
 COLLECTOR = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
 
@@ -88,17 +88,6 @@ def test_keys_are_not_in_the_settings_as_they_are_shown() -> None:
     shown = repr(read(given, Redactor()))
     assert "lsv2_secret_123" not in shown
     assert "sk-helicone-12345" not in shown
-
-
-def test_langchains_own_tracing_is_off_whatever_is_set() -> None:
-    environment = {
-        "LANGSMITH_TRACING": "true",
-        "LANGCHAIN_TRACING_V2": "true",
-        "LANGSMITH_API_KEY": "k",
-        "PATH": "/bin",
-    }
-    keep_langchain_quiet(environment)
-    assert environment == {"LANGSMITH_API_KEY": "k", "PATH": "/bin"}
 
 
 def test_on_one_machine_every_service_that_sends_spans_knows_where_to() -> None:
