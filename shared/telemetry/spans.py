@@ -21,7 +21,6 @@ from shared.telemetry.trace import SAMPLED, TraceContext, derived_trace_id, pars
 Kind = Literal["internal", "server", "client", "consumer"]
 Value = str | int | float | bool | list[str]
 now = time.time_ns
-_random = random.SystemRandom()
 
 # Attribute names of ours, and those of OpenTelemetry's general conventions. GenAI's are in `genai`.
 ERROR_TYPE = "error.type"
@@ -114,7 +113,7 @@ def root(source: str, event_id: str, span_id: str) -> TraceContext:
 
 def new_id() -> str:
     """An id for a span that nothing else refers to."""
-    return f"{_random.getrandbits(64) or 1:016x}"
+    return f"{random.getrandbits(64) or 1:016x}"  # no secret; Python seeds it anew in a forked process
 
 
 def nanoseconds(at: datetime) -> int:

@@ -61,7 +61,7 @@ class Background:
             self._dropped(1, "queue_full")
             return
         self._queue.append(span)
-        if len(self._queue) >= self._bounds.batch:
+        if len(self._queue) >= self._bounds.batch and not self._wake.is_set():
             self._wake.set()
 
     def close(self, seconds: float) -> None:

@@ -57,7 +57,14 @@ def test_ids_are_the_same_in_every_process_and_differ_from_work_to_work() -> Non
 
 
 def test_a_call_goes_under_the_span_of_its_run() -> None:
-    wanted: Call = {"call_id": f"{RUN}.3.0", "index": 0, "tool": "hubspot_get_contact", "arguments": {}, "error": None}  # type: ignore[typeddict-unknown-key]
+    wanted: Call = {
+        "call_id": f"{RUN}.3.0",
+        "index": 0,
+        "provider_id": "t1",
+        "tool": "hubspot_get_contact",
+        "arguments": {},
+        "error": None,
+    }
     message = call_message("closer", "c", GIVEN, wanted, datetime.now(UTC))
     assert message.traceparent == f"00-{TRACE}-{span_of_run(RUN)}-01"
     headers = dict(message.to_kafka()[2])
