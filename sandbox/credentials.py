@@ -50,6 +50,7 @@ GATEWAYS_OWN = (
 )
 # What only the supervisor and the command line may know: with it a service could log in at Kafka as another.
 NOBODYS = ("VIOX_KAFKA_PASSWORDS_DIR",)
+TRACES = ("OTEL_", "LANGSMITH_", "HELICONE_")  # where traces go, and with which keys: every service sends its own
 SYSTEM = (
     "PATH",
     "HOME",
@@ -261,7 +262,7 @@ def inherited(service: str, environment: Mapping[str, str]) -> dict[str, str]:
     ours = {
         n: v
         for n, v in environment.items()
-        if n.startswith(("VIOX_", "OTEL_")) and not n.startswith((*GATEWAYS_OWN, *NOBODYS))
+        if n.startswith(("VIOX_", *TRACES)) and not n.startswith((*GATEWAYS_OWN, *NOBODYS))
     }
     return ours | {name: value for name, value in environment.items() if name in SYSTEM or name in MODEL_NAMES}
 

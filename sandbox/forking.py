@@ -39,7 +39,16 @@ NOWHERE = "/nonexistent"  # a home for who has none: nothing in another user's i
 PR_SET_DUMPABLE, PR_CAPBSET_DROP = 4, 24
 CAPSET_VERSION_3 = 0x20080522
 # Settings that name files which an agent reads.
-FILES = ("VIOX_MODELS", "VIOX_BUSINESS", "VIOX_KAFKA_SSL_CAFILE", "VIOX_KAFKA_SSL_CERTFILE", "VIOX_KAFKA_SSL_KEYFILE")
+FILES = (
+    "VIOX_MODELS",
+    "VIOX_BUSINESS",
+    "VIOX_KAFKA_SSL_CAFILE",
+    "VIOX_KAFKA_SSL_CERTFILE",
+    "VIOX_KAFKA_SSL_KEYFILE",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+)
 
 
 @dataclass(frozen=True)

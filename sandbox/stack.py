@@ -32,9 +32,12 @@ from sandbox.plan import Plan
 from shared.bus.topics import GATEWAY
 from shared.errors import BadInput, VioxError
 from shared.models import registry
+from shared.redaction import Redactor
+from shared.telemetry.export import settings as traces
 
 VENDORS_MODULE = "sandbox.vendors.main"
 MODELS_MODULE = "sandbox.role_players"
+TRACER_MODULE = "shared.telemetry.export.tracer"
 TICK_SECONDS = 0.05
 READY_EVERY_SECONDS = 0.25
 
@@ -147,8 +150,9 @@ class Stack:
         environment = credentials.agents_see(self.plan.environment, self.plan.models)
         adapters = registry.preload(environment.get("VIOX_MODELS"), environment, self._agents)
         players = [MODELS_MODULE] if self._models_mode == "wire" else []
+        tracers = [TRACER_MODULE] if traces.read(self.plan.environment, Redactor()).on else []
         services = (_module(name) for name in self.plan.only)
-        self._forks = ForkServer([VENDORS_MODULE, *services, *adapters, *players])
+        self._forks = ForkServer([VENDORS_MODULE, *services, *adapters, *players, *tracers])
         self._users = users(self._agents, _code())
         if self._users:
             check_files(self.plan.environment)

@@ -131,6 +131,10 @@ class Settings(BaseSettings):
     console_session_hours: float = Field(
         default=12.0, gt=0, le=720, description="`12`; so long somebody stays signed in to the console"
     )
+    trace_content: bool = Field(
+        default=False,
+        description="`1`: prompts, answers, arguments and results leave with [traces](../traces.md), without secrets; without it, none",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
     lease_seconds: float = Field(default=10.0, gt=0)

@@ -29,6 +29,7 @@ from sandbox.postgres import Postgres
 from shared.settings import Settings
 from shared.store.pool import Pool, open_pool
 from shared.telemetry import logs
+from tests.traces.receivers import Receiver, receiving
 
 # A slow machine is no failure: speed is measured in benchmarks.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -214,7 +215,14 @@ class Deployment:
 
 
 @pytest.fixture(scope="session")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def trace_backends() -> Iterator[Receiver]:
+    """A collector, LangSmith and Helicone, in one, to which the deployment sends its traces."""
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory, trace_backends: Receiver) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("stack")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("VIOX_")}
     environment |= {
@@ -223,6 +231,14 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         "COLUMNS": "200",
         "VIOX_LEASE_SECONDS": "4",
         "HUBSPOT_RATE_PER_SECOND": "1000",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": trace_backends.url,
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "2",
+        "OTEL_BSP_SCHEDULE_DELAY": "500",
+        "LANGSMITH_TRACING": "true",
+        "LANGSMITH_API_KEY": "lsv2_key_of_the_tests",
+        "LANGSMITH_ENDPOINT": f"{trace_backends.url}/langsmith",
+        "HELICONE_API_KEY": "sk-helicone-of-the-tests",
+        "HELICONE_BASE_URL": f"{trace_backends.url}/helicone",
     }
     made = Deployment(folder, environment)
     started = made("up", "--broker", BROKER, "--json")

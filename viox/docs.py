@@ -118,6 +118,12 @@ def _settings() -> str:
         "| `VIOX_OPERATOR_TOKEN` | what `viox doctor` and `viox tools try` show to the gateway, which answers nobody without it; `viox up` makes one in `VIOX_HOME` |",
         "| `VIOX_KAFKA_PASSWORDS_DIR` | for `viox up` and the command line on a Kafka of yours: a folder with a file for each user, so that every service logs in as itself; `VIOX_KAFKA_SASL_PLAIN_USERNAME` then says how users are called, `viox-{service}` |",
         "| `VIOX_GATEWAY_URL` | where `viox doctor` finds the gateway's port, when it is not the stack of `viox up` |",
+        "| `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_HEADERS` and OpenTelemetry's other `OTEL_EXPORTER_OTLP_*` | a collector for [traces](../traces.md), over HTTP with protobuf; none without it |",
+        "| `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | which traces are recorded; `parentbased_always_on` |",
+        "| `OTEL_BSP_MAX_QUEUE_SIZE`, `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`, `OTEL_BSP_SCHEDULE_DELAY` | spans of a process that wait at most, go together, and milliseconds they wait for others; `2048`, `512`, `5000` |",
+        "| `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER` | attributes of every span's resource; `true` switches all traces off; `otlp` or `none` |",
+        "| `LANGSMITH_TRACING`, `LANGSMITH_API_KEY`, `LANGSMITH_PROJECT`, `LANGSMITH_ENDPOINT` | traces to [LangSmith](../traces.md#langsmith) with `true` and a key; `https://api.smith.langchain.com` |",
+        "| `HELICONE_API_KEY`, `HELICONE_BASE_URL` | model and tool calls to [Helicone](../traces.md#helicone) with a key; `https://api.worker.helicone.ai` |",
         "| `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, `GEMINI_API_KEY`, `MISTRAL_API_KEY` (+ `_BASE_URL`) | models, read by the agents only |",
     ]
     return HEAD + "\n".join(["# Settings", "", "| variable | default or meaning |", "|---|---|", *rows, *extra, ""])

@@ -55,6 +55,7 @@ async def show_run(given: str, *, as_json: bool, by_step: bool = False) -> None:
     try:
         run_id = await identify.run(pool, given)
         document = await store.run(pool, run_id)
+        document["trace_id"] = await store.trace_of(pool, run_id, document["agent"])
         steps, calls = await store.story(pool, run_id, document["agent"])
         asked = await pool.fetch(store.SQL["approvals_of_run"], run_id, document["agent"])
         related = await family.family(pool, run_id)
@@ -95,6 +96,8 @@ def _tell_story(run: dict[str, Any], steps: list[Any], calls: list[Any], asked: 
     if run["error"]:
         say(f"\n{run['error']['code']}: {run['error']['message']} {run['error'].get('remedy') or ''}")
     say(f"\neach step: viox run {run['run_id'][:8]} --steps")
+    if run["trace_id"]:
+        say(f"trace: {run['trace_id']}")
 
 
 def _short(call: str) -> str:
@@ -108,7 +111,7 @@ def _tell(run: dict[str, Any], steps: list[Any], calls: dict[str, Any], asked: l
     say(f"run {run['run_id']}  {run['agent']}  {words.run_end(run)}  conversation {run['conversation_id']}")
     tokens = run["tokens"]
     say(f"model {run['model'] or '-'}  {tokens['input']} + {tokens['output']} tokens  {run['cost_usd']:.6f} USD")
-    say(f"from {run['started_at']} to {run['finished_at'] or 'now'}")
+    say(f"from {run['started_at']} to {run['finished_at'] or 'now'}  trace {run['trace_id'] or '-'}")
     if run["merged_into"]:
         say(f"joined run {run['merged_into']}, which was active in this conversation")
     for step in steps:

@@ -244,6 +244,19 @@ DASHBOARDS: Mapping[str, tuple[str, Rows]] = {
                 Panel("Calls in Kafka", "short", [(newest("viox_tool_calls_not_taken"), "")]),
                 Panel("Passages without a vector", "short", [(newest("viox_memory_to_embed"), "")]),
             ],
+            "Traces": [
+                Panel(
+                    "Spans sent",
+                    "short",
+                    [
+                        (
+                            rate("viox_trace_spans_sent_total", "destination") + " or vector(0)",
+                            "{{destination}} a second",
+                        )
+                    ],
+                ),
+                Panel("Spans dropped", "short", [(seldom("viox_trace_spans_dropped_total"), "within an hour")]),
+            ],
         },
     ),
     "audit": (

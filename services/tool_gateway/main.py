@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
+from services.tool_gateway import traces
 from services.tool_gateway.approvals import examine
 from services.tool_gateway.approvals.keeper import Keeper
 from services.tool_gateway.audit.remembered import CheckpointFile, CheckpointTopic
@@ -176,6 +177,7 @@ class _Gateway:
         self.outbox = Outbox(topics.GATEWAY, self.pool, self.publisher)
         self._instance.on_notify("viox_outbox", self.outbox.wake)
         check_owner(business, self._people)
+        traces.know(lambda: self._tools.tools)
         sender, mailer = self._open_wire(tokens_pool, business)
         self._lay_path(sender, business, budgets)
         self._open_doors(sender)

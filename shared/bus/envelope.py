@@ -22,6 +22,7 @@ from shared.bus import texts, topics
 from shared.bus.identity import content, identified
 from shared.errors import BadInput, Conflict
 from shared.telemetry.digest import sha256_bytes
+from shared.telemetry.trace import parse
 
 Headers = list[tuple[str, bytes]]
 MAX_ATTRIBUTE = 512  # characters of an id, source, type, subject or conversation: they are keys of tables
@@ -31,7 +32,6 @@ PARENT_RUN = "parentrunid"
 OURS = "/viox"  # sources below it are services and tools of this deployment
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _LONG_NUMBER = re.compile(rb"\d{19,}")
-_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 _JSON_CONTENT = b"application/json"
 _CE_PREFIX, _HTTP_PREFIX = topics.CE_PREFIX, "ce-"
 
@@ -262,7 +262,7 @@ def check_conversation(given: str | None) -> None:
 
 def is_traceparent(text: str) -> bool:
     """Whether it has the form of W3C's header."""
-    return _TRACEPARENT.match(text) is not None
+    return parse(text) is not None
 
 
 def is_ours(source: str) -> bool:

@@ -8,11 +8,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import orjson
 
 from shared.errors import VioxError
+
+if TYPE_CHECKING:
+    from shared.telemetry.genai import Asker
 
 # `malformed`: the provider itself threw away a call that it could not read. `other`: a reason nobody here has heard of.
 StopReason = Literal["end", "tool_calls", "max_tokens", "refusal", "context_exceeded", "malformed", "unable", "other"]
@@ -126,6 +129,7 @@ class ChatRequest:
     `tries` counts the turns before this one that could not be used, `after` is the code of what was wrong with the last.
     Neither is part of the digest: what they change is in the messages and the limit. `must_call`: the turn has to call one of
     its tools, where the model can be made to; else it is only asked. `thinking`: how much it may think first, where it can.
+    `asker`: whose span the answer belongs under, where the run is traced; models see nothing of it.
     """
 
     model: str
@@ -139,6 +143,7 @@ class ChatRequest:
     after: str | None = None
     must_call: bool = False
     thinking: Thinking | None = None
+    asker: Asker | None = field(default=None, compare=False, repr=False)
 
     def digest(self) -> str:
         """Equal for equal requests: what `replay` compares. What was added later counts only where it is used."""

@@ -17,6 +17,7 @@ from shared.models.discreet import DiscreetModel
 from shared.models.models_file import OFFLINE, PROVIDERS, ROLES, Limits, ModelsFile, limits_for, provider_of, read
 from shared.models.port import ChatModel
 from shared.models.retry import ATTEMPTS
+from shared.models.traced import TracedModel
 from shared.redaction import Redactor
 from shared.settings import Settings
 from shared.telemetry.logs import get_logger
@@ -165,7 +166,7 @@ def adapter(
         from shared.models.openai import OpenAIModel
 
         made = OpenAIModel(model, provider=provider, timeout_seconds=timeout_seconds, **more)
-    return DiscreetModel(made, redactor.of(provider))
+    return TracedModel(DiscreetModel(made, redactor.of(provider)))
 
 
 class _Maker:
@@ -222,4 +223,4 @@ def _choice(given: ModelsFile, agent: str, role: str, environment: Mapping[str, 
 def _offline(offline: Any) -> ChatModel:
     from shared.models.offline import OfflineModel
 
-    return OfflineModel(offline)
+    return TracedModel(OfflineModel(offline))

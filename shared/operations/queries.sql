@@ -19,6 +19,9 @@ select dead_letter_id, service, code from dead_letters where dead_letter_id betw
 -- name: run    More than one row only when an agent wrote a run under an id that is not its own.
 select * from run_overview where run_id = $1
 
+-- name: traceparent    The trace that a run is part of.
+select traceparent from runs where run_id = $1 and agent = $2
+
 -- name: family    The runs that a run's task came from, up to the first, and all that came of that: each once, with its generation.
 with recursive up(run_id, parent, height) as (
     select r.run_id, r.parent_run_id, 0 from runs r where r.run_id = $1

@@ -41,10 +41,12 @@ from shared.runtime.history_cache import HistoryCache
 from shared.runtime.meter import NOTHING_SPENT, Meter
 from shared.runtime.schedule import Limits, Scheduler
 from shared.runtime.store import Claimed, Commit, Pending, RunRow, RuntimeStore
+from shared.runtime.traced import ActivationSpan, begun
 from shared.store.pool import is_transient
 from shared.telemetry import metrics
 from shared.telemetry.failpoints import failpoint
 from shared.telemetry.logs import bound, get_logger
+from shared.telemetry.trace import trace_id_of
 
 log = get_logger(__name__)
 RESEND_AFTER_SECONDS = 3.0
@@ -58,6 +60,7 @@ class Activation:
     claimed: Claimed
     run: RunRow
     meter: Meter
+    span: ActivationSpan | None = None
 
 
 class Activator:
@@ -127,13 +130,16 @@ class Activator:
         failpoint("agent.after_claim")
         if claimed.run is None:
             return await self._end_queued_safely(claimed)
-        with bound(run_id=claimed.run.run_id, thread_id=thread):
+        with bound(run_id=claimed.run.run_id, thread_id=thread, trace_id=trace_id_of(claimed.run.traceparent)):
             more = await self._attempt(self._begun(claimed, claimed.run))
         metrics.ACTIVATION_SECONDS.labels(self._spec.name).observe(time.monotonic() - started)
         return more
 
     def _begun(self, claimed: Claimed, run: RunRow) -> Activation:
-        return Activation(claimed, run, Meter(self._spec.name, self._model, self._store.model_budgets, run))
+        span = begun(self._spec.name, claimed, run)
+        asker = span.asker if span else None
+        meter = Meter(self._spec.name, self._model, self._store.model_budgets, run, asker)
+        return Activation(claimed, run, meter, span)
 
     async def _attempt(self, one: Activation) -> bool:
         """Advance the thread; judge what goes wrong by what it is."""
@@ -141,13 +147,20 @@ class Activator:
             more = await self._advance(one)
         except BudgetExhausted as error:
             metrics.ACTIVATIONS.labels(self._spec.name, "waiting").inc()
+            self._trace(one, error)
             return await self._wait_for_budget(one, error)
         except Exception as error:  # noqa: BLE001  # judged by what it is
             metrics.ACTIVATIONS.labels(self._spec.name, "failed").inc()
+            self._trace(one, error)
             await self._failed(one, error)
             return False
+        self._trace(one, "activation.discarded" if more is None else None)
         metrics.ACTIVATIONS.labels(self._spec.name, "lost" if more is None else "committed").inc()
         return bool(more)
+
+    def _trace(self, one: Activation, error: Exception | str | None) -> None:
+        if one.span:
+            one.span.ended(one.claimed, error)
 
     async def _advance(self, one: Activation) -> bool | None:
         """Commit what is to be done. None when another process moved the thread."""
@@ -228,6 +241,8 @@ class Activator:
         self._backoff.over(thread)
         failpoint("agent.after_commit_before_publish")
         self._publish(one, work)
+        if one.span and work.status != "running":
+            one.span.run_ended(work, self.graph_version, list(self._history.steps(thread)))
         self._history.add(work)
         if work.status != "running":
             log.info("run.ended", status=work.status, steps=one.run.steps + len(work.steps))

@@ -22,6 +22,7 @@ from shared.bus.publisher import Publisher
 from shared.runtime.history import Call
 from shared.runtime.store import Claimed, Commit, RunRow, RuntimeStore
 from shared.telemetry.logs import get_logger
+from shared.telemetry.trace import span_of_run, under
 
 log = get_logger(__name__)
 EVERY_SECONDS = 2.0
@@ -32,7 +33,7 @@ MAX_PENDING = 20_000
 
 
 def call_message(agent: str, conversation_id: str, traceparent: str | None, wanted: Call, now: datetime) -> Message:
-    """One tool call, for the gateway."""
+    """One tool call, for the gateway. `traceparent` is the run's, and the call goes under the run's span."""
     run, step, _ = wanted["call_id"].rsplit(".", 2)
     request = ToolCallRequested(
         call_id=wanted["call_id"],
@@ -42,7 +43,7 @@ def call_message(agent: str, conversation_id: str, traceparent: str | None, want
         tool=wanted["tool"],
         arguments=wanted["arguments"] or {},
     )
-    return call_requested(agent, request, conversation_id, now, traceparent)
+    return call_requested(agent, request, conversation_id, now, under(traceparent, span_of_run(run)))
 
 
 def run_started(agent: str, work: Commit, now: datetime) -> Message:

@@ -23,6 +23,7 @@ from typing import Any
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Command
+from langsmith import configure
 
 from shared.models.port import sha256_json
 from shared.runtime.asking import ask_model, shorten_history
@@ -84,6 +85,9 @@ class Flow:
     def compile(self) -> Any:
         """The LangGraph graph that the runtime invokes. Raises ValueError naming what does not fit together."""
         self._check()
+        configure(
+            enabled=False
+        )  # else `LANGSMITH_TRACING` has LangChain send whole states, past what may leave (docs/traces.md)
         graph: StateGraph[Any, Any, Any, Any] = StateGraph(AgentState, context_schema=RunContext)
         everywhere = [*self._acts, END]
         graph.add_conditional_edges(START, self._enter, everywhere)

@@ -21,9 +21,11 @@ from shared.runtime import consent
 from shared.runtime.agent import AgentSpec
 from shared.runtime.schedule import Limits, Scheduler
 from shared.runtime.store import Accepted, RuntimeStore
-from shared.telemetry import metrics
+from shared.runtime.traced import accepted
+from shared.telemetry import metrics, spans
 from shared.telemetry.failpoints import failpoint
 from shared.telemetry.logs import get_logger
+from shared.telemetry.trace import span_of_run
 
 log = get_logger(__name__)
 
@@ -68,11 +70,15 @@ class Inbox:
             self._threads.closed(thread, message.id)
 
     async def _store_items(self, items: Sequence[Accepted]) -> None:
+        began = spans.now()
         take = self._threads.has_room
         fresh, taken = await self._store.accept(items, self._owner, self._limits.lease_seconds, take=take)
         for claimed in taken:
             self._threads.work_on(claimed)
         await self._check_repeats(items, set(fresh))
+        for item in items:
+            if (item.message.source, item.message.id) in fresh:
+                accepted(self._spec.name, item, began)
         failpoint("agent.after_inbox_before_offset")
         for thread in dict.fromkeys(fresh.values()):
             self._threads.wake(thread)
@@ -171,14 +177,17 @@ class Inbox:
     def _accepted(self, record: Record, message: Message, kind: str, conversation: str) -> Accepted:
         agent = self._spec.name
         parent = message.extensions.get(PARENT_RUN)
+        run = run_id(agent, message.source, message.id)
+        given = message.traceparent
         return Accepted(
             record,
             message,
             kind,
             thread_id(agent, conversation),
             conversation,
-            run_id(agent, message.source, message.id),
+            run,
             UUID(parent) if parent else None,
+            given or spans.root(message.source, message.id, span_of_run(run)).traceparent,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from shared.budgets import MODEL_USD, TOKENS
@@ -13,6 +13,7 @@ from shared.telemetry import metrics
 
 if TYPE_CHECKING:
     from shared.runtime.store import RunRow
+    from shared.telemetry.genai import Asker
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +31,20 @@ NOTHING_SPENT = Spent()
 class Meter:
     """A model as one activation uses it: asked within its budgets, every answer counted, in the metrics and for the run."""
 
-    def __init__(self, agent: str, model: ChatModel, budgets: ModelBudgets, run: RunRow) -> None:
+    def __init__(
+        self, agent: str, model: ChatModel, budgets: ModelBudgets, run: RunRow, asker: Asker | None = None
+    ) -> None:
         self._agent = agent
         self._model = model
         self._budgets = budgets
         self._run = run
+        self._asker = asker
         self.provider, self.model = model.provider, model.model
         self._replies: list[ChatReply] = []
 
     async def complete(self, request: ChatRequest) -> ChatReply:
+        if self._asker is not None:
+            request = replace(request, asker=self._asker)
         reply = await self._budgets.complete(self._model, request, self._run.run_id, self._used)
         self._replies.append(reply)
         self._count(reply)

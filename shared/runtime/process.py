@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from shared.bus.kafka import Bus
 from shared.redaction import Redactor
 from shared.settings import Settings
 from shared.telemetry import failpoints, logs, metrics
+from shared.telemetry.export import settings as trace_settings
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -83,6 +85,7 @@ class Process:
         """The process with its port and its resources open. Raises what ended a loop, after closing."""
         _prepare(label, self.settings)
         logs.redact_with(self.redactor.everywhere)
+        self._trace(label)
         self._end = stop
         runner = await self._serve()
         try:
@@ -93,6 +96,16 @@ class Process:
             await self._close(runner)
         if self._failure:
             raise self._failure
+
+    def _trace(self, label: str) -> None:
+        """Send spans where the environment says. What sends them is loaded only then."""
+        wanted = trace_settings.read(os.environ, self.redactor)
+        if wanted.on:
+            from shared.telemetry.export.tracer import start
+
+            tracer = start(self.name, label, wanted, self.redactor, content=self.settings.trace_content)
+            self._stop.insert(0, tracer.aclose)  # closed last, so that it has the last spans
+            log.info("process.traces", content=self.settings.trace_content)
 
     async def begin(self) -> None:
         """Start the loops."""

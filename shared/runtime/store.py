@@ -36,6 +36,7 @@ class Accepted:
     conversation_id: str
     run_id: RunId
     parent_run_id: UUID | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,7 @@ class RuntimeStore:
             [i.record.value or b"" for i in items],
             json_column(headers_to_json(i.record.headers) for i in items),
             [i.message.type for i in items],
-            [i.message.traceparent for i in items],
+            [i.traceparent for i in items],
             [i.parent_run_id for i in items],
             take,
             owner,
@@ -363,7 +364,7 @@ class RuntimeStore:
 def _claimed_new(item: Accepted, began: datetime, at: datetime) -> Claimed:
     """A new thread that was taken when its first message was stored."""
     message, record = item.message, item.record
-    run = RunRow(item.run_id, message.source, message.id, message.type, item.parent_run_id, began, message.traceparent)
+    run = RunRow(item.run_id, message.source, message.id, message.type, item.parent_run_id, began, item.traceparent)
     headers = headers_to_json(record.headers)
     pending = Pending(message, item.kind, item.run_id, record.topic, record.value or b"", headers, True)
     return Claimed(item.thread_id, item.conversation_id, 0, None, False, [], 0, 1, run, [pending], {}, at)

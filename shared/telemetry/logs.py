@@ -35,6 +35,7 @@ LIBRARY_LEVELS = {
     "httpx2": "WARNING",
     "openai": "WARNING",
     "anthropic": "WARNING",
+    "opentelemetry": "ERROR",  # what was not taken; not each time it is tried again
 }
 
 _service = ""

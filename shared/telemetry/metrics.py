@@ -76,4 +76,9 @@ AUDIT_UNSEQUENCED = Gauge("viox_audit_unsequenced", "Entries that were found and
 AUDIT_TREE_SIZE = Gauge("viox_audit_tree_size", "Leaves of the audit's tree")
 AUDIT_STOPPED = Gauge("viox_audit_stopped", "1 while the audit signs nothing, for the reason that readiness gives")
 
+SPANS_SENT = Counter("viox_trace_spans_sent_total", "Spans that a backend of traces took", ["destination"])
+SPANS_DROPPED = Counter(
+    "viox_trace_spans_dropped_total", "Spans that no backend of traces has", ["destination", "reason"]
+)
+
 READY = Gauge("viox_ready", "1 while the service can do its work", ["service"])

@@ -55,7 +55,7 @@ where a.state = 'waiting' and exists (
 
 -- name: due    Approvals of which somebody is to be told now, with their notices locked.
 select a.*, n.told, n.reminded, c.state as call_state, c.result as call_result, c.error as call_error, c.traceparent,
-       c.thread_id, c.step, c.idx as index, c.live
+       c.thread_id, c.step, c.idx as index, c.live, c.created_at as requested_at
 from approval_notices n join approvals a using (approval_id) join tool_calls c using (call_id)
 where n.next_at <= now() or a.state <> 'waiting'
 order by n.next_at limit :limit for update of n skip locked

@@ -183,4 +183,5 @@ def _call(row: Any) -> Requested:
         row["arguments"],
         row["traceparent"],
         live=row["live"],
+        created_at=row["requested_at"],
     )

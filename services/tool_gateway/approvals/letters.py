@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -50,6 +50,7 @@ async def send(
         letter.arguments,
         about.traceparent,
         about.until,
+        created_at=datetime.now(UTC),
     )
     await store.intake([Decision(Candidate(call), [check], tools.get(letter.tool))], connection)
     return call.call_id

@@ -19,12 +19,14 @@ from services.tool_gateway.budgets.reserve import Reserved
 from services.tool_gateway.call.payloads import Payload
 from services.tool_gateway.catalogue.tools import Rate, Tool
 from services.tool_gateway.policy.context import NOTHING, Known
+from services.tool_gateway.traces import closed
 from services.tool_gateway.wire.prepared import Prepared
 from shared.bus import topics
 from shared.bus.messages import call_closed
 from shared.bus.publisher import Publisher
 from shared.ids import CallId, RunId, ThreadId
 from shared.models.port import sha256_json
+from shared.telemetry.trace import span_of_call, under
 
 Error = dict[str, Any]
 Checks = list[dict[str, Any]]
@@ -39,7 +41,7 @@ Contact = tuple[str, str]
 class Requested:
     """A tool call as an agent asked for it. `agent` is who may write the topic, not what the message says.
 
-    `live`: it came over HTTP, and its caller waits there.
+    `live`: it came over HTTP, and its caller waits there. `created_at`: when it came.
     """
 
     call_id: CallId
@@ -54,6 +56,7 @@ class Requested:
     traceparent: str | None
     deadline: datetime | None = None
     live: bool = False
+    created_at: datetime | None = None
 
     @cached_property
     def arguments_json(self) -> bytes:
@@ -298,14 +301,15 @@ def rate_key(rate: Rate, arguments: dict[str, Any]) -> str:
 
 
 def tell_closed(publisher: Publisher, call: Requested, state: str, result: Any, error: Error | None) -> None:
-    """Wake the call's agent once its end is committed. What counts is the call's row: if this gets lost, the agent looks.
+    """Trace the end of a call, which is committed, and wake its agent. If the message gets lost, the agent looks: what counts
+    is the call's row.
 
     Nobody waits for calls of the gateway itself. Nor does anybody wait on the bus for a live call: its row wakes who waits, in
     whichever replica that is.
     """
+    closed(call, state, result, error)
     if call.live or call.agent == topics.GATEWAY:
         return
-    message = call_closed(
-        call.call_id, call.run_id, state, result, error, call.conversation_id, datetime.now(UTC), call.traceparent
-    )
+    now, trace = datetime.now(UTC), under(call.traceparent, span_of_call(call.call_id))
+    message = call_closed(call.call_id, call.run_id, state, result, error, call.conversation_id, now, trace)
     publisher.publish(topics.tool_results(call.agent), message)

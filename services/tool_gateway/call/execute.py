@@ -21,6 +21,7 @@ from services.tool_gateway.call.call import Ready
 from services.tool_gateway.call.in_flight import InFlightLimiter
 from services.tool_gateway.call.outcome import AttemptResult
 from services.tool_gateway.catalogue.tools import MAX_RESPONSE_BYTES, Credential, Tool
+from services.tool_gateway.traces import attempted
 from services.tool_gateway.wire.credentials import Secrets, apply_credentials, tell_secrets
 from services.tool_gateway.wire.oauth import Tokens
 from services.tool_gateway.wire.prepared import Prepared
@@ -82,6 +83,9 @@ class Executor:
             result = outcome.of_maybe_sent(ready.tool, ready.attempt, unforeseen)
         if ready.in_doubt:
             result = outcome.after_attempt_in_doubt(ready.tool, result)
+        sent, status = ready.prepared, answer.status if answer else None
+        state = "deferred" if result.deferred else result.state
+        attempted(ready.call, ready.tool, ready.attempt, sent.method, sent.url, status, state, result.error, started)
         self._done(ready, answer, result, time.monotonic() - started)
 
     def _done(self, ready: Ready, answer: Answer | None, result: AttemptResult, seconds: float) -> None:

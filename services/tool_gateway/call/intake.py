@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -22,6 +22,7 @@ from services.tool_gateway.call.announce import announce_waiting
 from services.tool_gateway.call.call import Candidate, Decision, Ready, Requested, tell_closed
 from services.tool_gateway.call.judge import with_same_calls
 from services.tool_gateway.call.store import GatewayStore
+from services.tool_gateway.traces import judged
 from shared.batches import fairly
 from shared.bus import topics
 from shared.bus.dead_letters import write_dead_letter
@@ -34,6 +35,7 @@ from shared.ids import CallId, RunId, call_id, parse_call_id, thread_id
 from shared.telemetry import metrics
 from shared.telemetry.failpoints import failpoint
 from shared.telemetry.logs import get_logger
+from shared.telemetry.trace import span_of_run, under
 
 log = get_logger(__name__)
 T = TypeVar("T")
@@ -172,6 +174,7 @@ class Intake:
 
     def _go_on(self, decision: Decision, started: float) -> None:
         """After the commit: send, answer, or wait."""
+        judged(decision.call, decision.tool, decision.state, decision.checks, decision.error, started)
         if decision.error:
             self._tell_denied(decision)
         elif decision.prepared:
@@ -246,8 +249,10 @@ class Intake:
         found = await self._store.open_run(agent, run)
         if found is None:
             return None
-        thread, conversation, trace = found["thread_id"], found["conversation_id"], found["traceparent"]
-        return Requested(known, run, step, index, agent, thread, conversation, _tool_named_by(record), {}, trace)
+        thread, conversation = found["thread_id"], found["conversation_id"]
+        trace, tool = under(found["traceparent"], span_of_run(run)), _tool_named_by(record)
+        at = datetime.now(UTC)
+        return Requested(known, run, step, index, agent, thread, conversation, tool, {}, trace, created_at=at)
 
     async def _bury(self, record: Record, error: VioxError, run: RunId | None) -> None:
         log.warning(
@@ -293,6 +298,7 @@ def _understand(record: Record) -> Requested:
         data.arguments,
         message.traceparent,
         data.deadline,
+        created_at=datetime.now(UTC),
     )
 
 

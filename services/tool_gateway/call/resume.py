@@ -29,6 +29,7 @@ from services.tool_gateway.call.call import (
 )
 from services.tool_gateway.call.close import refused, write_outcomes
 from services.tool_gateway.call.store import GatewayStore
+from services.tool_gateway.traces import judged
 from shared.bus.publisher import Publisher
 from shared.ids import CallId
 from shared.telemetry import metrics
@@ -130,6 +131,8 @@ class Resumer:
             raise
         if len(later) < len(claimed):
             failpoint("gateway.after_intent")
+        for one in decisions:
+            judged(one.call, one.tool, one.state, one.checks, one.error, started)
         for call, end in ended:
             if end.state == "failed":
                 tell_closed(self._publisher, call, "failed", None, end.error)

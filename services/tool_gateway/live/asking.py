@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,7 @@ def _call(asked: Asked, call: CallId) -> Requested:
         asked.arguments,
         asked.traceparent,
         live=True,
+        created_at=datetime.now(UTC),
     )
 
 

@@ -12,6 +12,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -27,12 +28,14 @@ from services.tool_gateway.live.request import Asked, read
 from services.tool_gateway.live.runs import LiveRuns
 from services.tool_gateway.live.tokens import Tokens
 from services.tool_gateway.live.waiting import Standing, Waiting
+from services.tool_gateway.traces import Incoming
 from services.tool_gateway.wire.credentials import Secrets
+from shared.bus.messages import LIVE_SOURCE
 from shared.bus.outbox import Outbox
 from shared.errors import BadInput, Conflict, Unavailable, VioxError
 from shared.settings import Settings
 from shared.store.pool import Pool, dumps, is_transient
-from shared.telemetry import metrics
+from shared.telemetry import genai, metrics
 from shared.telemetry.logs import get_logger
 from shared.waiting import within
 
@@ -163,6 +166,17 @@ class Room:
         deadline = time.monotonic()
         asked = await read(request, agent)
         deadline += asked.seconds
+        incoming = Incoming("/v1/tools/{tool}:invoke", LIVE_SOURCE, asked.conversation, asked.traceparent)
+        told = {genai.TOOL: asked.tool, genai.AGENT: agent}
+        try:
+            answer = await self._answered(replace(asked, traceparent=incoming.context.traceparent), deadline)
+        except Refused as refused:
+            incoming.answered(refused.status, told, refused.error.code)
+            raise
+        incoming.answered(answer.status, told, None)
+        return answer
+
+    async def _answered(self, asked: Asked, deadline: float) -> web.Response:
         try:
             begun = await self._begin(asked, deadline)
             standing = await self._standing(begun, deadline)

@@ -20,6 +20,7 @@ from shared.bus.outbox import insert, outgoing
 from shared.errors import BadInput, Conflict
 from shared.ids import is_run_of, run_id, thread_id
 from shared.store.sql import Queries
+from shared.telemetry.trace import span_of_call, under
 
 SQL = Queries(Path(__file__).with_suffix(".sql"))
 DEFAULT_DEPTH = 4
@@ -130,7 +131,8 @@ def _task(call: str, given: Mapping[str, Any], asking: Any, child: str, conversa
         datetime.now(UTC),
         conversation,
     )
-    return replace(made, traceparent=asking["traceparent"], extensions={PARENT_RUN: str(asking["run_id"])})
+    trace = under(asking["traceparent"], span_of_call(call))
+    return replace(made, traceparent=trace, extensions={PARENT_RUN: str(asking["run_id"])})
 
 
 def end_of(row: Any) -> End:

@@ -21,6 +21,7 @@ from shared.bus.outbox import insert, outgoing
 from shared.errors import Conflict, NotFound
 from shared.runs import timestamp
 from shared.store.sql import Queries
+from shared.telemetry.trace import span_of_call, under
 
 SQL = Queries(Path(__file__).with_suffix(".sql"))
 LONGEST = timedelta(days=366)
@@ -54,7 +55,7 @@ async def set_timer(connection: Any, given: Mapping[str, Any], zone: ZoneInfo) -
             context=given.get("context") or {},
             call=given["call_id"],
             asked_at=asking["created_at"],
-            traceparent=asking["traceparent"],
+            traceparent=under(asking["traceparent"], span_of_call(given["call_id"])),
         )
     )
     return _document(await connection.fetchrow(*SQL.bind("timer", **of, name=given["name"])))

@@ -20,6 +20,7 @@ from aiohttp import web
 
 from services.tool_gateway.http.limits import Limits, Network, client
 from services.tool_gateway.http.requests import Refused, body_of, problem
+from services.tool_gateway.traces import Delivery
 from services.tool_gateway.webhooks.accept import Accepted, Acceptor, Delivered
 from services.tool_gateway.webhooks.answers import success
 from services.tool_gateway.webhooks.causes import Causes
@@ -163,12 +164,16 @@ class Webhooks:
         if read.messages and await self._told(source.name, [message.data for message in read.messages]):
             read.ignored += [f"{message.type}: its list is read" for message in read.messages]
             read.messages.clear()
+        delivery = Delivery(source.name, read.messages)
+        read.messages = delivery.traced(read.messages)
         accepted, read = await self._take(source, incoming, read)
         error = _error_in(accepted, read)
         if error:
             await self._letters.keep(source.name, incoming, error, accepted.trips)
         self._count(source, accepted, read, error)
-        return success(source, accepted, read, error)
+        answer = success(source, accepted, read, error)
+        delivery.answered(answer.status, len(accepted.fresh), error.code if error else None)
+        return answer
 
     async def _read(self, request: web.Request, source: Source) -> Incoming:
         """The request with its body as it came. Raises Refused before more of it is read than may be."""
