@@ -117,7 +117,9 @@ class Settings(BaseSettings):
         "`openai:MODEL@DIMENSIONS` or `none`",
     )
     trusted_proxies: str | None = Field(
-        default=None, description="networks (`10.0.0.0/8,…`) whose `X-Forwarded-For` the gateway believes"
+        default=None,
+        description="networks (`10.0.0.0/8,…`) whose `X-Forwarded-For` gateway and console believe, and the console their"
+        " `X-Forwarded-Proto`",
     )
     invoke_idle_seconds: float = Field(
         default=900.0,
@@ -130,6 +132,11 @@ class Settings(BaseSettings):
     )
     console_session_hours: float = Field(
         default=12.0, gt=0, le=720, description="`12`; so long somebody stays signed in to the console"
+    )
+    drain_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="at a stop, calls and model turns under way are waited for so long; `20` for the gateway's, `10` for agents'",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"

@@ -60,6 +60,7 @@ from shared.bus.publisher import Publisher
 from shared.bus.whole import newest_values
 from shared.business import Business, check_owner, read_business
 from shared.clock import Clock
+from shared.entry import run
 from shared.people import read_people
 from shared.regularly import regularly
 from shared.runtime import gauges
@@ -71,6 +72,7 @@ from shared.waiting import within
 
 TOKEN_CONNECTIONS = 4
 CLOSE_SECONDS = 5.0
+DRAIN_SECONDS = 20.0
 HOUR = 3600.0
 
 
@@ -331,7 +333,7 @@ class _Gateway:
         await self.live.drain()
         await self.consumer.stop()
         self._resumer.stop()
-        await self._executor.drain(20)
+        await self._executor.drain(self._process.settings.drain_seconds or DRAIN_SECONDS)
         await self.outcomes.drain(10)
         await self.publisher.flush()
 
@@ -350,4 +352,4 @@ def _per_agent(settings: Settings) -> tuple[float, int] | None:
 app = App(topics.GATEWAY, build)
 
 if __name__ == "__main__":
-    app.serve()
+    run(app.serve)
