@@ -16,6 +16,25 @@ from viox.deploy.__main__ import outdated
 from viox.deploy.facts import DEPLOY
 
 
+# What schemas have to refuse: a check that refuses nothing would pass as well.
+BAD: dict[str, tuple[str, str]] = {
+    "a member that no schema has": ("  operations:\n          - Write", "  operations:\n          - Write\n        opinions: []"),
+    "an operation that Kafka does not know": ("- Write", "- Scribble"),
+    "a version that is no more": ("kafka.strimzi.io/v1\n", "kafka.strimzi.io/v1beta2\n"),
+    "a kind that nobody defines": ("kind: KafkaUser", "kind: KafkaLoser"),
+    "a number that is a text": ("patternType: literal", "patternType: 7"),
+}
+
+
+def toothless() -> Iterator[str]:
+    """Bad manifests that pass."""
+    good = (DEPLOY / "k8s" / "base" / "closer" / "kafka-user.yaml").read_text()
+    for name, (what, by) in BAD.items():
+        bad = good.replace(what, by)
+        if bad == good or not conform(bad):
+            yield f"schemas take {name}"
+
+
 def texts() -> Iterator[tuple[str, str]]:
     """(name, manifests) of everything that somebody applies."""
     for name in rendering.OVERLAYS:
@@ -33,6 +52,8 @@ def conform(text: str) -> str:
 
 def problems(*, with_schemas: bool) -> Iterator[str]:
     yield from (f"{path} is out of date: run `make manifests`" for path in outdated())
+    if with_schemas:
+        yield from toothless()
     for name, text in texts():
         found = rendering.objects(text)
         if name in rendering.OVERLAYS:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from viox.deploy import compose, external_secrets, kafka, keda, monitoring, network, postgres, routes, workloads
+from viox.deploy import external_secrets, kafka, keda, monitoring, network, postgres, routes, workloads
 from viox.deploy.documents import HEAD, dump, kustomization, made
 from viox.deploy.facts import DEPLOY, SERVICES
 
@@ -22,8 +22,6 @@ def files() -> Iterator[tuple[str, str]]:
         yield f"k8s/{path}", text
     for path, text in (*network.files(), *keda.files(), *monitoring.files(), *external_secrets.files()):
         yield f"k8s/components/{path}", text
-    for path, text in compose.files():
-        yield f"compose/{path}", text
 
 
 def _base() -> Iterator[tuple[str, str]]:
@@ -43,10 +41,9 @@ def outdated() -> list[str]:
 
 
 def _generated() -> Iterator[Path]:
-    for folder in ("k8s", "compose"):
-        for path in (DEPLOY / folder).rglob("*.y*ml"):
-            if path.read_text().startswith(HEAD):
-                yield path
+    for path in (DEPLOY / "k8s").rglob("*.yaml"):
+        if path.read_text().startswith(HEAD):
+            yield path
 
 
 def write() -> None:

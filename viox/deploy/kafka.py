@@ -13,7 +13,7 @@ from viox.deploy.facts import PARTITIONS
 
 API: Final = "kafka.strimzi.io/v1"
 CLUSTER: Final = "viox"
-VERSION, METADATA = "4.3.1", "4.3-IV0"
+VERSION: Final = "4.3.1"
 REPLICAS: Final = 3
 IN_SYNC: Final = 2
 PRINCIPAL: Final = "User:viox-{service}"  # the setting VIOX_KAFKA_PRINCIPAL, as it is by default
@@ -39,7 +39,6 @@ def cluster() -> Object:
     """Clients come in over TLS only, prove who they are, and may do what their user says. There is no super user of ours."""
     kafka = {
         "version": VERSION,
-        "metadataVersion": METADATA,
         "listeners": [
             {
                 "name": "tls",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from shared.settings import Settings
 from viox.deploy import settings
 from viox.deploy.documents import Object, component, dump, kustomization, made
-from viox.deploy.facts import DATABASE, GROUPS, LOGINS, OWNER, SERVICES
+from viox.deploy.facts import DATABASE, GATEWAY, GROUPS, LOGINS, MOST_REPLICAS, OWNER, SERVICES
 
 API: Final = "postgresql.cnpg.io/v1"
 CLUSTER: Final = "viox-postgres"
@@ -17,10 +18,17 @@ STORE: Final = "viox-backups"
 PLUGIN: Final = "barman-cloud.cloudnative-pg.io"
 BACKUP_SECRET: Final = "viox-backup-store"  # noqa: S105  # a name
 INSTANCES: Final = 3
-POOL: Final = 8  # connections of a service's replica, of the gateway and the console some more
-CONNECTIONS: Final = 400
+POOL: Final = int(Settings.model_fields["postgres_pool_size"].default)
+TOKEN_CONNECTIONS: Final = 4  # of the gateway, beside its pool
+OTHERS: Final = 30  # connections of the operator, of people and of who reads dashboards
 DISK, WAL_DISK = "100Gi", "20Gi"
 QUERY_TEMP_FILES: Final = "256MB"
+
+
+def connections() -> int:
+    """What all replicas together may open: each its pool and a session for its leases, the gateway some for tokens."""
+    each = {name: POOL + 1 for name in SERVICES} | {GATEWAY: POOL + 1 + TOKEN_CONNECTIONS}
+    return MOST_REPLICAS * sum(each.values()) + OTHERS
 
 
 def files() -> Iterator[tuple[str, str]]:
@@ -56,8 +64,8 @@ def cluster() -> Object:
         "managed": {"roles": [*map(_group, GROUPS), *(_login(name, group) for name, group in LOGINS.items())]},
         "postgresql": {
             "parameters": {
-                "max_connections": str(CONNECTIONS),
-                "shared_buffers": "1GB",
+                "max_connections": str(connections()),
+                "shared_buffers": "2GB",
                 "synchronous_commit": "on",
                 "wal_compression": "on",
                 "max_wal_size": "4GB",
@@ -69,7 +77,7 @@ def cluster() -> Object:
         },
         "storage": {"size": DISK},
         "walStorage": {"size": WAL_DISK},
-        "resources": {"requests": {"cpu": "1", "memory": "4Gi"}, "limits": {"memory": "4Gi"}},
+        "resources": {"requests": {"cpu": "1", "memory": "8Gi"}, "limits": {"memory": "8Gi"}},
         "affinity": {"enablePodAntiAffinity": True, "topologyKey": "topology.kubernetes.io/zone"},
         "primaryUpdateStrategy": "unsupervised",
         "monitoring": {"disableDefaultQueries": False},
@@ -154,8 +162,3 @@ def restored() -> Object:
         }
     ]
     return found
-
-
-def connections_wanted(replicas: int) -> int:
-    """What all services may open: each replica its pool, a session for its lease, and the gateway's for tokens."""
-    return len(SERVICES) * replicas * (POOL + 1) + replicas * 4

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from shared.bus import topics
 from viox.deploy.facts import BUSINESS, CONSOLE, DATABASE, GATEWAY, MODEL_KEYS, OWNER, PORT, SERVICES, Service
 
 HOME: Final = "/var/lib/viox"
@@ -23,7 +22,7 @@ KAFKA_PASSWORD: Final = "VIOX_KAFKA_SASL_PLAIN_PASSWORD"  # noqa: S105
 
 
 def plain(one: Service, kafka: str, postgres: str) -> dict[str, str]:
-    """Settings without secrets. `$(NAME)` in a DSN is put there by Kubernetes and, as `${NAME}`, by Compose."""
+    """Settings without secrets. `$(NAME)` in a DSN is put there by Kubernetes."""
     found = {
         "VIOX_HOME": HOME,
         "VIOX_HTTP_HOST": "0.0.0.0",  # noqa: S104  # in a pod's own network, behind its policy
@@ -99,7 +98,3 @@ def files(one: Service) -> dict[str, tuple[str, str, dict[str, str] | None]]:
         found["audit-key"] = (AUDIT, "viox-audit-key", {"key": "key"})
         found["vendors"] = (VENDORS, "viox-vendors", None)
     return found
-
-
-def agents() -> tuple[str, ...]:
-    return topics.AGENTS
