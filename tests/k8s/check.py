@@ -15,10 +15,12 @@ from viox.deploy import rules
 from viox.deploy.__main__ import outdated
 from viox.deploy.facts import DEPLOY
 
-
 # What schemas have to refuse: a check that refuses nothing would pass as well.
 BAD: dict[str, tuple[str, str]] = {
-    "a member that no schema has": ("  operations:\n          - Write", "  operations:\n          - Write\n        opinions: []"),
+    "a member that no schema has": (
+        "  operations:\n          - Write",
+        "  operations:\n          - Write\n        opinions: []",
+    ),
     "an operation that Kafka does not know": ("- Write", "- Scribble"),
     "a version that is no more": ("kafka.strimzi.io/v1\n", "kafka.strimzi.io/v1beta2\n"),
     "a kind that nobody defines": ("kind: KafkaUser", "kind: KafkaLoser"),

@@ -77,7 +77,15 @@ def _below(part: str, into: Path) -> str:
 
 
 def clean_environment() -> dict[str, str]:
-    kept = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_INDEX_URL", "PIP_CONFIG_FILE", "HTTPS_PROXY", "REQUESTS_CA_BUNDLE")
+    kept = (
+        "PATH",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "PIP_INDEX_URL",
+        "PIP_CONFIG_FILE",
+        "HTTPS_PROXY",
+        "REQUESTS_CA_BUNDLE",
+    )
     own = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_CACHE_DIR": "1", "PIP_ROOT_USER_ACTION": "ignore"}
     return {name: os.environ[name] for name in kept if name in os.environ} | own
 
@@ -122,7 +130,11 @@ def started(into: Path, module: list[str], settings: dict[str, str], home: Path)
 def against_nothing(into: Path, home: Path) -> None:
     """Each says in one line what is missing, and does not linger."""
     cases = [
-        ({"VIOX_POSTGRES_DSN": "postgresql://viox@127.0.0.1:1/viox"}, 1, "error[postgres.unavailable] VIOX_POSTGRES_DSN"),
+        (
+            {"VIOX_POSTGRES_DSN": "postgresql://viox@127.0.0.1:1/viox"},
+            1,
+            "error[postgres.unavailable] VIOX_POSTGRES_DSN",
+        ),
         ({"VIOX_CONCURRENCY": "many"}, UNUSABLE_SETTINGS, "error[settings.invalid] VIOX_CONCURRENCY"),
     ]
     for name in (GATEWAY, "closer", "console"):

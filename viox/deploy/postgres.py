@@ -27,7 +27,7 @@ QUERY_TEMP_FILES: Final = "256MB"
 
 def connections() -> int:
     """What all replicas together may open: each its pool and a session for its leases, the gateway some for tokens."""
-    each = {name: POOL + 1 for name in SERVICES} | {GATEWAY: POOL + 1 + TOKEN_CONNECTIONS}
+    each = dict.fromkeys(SERVICES, POOL + 1) | {GATEWAY: POOL + 1 + TOKEN_CONNECTIONS}
     return MOST_REPLICAS * sum(each.values()) + OTHERS
 
 
