@@ -181,3 +181,22 @@ async def test_migrations_take_a_dsn_with_parameters_as_services_do(old: Any, po
     """Such as those of TLS, which SQLAlchemy's own reading of a URL refuses."""
     await asyncio.to_thread(migrate, _inside(postgres, "viox") + "?sslmode=disable&application_name=migrations")
     assert await old.fetchval("select to_regclass('steps') is not null")
+
+
+async def test_an_owner_who_may_make_no_role_migrates_where_the_groups_are_there(postgres: Postgres) -> None:
+    """As on Kubernetes, where CloudNativePG makes groups and logins before anybody migrates."""
+    base = postgres.dsn("postgres").rsplit("/", 1)[0]
+    server = await asyncpg.connect(f"{base}/postgres")
+    try:
+        await server.execute("create role declared login nocreaterole password 'declared'")
+        await server.execute("create database declared owner declared")
+        inside = await asyncpg.connect(f"{base}/declared")
+        await inside.execute("create extension vector")
+        await inside.close()
+        dsn = base.replace(base.partition("//")[2].partition("@")[0], "declared:declared") + "/declared"
+        await asyncio.to_thread(migrate, dsn)
+        await wait(dsn, 0)
+    finally:
+        await server.execute("drop database if exists declared with (force)")
+        await server.execute("drop role if exists declared")
+        await server.close()

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from viox.deploy import external_secrets, kafka, keda, monitoring, network, postgres, routes, workloads
 from viox.deploy.documents import HEAD, dump, kustomization, made
-from viox.deploy.facts import DEPLOY, SERVICES
+from viox.deploy.facts import DEPLOY, NAMESPACE, SERVICES
 
-NAMESPACE = "viox"
 PARTS = ("kafka", "migrations", "postgres", "routes", *SERVICES)
 
 

@@ -14,6 +14,7 @@ from shared.models.registry import TIMEOUT_SECONDS
 ROOT: Final = Path(__file__).parents[2]
 DEPLOY: Final = ROOT / "deploy"
 
+NAMESPACE: Final = "viox"
 IMAGE: Final = "ghcr.io/viox-os/viox"
 VERSION: Final = "0.1.0"
 PORT: Final = 8080  # of every service, each being in a network of its own

@@ -46,7 +46,10 @@ def cluster() -> Object:
                 "type": "internal",
                 "tls": True,
                 "authentication": {"type": "scram-sha-512"},
-                "networkPolicyPeers": [{"podSelector": {"matchLabels": {"app.kubernetes.io/part-of": PART_OF}}}],
+                "networkPolicyPeers": [
+                    {"podSelector": {"matchLabels": {"app.kubernetes.io/part-of": PART_OF}}},
+                    {"namespaceSelector": {"matchLabels": {"viox.dev/operators": "allowed"}}},  # KEDA's
+                ],
             }
         ],
         "authorization": {"type": "simple"},

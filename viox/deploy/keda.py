@@ -8,10 +8,11 @@ from typing import Final
 from shared.bus import topics
 from viox.deploy import kafka
 from viox.deploy.documents import PART_OF, Object, component, dump, made
-from viox.deploy.facts import MOST_REPLICAS, Service, every_service
-from viox.deploy.workloads import KAFKA
+from viox.deploy.facts import MOST_REPLICAS, NAMESPACE, Service, every_service
 
 API: Final = "keda.sh/v1alpha1"
+# KEDA asks from a namespace of its own, where a short name would be another service's.
+KAFKA: Final = f"{kafka.CLUSTER}-kafka-bootstrap.{NAMESPACE}.svc:{kafka.LISTENER}"
 LOGIN: Final = "viox-kafka"
 LAG_OF_A_REPLICA: Final = 50
 LEAST: Final = 2
