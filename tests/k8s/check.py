@@ -47,7 +47,7 @@ def texts() -> Iterator[tuple[str, str]]:
 
 def conform(text: str) -> str:
     """What kubeconform has against these manifests; empty when nothing. A kind without a schema is an error."""
-    command = [tools.path("kubeconform"), "-strict", "-summary", "-schema-location", schemas.pattern()]
+    command = [str(tools.path("kubeconform")), "-strict", "-summary", "-schema-location", schemas.pattern()]
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else (done.stdout + done.stderr).strip()
 

@@ -46,8 +46,8 @@ def _generated() -> Iterator[Path]:
 
 
 def write() -> None:
-    for path in list(_generated()):
-        path.unlink()
+    for left in list(_generated()):
+        left.unlink()
     for path, text in files():
         (DEPLOY / path).parent.mkdir(parents=True, exist_ok=True)
         (DEPLOY / path).write_text(text)
