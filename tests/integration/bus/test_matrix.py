@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,7 @@ async def written(client: AIOKafkaClient) -> set[str]:
     batch.append(timestamp=None, key=b"k", value=b"{}")
     made = bytes(batch._build())
     codes = {
-        name: await settled(client, lambda name=name: ProduceRequest(None, -1, 5000, [(name, [(0, made)])]))
-        for name in TOPICS
+        name: await settled(client, partial(ProduceRequest, None, -1, 5000, [(name, [(0, made)])])) for name in TOPICS
     }
     assert set(codes.values()) <= {0, NO_TOPIC}
     return {name for name, code in codes.items() if code == 0}
@@ -113,7 +113,7 @@ async def written(client: AIOKafkaClient) -> set[str]:
 async def read(client: AIOKafkaClient) -> set[str]:
     """Topics that gave what they have."""
     codes = {
-        name: await settled(client, lambda name=name: FetchRequest(0, 0, 100_000, 0, [(name, [(0, 0, 10_000)])]))
+        name: await settled(client, partial(FetchRequest, 0, 0, 100_000, 0, [(name, [(0, 0, 10_000)])]))
         for name in TOPICS
     }
     assert set(codes.values()) <= {0, NO_TOPIC}
@@ -123,9 +123,7 @@ async def read(client: AIOKafkaClient) -> set[str]:
 async def joined(client: AIOKafkaClient, topic: str) -> set[str]:
     """Groups that let their place be moved, whatever they say of the topic."""
     codes = {
-        group: await settled(
-            client, lambda group=group: OffsetCommitRequest(group, -1, "", -1, [(topic, [(0, 0, "")])]), group
-        )
+        group: await settled(client, partial(OffsetCommitRequest, group, -1, "", -1, [(topic, [(0, 0, "")])]), group)
         for group in GROUPS
     }
     assert set(codes.values()) <= {0, NO_GROUP}
