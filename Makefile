@@ -1,6 +1,6 @@
 # Everything bootstraps itself into .venv; Python 3.11+ is all that must be there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint test-kafka chaos bench bench-peers lock dashboards docs clean
+.PHONY: help demo test check lint k8s-check k8s-tools image-check test-kafka chaos bench bench-peers lock dashboards manifests docs clean
 
 PY := .venv/bin/python
 # Tests that share nothing run on every core; of those with a database, a broker and a stack one process has enough.
@@ -8,7 +8,7 @@ SIDE_BY_SIDE := -n auto --dist loadfile
 READY := .venv/.ready
 
 help:  ## list these targets
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
 $(READY): requirements.lock pyproject.toml scripts/bootstrap.sh
 	@sh scripts/bootstrap.sh
@@ -30,6 +30,16 @@ lint: $(READY)  ## check without the unit tests
 	@.venv/bin/lint-imports
 	@$(PY) -m viox.docs --check
 	@$(PY) deploy/monitoring/dashboards.py --check
+	@$(PY) -m viox.deploy --check
+
+k8s-check: $(READY)  ## manifests against the schemas of their kinds and our own rules (ARGS=--rules-only without schemas)
+	@$(PY) -m tests.k8s.check $(ARGS)
+
+k8s-tools: $(READY)  ## build the programs that check manifests, once (needs Go 1.26, Java 21 and Maven for what k8s-check fetches)
+	@$(PY) -m tests.k8s.tools $(TOOLS)
+
+image-check: $(READY)  ## carry out the image's steps in a folder and start every service of it as its user (needs root)
+	@$(PY) -m tests.k8s.image
 
 test-kafka: $(READY)  ## integration tests and a short chaos pass on Apache Kafka (needs Java 17 and Maven)
 	@$(PY) -c "from sandbox.broker import resolve; resolve()"
@@ -50,10 +60,14 @@ bench-peers: $(READY)  ## the same, then next to calfkit and LangGraph on the sa
 
 lock:  ## resolve dependencies anew into requirements.lock
 	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --extra dev --extra embedded pyproject.toml -o requirements.lock
+	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header -c requirements.lock pyproject.toml -o deploy/image/requirements.lock
 	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 benchmarks/peers/requirements.in -o benchmarks/peers/requirements.lock
 
 dashboards: $(READY)  ## write the Grafana dashboards anew
 	@$(PY) deploy/monitoring/dashboards.py
+
+manifests: $(READY)  ## write the Kubernetes manifests anew
+	@$(PY) -m viox.deploy
 
 docs: $(READY)  ## regenerate reference pages, AsyncAPI and JSON Schemas
 	@$(PY) -m viox.docs

@@ -29,12 +29,12 @@ from typing import Any
 import setproctitle
 
 from sandbox import children
+from shared.entry import UNUSABLE_SETTINGS
 from shared.errors import BadInput, VioxError
 
 FIRST_UID = 61184  # of the range that systemd gives to services without an account (systemd.io/UIDS-GIDS)
 CAPABILITIES = range(64)
 READ, PASS = 0o004, 0o001  # of others
-UNUSABLE_SETTINGS = 78  # exit code of a service that no start can help (EX_CONFIG of sysexits.h)
 NOWHERE = "/nonexistent"  # a home for who has none: nothing in another user's is looked for
 PR_SET_DUMPABLE, PR_CAPBSET_DROP = 4, 24
 CAPSET_VERSION_3 = 0x20080522

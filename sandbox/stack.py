@@ -25,11 +25,12 @@ import sandbox
 import shared
 from sandbox import children, credentials, ports
 from sandbox.credentials import CONSOLE, MODELS, VENDORS
-from sandbox.forking import UNUSABLE_SETTINGS, ForkServer, Seat, check_files, refusal_of, users
+from sandbox.forking import ForkServer, Seat, check_files, refusal_of, users
 from sandbox.infrastructure import Infrastructure
 from sandbox.net import Reserved, ready
 from sandbox.plan import Plan
 from shared.bus.topics import GATEWAY
+from shared.entry import UNUSABLE_SETTINGS
 from shared.errors import BadInput, VioxError
 from shared.models import registry
 from shared.redaction import Redactor

@@ -117,7 +117,9 @@ class Settings(BaseSettings):
         "`openai:MODEL@DIMENSIONS` or `none`",
     )
     trusted_proxies: str | None = Field(
-        default=None, description="networks (`10.0.0.0/8,…`) whose `X-Forwarded-For` the gateway believes"
+        default=None,
+        description="networks (`10.0.0.0/8,…`) whose `X-Forwarded-For` gateway and console believe, and the console their"
+        " `X-Forwarded-Proto`",
     )
     invoke_idle_seconds: float = Field(
         default=900.0,
@@ -134,6 +136,11 @@ class Settings(BaseSettings):
     trace_content: bool = Field(
         default=False,
         description="`1`: prompts, answers, arguments and results leave with [traces](../traces.md), without secrets; without it, none",
+    )
+    drain_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="at a stop, calls and model turns under way are waited for so long; `20` for the gateway's, `10` for agents'",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"

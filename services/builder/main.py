@@ -6,9 +6,10 @@ from functools import partial
 
 from services.builder.agent import BUILDER
 from shared.bus.app import App
+from shared.entry import run
 from shared.runtime.service import agent_service
 
 app = App(BUILDER.name, partial(agent_service, BUILDER))
 
 if __name__ == "__main__":
-    app.serve()
+    run(app.serve)

@@ -6,9 +6,10 @@ from functools import partial
 
 from services.closer.agent import CLOSER
 from shared.bus.app import App
+from shared.entry import run
 from shared.runtime.service import agent_service
 
 app = App(CLOSER.name, partial(agent_service, CLOSER))
 
 if __name__ == "__main__":
-    app.serve()
+    run(app.serve)

@@ -153,6 +153,7 @@ class App:
             log_config=None,
             access_log=False,
             server_header=False,
+            forwarded_allow_ips=settings.trusted_proxies or "127.0.0.1",
             timeout_graceful_shutdown=STOP_SECONDS,
         )
         uvicorn.Server(config).run()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from services.console.app import App
+from shared.entry import run
 
 app = App("console")
 
 if __name__ == "__main__":
-    app.serve()
+    run(app.serve)

@@ -6,9 +6,10 @@ from functools import partial
 
 from services.controller.agent import CONTROLLER
 from shared.bus.app import App
+from shared.entry import run
 from shared.runtime.service import agent_service
 
 app = App(CONTROLLER.name, partial(agent_service, CONTROLLER))
 
 if __name__ == "__main__":
-    app.serve()
+    run(app.serve)

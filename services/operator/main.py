@@ -6,9 +6,10 @@ from functools import partial
 
 from services.operator.agent import OPERATOR
 from shared.bus.app import App
+from shared.entry import run
 from shared.runtime.service import agent_service
 
 app = App(OPERATOR.name, partial(agent_service, OPERATOR))
 
 if __name__ == "__main__":
-    app.serve()
+    run(app.serve)

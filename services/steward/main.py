@@ -6,9 +6,10 @@ from functools import partial
 
 from services.steward.agent import STEWARD
 from shared.bus.app import App
+from shared.entry import run
 from shared.runtime.service import agent_service
 
 app = App(STEWARD.name, partial(agent_service, STEWARD))
 
 if __name__ == "__main__":
-    app.serve()
+    run(app.serve)

@@ -61,6 +61,7 @@ from shared.bus.publisher import Publisher
 from shared.bus.whole import newest_values
 from shared.business import Business, check_owner, read_business
 from shared.clock import Clock
+from shared.entry import run
 from shared.people import read_people
 from shared.regularly import regularly
 from shared.runtime import gauges
@@ -72,6 +73,7 @@ from shared.waiting import within
 
 TOKEN_CONNECTIONS = 4
 CLOSE_SECONDS = 5.0
+DRAIN_SECONDS = 20.0
 HOUR = 3600.0
 
 
@@ -333,7 +335,7 @@ class _Gateway:
         await self.live.drain()
         await self.consumer.stop()
         self._resumer.stop()
-        await self._executor.drain(20)
+        await self._executor.drain(self._process.settings.drain_seconds or DRAIN_SECONDS)
         await self.outcomes.drain(10)
         await self.publisher.flush()
 
@@ -352,4 +354,4 @@ def _per_agent(settings: Settings) -> tuple[float, int] | None:
 app = App(topics.GATEWAY, build)
 
 if __name__ == "__main__":
-    app.serve()
+    run(app.serve)

@@ -6,9 +6,10 @@ from functools import partial
 
 from services.voice.agent import VOICE
 from shared.bus.app import App
+from shared.entry import run
 from shared.runtime.service import agent_service
 
 app = App(VOICE.name, partial(agent_service, VOICE))
 
 if __name__ == "__main__":
-    app.serve()
+    run(app.serve)

@@ -85,9 +85,8 @@ class Flow:
     def compile(self) -> Any:
         """The LangGraph graph that the runtime invokes. Raises ValueError naming what does not fit together."""
         self._check()
-        configure(
-            enabled=False
-        )  # else `LANGSMITH_TRACING` has LangChain send whole states, past what may leave (docs/traces.md)
+        # Else `LANGSMITH_TRACING` has LangChain send whole states, past what may leave (docs/traces.md).
+        configure(enabled=False)
         graph: StateGraph[Any, Any, Any, Any] = StateGraph(AgentState, context_schema=RunContext)
         everywhere = [*self._acts, END]
         graph.add_conditional_edges(START, self._enter, everywhere)

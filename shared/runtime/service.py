@@ -36,6 +36,7 @@ log = get_logger(__name__)
 TOOLS_REFRESH_SECONDS = 5.0
 RESEND_EVERY_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
+DRAIN_SECONDS = 10.0
 
 
 def agent_service(spec: AgentSpec, settings: Settings, *, model: ChatModel | None = None) -> Process:
@@ -127,7 +128,7 @@ class _Runner:
     async def drain(self) -> None:
         """Take nothing new, finish what is under way, hand over what is committed."""
         await self.consumer.stop()
-        await self.activator.threads.drain(10)
+        await self.activator.threads.drain(self._process.settings.drain_seconds or DRAIN_SECONDS)
         await self.publisher.flush()
 
     async def resend_unheard_calls(self) -> None:

@@ -15,10 +15,10 @@ from services.tool_gateway.connectors.memory import Memory
 from services.tool_gateway.memory import local
 from services.tool_gateway.memory.index import Index
 from services.tool_gateway.wire.prepared import Prepared
-from shared.errors import Conflict
+from shared.errors import Conflict, Unavailable
 from shared.ids import call_id, run_id
 from shared.operations import store
-from shared.store.migrate import migrate
+from shared.store.migrate import migrate, wait
 from shared.store.pool import open_pool
 
 OLD = "0004"  # the last schema before tables were renamed and checkpoints dropped
@@ -154,3 +154,49 @@ async def test_a_database_of_a_newer_version_is_left_alone_and_says_so(old: Any,
     assert "'9999'" in told.value.message
     assert told.value.remedy
     assert await old.fetchval("select version_num from alembic_version") == "9999"
+
+
+async def test_a_service_waits_until_the_schema_is_as_new_as_its_code(old: Any, postgres: Postgres) -> None:
+    """Whoever it logs in as: the table that knows is the owner's alone, the comment on it is for all."""
+    closer = _inside(postgres, "viox_closer")
+    with pytest.raises(Unavailable) as told:
+        await wait(closer, 0)
+    assert f"the schema is {OLD}" in told.value.message
+    waiting = asyncio.create_task(wait(closer, 120))
+    await asyncio.to_thread(migrate, _inside(postgres, "viox"))
+    await waiting
+
+
+async def test_a_service_of_the_release_before_starts_on_a_newer_schema(old: Any, postgres: Postgres) -> None:
+    await old.execute("comment on table alembic_version is '9999'")
+    await wait(_inside(postgres, "viox_closer"), 0)
+
+
+async def test_waiting_for_a_server_that_is_not_there_says_so(postgres: Postgres) -> None:
+    with pytest.raises(Unavailable, match="Postgres does not answer"):
+        await wait("postgresql://viox@127.0.0.1:1/viox", 0)
+
+
+async def test_migrations_take_a_dsn_with_parameters_as_services_do(old: Any, postgres: Postgres) -> None:
+    """Such as those of TLS, which SQLAlchemy's own reading of a URL refuses."""
+    await asyncio.to_thread(migrate, _inside(postgres, "viox") + "?sslmode=disable&application_name=migrations")
+    assert await old.fetchval("select to_regclass('steps') is not null")
+
+
+async def test_an_owner_who_may_make_no_role_migrates_where_the_groups_are_there(postgres: Postgres) -> None:
+    """As on Kubernetes, where CloudNativePG makes groups and logins before anybody migrates."""
+    base = postgres.dsn("postgres").rsplit("/", 1)[0]
+    server = await asyncpg.connect(f"{base}/postgres")
+    try:
+        await server.execute("create role declared login nocreaterole password 'declared'")
+        await server.execute("create database declared owner declared")
+        inside = await asyncpg.connect(f"{base}/declared")
+        await inside.execute("create extension vector")
+        await inside.close()
+        dsn = base.replace(base.partition("//")[2].partition("@")[0], "declared:declared") + "/declared"
+        await asyncio.to_thread(migrate, dsn)
+        await wait(dsn, 0)
+    finally:
+        await server.execute("drop database if exists declared with (force)")
+        await server.execute("drop role if exists declared")
+        await server.close()

@@ -1,0 +1,168 @@
+"""Network policies: everything is forbidden, and then what each part needs is allowed.
+
+Only the gateway reaches the internet as it likes, because businesses' endpoints are anywhere. Agents reach models over
+HTTPS; a NetworkPolicy cannot tell a model's address from another, so that the component `model-names` says it by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from shared.models.models_file import PROVIDERS
+from viox.deploy import kafka, postgres
+from viox.deploy.documents import PART_OF, Object, component, dump, made
+from viox.deploy.facts import CONSOLE, GATEWAY, PORT, SERVICES, Service, every_service
+from viox.deploy.workloads import MIGRATE
+
+API: Final = "networking.k8s.io/v1"
+# Networks that are not the internet: private and shared addresses, the node's own, and those of clouds' metadata.
+INSIDE: Final = ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
+INSIDE_V6: Final = ("::1/128", "fc00::/7", "fe80::/10")
+INGRESS: Final = {"namespaceSelector": {"matchLabels": {"viox.dev/ingress": "allowed"}}}
+MONITORING: Final = {"namespaceSelector": {"matchLabels": {"viox.dev/monitoring": "allowed"}}}
+OPERATORS: Final = {"namespaceSelector": {"matchLabels": {"viox.dev/operators": "allowed"}}}
+KAFKA_PODS: Final = {"strimzi.io/cluster": kafka.CLUSTER}
+POSTGRES_PODS: Final = {"cnpg.io/cluster": postgres.CLUSTER}
+MODELS: Final = "model-apis"
+
+
+def files() -> Iterator[tuple[str, str]]:
+    """(path below deploy/k8s/components, content)."""
+    written = {f"{one.name}.yaml": dump(of_service(one)) for one in every_service()}
+    written |= {
+        "default-deny.yaml": dump(default_deny()),
+        "dns.yaml": dump(dns()),
+        f"{MODELS}.yaml": dump(model_apis()),
+        "migrate.yaml": dump(of_migrations()),
+        "kafka.yaml": dump(*of_kafka()),
+        "postgres.yaml": dump(of_postgres()),
+    }
+    for name, text in written.items():
+        yield f"network-policies/{name}", text
+    yield "network-policies/kustomization.yaml", component(sorted(written))
+    yield "model-names/policy.yaml", dump(model_names())
+    without = {"apiVersion": API, "kind": "NetworkPolicy", "metadata": {"name": MODELS}, "$patch": "delete"}
+    yield "model-names/kustomization.yaml", component(["policy.yaml"], patches=[{"patch": _inline(without)}])
+
+
+def _inline(patch: Object) -> str:
+    return dump(patch).partition("\n")[2]
+
+
+def _policy(name: str, of: str, selector: Object, **rules: Any) -> Object:
+    types = [kind for kind, given in (("Ingress", "ingress"), ("Egress", "egress")) if given in rules]
+    return made(API, "NetworkPolicy", name, of, {"podSelector": selector, "policyTypes": types, **rules})
+
+
+def _named(name: str) -> Object:
+    return {"podSelector": {"matchLabels": {"app.kubernetes.io/name": name}}}
+
+
+def _labelled(wanted: dict[str, str]) -> Object:
+    return {"podSelector": {"matchLabels": wanted}}
+
+
+def _ports(*numbers: int, protocol: str = "TCP") -> list[Object]:
+    return [{"protocol": protocol, "port": number} for number in numbers]
+
+
+def _to(*peers: Object, ports: list[Object]) -> Object:
+    return {"to": list(peers), "ports": ports}
+
+
+def _from(*peers: Object, ports: list[Object]) -> Object:
+    return {"from": list(peers), "ports": ports}
+
+
+def internet() -> list[Object]:
+    return [
+        {"ipBlock": {"cidr": "0.0.0.0/0", "except": list(INSIDE)}},
+        {"ipBlock": {"cidr": "::/0", "except": list(INSIDE_V6)}},
+    ]
+
+
+def default_deny() -> Object:
+    return _policy("default-deny", PART_OF, {}, ingress=[], egress=[])
+
+
+def dns() -> Object:
+    names = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+        "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+    }
+    return _policy("dns", PART_OF, {}, egress=[_to(names, ports=[*_ports(53, protocol="UDP"), *_ports(53)])])
+
+
+def of_service(one: Service) -> Object:
+    """Who may ask a service, and what it may ask: its database, Kafka, and what is its own."""
+    asked = [MONITORING]
+    asked += [INGRESS] if not one.is_agent else []
+    asked += [_named(CONSOLE)] if one.name != CONSOLE else []
+    reached = [_to(_labelled(POSTGRES_PODS), ports=_ports(5432))]
+    if one.on_kafka:
+        reached.append(_to(_labelled(KAFKA_PODS), ports=_ports(kafka.LISTENER)))
+    if one.name == CONSOLE:
+        reached.append(_to(*(_named(name) for name in SERVICES if name != CONSOLE), ports=_ports(PORT)))
+    if one.name == GATEWAY:
+        reached.append({"to": internet()})
+    selector = {"matchLabels": {"app.kubernetes.io/name": one.name}}
+    return _policy(one.name, one.name, selector, ingress=[_from(*asked, ports=_ports(PORT))], egress=reached)
+
+
+def model_apis() -> Object:
+    """Agents' way to their models."""
+    agents = [one.name for one in every_service() if one.is_agent]
+    selector = {"matchExpressions": [{"key": "app.kubernetes.io/name", "operator": "In", "values": agents}]}
+    return _policy(MODELS, PART_OF, selector, egress=[{"to": internet(), "ports": _ports(443)}])
+
+
+def model_names() -> Object:
+    """The same by names, where Cilium is the network: an agent reaches its models and nothing else outside."""
+    agents = [one.name for one in every_service() if one.is_agent]
+    hosts = sorted({str(urlsplit(url).hostname) for _, _, url in PROVIDERS.values()})
+    lookups = {
+        "toEndpoints": [{"matchLabels": {"k8s:io.kubernetes.pod.namespace": "kube-system", "k8s:k8s-app": "kube-dns"}}],
+        "toPorts": [{"ports": [{"port": "53", "protocol": "ANY"}], "rules": {"dns": [{"matchPattern": "*"}]}}],
+    }
+    models = {
+        "toFQDNs": [{"matchName": host} for host in hosts],
+        "toPorts": [{"ports": [{"port": "443", "protocol": "TCP"}]}],
+    }
+    selector = {"matchExpressions": [{"key": "app.kubernetes.io/name", "operator": "In", "values": agents}]}
+    spec = {"endpointSelector": selector, "egress": [lookups, models]}
+    return made("cilium.io/v2", "CiliumNetworkPolicy", MODELS, PART_OF, spec)
+
+
+def of_migrations() -> Object:
+    selector = {"matchLabels": {"app.kubernetes.io/name": MIGRATE}}
+    return _policy(MIGRATE, MIGRATE, selector, egress=[_to(_labelled(POSTGRES_PODS), ports=_ports(5432))])
+
+
+def of_kafka() -> list[Object]:
+    """Strimzi writes who may come in; going out is ours to allow: to each other, and for its operators to the API server."""
+    cluster = {"matchLabels": KAFKA_PODS}
+    operators = {"matchLabels": {"strimzi.io/name": f"{kafka.CLUSTER}-entity-operator"}}
+    return [
+        _policy("kafka", "kafka", cluster, egress=[{"to": [{"podSelector": cluster}]}]),
+        _policy("kafka-operators", "kafka", operators, egress=[_api_server()]),
+    ]
+
+
+def of_postgres() -> Object:
+    """Our services and its own replicas come in; its instance managers go to the API server and to the store of backups."""
+    cluster = {"matchLabels": POSTGRES_PODS}
+    ours = [_named(name) for name in (*SERVICES, MIGRATE)]
+    ingress = [
+        _from(*ours, {"podSelector": cluster}, ports=_ports(5432)),
+        _from({"podSelector": cluster}, OPERATORS, ports=_ports(5432, 8000)),
+        _from(MONITORING, ports=_ports(9187)),
+    ]
+    egress = [{"to": [{"podSelector": cluster}]}, _api_server(), {"to": internet(), "ports": _ports(443)}]
+    return _policy("postgres", "postgres", cluster, ingress=ingress, egress=egress)
+
+
+def _api_server() -> Object:
+    """Its address differs from cluster to cluster, and no pod carries it."""
+    return {"ports": _ports(443, 6443)}
