@@ -97,6 +97,13 @@ class BriefingDue(EventData):
     period: Literal["day", "week"] = "day"
 
 
+class UpkeepDue(EventData):
+    day: str = Field(description="ISO date of the day on which it is due")
+    of: Literal["contacts", "automations"] = Field(
+        description="contacts: duplicates in the CRM; automations: runs of workflows and scenarios that failed"
+    )
+
+
 class AutomationRequested(EventData):
     request_id: str = Field(min_length=1)
     title: str
@@ -253,6 +260,7 @@ _TYPES = (
         "what changed in an Airtable base (a payload of its webhook)",
         vendor=vendor_events.AirtableChange,
     ),
+    EventType("viox.upkeep.due", "operations", ("operator",), "time to look after contacts or automations", UpkeepDue),
     EventType("viox.automation.requested", "platform", ("builder",), "an automation is wanted", AutomationRequested),
     EventType(
         "com.n8n.execution.failed", "platform", ("builder",), "an n8n execution failed", vendor=vendor_events.N8nFailure
