@@ -4,7 +4,7 @@
 select clock_timestamp()
 
 -- name: demo_waiting    What waits for a person.
-select approval_id, tool, people, choices, arguments->>'question' as question from approvals
+select approval_id, tool, people, choices, arguments->>'question' as question, arguments::text as arguments from approvals
 where state = 'waiting' and asked_at >= :since order by asked_at
 
 -- name: demo_busy    How much is under way that ends by itself. What a person has taken over, and what waits for a moment to come, does not.

@@ -48,7 +48,7 @@ WEBHOOKS = {
     "twilio": ["inbound"],
     "elevenlabs": [],
 }
-VENDORS = ("hubspot", "twilio", "airtable", "stripe", "quickbooks", "elevenlabs", "n8n", "mail")
+VENDORS = ("hubspot", "twilio", "airtable", "stripe", "quickbooks", "elevenlabs", "n8n", "make", "mail")
 
 
 class _Unread(Exception):
@@ -272,6 +272,9 @@ class Voice:
 
     def answers(self, words: str, answer: str) -> None:
         self._conductor.owner.answers[words] = answer
+
+    def rejects(self, tool: str, words: str, why: str) -> None:
+        self._conductor.owner.refusals[tool, words] = why
 
     async def publish(self, *events: dict[str, Any]) -> None:
         """Every other event through `viox publish`'s door, the rest straight onto Kafka, as upstream systems do."""

@@ -119,7 +119,7 @@ def same_number(one: str, other: str) -> bool:
     if one.startswith("+") and other.startswith("+"):
         return one == other
     short, long = sorted((one.lstrip("+"), other.lstrip("+")), key=len)
-    return len(short) >= _TELLING_DIGITS and long.endswith(short) or short == long
+    return (len(short) >= _TELLING_DIGITS and long.endswith(short)) or short == long
 
 
 def plain(words: str) -> str:

@@ -157,7 +157,7 @@ def _told_of(work: Work, proposed: Iterable[Pair]) -> dict[str, Any]:
     """What goes on record before anybody is asked; null takes an entry away."""
     known, after, whole = contacts.decisions_in(_data(work)), _next(work), _is_whole(work)
     day, judged = _day(work).isoformat(), work.answer(SAME)
-    made: dict[str, Any] = {key: None for key in contacts.outdated(known, _read(work))} if whole else {}
+    made: dict[str, Any] = dict.fromkeys(contacts.outdated(known, _read(work))) if whole else {}
     if judged:
         made |= {one.key: _stored(Decision(different=day)) for one in _unsure(work) if one.key not in judged.same}
     made |= {pair.key: _stored(Decision(asked=day)) for pair in proposed}
