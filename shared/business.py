@@ -127,7 +127,8 @@ class Schedule(_Part):
         made, period = dict(given), given.get("briefing")
         made.setdefault("on", ("mon",) if period == "week" else WEEKDAYS)
         made["on"] = [made["on"]] if isinstance(made["on"], str) else made["on"]
-        made.setdefault("name", f"upkeep-{given['upkeep']}" if "upkeep" in given else f"briefing-{period}")
+        if what := _purpose(given):
+            made.setdefault("name", what)
         return made
 
     @model_validator(mode="after")
@@ -152,11 +153,15 @@ class Schedule(_Part):
         return day
 
 
+def _purpose(given: Mapping[str, Any]) -> str | None:
+    """What a schedule is for, as its name says it."""
+    return next((f"{key}-{given[key]}" for key in ("upkeep", "briefing") if key in given), None)
+
+
 def _times(given: Any) -> list[Any]:
     if not isinstance(given, Mapping) or not isinstance(given.get("at"), list):
         return [given]
-    what = next((f"{key}-{given[key]}" for key in ("briefing", "upkeep") if key in given), "schedule")
-    name = given.get("name") or what
+    name = given.get("name") or _purpose(given) or "schedule"
     return [{**given, "at": at, "name": f"{name}-{str(at).replace(':', '')}"} for at in given["at"]]
 
 
