@@ -129,13 +129,17 @@ class EventType:
     address_field: str | None = None
     text_field: str | None = None  # where the sender may ask not to be written to
     hears_own: bool = False  # owners also hear of what their own calls caused: news of it, not its echo
+    news: tuple[str, frozenset[str]] | None = None  # a field, and its values that are news; of others nobody hears
 
     @property
     def topic(self) -> str:
         return topics.events(self.domain)
 
-    def heard_by(self, agent: str, extensions: Mapping[str, str]) -> bool:
-        """Whether an owner starts a run because of such an event: not because of the echo of its own call."""
+    def heard_by(self, agent: str, extensions: Mapping[str, str], data: Any) -> bool:
+        """Whether an owner starts a run because of such an event: not because of the echo of its own call, nor of one that
+        says that all went as it should."""
+        if self.news and isinstance(data, Mapping) and str(data.get(self.news[0])) not in self.news[1]:
+            return False
         return self.hears_own or extensions.get(CAUSED_BY_AGENT) != agent
 
 
@@ -179,9 +183,10 @@ _TYPES = (
         "com.twilio.message.status",
         "telephony",
         ("voice",),
-        "delivery news of an SMS (status callback)",
+        "an SMS was not delivered (status callback; those of other statuses begin no run)",
         vendor=vendor_events.TwilioMessageStatus,
         hears_own=True,
+        news=("MessageStatus", frozenset({"failed", "undelivered"})),
     ),
     EventType(
         "com.twilio.call.completed",
