@@ -96,7 +96,7 @@ def _tell_story(run: dict[str, Any], steps: list[Any], calls: list[Any], asked: 
     if run["error"]:
         say(f"\n{run['error']['code']}: {run['error']['message']} {run['error'].get('remedy') or ''}")
     say(f"\neach step: viox run {run['run_id'][:8]} --steps")
-    if run["trace_id"]:
+    if run.get("trace_id"):
         say(f"trace: {run['trace_id']}")
 
 
@@ -111,7 +111,7 @@ def _tell(run: dict[str, Any], steps: list[Any], calls: dict[str, Any], asked: l
     say(f"run {run['run_id']}  {run['agent']}  {words.run_end(run)}  conversation {run['conversation_id']}")
     tokens = run["tokens"]
     say(f"model {run['model'] or '-'}  {tokens['input']} + {tokens['output']} tokens  {run['cost_usd']:.6f} USD")
-    say(f"from {run['started_at']} to {run['finished_at'] or 'now'}  trace {run['trace_id'] or '-'}")
+    say(f"from {run['started_at']} to {run['finished_at'] or 'now'}  trace {run.get('trace_id') or '-'}")
     if run["merged_into"]:
         say(f"joined run {run['merged_into']}, which was active in this conversation")
     for step in steps:
