@@ -16,7 +16,7 @@ from cryptography.fernet import Fernet
 
 from sandbox.models import addresses
 from sandbox.vendors import airtable, business, elevenlabs, hubspot, mail, make, n8n, quickbooks, stripe, twilio
-from shared.audit.notes import Signer
+from shared.audit.notes import Signer, key_text
 from shared.people import People, Person, read_people
 
 PROFILE = Path(__file__).parent / "profile"
@@ -99,6 +99,9 @@ def for_console(
     operator = {n: v for n, v in environment.items() if n.startswith("VIOX_OPERATOR_TOKEN")}
     if not operator:
         operator = {"VIOX_OPERATOR_TOKEN": _made_once(home / "operator-token", lambda: token_urlsafe(32).encode())}
+    if "VIOX_AUDIT_KEY" not in environment:
+        signer = Signer.read(_audit_key(home / "audit").read_text())
+        operator["VIOX_AUDIT_PUBLIC_KEY"] = key_text(signer.key)
     own = {
         "VIOX_PEOPLE": people,
         "VIOX_BUSINESS": files["VIOX_BUSINESS"],

@@ -1,25 +1,34 @@
 """Screenshots of every page of a running console: light and dark, desk and phone.
 
-python -m scripts.screenshots FOLDER [NAME]     signed in as NAME (dana), with the token that `viox up` made
+python -m scripts.screenshots FOLDER [--as NAME] [--url URL] [--only WORD] [--whole]
+
+Signed in as NAME (dana), with the token that `viox up` made. `--whole` takes pages in their whole length.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import shutil
-import sys
+from itertools import product
 from pathlib import Path
+from typing import Literal
 
 from playwright.async_api import Page, ViewportSize, async_playwright
 
 from sandbox.credentials import console_tokens
 from viox import deployment
 
-DESK, PHONE = ViewportSize(width=1360, height=860), ViewportSize(width=390, height=844)
+SIZES = {"desk": ViewportSize(width=1360, height=860), "phone": ViewportSize(width=390, height=844)}
+SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 PAGES = {
     "now": "/",
     "runs": "/runs",
-    "approvals": "/approvals?tab=decided",
+    "runs-none": "/runs?q=nobody-is-called-so",
+    "calls": "/calls",
+    "approvals": "/approvals",
+    "approvals-decided": "/approvals?tab=decided",
+    "approvals-standing": "/approvals?tab=standing",
     "unknown": "/unknowns",
     "dead-letters": "/dead-letters",
     "agents": "/agents",
@@ -28,38 +37,83 @@ PAGES = {
     "memory": "/memory",
     "briefings": "/briefings",
     "settings": "/settings",
+    "not-found": "/runs/ffffffff",
+}
+# Pages of what is found in a list: the list, and what is put behind the address of its first entry, by the page's name.
+FOUND = {
+    "/runs?failed=1": {
+        "run": "",
+        "run-tree": "?view=tree",
+        "run-waterfall": "?view=waterfall",
+        "run-log": "?view=log",
+        "run-cost": "?view=cost",
+        "replay": "/replay",
+        "fork": "/fork",
+    },
+    "/calls?failed=1": {"call": "", "audit": "/audit"},
+    "/approvals": {"approval": ""},
+    "/approvals?tab=decided": {"approval-decided": ""},
+    "/unknowns": {"unknown-call": ""},
+    "/tools": {"tool": ""},
+    "/memory": {"memory-of": ""},
 }
 
 
-async def main(folder: Path, name: str) -> None:
-    running = deployment.state() or {}
+async def main(given: argparse.Namespace) -> None:
+    url = given.url or (deployment.state() or {}).get("console_url")
+    if url is None:
+        raise SystemExit("no stack runs here: start one with `viox up`, or give --url")
     tokens = {one.lower(): file for one, file in console_tokens(deployment.home()).items()}
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = await browser.new_page(base_url=running["console_url"])
+        page = await browser.new_page(base_url=url)
+        if given.only in "sign-in":
+            await _taken(page, "sign-in", "/sign-in", given)
         await page.goto("/sign-in")
-        await page.fill("#token", tokens[name.lower()].read_text())
+        await page.fill("#token", tokens[given.name.lower()].read_text())
         await page.click("text=Sign in")
-        for title, path in (PAGES | await _chosen(page)).items():
-            for shape, size in (("desk", DESK), ("phone", PHONE)):
-                for scheme in ("light", "dark"):
-                    await page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
-                    await page.set_viewport_size(size)
-                    await page.goto(path)
-                    await page.screenshot(path=folder / f"{title}-{shape}-{scheme}.png")
+        for title, path in (PAGES | await _found(page)).items():
+            if given.only in title:
+                await _taken(page, title, path, given)
         await browser.close()
 
 
-async def _chosen(page: Page) -> dict[str, str]:
-    """A run that did not go well, or else the last one, and an approval."""
+async def _taken(page: Page, title: str, path: str, given: argparse.Namespace) -> None:
+    for (shape, size), scheme in product(SIZES.items(), SCHEMES):
+        await page.emulate_media(color_scheme=scheme)
+        await page.set_viewport_size(size)
+        await page.goto(path)
+        await page.screenshot(path=given.folder / f"{title}-{shape}-{scheme}.png", full_page=given.whole)
+
+
+async def _found(page: Page) -> dict[str, str]:
+    """Pages of the first entry of each list that has one, and of two runs side by side."""
     found: dict[str, str] = {}
-    for name, listing in (("run", "/runs"), ("run", "/runs?failed=1"), ("approval", "/approvals?tab=decided")):
+    for listing, endings in FOUND.items():
         await page.goto(listing)
-        if link := await page.locator("main [data-item]").first.get_attribute("href", timeout=2_000):
-            found[name] = link
+        links = page.locator("main [data-item]")
+        if not await links.count():
+            continue
+        link = await links.first.get_attribute("href") or ""
+        found |= {title: link + ending for title, ending in endings.items()}
+    await page.goto("/runs")
+    runs = [await link.get_attribute("href") or "" for link in (await page.locator("main [data-item]").all())[:2]]
+    if len(runs) == 2:
+        found["compare"] = f"{runs[0]}/diff/{runs[1].removeprefix('/runs/')}"
     return found
 
 
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m scripts.screenshots")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--as", dest="name", default="dana", help="who signs in (dana)")
+    parser.add_argument("--url", help="another console than that of the stack in VIOX_HOME")
+    parser.add_argument("--only", default="", help="pages whose name has this in it")
+    parser.add_argument("--whole", action="store_true", help="pages in their whole length")
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
-    Path(sys.argv[1]).mkdir(parents=True, exist_ok=True)
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "dana"))
+    chosen = arguments()
+    chosen.folder.mkdir(parents=True, exist_ok=True)
+    asyncio.run(main(chosen))

@@ -166,20 +166,20 @@ async def _call(connection: Any, given: str) -> str:
 
 
 async def _proofs(connection: Any, now: Head, call: str) -> list[dict[str, Any]]:
-    from shared.audit.notes import proof_text
-    from shared.audit.store import SQL, Tiles, entries, leaf_of
+    from shared.operations import proofs
 
-    tiles, found = Tiles(connection, now.log_id), []
-    ids = [row["entry_id"] for row in await connection.fetch(*SQL.bind("of_call", call=call))]
-    rows = await entries(connection, ids)
-    for number in ids:
-        leaf = await connection.fetchval(*SQL.bind("leaf_of", log=now.log_id, entry=number))
-        if leaf is None or now.note is None or leaf >= (now.signed or 0):
-            continue
-        hashes = await tiles.inclusion(leaf, now.signed or 0)
-        text = proof_text(leaf_of(rows[number]), leaf, hashes, now.note)
-        named = {"entry": number, "phase": rows[number]["phase"], "attempt": rows[number]["attempt"]}
-        found.append(named | {"leaf": leaf, "size": now.signed, "proof": text})
+    found = [
+        {
+            "entry": one.entry,
+            "phase": one.phase,
+            "attempt": one.attempt,
+            "leaf": one.leaf,
+            "size": one.size,
+            "proof": one.text,
+        }
+        for one in await proofs.of_call(connection, now, call)
+        if one.text is not None
+    ]
     if not found:
         raise NotFound(
             "audit.not_in_log",
@@ -217,12 +217,12 @@ async def restart(reason: str, by: str | None, *, as_json: bool) -> None:
 @asynccontextmanager
 async def _looking() -> AsyncIterator[tuple[Any, Head]]:
     """One unchanging view of the database, and the log that is written now."""
-    from shared.audit.store import head
+    from shared.operations import proofs
 
     pool = await deployment.pool()
     try:
-        async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-            yield connection, await head(connection)
+        async with proofs.looking(pool) as seen:
+            yield seen
     finally:
         await pool.close()
 
@@ -236,21 +236,9 @@ def _folder() -> Path:
 
 def _public_key(given: str | None, now: Head) -> Key:
     """The public key of a log. Raises BadInput where none is known, or what is given is none."""
-    from shared.audit.notes import key_of_log
-    from shared.audit.verify import Key, Refused
+    from shared.operations import proofs
 
-    file = _folder() / "key.pub"
-    if given is None and not file.exists():
-        raise BadInput(
-            "audit.no_key",
-            f"the log's public key is neither given nor in {file}.",
-            field="--key",
-            remedy="Set VIOX_AUDIT_PUBLIC_KEY to the key that the gateway wrote to its audit folder as key.pub.",
-        )
-    try:
-        return key_of_log(Key.read(given or file.read_text()), now.log_id)
-    except Refused as refused:
-        raise BadInput("audit.key", f"{refused}.", field="--key", remedy="A key is name+id+base64.") from refused
+    return proofs.public_key(given, _folder(), now.log_id)
 
 
 def _remembered(key: Key | None) -> list[Checkpoint]:

@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 
 from shared.errors import BadInput
-from shared.models.models_file import OFFLINE, PROVIDERS
+from shared.models.models_file import OFFLINE
 from shared.operations import forks, identify, store
 from shared.runtime.forks import Changes
 from viox import deployment, ingress, output
@@ -38,22 +38,9 @@ async def fork(given: str, at: int, wanted: Changes, by: str, *, wait: bool, tim
 
 
 async def _check_model(pool: Any, original: UUID, model: str | None) -> None:
-    if model is None:
-        return
-    provider, _, name = model.partition("/")
-    if provider not in PROVIDERS or not name:
-        known = ", ".join(PROVIDERS)
-        raise BadInput(
-            "option.invalid",
-            f"{model!r} is no model.",
-            field="--model",
-            remedy=f"Write provider/model with one of {known}.",
-        )
     agent = (await store.run_row(pool, original))["agent"]
     used = {one["agent"]: one["model"] for one in (deployment.state() or {}).get("models", [])}
-    if used.get(agent) == OFFLINE:
-        remedy = "Start it with a key, or with `viox up --models wire`."
-        raise BadInput("option.invalid", f"{agent} runs without a model here.", field="--model", remedy=remedy)
+    forks.check_model(model, agent, offline=used.get(agent) == OFFLINE)
 
 
 def _text_of(file: Path) -> str:

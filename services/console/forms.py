@@ -28,6 +28,10 @@ DONE = {
     "given": "Given back. Agents go on with what came meanwhile.",
     "forgotten": "Forgotten.",
     "released": "Let in again.",
+    "saved": "Saved. It stands above the list.",
+    "unsaved": "The saved view is deleted.",
+    "forked": "The fork is begun. It goes on from here; what does more than read waits for a person.",
+    "raised": "Raised. What waits for it goes on.",
 }
 
 

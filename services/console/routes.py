@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.routing import BaseRoute
 
 from services.console.pages import (
+    again,
     agents,
     approvals,
     briefings,
@@ -12,6 +13,8 @@ from services.console.pages import (
     letters,
     memory,
     now,
+    proofs,
+    run,
     runs,
     settings,
     tools,
@@ -21,7 +24,10 @@ from services.console.pages import (
 ROUTES: list[BaseRoute] = [
     *now.ROUTES,
     *runs.ROUTES,
+    *run.ROUTES,
+    *again.ROUTES,
     *calls.ROUTES,
+    *proofs.ROUTES,
     *approvals.ROUTES,
     *unknowns.ROUTES,
     *letters.ROUTES,

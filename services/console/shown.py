@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
+from shared.models.models_file import OFFLINE
 from shared.money import as_written
 from shared.operations import words
 from shared.operations.sentences import agent_name, vendor_name
@@ -111,6 +113,11 @@ def span(milliseconds: float | None, *, rough: bool = False) -> str:
         return f"{hours} h" if rough or not minutes[0] else f"{hours} h {minutes[0]:02d}"
     days = hours // 24
     return "1 day" if days == 1 else f"{days} days"
+
+
+def moment_span(delta: timedelta) -> str:
+    """A span that Python measured."""
+    return span(delta.total_seconds() * 1000)
 
 
 def usd(value: float | int | None) -> str:
@@ -225,6 +232,44 @@ def counted(count: int) -> str:
     return _SMALL[count] if count < len(_SMALL) else f"{count:,}"
 
 
+def measured(value: Any, measure: str) -> str:
+    """What a budget counts, as people write it: 25,000.00 EUR, $100.00, 1,200 calls."""
+    if measure == "model_usd":
+        return usd(float(value))
+    if measure.startswith("money:"):
+        amount = Decimal(str(value))
+        return f"{amount:,} {measure[6:].upper()}"
+    return f"{int(value):,} {measure.replace('_', ' ')}"
+
+
+def model(name: str | None) -> str:
+    """A model, or that none is asked."""
+    return "rules stand in for a model" if name == OFFLINE else name or "no model was asked yet"
+
+
+def rate(per_second: float) -> str:
+    """As people say it: 10 a second, 6 a minute."""
+    if per_second >= 1:
+        return f"{per_second:g} a second"
+    return f"{per_second * 60:.3g} a minute"
+
+
+def unified(diff: str | Sequence[str], most: int) -> Markup:
+    """A unified diff with its lines in colour, so many of them at most."""
+    lines = diff.splitlines() if isinstance(diff, str) else diff
+    told = [_diff_line(line) for line in lines[:most]]
+    if len(lines) > most:
+        told.append(Markup("({} more lines)").format(len(lines) - most))
+    return Markup("").join(told)
+
+
+def _diff_line(line: str) -> Markup:
+    mark = {"+": "plus", "-": "minus"}.get(line[:1])
+    if mark and not line.startswith(("+++", "---")):
+        return Markup('<span class="{}">{}</span>').format(mark, line)
+    return Markup("{}\n").format(line)
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "span": span,
     "usd": usd,
@@ -251,4 +296,9 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "call_state": words.call_state,
     "waits_for": words.waits_for,
     "ledger": words.ledger,
+    "rate": rate,
+    "measured": measured,
+    "model": model,
+    "unified": unified,
+    "moment": moment_span,
 }

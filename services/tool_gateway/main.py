@@ -181,7 +181,7 @@ class _Gateway:
         self._open_doors(sender)
         self._keep_people_told(business)
         self._open_desk(business)
-        self.examiner = examine.Examiner(self._tools, self._secrets)
+        self.examiner = examine.Examiner(self._tools, self._secrets, self.places.breakers)
         self._open_audit()
         self.doctor = Doctor(self._tools, self._secrets, self._store, sender, mailer)
         process.on_stop(self._instance.stop)

@@ -93,6 +93,20 @@ select entry_id, at from (
 -- name: of_call
 select entry_id from ledger_entries where call_id = :call order by entry_id
 
+-- name: sequenced    How many entries of a call there are, and are under the newest checkpoint, and that checkpoint.
+with now as (
+    select g.log_id, c.size, c.at as signed_at from (select * from audit_logs order by log_id desc limit 1) g
+    left join lateral (select * from audit_checkpoints c where c.log_id = g.log_id order by c.size desc limit 1) c on true
+)
+select count(*) as entries, count(p.leaf) filter (where p.leaf < now.size) as leaves,
+       max(p.leaf) filter (where p.leaf < now.size) as last, max(now.size) as size, max(now.signed_at) as signed_at
+from ledger_entries l cross join now
+left join lateral (
+    select a.first_leaf + array_position(a.entries, l.entry_id) - 1 as leaf from audit_leaves a
+    where a.log_id = now.log_id and a.last_entry >= l.entry_id and l.entry_id = any(a.entries) order by a.last_entry limit 1
+) p on true
+where l.call_id = :call
+
 -- name: leaf_of    Where an entry is in the tree.
 select first_leaf + array_position(entries, :entry::bigint) - 1 as leaf from audit_leaves
 where log_id = :log and last_entry >= :entry and :entry = any(entries) order by last_entry limit 1

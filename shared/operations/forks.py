@@ -9,19 +9,47 @@ from uuid import UUID, uuid4
 from shared.bus import topics
 from shared.bus.envelope import Message, headers_to_json
 from shared.bus.messages import FORKED
-from shared.errors import NotFound
+from shared.errors import BadInput, NotFound
 from shared.ids import RunId, run_id, thread_id
+from shared.models.models_file import PROVIDERS
 from shared.operations import store
-from shared.runtime.forks import Changes, Fork, plan
+from shared.runtime import forks
+from shared.runtime.forks import Beginning, Changes, Fork, plan
 from shared.runtime.history import Step
 
 
 async def begin(pool: Any, original: UUID, at: int, wanted: Changes, by: str) -> RunId:
     """Put a fork on record; its agent goes on with it. Returns its run. Raises BadInput naming what does not fit."""
+    agent, of, steps = await _own(pool, original)
+    return await _store(pool, agent, of, plan(steps, at, wanted, by))
+
+
+async def beginnings(pool: Any, original: UUID) -> list[Beginning]:
+    """Where a run can be forked, with what may be changed there."""
+    _, _, steps = await _own(pool, original)
+    return forks.beginnings(steps)
+
+
+async def _own(pool: Any, original: UUID) -> tuple[str, UUID, list[Step]]:
+    """The agent of a run, the run or the one that it joined, and its steps."""
     facts = await store.run_row(pool, original)
     agent, of = facts["agent"], facts["merged_into"] or original
-    steps = [Step(of, row["step"], row["kind"], row["body"]) for row in await pool.fetch(store.SQL["steps"], of, agent)]
-    return await _store(pool, agent, of, plan(steps, at, wanted, by))
+    rows = await pool.fetch(store.SQL["steps"], of, agent)
+    return agent, of, [Step(of, row["step"], row["kind"], row["body"]) for row in rows]
+
+
+def check_model(model: str | None, agent: str, *, offline: bool, field: str = "--model") -> None:
+    """Raises BadInput for what is no model, or where the agent asks none at all."""
+    if model is None:
+        return
+    provider, _, name = model.partition("/")
+    if provider not in PROVIDERS or not name:
+        known = ", ".join(PROVIDERS)
+        told = f"{model!r} is no model."
+        raise BadInput("option.invalid", told, field=field, remedy=f"Write provider/model with one of {known}.")
+    if offline:
+        remedy = "Start it with a key, or with `viox up --models wire`."
+        raise BadInput("option.invalid", f"{agent} runs without a model here.", field=field, remedy=remedy)
 
 
 async def _store(pool: Any, agent: str, of: UUID, fork: Fork) -> RunId:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from shared.bus.envelope import headers_from_json, parse_record
+from shared.bus.topics import AGENTS
 from shared.errors import VioxError
 from shared.operations import paging, store, titles, words
 from shared.operations.sentences import doing, vendor_name
@@ -17,6 +19,9 @@ from shared.runs import run_document
 from shared.store.sql import Queries
 
 SQL = Queries(Path(__file__).with_suffix(".sql"))
+_HEX = re.compile(r"[0-9a-f]{1,32}")
+FIRST_STRETCH, LONGEST_STRETCH = timedelta(days=1), timedelta(days=3_650)
+AMONG = 2_000  # of the last things learned
 NO_TEXT = "\\\\"  # a pattern of one backslash: who may not read texts finds runs by their ids only
 
 
@@ -56,22 +61,48 @@ async def runs(
     """Runs, newest first, each with `title` and `why`. Without `content` no text is searched in but ids."""
     at, last = paging.cursor_of(cursor, UUID)
     text = wanted.text.strip() if wanted.text and wanted.text.strip() else None
-    bound = SQL.bind(
-        "runs",
-        agent=wanted.agent,
-        status=wanted.status,
-        type=wanted.type,
-        since=wanted.since,
-        failed=wanted.failed,
-        text=_pattern(text) if content or text is None else NO_TEXT,
-        start=text or "",
-        at=at,
-        last=last,
-        limit=limit + 1,
-    )
-    rows = await pool.fetch(*bound)
+    given: dict[str, Any] = {"agent": wanted.agent, "status": wanted.status, "type": wanted.type, "since": wanted.since}
+    given |= {"at": at, "last": last, "limit": limit + 1}
+    if text is not None:
+        low, high = _ids(text)
+        pattern = _pattern(text) if content else NO_TEXT
+        bound = SQL.bind("runs_by_text", **given, failed=wanted.failed, text=pattern, low=low, high=high)
+        rows = await pool.fetch(*bound)
+    elif wanted.failed:
+        rows = await _failed(pool, given)
+    else:
+        rows = await pool.fetch(*SQL.bind("runs", **given))
     following = paging.next_of(rows[limit - 1], "started_at", "run_id") if len(rows) > limit else None
     return await told(pool, rows[:limit], content=content), following
+
+
+async def _failed(pool: Any, given: dict[str, Any]) -> list[Any]:
+    """Runs that did not go well, newest first. They are looked for backwards in stretches of time, each longer than the one
+    before: whether a run went well takes a look at all its calls, and is worked out for no more runs than are shown."""
+    wanted, found = dict(given), list[Any]()
+    limit, status, span = wanted.pop("limit"), wanted.pop("status"), FIRST_STRETCH
+    begin = wanted["at"] or datetime.now(UTC)
+    oldest = wanted["since"] or begin - LONGEST_STRETCH
+    while len(found) < limit:
+        start = max(begin - span, oldest)
+        bound = SQL.bind("may_have_failed", **wanted, limit=limit, **{"from": start})
+        rows = await pool.fetch(*bound)
+        if rows:
+            wanted |= {"at": rows[-1]["started_at"], "last": rows[-1]["run_id"]}
+            found += await pool.fetch(*SQL.bind("failed_of", runs=[row["run_id"] for row in rows], status=status))
+        if len(rows) < limit:
+            if start == oldest:
+                break
+            span *= 4
+    return found[:limit]
+
+
+def _ids(text: str) -> tuple[UUID | None, UUID | None]:
+    """The first and the last id that begin so; None where none can."""
+    digits = text.lower().replace("-", "")
+    if not _HEX.fullmatch(digits):
+        return None, None
+    return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
 
 
 def _pattern(text: str | None) -> str | None:
@@ -88,7 +119,8 @@ async def open_runs(pool: Any, limit: int, *, content: bool) -> list[dict[str, A
 
 async def troubled(pool: Any, since: datetime, limit: int, *, content: bool) -> list[dict[str, Any]]:
     """Runs since a moment that did not go well, each with the calls that failed."""
-    found = await told(pool, await pool.fetch(*SQL.bind("needs_a_look", since=since, limit=limit)), content=content)
+    given = {"agent": None, "status": None, "type": None, "since": since, "at": None, "last": None, "limit": limit}
+    found = await told(pool, await _failed(pool, given), content=content)
     rows = await pool.fetch(SQL["failed_calls"], [UUID(one["run_id"]) for one in found])
     by_run: dict[str, list[Any]] = {}
     for row in rows:
@@ -179,9 +211,15 @@ async def last_alike(pool: Any, call: Mapping[str, Any]) -> Any:
 
 async def agents(pool: Any, since: datetime) -> dict[str, dict[str, Any]]:
     """Where each agent stands, what it spent, and its model."""
-    models = {row["agent"]: row["model"] for row in await pool.fetch(SQL["model_of"])}
+    models = await models_of(pool)
     rows = await pool.fetch(*SQL.bind("agents", since=since))
     return {row["agent"]: dict(row) | {"model": models.get(row["agent"])} for row in rows}
+
+
+async def models_of(pool: Any) -> dict[str, str]:
+    """With which model each agent's last turns were answered."""
+    rows = await pool.fetch(*SQL.bind("model_of", agents=list(AGENTS)))
+    return {row["agent"]: row["model"] for row in rows}
 
 
 async def standing_at(pool: Any, agent: str) -> dict[str, list[str]]:
@@ -192,9 +230,20 @@ async def standing_at(pool: Any, agent: str) -> dict[str, list[str]]:
     return found
 
 
-async def tool_use(pool: Any, since: datetime) -> dict[str, dict[str, Any]]:
-    """How calls of each tool went since a moment."""
-    return {row["tool"]: dict(row) for row in await pool.fetch(SQL["tool_use"], since)}
+async def tool_use(pool: Any, tools: Sequence[str], since: datetime) -> dict[str, dict[str, Any]]:
+    """How calls of these tools went that began since a moment and are over."""
+    rows = await pool.fetch(*SQL.bind("tool_use", tools=list(tools), since=since))
+    return {row["tool"]: dict(row) for row in rows}
+
+
+async def calls_of_tool(
+    pool: Any, tool: str, cursor: str | None, limit: int
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Calls of one tool, newest first."""
+    at, last = paging.cursor_of(cursor, str)
+    rows = await pool.fetch(*SQL.bind("calls_of_tool", tool=tool, at=at, last=last, limit=limit + 1))
+    following = paging.next_of(rows[limit - 1], "created_at", "call_id") if len(rows) > limit else None
+    return [store.call_document(row) for row in rows[:limit]], following
 
 
 async def tool_errors(pool: Any, tool: str, since: datetime) -> list[Any]:
@@ -203,7 +252,10 @@ async def tool_errors(pool: Any, tool: str, since: datetime) -> list[Any]:
 
 async def entities(pool: Any, text: str | None, limit: int) -> list[dict[str, Any]]:
     """About whom or what something is remembered."""
-    rows = await pool.fetch(*SQL.bind("entities", text=_pattern(text), limit=limit))
+    if text:
+        rows = await pool.fetch(*SQL.bind("entities_like", text=_pattern(text), limit=limit))
+    else:
+        rows = await pool.fetch(*SQL.bind("entities", among=AMONG, limit=limit))
     return [dict(row) for row in rows]
 
 

@@ -71,6 +71,7 @@ _OURS = {
     "wait_until": ("wait a while", "waited a while"),
     "email_send": ("send a mail", "sent a mail"),
     "twilio_send_message": ("send a text message through Twilio", "sent a text message through Twilio"),
+    "elevenlabs_call": ("make a phone call through ElevenLabs", "made a phone call through ElevenLabs"),
     "twilio_lookup_number": ("check a number with Twilio", "checked a number with Twilio"),
     "hubspot_get_contact_by_email": ("look up a contact in HubSpot", "looked up a contact in HubSpot"),
     "hubspot_search_contacts": ("look for a contact in HubSpot", "looked for a contact in HubSpot"),

@@ -17,6 +17,9 @@ _KINDS = {
     "viox.automation.requested": "Automation wanted",
     "viox.task.requested": "Task",
     "com.twilio.message.received": "Text message",
+    "com.twilio.message.status": "Text message on its way",
+    "com.twilio.call.completed": "Phone call",
+    "com.elevenlabs.post_call_transcription": "Conversation by phone",
     "com.stripe.invoice.paid": "Invoice paid",
     "com.stripe.invoice.payment_failed": "Payment failed",
     "com.stripe.charge.dispute.created": "Dispute",
@@ -24,6 +27,9 @@ _KINDS = {
     "com.n8n.execution.failed": "Automation failed",
     "viox.run.live": "Live calls",
 }
+
+
+MISSED = frozenset({"no-answer", "busy", "failed", "canceled"})
 
 
 def kind(type_: str) -> str:
@@ -83,6 +89,13 @@ def _about(type_: str, data: Mapping[str, Any]) -> str:
             return cut(data.get("instruction"), 140)
         case "com.twilio.message.received":
             return f"{data.get('From')}, “{cut(data.get('Body'), 100)}”"
+        case "com.twilio.call.completed":
+            missed = "missed, from " if data.get("CallStatus") in MISSED else "from "
+            return f"{missed}{data.get('From') or 'an unknown number'}"
+        case "com.twilio.message.status":
+            return f"{data.get('MessageStatus')}, to {data.get('To')}"
+        case "com.elevenlabs.post_call_transcription":
+            return _conversation(data)
         case "viox.lead.created":
             return ", ".join(part for part in (_person(data), cut(data.get("interest"), 80)) if part)
     if type_.startswith("com.stripe."):
@@ -93,6 +106,16 @@ def _about(type_: str, data: Mapping[str, Any]) -> str:
         if isinstance(data.get(key), Mapping) and data[key].get("name"):
             return cut(data[key]["name"], 120)
     return _person(data)
+
+
+def _conversation(data: Mapping[str, Any]) -> str:
+    """What was said first by who called, in a transcript."""
+    inner = data.get("data")
+    turns = inner.get("transcript") if isinstance(inner, Mapping) else None
+    for turn in turns if isinstance(turns, list) else []:
+        if isinstance(turn, Mapping) and turn.get("role") == "user" and turn.get("message"):
+            return f"“{cut(turn['message'], 100)}”"
+    return ""
 
 
 def _stripe(data: Mapping[str, Any]) -> str:

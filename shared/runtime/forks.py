@@ -54,6 +54,39 @@ def plan(own: Sequence[Step], at: int, changes: Changes, by: str) -> Fork:
     return Fork(kept, edited, body | ({"edited": sorted(edited)} if edited else {}))
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A step at which a run can be forked, and what came there and may be changed: the task's instruction, results by call.
+
+    `tools` says of each of these calls which tool it was, `node` where the graph went then.
+    """
+
+    step: int
+    node: str | None
+    instruction: str | None
+    results: Mapping[str, Any]
+    tools: Mapping[str, str]
+
+
+def beginnings(own: Sequence[Step]) -> list[Beginning]:
+    """Where a run can be forked, in order."""
+    return [_as_beginning(own, number) for number in _starts(own)]
+
+
+def _as_beginning(own: Sequence[Step], number: int) -> Beginning:
+    came = _came(own, number)
+    task = _task(came)
+    results = [one for step in came if step.kind == "results" for one in step.body["results"]]
+    node = next((step.body["node"] for step in own[number:] if step.body.get("node")), None)
+    return Beginning(
+        number,
+        node,
+        task.body["data"].get("instruction") if task else None,
+        {_short(one["call_id"]): one["result"] for one in results},
+        {_short(one["call_id"]): one["tool"] for one in results},
+    )
+
+
 def fork_of(own: Sequence[Step]) -> dict[str, Any] | None:
     """What the newest fork among a run's steps says."""
     return next((step.body for step in reversed(own) if step.kind == "fork"), None)
@@ -68,9 +101,7 @@ def with_model(limits: Callable[[str], Limits], fork: Mapping[str, Any] | None) 
 
 
 def _beginning(own: Sequence[Step], at: int) -> int:
-    starts = [
-        number for number in range(1, len(own)) if own[number - 1].kind in ENTERING and own[number].kind not in ENTERING
-    ]
+    starts = _starts(own)
     if not starts:
         raise BadInput(
             "fork.nothing_done", "this run has done nothing that could go another way.", field="run", remedy="Ask anew."
@@ -83,6 +114,12 @@ def _beginning(own: Sequence[Step], at: int) -> int:
             remedy=f"Give a step from {starts[0]} to {len(own) - 1}: see `viox run`.",
         )
     return max(number for number in starts if number <= at)
+
+
+def _starts(own: Sequence[Step]) -> list[int]:
+    return [
+        number for number in range(1, len(own)) if own[number - 1].kind in ENTERING and own[number].kind not in ENTERING
+    ]
 
 
 def _came(own: Sequence[Step], kept: int) -> list[Step]:
@@ -122,7 +159,7 @@ def _short(call: str) -> str:
 
 
 def _edited_task(came: Sequence[Step], instruction: str) -> dict[int, dict[str, Any]]:
-    task = next((step for step in reversed(came) if step.kind == "trigger" and step.body["type"] == TASK_TYPE), None)
+    task = _task(came)
     if task is None:
         raise BadInput(
             "fork.no_task",
@@ -131,3 +168,7 @@ def _edited_task(came: Sequence[Step], instruction: str) -> dict[int, dict[str, 
             remedy="Fork at the step behind the task, or change a result.",
         )
     return {task.step: task.body | {"data": task.body["data"] | {"instruction": instruction}}}
+
+
+def _task(came: Sequence[Step]) -> Step | None:
+    return next((step for step in reversed(came) if step.kind == "trigger" and step.body["type"] == TASK_TYPE), None)

@@ -17,7 +17,7 @@ from services.console.forms import may_read, who
 from services.console.views import page
 from shared.bus.topics import AGENTS
 from shared.errors import BadInput
-from shared.operations import approvals, identify, overview, paging, payloads, store, story
+from shared.operations import approvals, identify, overview, paging, payloads, proofs, store, story
 
 ROWS = 100
 _QUOTED = re.compile(r"""['"`“/.]([A-Za-z_]\w*)['"`”]|\b([A-Za-z_]\w*):""")  # how errors name a field
@@ -28,20 +28,10 @@ async def listing(request: Request) -> Response:
     state = given.get("state") or None
     if state and state not in store.CALL_STATES:
         raise BadInput("filter.unknown", f"{state!r} is no state.", field="state")
-    items, following = await store.calls(
-        console.pool,
-        agent=given.get("agent") or None,
-        tool=given.get("tool") or None,
-        state=state,
-        since=paging.parse_moment(given.get("since") or None, field="since"),
-        run_id=None,
-        cursor=given.get("cursor") or None,
-        limit=ROWS,
-        failed=bool(given.get("failed")),
-    )
     kept = {
         key: value for key, value in given.items() if key in ("agent", "tool", "state", "since", "failed") and value
     }
+    items, following = await _listed(console.pool, kept, given.get("cursor") or None)
     content = who(request).reads
     return await page(
         request,
@@ -55,6 +45,23 @@ async def listing(request: Request) -> Response:
         given=kept,
         agents=AGENTS,
         states=store.CALL_STATES,
+    )
+
+
+async def _listed(pool: Any, kept: dict[str, str], cursor: str | None) -> tuple[list[dict[str, Any]], str | None]:
+    """Of one tool and nothing else by an index of its own: a tool that is seldom used would be looked for long."""
+    if set(kept) == {"tool"}:
+        return await overview.calls_of_tool(pool, kept["tool"], cursor, ROWS)
+    return await store.calls(
+        pool,
+        agent=kept.get("agent"),
+        tool=kept.get("tool"),
+        state=kept.get("state"),
+        since=paging.parse_moment(kept.get("since"), field="since"),
+        run_id=None,
+        cursor=cursor,
+        limit=ROWS,
+        failed="failed" in kept,
     )
 
 
@@ -96,6 +103,7 @@ async def call_values(request: Request, given: str) -> dict[str, Any]:
         "difference": _difference(last["arguments"], document["arguments"]) if last and reads else [],
         "approval": await _approval(pool, document),
         "acts": await console.sessions.acts(call_id),
+        "sequenced": await proofs.sequenced(pool, call_id),
         "marked_arguments": shown.marked(document["arguments"], _blamed(document)) if reads else "",
     }
 

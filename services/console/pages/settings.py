@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from services.console.forms import who
+from services.console.forms import back, form_of, may_approve, who
 from services.console.views import page
 from shared.operations import budgets, overview, store
 
@@ -28,17 +28,29 @@ async def show(request: Request) -> Response:
         "Settings",
         profile=console.business,
         people=list(console.roster.read()),
-        budgets=await budgets.listed(pool, None, 100),
+        budgets=sorted(await budgets.listed(pool, None, 100), key=_part_used, reverse=True),
         vendors=sorted(counted.items()),
-        models={name: one["model"] for name, one in (await overview.agents(pool, _long_ago())).items() if one["model"]},
+        models=await overview.models_of(pool),
         acts=await console.sessions.acts(None, 40) if sees_acts else None,
         hours=console.sessions.hours,
         models_mode=console.models_mode,
     )
 
 
-def _long_ago() -> datetime:
-    return datetime.now(UTC) - timedelta(days=30)
+def _part_used(one: dict[str, Any]) -> float:
+    """How much of a budget is used up: those that are nearly are shown first."""
+    most = float(one["raised_to"])
+    return float(one["used"]) / most if most else 1.0
 
 
-ROUTES = [Route("/settings", show)]
+async def raise_budget(request: Request) -> Response:
+    """As `viox budgets raise` does it."""
+    person, console = may_approve(request), request.app.state.console
+    form = await form_of(request)
+    name, to, scope = form.get("name", ""), form.get("to", "").strip(), form.get("scope", "").strip()
+    raised, _ = await budgets.raise_(console.pool, name, person, to, scope or None, form.get("measure") or None)
+    await console.sessions.record(person.name, "raise", name, raised)
+    return back("/settings", "raised")
+
+
+ROUTES = [Route("/settings", show), Route("/budgets/raise", raise_budget, methods=["POST"])]

@@ -21,22 +21,23 @@ def _week() -> datetime:
 async def listing(request: Request) -> Response:
     console, given = request.app.state.console, request.query_params
     text, vendor = given.get("q", "").strip().lower(), given.get("vendor", "")
-    use = await overview.tool_use(console.pool, _week())
     everything = await store.tools(console.pool)
     unused = bool(given.get("all")) or bool(text) or bool(vendor)
-    items = [
-        one | {"use": use.get(one["tool"])}
+    shown = [
+        one
         for one in everything
         if (not text or text in one["tool"].lower())
         and (not vendor or one["vendor"] == vendor)
         and (unused or one["granted_to"])
     ]
+    day = datetime.now(UTC) - timedelta(days=1)
+    use = await overview.tool_use(console.pool, [one["tool"] for one in shown], day)
     return await page(
         request,
         "tools.html",
         "tools",
         "Tools",
-        items=items,
+        items=[one | {"use": use.get(one["tool"])} for one in shown],
         total=len(everything),
         vendors=sorted({one["vendor"] for one in everything}),
         given={"q": given.get("q", ""), "vendor": vendor, "all": bool(given.get("all"))},
@@ -48,7 +49,7 @@ async def tool(request: Request) -> Response:
     found = next((one for one in await store.tools(console.pool) if one["tool"] == name), None)
     if found is None:
         raise NotFound("tool.not_found", f"there is no tool {name!r}.", field="tool")
-    use = (await overview.tool_use(console.pool, _week())).get(name)
+    use = (await overview.tool_use(console.pool, [name], _week())).get(name)
     return await page(
         request,
         "tool.html",
@@ -56,6 +57,8 @@ async def tool(request: Request) -> Response:
         name,
         tool=found,
         use=use,
+        standing=await console.gateway.standing(name),
+        asks=console.gateway.known,
         errors=await overview.tool_errors(console.pool, name, _week()),
         content=who(request).reads,
     )

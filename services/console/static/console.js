@@ -147,6 +147,9 @@ for (const select of document.querySelectorAll(".filters select, .filters input[
   select.addEventListener("change", () => select.form.requestSubmit());
 }
 
+// On a phone the navigation is a row that is longer than the screen.
+document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // -- keys -------------------------------------------------------------------------------------------------------------------
 
 const items = () => [...document.querySelectorAll("[data-item]")];

@@ -1,4 +1,4 @@
-"""What a person has to know before other arguments are agreed to, or more calls of one shape: only the gateway has the tools.
+"""What only the gateway knows of a tool: whether arguments fit, the shape of such a call, its rates, and its vendor's breaker.
 
 Asked for over the gateway's own port (`POST /examine`) by whoever has the operator's token: the console.
 """
@@ -12,6 +12,7 @@ import orjson
 from aiohttp import web
 
 from services.tool_gateway.approvals.standing import shape_of
+from services.tool_gateway.call.breaker import Breakers
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.wire.credentials import Secrets
 from shared.models.port import sha256_json
@@ -21,11 +22,13 @@ OPERATOR = "VIOX_OPERATOR_TOKEN"
 
 
 class Examiner:
-    """Answers {tool, arguments} with whether they fit, whether they are sensitive, and the shape of such a call."""
+    """Answers {tool, arguments} with whether they fit, whether they are sensitive, the shape of such a call, how many go in a
+    second, and in how many seconds one is tried where this gateway leaves the vendor alone (null where it does not)."""
 
-    def __init__(self, catalogue: Catalogue, secrets: Secrets) -> None:
+    def __init__(self, catalogue: Catalogue, secrets: Secrets, breakers: Breakers) -> None:
         self._catalogue = catalogue
         self._secrets = secrets
+        self._breakers = breakers
 
     async def serve(self, request: web.Request) -> web.Response:
         if "Origin" in request.headers or not self._known(request.headers.get("Authorization", "")):
@@ -44,6 +47,8 @@ class Examiner:
                 "sensitive": tool.redact_arguments.any_in(arguments),
                 "problem": tool.problem_with(arguments),
                 "shape": asdict(shape_of(tool, arguments, sha256_json(arguments))),
+                "rates": [asdict(rate) for rate in (tool.rate, tool.own_rate) if rate],
+                "tries_in": self._breakers.tries_in(tool.vendor),
             }
         )
 

@@ -57,6 +57,11 @@ class Breakers:
         until = self._clock() - seconds
         return [name for name, one in self._vendors.items() if one.seconds and one.since <= until]
 
+    def tries_in(self, vendor: str) -> float | None:
+        """Seconds until a call goes to a vendor that is left alone; None for the others."""
+        known = self._vendors.get(vendor)
+        return max(known.tries_at - self._clock(), 0.0) if known is not None and known.seconds else None
+
     def heard(self, vendor: str, call: CallId, status: int) -> None:
         """A complete answer came. Yes or no, the vendor is there; an error of its server's own counts as none."""
         if status >= 500:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import aiohttp
 import pytest
 
 from services.console import sessions
-from tests.integration.console.world import REFUND, World, approval_of, token
+from tests.integration.console import world as browsers
+from tests.integration.console.world import REFUND, Browser, World, approval_of, token
 
 HERE = {"Sec-Fetch-Site": "same-origin"}
 PAGES = (
@@ -19,11 +18,15 @@ PAGES = (
     "/runs?q=ines&failed=1&since=24h",
     "/runs/{lead}",
     "/runs/{lead}?view=tree",
+    "/runs/{lead}?view=waterfall",
     "/runs/{lead}?view=log",
     "/runs/{lead}?view=cost",
     "/calls",
     "/calls?state=failed",
     "/calls/{failed}",
+    "/calls/{failed}/audit",
+    "/runs/{lead}/replay",
+    "/runs/{lead}/replay?tree=1",
     "/approvals",
     "/approvals?tab=decided",
     "/approvals?tab=standing",
@@ -40,20 +43,11 @@ PAGES = (
 )
 
 
-@asynccontextmanager
-async def signed_in(world: World, name: str) -> AsyncIterator[aiohttp.ClientSession]:
-    jar = aiohttp.CookieJar(unsafe=True)
-    async with aiohttp.ClientSession(world.url, cookie_jar=jar, headers=HERE) as client:
-        answer = await client.post("/sign-in", data={"token": token(name)}, allow_redirects=False)
-        assert answer.status == 303
-        yield client
+def signed_in(world: World, name: str) -> AbstractAsyncContextManager[Browser]:
+    return browsers.signed_in(world.url, name)
 
 
-async def text(client: aiohttp.ClientSession, path: str, status: int = 200) -> str:
-    answer = await client.get(path)
-    body = await answer.text()
-    assert answer.status == status, body
-    return body
+text = browsers.got
 
 
 def filled(world: World, path: str) -> str:
@@ -68,7 +62,7 @@ async def test_every_page_answers_every_role(world: World, name: str) -> None:
 
 
 async def test_nobody_who_is_not_signed_in_sees_anything(world: World) -> None:
-    async with aiohttp.ClientSession(world.url, headers=HERE) as client:
+    async with browsers.browser(world.url, HERE) as client:
         for path in (*PAGES, "/memory", "/events"):
             answer = await client.get(filled(world, path), allow_redirects=False)
             assert answer.status in (303, 401), path
@@ -110,8 +104,8 @@ async def test_the_failed_write_shows_its_reason_and_its_exact_request(world: Wo
 )
 async def test_a_forged_request_changes_nothing(world: World, headers: dict[str, str], status: int) -> None:
     async with signed_in(world, "Dana") as client:
-        cookie = {"Cookie": "; ".join(f"{one.key}={one.value}" for one in client.cookie_jar)}
-    async with aiohttp.ClientSession(world.url, headers=headers | cookie) as forger:
+        cookie = client.cookie
+    async with browsers.browser(world.url, headers | cookie) as forger:
         answer = await forger.post(f"/approvals/{world.approval}/reject", data={"reason": "no"})
         assert answer.status == status
     assert await world.admin.fetchval("select state from approvals") == "waiting"
@@ -158,14 +152,14 @@ async def test_who_is_taken_out_of_the_file_is_out(world: World) -> None:
 
 async def test_signing_out_ends_the_session_itself(world: World) -> None:
     async with signed_in(world, "Dana") as client:
-        cookie = {"Cookie": "; ".join(f"{one.key}={one.value}" for one in client.cookie_jar)}
+        cookie = client.cookie
         await client.post("/sign-out")
-    async with aiohttp.ClientSession(world.url, headers=HERE | cookie) as kept:
+    async with browsers.browser(world.url, HERE | cookie) as kept:
         assert (await kept.get("/", allow_redirects=False)).status == 303
 
 
 async def test_guessing_is_stopped_and_only_digests_are_kept(world: World) -> None:
-    async with aiohttp.ClientSession(world.url, headers=HERE) as client:
+    async with browsers.browser(world.url, HERE) as client:
         for _ in range(sessions.MOST_HERE):
             assert (await client.post("/sign-in", data={"token": "guess"})).status == 403
         assert (await client.post("/sign-in", data={"token": token("Dana")})).status == 429
@@ -176,7 +170,7 @@ async def test_guessing_is_stopped_and_only_digests_are_kept(world: World) -> No
     "target", ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"]
 )
 async def test_signing_in_leads_to_no_other_site(world: World, target: str) -> None:
-    async with aiohttp.ClientSession(world.url, headers=HERE) as client:
+    async with browsers.browser(world.url, HERE) as client:
         answer = await client.post("/sign-in", data={"token": token("Dana"), "next": target}, allow_redirects=False)
         assert answer.headers["Location"] == "/"
 
@@ -329,8 +323,7 @@ async def test_forgetting_needs_something_ticked(world: World) -> None:
 
 
 async def test_the_stream_tells_what_changed_since_the_page(world: World) -> None:
-    async with signed_in(world, "Vera") as client:
-        answer = await client.get(f"/events?of={world.lead}&after=old")
+    async with signed_in(world, "Vera") as client, client.session.get(f"/events?of={world.lead}&after=old") as answer:
         assert await _event(answer) == "changed"
         await world.admin.execute("update runs set steps = steps + 1 where run_id = $1", world.lead)
         assert await _event(answer) == "changed"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import aiohttp
 import uvicorn
 
 from sandbox.net import free_ports
@@ -63,10 +64,17 @@ def people_file(folder: Path) -> Path:
 async def console_world(admin: Any, pool: Pool, dsn: str, folder: Path) -> AsyncIterator[World]:
     """Seeded and served until the block ends."""
     world = await _seed(admin, people_file(folder))
+    async with served(pool, dsn, world.people, {}) as world.url:
+        yield world
+
+
+@asynccontextmanager
+async def served(pool: Pool, dsn: str, people: Path, values: Mapping[str, str]) -> AsyncIterator[str]:
+    """The console's address, until the block ends. `values` is what else its environment says."""
     (port,) = free_ports(1)
-    settings = Settings.load(postgres_dsn=dsn, people=world.people, http_port=port)
+    settings = Settings.load(postgres_dsn=dsn, people=people, http_port=port)
     config = uvicorn.Config(
-        build(settings, {}, pool),
+        build(settings, values, pool),
         host="127.0.0.1",
         port=port,
         log_config=None,
@@ -79,11 +87,61 @@ async def console_world(admin: Any, pool: Pool, dsn: str, folder: Path) -> Async
         async with asyncio.timeout(20):
             while not server.started:
                 await asyncio.sleep(0.01)
-        world.url = f"http://127.0.0.1:{port}"
-        yield world
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
         await serving
+
+
+class Browser:
+    """A browser, as far as HTTP goes. An answer is read to its end before anybody has it, so that none holds a connection."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+
+    async def get(self, path: str, **how: Any) -> aiohttp.ClientResponse:
+        async with self.session.get(path, **how) as answer:
+            await answer.read()
+        return answer
+
+    async def post(self, path: str, **how: Any) -> aiohttp.ClientResponse:
+        async with self.session.post(path, **how) as answer:
+            await answer.read()
+        return answer
+
+    @property
+    def cookie(self) -> dict[str, str]:
+        """The header with all its cookies."""
+        return {"Cookie": "; ".join(f"{one.key}={one.value}" for one in self.session.cookie_jar)}
+
+
+@asynccontextmanager
+async def browser(url: str, headers: Mapping[str, str]) -> AsyncIterator[Browser]:
+    """Of nobody who is signed in, sending these headers each time."""
+    async with aiohttp.ClientSession(url, cookie_jar=aiohttp.CookieJar(unsafe=True), headers=headers) as session:
+        yield Browser(session)
+
+
+@asynccontextmanager
+async def signed_in(url: str, name: str) -> AsyncIterator[Browser]:
+    async with browser(url, {"Sec-Fetch-Site": "same-origin"}) as made:
+        answer = await made.post("/sign-in", data={"token": token(name)}, allow_redirects=False)
+        assert answer.status == 303
+        yield made
+
+
+async def got(client: Browser, path: str, status: int = 200) -> str:
+    """The text of a page."""
+    answer = await client.get(path)
+    assert answer.status == status, await answer.text()
+    return await answer.text()
+
+
+async def sent(client: Browser, path: str, form: Mapping[str, str], status: int = 200) -> str:
+    """The text of the page that a form leads to."""
+    answer = await client.post(path, data=form)
+    assert answer.status == status, await answer.text()
+    return await answer.text()
 
 
 async def _seed(admin: Any, people: Path) -> World:

@@ -11,12 +11,11 @@ from shared.bus import topics
 from shared.errors import BadInput
 from shared.ids import thread_id
 from shared.models.port import AssistantMessage
-from shared.operations import forks, store
+from shared.operations import comparing, forks, store
 from shared.runtime.forks import Changes
 from shared.runtime.history import Step
 from shared.runtime.replay import replay_run
 from tests.integration.runtime.world import CLOSER, DONE, RUN, ask, calls
-from viox import comparing
 
 EARLIER = AssistantMessage("we spoke of green paint")
 
