@@ -26,7 +26,7 @@ import asyncpg
 from aiokafka import AIOKafkaProducer
 
 from benchmarks import catalogue as large
-from benchmarks import invoke, judging, webhooks
+from benchmarks import console, invoke, judging, webhooks
 from benchmarks.measure import Processes, at_the_end_of, in_flight, line, say, until
 from benchmarks.peers import environment
 from benchmarks.peers.compare import compare
@@ -428,6 +428,14 @@ def _say_unavailable(results: dict[str, Any]) -> None:
         say(f"peers: not compared, their environment (.venv-peers) could not be prepared: {reason}")
 
 
+def _measure(bench: Bench, given: argparse.Namespace, peers: Path | None) -> None:
+    try:
+        bench.prepare()
+        asyncio.run(bench.measure(own=not given.only_peers, peers=peers))
+    finally:
+        bench.stop()
+
+
 def main() -> None:
     given = arguments()
     home = Path(tempfile.mkdtemp(prefix="viox-bench-"))
@@ -436,10 +444,11 @@ def main() -> None:
     peers = peers_environment(bench.results) if given.peers or given.only_peers else None
     say(f"{given.broker} broker, {given.agents} agent processes, one gateway, {os.cpu_count()} cores")
     try:
-        bench.prepare()
-        asyncio.run(bench.measure(own=not given.only_peers, peers=peers))
+        _measure(bench, given, peers)
+        if not given.only_peers:  # alone on the machine, and on a database of its own
+            runs = console.QUICK_RUNS if given.quick else console.RUNS
+            bench.results["console"] = console.run(home / "console", runs)
     finally:
-        bench.stop()
         shutil.rmtree(home, ignore_errors=True)
     _say_unavailable(bench.results)
     if given.json:
