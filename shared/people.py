@@ -10,7 +10,8 @@
         email: lee@example.com
 
 The order is the order in which they are asked. `sms` and `email` are how they are told; `token_sha256` is of the token with
-which they sign in to the console (`viox people token NAME`).
+which they sign in to the console (`viox people token NAME`); `login` is who they are at the provider of OpenID Connect, where
+that is not their `email`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Person(BaseModel):
     roles: frozenset[Role] = Field(min_length=1)
     sms: str | None = Field(default=None, pattern=r"^\+[1-9]\d{6,14}$")
     email: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+$")
+    login: str | None = Field(default=None, min_length=1, max_length=255)
     token_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
 
     @property

@@ -23,6 +23,7 @@ from services.console import errors, live, routes, sign_in
 from services.console.gateway import Gateway
 from services.console.guard import Guard
 from services.console.health import Health
+from services.console.oidc import Provider
 from services.console.roster import Roster
 from services.console.sessions import Sessions
 from shared.business import Business, read_business
@@ -51,6 +52,8 @@ class Console:
     models_mode: str = ""
     models: str | None = None  # the setting that names the file of models
     audit_key: str | None = None  # the public key of the audit's log
+    provider: Provider | None = None  # where people sign in without a token
+    address: str | None = None  # of the console, as browsers know it
 
     @property
     def zone(self) -> ZoneInfo:
@@ -88,12 +91,13 @@ def build(settings: Settings, values: Mapping[str, str], pool: Pool | None = Non
 
 
 def _console(settings: Settings, values: Mapping[str, str], pool: Pool) -> Console:
+    provider = Provider.of(values)
     emulated = tuple(name for name in values.get("VIOX_EMULATED", "").split(",") if name)
     return Console(
         settings,
         pool,
         read_business(settings.business),
-        Roster(settings.people),
+        Roster(settings.people, provider),
         Sessions(pool, settings.console_session_hours),
         Health(settings.console_services),
         Gateway(values.get("VIOX_GATEWAY_URL"), values.get("VIOX_OPERATOR_TOKEN")),
@@ -101,6 +105,8 @@ def _console(settings: Settings, values: Mapping[str, str], pool: Pool) -> Conso
         values.get("VIOX_MODELS_MODE", ""),
         values.get("VIOX_MODELS"),
         values.get("VIOX_AUDIT_PUBLIC_KEY"),
+        provider,
+        values.get("VIOX_CONSOLE_URL"),
     )
 
 

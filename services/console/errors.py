@@ -41,6 +41,11 @@ async def of_postgres(request: Request, error: Exception) -> Response:
     return await problem(request, 503, "the database does not answer.", "Try again in a moment.")
 
 
+async def unforeseen(request: Request, error: Exception) -> Response:
+    """The server logs it with its trace."""
+    return await problem(request, 500, "the console made a mistake.", "What it was stands in its log.")
+
+
 def _remedy(error: VioxError) -> str | None:
     """Remedies of the command line name its commands and options, which are of no use here."""
     remedy = error.remedy or None
@@ -53,4 +58,5 @@ HANDLERS: dict[Any, Callable[[Request, Exception], Any]] = {
     asyncpg.PostgresError: of_postgres,
     asyncpg.InterfaceError: of_postgres,
     OSError: of_postgres,
+    Exception: unforeseen,
 }

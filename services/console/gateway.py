@@ -64,12 +64,13 @@ class Gateway:
         return Examined(_Sensitive(found["sensitive"]), found["problem"]), covers
 
     async def standing(self, name: str) -> Standing | None:
-        """How a tool stands at the gateway that answers. None where it does not know the tool, or does not answer."""
+        """How a tool stands at the gateway that answers. None where it does not know the tool, does not
+        answer, or is of a version that does not say."""
         try:
             found = await self._asked({"tool": name, "arguments": {}}, STANDING_SECONDS)
         except Unavailable:
             return None
-        return Standing(found["rates"], found["tries_in"]) if found["known"] else None
+        return Standing(found["rates"], found["tries_in"]) if found["known"] and "rates" in found else None
 
     async def _asked(self, body: dict[str, Any], seconds: float = SECONDS) -> dict[str, Any]:
         if not self.known or self._token is None:

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from pathlib import Path
 
+from services.console.oidc import EMAIL, Provider
 from shared.errors import BadInput
 from shared.people import People, Person, read_people
 from shared.telemetry.logs import get_logger
@@ -14,15 +15,25 @@ log = get_logger(__name__)
 
 
 class Roster:
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    """`provider` is where people sign in without a token."""
+
+    def __init__(self, path: Path | None, provider: Provider | None = None) -> None:
+        self._path, self._provider = path, provider
         self._seen: tuple[int, int] | None = None
         self._people = People()
 
     @property
     def able(self) -> bool:
         """Whether anybody could sign in."""
+        return any(self._may(person) for person in self.read())
+
+    @property
+    def tokens(self) -> bool:
+        """Whether anybody could sign in with a token."""
         return any(person.token_sha256 for person in self.read())
+
+    def _may(self, person: Person) -> bool:
+        return bool(person.token_sha256 or (self._provider and _at_provider(person, self._provider.claim)))
 
     def read(self) -> People:
         """Everybody. A file that cannot be read any more leaves those of before. Raises BadInput at the first time."""
@@ -49,5 +60,19 @@ class Roster:
         return found[0] if found else None
 
     def named(self, name: str) -> Person | None:
-        """Somebody who is still in the file, with a token still."""
-        return next((one for one in self.read() if one.name == name and one.token_sha256), None)
+        """Somebody who is still in the file, and could still sign in."""
+        return next((one for one in self.read() if one.name == name and self._may(one)), None)
+
+    def by_claim(self, claim: str, value: str) -> Person | None:
+        """Whom a provider means. None where it could be several."""
+        wanted = value.casefold() if claim == EMAIL else value
+        found = [one for one in self.read() if _at_provider(one, claim) == wanted]
+        return found[0] if len(found) == 1 else None
+
+
+def _at_provider(person: Person, claim: str) -> str | None:
+    """Who somebody is there: their `login`, or their mail address where that is what the provider says."""
+    if claim == EMAIL:
+        known = person.login or person.email
+        return known.casefold() if known else None
+    return person.login

@@ -1,7 +1,7 @@
 -- What people see of budgets, and the one call that raises them.
 
 -- name: listed    Each limit with what is used of it now: calls and model turns count for the day, or for the runs that are
---     open. Of a scope that nobody raised and nothing counted for, only the limit stands.
+--     open. Where nothing was counted yet, the limit stands, as it was raised for all.
 with counted as (
     select u.name, u.scope, u.period, u.measure,
            u.used - coalesce((select sum(r.amount) from budget_releases r
@@ -16,8 +16,8 @@ with counted as (
     where b.of = 'run' and b.measure in ('tokens', 'model_usd')
 )
 select b.name, b.of, b.per, b.measure, b.most as "limit", c.scope, coalesce(c.used, 0)::bigint as used,
-       case when c.scope is null then b.most
-            else budget_limit(b.name, b.measure, c.scope, c.period, b.most) end as raised_to,
+       budget_limit(b.name, b.measure, coalesce(c.scope, ''),
+                    coalesce(c.period, case b.per when 'day' then budget_day() else 'run' end), b.most) as raised_to,
        (select count(*) from threads t where t.waits_for_budget = b.name || ' ' || c.scope) as waiting
 from budgets b left join counted c on c.name = b.name and c.measure = b.measure
 where :name::text is null or b.name = :name

@@ -61,7 +61,7 @@ async def runs(
     """Runs, newest first, each with `title` and `why`. Without `content` no text is searched in but ids."""
     at, last = paging.cursor_of(cursor, UUID)
     text = wanted.text.strip() if wanted.text and wanted.text.strip() else None
-    given = {"agent": wanted.agent, "status": wanted.status, "type": wanted.type, "since": wanted.since}
+    given: dict[str, Any] = {"agent": wanted.agent, "status": wanted.status, "type": wanted.type, "since": wanted.since}
     given |= {"at": at, "last": last, "limit": limit + 1}
     if text is not None:
         low, high = _ids(text)

@@ -17,19 +17,24 @@ select md5(concat_ws('|', o.status, o.steps, o.tool_calls, o.finished_at, o.cost
            (select string_agg(c.state || c.attempt, ',' order by c.call_id) from tool_calls c where c.run_id = $1)))
 from run_overview o where o.run_id = $1 limit 1
 
--- name: day    What was done since a moment.
-select (select count(*) from runs where started_at >= :since) as begun,
-       (select count(*) from runs where started_at >= :since and (status = 'finished' or merged_into is not null)) as finished,
-       (select coalesce(sum(input_tokens + output_tokens), 0)::bigint from runs where started_at >= :since) as tokens,
-       (select coalesce(sum(cost_microusd), 0)::bigint from runs where started_at >= :since) as cost_microusd,
-       c.calls, c.succeeded, c.failed
-from (select count(*) as calls, count(*) filter (where state = 'succeeded') as succeeded,
-             count(*) filter (where state in ('failed', 'denied', 'rejected', 'expired')) as failed
-      from tool_calls where created_at >= :since) c
+-- name: day    What was done since a moment. Each count of calls is of an index alone.
+with c as materialized (
+    select (select count(*) from tool_calls where created_at >= :since) as calls,
+           (select count(*) from tool_calls where created_at >= :since
+              and state in ('failed', 'denied', 'rejected', 'expired', 'unknown')) as not_done,
+           (select count(*) from tool_calls where created_at >= :since and state = 'unknown') as unknown,
+           (select count(*) from tool_calls where created_at >= :since
+              and state in ('requested', 'awaiting_approval', 'approved', 'executing')) as open
+)
+select r.*, c.calls, c.not_done - c.unknown as failed, c.calls - c.not_done - c.open as succeeded
+from c, (select count(*) as begun, count(*) filter (where status = 'finished' or merged_into is not null) as finished,
+                coalesce(sum(input_tokens + output_tokens), 0)::bigint as tokens,
+                coalesce(sum(cost_microusd), 0)::bigint as cost_microusd
+         from runs where started_at >= :since) r
 
 -- name: money    What calls moved since a moment: of those that succeeded, what their tools' documents say, by currency.
 select currency, sum(amount_minor)::bigint as moved from tool_calls
-where created_at >= $1 and state = 'succeeded' and effect <> 'read' and amount_minor > 0 and currency <> ''
+where created_at >= $1 and amount_minor > 0 and currency <> '' and state = 'succeeded' and effect <> 'read'
 group by currency order by 2 desc limit 3
 
 -- name: begun_by    What began these runs, as their agents were given it. A large one is not read for its title.

@@ -49,6 +49,17 @@ async def replay(
     runs: Sequence[Recorded], spec_of: Callable[[str], AgentSpec], business: Business, models: str | None
 ) -> list[Report]:
     """What running them again came to. `models` is the setting that names the file of models."""
-    from shared.runtime.replay import replay_run
+    return [await _replayed(one, spec_of, business, models) for one in runs]
 
-    return [await replay_run(spec_of(one.agent), one.run_id, one.thread, one.stored, business, models) for one in runs]
+
+async def _replayed(
+    one: Recorded, spec_of: Callable[[str], AgentSpec], business: Business, models: str | None
+) -> Report:
+    from shared.runtime.replay import Difference, Report, replay_run
+
+    try:
+        return await replay_run(spec_of(one.agent), one.run_id, one.thread, one.stored, business, models)
+    except Exception as error:  # noqa: BLE001  # whatever an agent's code does with what is on record: the others are replayed
+        failed = Difference(-1, f"the graph fails: {type(error).__name__}", str(error))
+        steps = sum(step.run_id == one.run_id for step in one.thread)
+        return Report(one.run_id, steps=steps, differences=[failed])

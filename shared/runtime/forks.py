@@ -56,12 +56,16 @@ def plan(own: Sequence[Step], at: int, changes: Changes, by: str) -> Fork:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """A step at which a run can be forked, and what came there and may be changed: the task's instruction, results by call."""
+    """A step at which a run can be forked, and what came there and may be changed: the task's instruction, results by call.
+
+    `tools` says of each of these calls which tool it was, `node` where the graph went then.
+    """
 
     step: int
     node: str | None
     instruction: str | None
     results: Mapping[str, Any]
+    tools: Mapping[str, str]
 
 
 def beginnings(own: Sequence[Step]) -> list[Beginning]:
@@ -72,11 +76,15 @@ def beginnings(own: Sequence[Step]) -> list[Beginning]:
 def _as_beginning(own: Sequence[Step], number: int) -> Beginning:
     came = _came(own, number)
     task = _task(came)
-    results = {
-        _short(one["call_id"]): one["result"] for step in came if step.kind == "results" for one in step.body["results"]
-    }
-    instruction = task.body["data"].get("instruction") if task else None
-    return Beginning(number, own[number].body.get("node"), instruction, results)
+    results = [one for step in came if step.kind == "results" for one in step.body["results"]]
+    node = next((step.body["node"] for step in own[number:] if step.body.get("node")), None)
+    return Beginning(
+        number,
+        node,
+        task.body["data"].get("instruction") if task else None,
+        {_short(one["call_id"]): one["result"] for one in results},
+        {_short(one["call_id"]): one["tool"] for one in results},
+    )
 
 
 def fork_of(own: Sequence[Step]) -> dict[str, Any] | None:

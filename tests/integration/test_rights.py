@@ -76,6 +76,7 @@ RIGHTS = """
     console_acts      |            |            | S I        | S       |
     console_failures  |            |            | S I D      |         |
     console_sessions  |            |            | S I D      |         |
+    console_views     |            |            | S I U D    |         |
     contact_owners    |            | S I U      |            | S       |
     contact_wishes    | s i        | S          | S          | S       |
     dead_letters      | s i u(1)   | s i u(1)   | S u(2)     | S       |

@@ -78,7 +78,6 @@ async def form(request: Request) -> Response:
         chosen=chosen,
         results={call: _text(value) for call, value in chosen.results.items()} if chosen else {},
         field=RESULT,
-        offline=console.models_mode == "offline",
     )
 
 

@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from services.console.forms import who
 from services.console.views import page
 from shared.audit.store import Head
 from shared.audit.verify import Key
 from shared.errors import BadInput, NotFound
-from shared.operations import identify, proofs, store, story
+from shared.operations import identify, proofs, store
 from shared.operations.proofs import Proof
+from shared.operations.sentences import agent_name
 
 
 async def show(request: Request) -> Response:
@@ -27,12 +27,11 @@ async def show(request: Request) -> Response:
     key, problem = _key(console, log)
     checked = [replace(one, refused=proofs.check(one, key)) for one in found] if key else found
     state, tone = _state(checked)
-    row = document | {"attempt": document["attempts"], "vendor": None}
     return await page(
         request,
         "audit.html",
         "runs",
-        f"On record: {story.sentence(document['agent'], row, content=who(request).reads)}",
+        f"On record: {document['tool']} of {agent_name(document['agent'])}",
         call_id=call_id,
         proofs=checked,
         log=log,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -26,13 +28,19 @@ async def show(request: Request) -> Response:
         "Settings",
         profile=console.business,
         people=list(console.roster.read()),
-        budgets=await budgets.listed(pool, None, 100),
+        budgets=sorted(await budgets.listed(pool, None, 100), key=_part_used, reverse=True),
         vendors=sorted(counted.items()),
         models=await overview.models_of(pool),
         acts=await console.sessions.acts(None, 40) if sees_acts else None,
         hours=console.sessions.hours,
         models_mode=console.models_mode,
     )
+
+
+def _part_used(one: dict[str, Any]) -> float:
+    """How much of a budget is used up: those that are nearly are shown first."""
+    most = float(one["raised_to"])
+    return float(one["used"]) / most if most else 1.0
 
 
 async def raise_budget(request: Request) -> Response:

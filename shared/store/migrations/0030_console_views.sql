@@ -23,4 +23,6 @@ create index runs_not_done on runs (started_at) where status in ('failed', 'bloc
 create index tool_calls_closed on tool_calls (tool, created_at) include (state, latency_ms) where closed_at is not null;
 create index tool_calls_not_done on tool_calls (created_at) include (run_id)
     where state in ('failed', 'denied', 'rejected', 'expired', 'unknown');
+create index tool_calls_of_money on tool_calls (created_at) include (currency, amount_minor)
+    where amount_minor > 0 and currency <> '' and state = 'succeeded' and effect <> 'read';
 create index facts_by_age on facts (created_at);

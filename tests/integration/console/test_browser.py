@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.integration.console.world import World, call, token
+from tests.integration.console import world as seeds
+from tests.integration.console.test_again import recorded
+from tests.integration.console.world import XSS, World, call, token
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser") if (found := shutil.which(name))), None)
 AXE = Path(str(find_spec("axe_playwright_python").origin)).parent / "axe.min.js"  # type: ignore[union-attr]  # a dev dependency
@@ -74,6 +76,86 @@ async def test_approving_by_keys_alone(page: Page, world: World) -> None:
     assert await world.admin.fetchval("select state from approvals") == "approved"
 
 
+async def test_editing_says_why_it_cannot_be_and_keeps_the_approval(browser: Browser, world: World) -> None:
+    context = await browser.new_context(base_url=world.url)
+    page = await context.new_page()  # a page with an error's status is an error to the browser, too
+    await page.goto("/sign-in")
+    await page.fill("#token", token("Lee"))
+    await page.click("text=Sign in")
+    await page.goto(f"/approvals/{world.approval}")
+    await page.keyboard.press("e")
+    await expect(page.locator("#act-edit textarea")).to_be_focused()
+    await page.fill("#act-edit textarea", '{"charge": "ch_7", "amount": 1}')
+    await page.locator("#act-edit button").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("[role=alert]")).to_contain_text("does not know the gateway")
+    await context.close()
+    assert await world.admin.fetchval("select state from approvals") == "waiting"
+
+
+async def test_forking_replaying_and_comparing(page: Page, world: World) -> None:
+    run = await recorded(world)
+    await page.goto(f"/runs/{run}")
+    await page.click("text=Replay")
+    await expect(page.locator("h1")).to_contain_text("Replay: Refund ch_7.")
+    await page.goto(f"/runs/{run}")
+    await page.click(".actions >> text=Fork")
+    await page.click(".choices >> text=Step 1")
+    await page.fill("textarea[name=instruction]", "Refund half of it.")
+    await page.click("text=Fork at step 1")
+    await expect(page.locator(".notice")).to_contain_text("The fork is begun")
+    await expect(page.locator("#story")).to_contain_text("begun by Dana: with something else on record")
+    await page.click("text=Compare the two")
+    await expect(page.locator("pre .plus").first).to_contain_text("Refund half of it.")
+
+
+async def test_a_waterfall_leads_to_its_calls(page: Page, world: World) -> None:
+    await page.goto(f"/runs/{world.lead}?view=waterfall")
+    await page.click(".bars >> text=could not create a contact")
+    await expect(page.locator("#picked")).to_contain_text('"budget": "about 12k"')
+
+
+async def test_taking_a_conversation_over_and_giving_it_back(page: Page, world: World) -> None:
+    await page.goto(f"/runs/{world.waiting}")
+    await page.click("text=Take over the conversation")
+    await expect(page.locator(".notice.warn")).to_contain_text("Dana has this conversation")
+    await page.click("text=Give the conversation back")
+    await expect(page.locator(".notice")).to_contain_text("Given back")
+    assert await world.admin.fetchval("select count(*) from pauses") == 0
+
+
+async def test_a_view_is_saved_and_opened_again(page: Page, world: World) -> None:
+    await page.goto("/runs?failed=1")
+    await page.click("text=Save this view")
+    await page.fill(".save input[name=name]", "Gone wrong")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".chip[aria-current]")).to_have_text("Gone wrong")
+    await page.goto("/runs")
+    await page.click("text=Gone wrong")
+    await expect(page).to_have_url(f"{world.url}/runs?failed=1")
+
+
+async def test_an_expired_session_leads_to_the_door_and_back(page: Page, world: World) -> None:
+    await world.admin.execute("update console_sessions set expires_at = now() - interval '1 second'")
+    await page.goto("/unknowns")
+    await page.fill("#token", token("Dana"))
+    await page.click("text=Sign in")
+    await expect(page).to_have_url(f"{world.url}/unknowns")
+
+
+async def test_who_only_looks_is_shown_no_button_that_does_something(browser: Browser, world: World) -> None:
+    context = await browser.new_context(base_url=world.url)
+    page = await context.new_page()
+    await page.goto("/sign-in")
+    await page.fill("#token", token("Vera"))
+    await page.click("text=Sign in")
+    for path in (f"/runs/{world.waiting}", f"/approvals/{world.approval}", "/unknowns", "/dead-letters", "/settings"):
+        await page.goto(path)
+        written = await page.eval_on_selector_all("main form[method=post]", "forms => forms.map(form => form.action)")
+        assert written == [], path
+    await context.close()
+
+
 async def test_settling_redriving_and_pausing(page: Page, world: World) -> None:
     await page.goto("/unknowns")
     await page.click("text=It did not happen")
@@ -94,8 +176,6 @@ async def test_a_run_is_watched_live(page: Page, world: World) -> None:
 
 
 async def test_new_rows_wait_until_they_are_asked_for(page: Page, world: World) -> None:
-    from tests.integration.console import world as seeds
-
     await page.goto("/runs")
     await expect(page.locator("#livemark")).to_have_text("live")
     before = await page.locator("#rows tr").count()
@@ -107,9 +187,23 @@ async def test_new_rows_wait_until_they_are_asked_for(page: Page, world: World) 
 
 
 async def test_a_customers_markup_does_nothing(page: Page, world: World) -> None:
-    for path in ("/runs", "/unknowns", "/dead-letters", f"/calls/{world.unknown}"):
+    named = await seeds.run(world.admin, "closer", "lead:x", "viox.lead.created", {"first_name": XSS}, text=XSS)
+    answered = await call(world.admin, named, "closer", "hubspot_create_contact", {"name": XSS}, "failed", step=2)
+    await seeds.exchange(world.admin, answered, {"name": XSS}, 400, {"message": XSS})
+    paths = [
+        "/",
+        "/runs",
+        "/unknowns",
+        "/dead-letters",
+        f"/calls/{world.unknown}",
+        f"/calls/{answered}",
+        f"/runs/{named}",
+    ]
+    paths += [f"/runs/{named}?view={view}" for view in ("tree", "waterfall", "log", "cost")]
+    paths += [f"/runs/{named}/diff/{world.lead}", f"/runs/{named}/replay"]
+    for path in paths:
         await page.goto(path)
-        assert "owned" not in await page.title()
+        assert await page.title() != "owned"
         assert await page.locator("img").count() == 0
 
 
@@ -123,6 +217,12 @@ async def test_every_page_is_accessible_on_a_desk_and_on_a_phone(page: Page, wor
         f"/calls/{world.failed}",
         "/approvals",
         f"/approvals/{world.approval}",
+        f"/runs/{world.lead}?view=waterfall",
+        f"/runs/{world.lead}/replay",
+        f"/runs/{await recorded(world)}/fork",
+        f"/runs/{world.lead}/diff/{world.waiting}",
+        f"/calls/{world.failed}/audit",
+        "/tools/hubspot_create_contact",
     ]
     paths += ["/unknowns", "/dead-letters", "/agents", "/agents/closer", "/tools", "/memory", "/settings", "/briefings"]
     for path in paths:

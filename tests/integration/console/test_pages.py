@@ -5,12 +5,11 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import aiohttp
 import pytest
 
 from services.console import sessions
-from tests.integration.console.world import REFUND, World, approval_of, browser, got, token
-from tests.integration.console.world import signed_in as browser_of
+from tests.integration.console import world as browsers
+from tests.integration.console.world import REFUND, Browser, World, approval_of, token
 
 HERE = {"Sec-Fetch-Site": "same-origin"}
 PAGES = (
@@ -44,11 +43,11 @@ PAGES = (
 )
 
 
-def signed_in(world: World, name: str) -> AbstractAsyncContextManager[aiohttp.ClientSession]:
-    return browser_of(world.url, name)
+def signed_in(world: World, name: str) -> AbstractAsyncContextManager[Browser]:
+    return browsers.signed_in(world.url, name)
 
 
-text = got
+text = browsers.got
 
 
 def filled(world: World, path: str) -> str:
@@ -63,7 +62,7 @@ async def test_every_page_answers_every_role(world: World, name: str) -> None:
 
 
 async def test_nobody_who_is_not_signed_in_sees_anything(world: World) -> None:
-    async with browser(world.url, HERE) as client:
+    async with browsers.browser(world.url, HERE) as client:
         for path in (*PAGES, "/memory", "/events"):
             answer = await client.get(filled(world, path), allow_redirects=False)
             assert answer.status in (303, 401), path
@@ -105,8 +104,8 @@ async def test_the_failed_write_shows_its_reason_and_its_exact_request(world: Wo
 )
 async def test_a_forged_request_changes_nothing(world: World, headers: dict[str, str], status: int) -> None:
     async with signed_in(world, "Dana") as client:
-        cookie = {"Cookie": "; ".join(f"{one.key}={one.value}" for one in client.cookie_jar)}
-    async with browser(world.url, headers | cookie) as forger:
+        cookie = client.cookie
+    async with browsers.browser(world.url, headers | cookie) as forger:
         answer = await forger.post(f"/approvals/{world.approval}/reject", data={"reason": "no"})
         assert answer.status == status
     assert await world.admin.fetchval("select state from approvals") == "waiting"
@@ -153,14 +152,14 @@ async def test_who_is_taken_out_of_the_file_is_out(world: World) -> None:
 
 async def test_signing_out_ends_the_session_itself(world: World) -> None:
     async with signed_in(world, "Dana") as client:
-        cookie = {"Cookie": "; ".join(f"{one.key}={one.value}" for one in client.cookie_jar)}
+        cookie = client.cookie
         await client.post("/sign-out")
-    async with browser(world.url, HERE | cookie) as kept:
+    async with browsers.browser(world.url, HERE | cookie) as kept:
         assert (await kept.get("/", allow_redirects=False)).status == 303
 
 
 async def test_guessing_is_stopped_and_only_digests_are_kept(world: World) -> None:
-    async with browser(world.url, HERE) as client:
+    async with browsers.browser(world.url, HERE) as client:
         for _ in range(sessions.MOST_HERE):
             assert (await client.post("/sign-in", data={"token": "guess"})).status == 403
         assert (await client.post("/sign-in", data={"token": token("Dana")})).status == 429
@@ -171,7 +170,7 @@ async def test_guessing_is_stopped_and_only_digests_are_kept(world: World) -> No
     "target", ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"]
 )
 async def test_signing_in_leads_to_no_other_site(world: World, target: str) -> None:
-    async with browser(world.url, HERE) as client:
+    async with browsers.browser(world.url, HERE) as client:
         answer = await client.post("/sign-in", data={"token": token("Dana"), "next": target}, allow_redirects=False)
         assert answer.headers["Location"] == "/"
 
@@ -325,8 +324,7 @@ async def test_forgetting_needs_something_ticked(world: World) -> None:
 
 
 async def test_the_stream_tells_what_changed_since_the_page(world: World) -> None:
-    async with signed_in(world, "Vera") as client:
-        answer = await client.get(f"/events?of={world.lead}&after=old")
+    async with signed_in(world, "Vera") as client, client.session.get(f"/events?of={world.lead}&after=old") as answer:
         assert await _event(answer) == "changed"
         await world.admin.execute("update runs set steps = steps + 1 where run_id = $1", world.lead)
         assert await _event(answer) == "changed"

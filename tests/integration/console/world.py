@@ -93,42 +93,55 @@ async def served(pool: Pool, dsn: str, people: Path, values: Mapping[str, str]) 
         await serving
 
 
-async def _read_whole(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """An answer nobody reads keeps its connection until it is collected, in the middle of another test."""
-    answer = await send(request)
-    if answer.content_type != "text/event-stream":
-        await answer.read()
-    return answer
+class Browser:
+    """A browser, as far as HTTP goes. An answer is read to its end before anybody has it, so that none holds a connection."""
 
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
 
-def browser(url: str, headers: Mapping[str, str], cookies: aiohttp.CookieJar | None = None) -> aiohttp.ClientSession:
-    """A browser, as far as HTTP goes."""
-    return aiohttp.ClientSession(url, headers=headers, cookie_jar=cookies, middlewares=(_read_whole,))
+    async def get(self, path: str, **how: Any) -> aiohttp.ClientResponse:
+        async with self.session.get(path, **how) as answer:
+            await answer.read()
+        return answer
+
+    async def post(self, path: str, **how: Any) -> aiohttp.ClientResponse:
+        async with self.session.post(path, **how) as answer:
+            await answer.read()
+        return answer
+
+    @property
+    def cookie(self) -> dict[str, str]:
+        """The header with all its cookies."""
+        return {"Cookie": "; ".join(f"{one.key}={one.value}" for one in self.session.cookie_jar)}
 
 
 @asynccontextmanager
-async def signed_in(url: str, name: str) -> AsyncIterator[aiohttp.ClientSession]:
-    """Somebody's browser."""
-    async with browser(url, {"Sec-Fetch-Site": "same-origin"}, aiohttp.CookieJar(unsafe=True)) as client:
-        answer = await client.post("/sign-in", data={"token": token(name)}, allow_redirects=False)
+async def browser(url: str, headers: Mapping[str, str]) -> AsyncIterator[Browser]:
+    """Of nobody who is signed in, sending these headers each time."""
+    async with aiohttp.ClientSession(url, cookie_jar=aiohttp.CookieJar(unsafe=True), headers=headers) as session:
+        yield Browser(session)
+
+
+@asynccontextmanager
+async def signed_in(url: str, name: str) -> AsyncIterator[Browser]:
+    async with browser(url, {"Sec-Fetch-Site": "same-origin"}) as made:
+        answer = await made.post("/sign-in", data={"token": token(name)}, allow_redirects=False)
         assert answer.status == 303
-        yield client
+        yield made
 
 
-async def got(client: aiohttp.ClientSession, path: str, status: int = 200) -> str:
+async def got(client: Browser, path: str, status: int = 200) -> str:
     """The text of a page."""
-    async with client.get(path) as answer:
-        body = await answer.text()
-        assert answer.status == status, body
-        return body
+    answer = await client.get(path)
+    assert answer.status == status, await answer.text()
+    return await answer.text()
 
 
-async def sent(client: aiohttp.ClientSession, path: str, form: Mapping[str, str], status: int = 200) -> str:
+async def sent(client: Browser, path: str, form: Mapping[str, str], status: int = 200) -> str:
     """The text of the page that a form leads to."""
-    async with client.post(path, data=form) as answer:
-        body = await answer.text()
-        assert answer.status == status, body
-        return body
+    answer = await client.post(path, data=form)
+    assert answer.status == status, await answer.text()
+    return await answer.text()
 
 
 async def _seed(admin: Any, people: Path) -> World:

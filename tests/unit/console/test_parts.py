@@ -79,3 +79,28 @@ def test_a_graph_is_drawn_without_two_nodes_in_one_place() -> None:
     assert len(picture.ways) == len(ways)
     assert [node.threads for node in picture.nodes if node.name == "b"] == [1]
     assert all(x >= 0 and x + drawing.WIDTH <= picture.width for x, _ in places)
+
+
+@pytest.mark.parametrize(
+    ("value", "measure", "told"),
+    [
+        ("25000.00", "money:usd", "25,000.00 USD"),
+        ("0.000000", "model_usd", "$0.00"),
+        (1200, "calls", "1,200 calls"),
+        (3, "open_tasks", "3 open tasks"),
+    ],
+)
+def test_a_budget_is_written_as_people_write_it(value: object, measure: str, told: str) -> None:
+    assert shown.measured(value, measure) == told
+
+
+def test_a_difference_is_escaped_coloured_and_bounded() -> None:
+    text = shown.unified(["--- a", "+++ b", "-<b>", "+x", " same", "more"], 5)
+    assert text == (
+        '--- a\n+++ b\n<span class="minus">-&lt;b&gt;</span><span class="plus">+x</span> same\n(1 more lines)'
+    )
+
+
+@pytest.mark.parametrize(("a_second", "told"), [(10.0, "10 a second"), (0.1, "6 a minute"), (2.5, "2.5 a second")])
+def test_a_rate_is_written_as_people_say_it(a_second: float, told: str) -> None:
+    assert shown.rate(a_second) == told
