@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
+from sandbox.vendors import hubspot_merging as merging
 from sandbox.vendors import hubspot_schema as schema
 from sandbox.vendors import hubspot_search as searching
 from sandbox.vendors.common import Emulator, Window
@@ -45,6 +46,7 @@ class HubSpot(Emulator):
     lasting = (
         "effects",
         "objects",
+        "merged",
         "_next",
         "_event",
         "links.types",
@@ -68,6 +70,7 @@ class HubSpot(Emulator):
                 [
                     web.post(base + "/search", self.search),
                     web.post(base + "/batch/{operation}", self.batch),
+                    web.post(base + "/merge", self.merge),
                     web.post(base, self.create),
                     web.get(base, self.list_page),
                     web.get(base + "/{id}", self.read),
@@ -91,6 +94,7 @@ class HubSpot(Emulator):
 
     def reset(self) -> None:
         self.objects: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in PROPERTIES}
+        self.merged: dict[str, dict[str, str]] = {name: {} for name in PROPERTIES}  # id → the one that it became
         self.links.types.clear()
         self.oauth.reset()
         self.webhooks.reset()
@@ -177,6 +181,24 @@ class HubSpot(Emulator):
     async def archive(self, request: web.Request) -> web.Response:
         self._archive(kind_of(request.match_info["type"]), request.match_info["id"])
         return web.Response(status=204)
+
+    async def merge(self, request: web.Request) -> web.Response:
+        """Two objects become one for good: the primary one's values win, what belonged to the other is its own from now on."""
+        kind = kind_of(request.match_info["type"])
+        given = await request.json()
+        names = ("primaryObjectId", "objectIdToMerge")
+        if wrong := [name for name in names if not isinstance(given.get(name), str) or not given[name]]:
+            return self.error(400, f"Invalid input JSON: {wrong[0]} must be a text")
+        found = [self.objects[kind].get(self._became(kind, given[name])) for name in names]
+        if missing := [given[name] for name, one in zip(names, found, strict=True) if one is None]:
+            return self.error(404, f"{SINGULAR[kind]} {missing[0]} does not exist")
+        primary, other = (one for one in found if one is not None)
+        if primary is other:
+            return self.error(400, f"{SINGULAR[kind]} {primary['id']} cannot be merged with itself")
+        if merging.too_many(primary, other):
+            return self.error(400, f"a {SINGULAR[kind]} cannot take part in more than {merging.MOST} merges")
+        self._merge(kind, primary, other)
+        return web.json_response(self._shown(kind, primary, None))
 
     async def list_page(self, request: web.Request) -> web.Response:
         kind = kind_of(request.match_info["type"])
@@ -354,6 +376,22 @@ class HubSpot(Emulator):
         rows = [about | {"propertyName": name, "propertyValue": value or ""} for name, value in changed.items()]
         self._announce(kind, "propertyChange", rows)
 
+    def _merge(self, kind: str, primary: dict[str, Any], other: dict[str, Any]) -> None:
+        primary["properties"] = merging.properties(kind, primary, other)
+        primary["updatedAt"] = _now()
+        self.links.move(kind, other["id"], primary["id"])
+        del self.objects[kind][other["id"]]
+        self.merged[kind][other["id"]] = primary["id"]
+        self.effect("merge", type=kind, id=primary["id"], merged=other["id"])
+        ids = {"primaryObjectId": int(primary["id"]), "mergedObjectIds": [int(other["id"])]}
+        self._announce(kind, "merge", [{"objectId": int(primary["id"])} | ids | {"newObjectId": int(primary["id"])}])
+
+    def _became(self, kind: str, number: str) -> str:
+        """The object that a merged one is part of now; else itself."""
+        while number in self.merged[kind]:
+            number = self.merged[kind][number]
+        return number
+
     def _archive(self, kind: str, number: str) -> None:
         if self.objects[kind].pop(number, None):
             self.links.forget(kind, number)
@@ -406,9 +444,9 @@ class HubSpot(Emulator):
 
     def _find(self, kind: str, key: str, by: str | None) -> dict[str, Any] | None:
         if by in (None, "hs_object_id"):
-            return self.objects[kind].get(key)
+            return self.objects[kind].get(self._became(kind, key))
         wanted = key.lower()
-        return next((o for o in self.objects[kind].values() if str(o["properties"].get(by)).lower() == wanted), None)
+        return next((o for o in self.objects[kind].values() if wanted in merging.named_by(o, str(by))), None)
 
     def _shown(self, kind: str, item: dict[str, Any], listed: list[str] | None) -> dict[str, Any]:
         names = listed or DEFAULT_SHOWN[kind]

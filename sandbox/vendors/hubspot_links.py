@@ -73,6 +73,20 @@ class Links:
         """An archived object takes its associations with it."""
         self.types = {p: t for p, t in self.types.items() if (kind, number) not in ((p[0], p[1]), (p[2], p[3]))}
 
+    def move(self, kind: str, number: str, to: str) -> None:
+        """What a merged object was associated with belongs to the one that it became. Nothing is associated with itself."""
+
+        def moved(place: Place) -> Place:
+            source, target = ((k, to if (k, i) == (kind, number) else i) for k, i in (place[:2], place[2:]))
+            return (*source, *target)
+
+        types: dict[Place, set[int]] = {}
+        for place, numbers in self.types.items():
+            there = moved(place)
+            if there[:2] != there[2:]:
+                types.setdefault(there, set()).update(numbers)
+        self.types = types
+
     def problem(self, kind: str, associations: list[dict[str, Any]]) -> web.Response | None:
         """Why an object of `kind` cannot be created with these."""
         for item in associations:

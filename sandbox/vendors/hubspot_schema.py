@@ -96,7 +96,15 @@ REQUIRED = {
 }
 UNIQUE = {"contacts": "email"}
 """Besides the id, the only properties by which one object can be named."""
-CALCULATED = {"hs_object_id", "createdate", "hs_createdate", "lastmodifieddate", "hs_lastmodifieddate"}
+CALCULATED = {
+    "hs_object_id",
+    "createdate",
+    "hs_createdate",
+    "lastmodifieddate",
+    "hs_lastmodifieddate",
+    "hs_merged_object_ids",
+    "hs_additional_emails",
+}
 DEFAULT_SHOWN = {
     "contacts": ("email", "firstname", "lastname", "createdate", "lastmodifieddate"),
     "companies": ("name", "domain", "createdate", "hs_lastmodifieddate"),

@@ -438,3 +438,49 @@ def test_webhooks_are_signed_for_the_sdk(served: Served, receiver: Receiver) -> 
         "closedwon",
     )
     assert {event["portalId"] for event in events} == {PORTAL_ID}
+
+
+def test_two_contacts_become_one_that_answers_to_both_and_has_what_belonged_to_either(served: Served) -> None:
+    api = sdk(served)
+    contacts, companies = api.crm.contacts.basic_api, api.crm.companies.basic_api
+    first = contacts.create(new_contact("ana@x.co", firstname="Ana", lifecyclestage="lead"))
+    other = contacts.create(
+        new_contact("ana+1@x.co", firstname="Anna", phone="+14155550123", lifecyclestage="customer")
+    )
+    firm = companies.create(
+        companies_api.SimplePublicObjectInputForCreate(properties={"name": "Acme"}, associations=[])
+    )
+    api.crm.associations.v4.basic_api.create_default("contacts", other.id, "companies", firm.id)
+    given = contacts_api.PublicMergeInput(primary_object_id=first.id, object_id_to_merge=other.id)
+    assert contacts.merge(given).id == first.id
+    names = ["firstname", "phone", "lifecyclestage", "email", "hs_additional_emails", "hs_merged_object_ids"]
+    for asked, by in ((first.id, None), (other.id, None), ("ana+1@x.co", "email")):
+        found = contacts.get_by_id(asked, properties=names, **({"id_property": by} if by else {}))
+        assert found.id == first.id
+        assert [found.properties[name] for name in names] == [
+            "Ana",
+            "+14155550123",
+            "customer",
+            "ana@x.co",
+            "ana+1@x.co",
+            other.id,
+        ]
+    links = api.crm.associations.v4.basic_api.get_page("contacts", first.id, "companies").results
+    assert [str(one.to_object_id) for one in links] == [firm.id]
+    assert len(contacts.get_page().results) == 1
+    with pytest.raises(contacts_api.ApiException) as again:
+        contacts.merge(given)
+    assert again.value.status == 400, "they are one already"
+    with pytest.raises(contacts_api.ApiException) as taken:
+        contacts.create(new_contact("ana+1@x.co"))
+    assert taken.value.status == 409
+
+
+@pytest.mark.parametrize(("other", "status"), [("999999", 404), (None, 400)])
+def test_only_two_contacts_that_are_there_can_be_merged(served: Served, other: str | None, status: int) -> None:
+    contacts = sdk(served).crm.contacts.basic_api
+    first = contacts.create(new_contact("ana@x.co"))
+    given = contacts_api.PublicMergeInput(primary_object_id=first.id, object_id_to_merge=other or first.id)
+    with pytest.raises(contacts_api.ApiException) as refused:
+        contacts.merge(given)
+    assert refused.value.status == status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -168,6 +169,23 @@ def upsert(a: Account) -> tuple[dict[str, Any], Callable[[], Any]]:
     return {"inputs": ours}, lambda: a.sdk.crm.contacts.batch_api.upsert(batch)
 
 
+def list_contacts(a: Account) -> tuple[dict[str, Any], Callable[[], Any]]:
+    names = ["email", "phone"]
+    ours = {"limit": 50, "after": "3", "properties": names}
+    return ours, lambda: a.sdk.crm.contacts.basic_api.get_page(limit=50, after="3", properties=names)
+
+
+def merge(a: Account) -> tuple[dict[str, Any], Callable[[], Any]]:
+    other = a.make("contacts", {"email": "first+again@x.co"}).id
+    given = contacts_api.PublicMergeInput(primary_object_id=a.contact, object_id_to_merge=other)
+
+    def theirs() -> None:
+        with contextlib.suppress(contacts_api.ApiException):  # ours has merged them already
+            a.sdk.crm.contacts.basic_api.merge(given)
+
+    return {"primaryObjectId": a.contact, "objectIdToMerge": other}, theirs
+
+
 def associate(a: Account) -> tuple[dict[str, Any], Callable[[], Any]]:
     ours = {"fromType": "contacts", "fromId": a.contact, "toType": "companies", "toId": a.company}
     return ours, lambda: a.sdk.crm.associations.v4.basic_api.create_default(
@@ -196,6 +214,8 @@ CASES: dict[str, Case] = {
     "hubspot_search_notes": search("notes", "hs_timestamp", "GTE", value="1767225600000"),
     "hubspot_search_tasks": search("tasks", "hs_task_status", "EQ", value="NOT_STARTED"),
     "hubspot_upsert_contacts": upsert,
+    "hubspot_list_contacts": list_contacts,
+    "hubspot_merge_contacts": merge,
     "hubspot_associate": associate,
     "hubspot_list_associations": list_associations,
     "hubspot_get_account": lambda a: ({}, lambda: a.sdk.api_request({"path": "/account-info/v3/details"})),

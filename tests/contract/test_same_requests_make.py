@@ -58,6 +58,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str, list[tuple[str, str]], Any]] = 
         [],
         {"data": {"name": "Ada"}, "responsive": False},
     ),
+    "make_rerun_scenario": ({"id": "{s}"}, "POST", "/scenarios/{s}/run", [], None),
     "make_list_executions": (
         {"scenarioId": "{s}", "status": 1, "limit": 5, "last": "9"},
         "GET",
