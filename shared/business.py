@@ -28,6 +28,7 @@ from shared.yaml_file import read_file
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Period = Literal["day", "week"]
+Upkeep = Literal["contacts", "automations"]
 
 
 def at_local(day: date, clock: time, zone: ZoneInfo) -> datetime:
@@ -110,9 +111,10 @@ class Price(_Part):
 
 
 class Schedule(_Part):
-    """When the owner is briefed: about each day of `on`, or once a week on its one day."""
+    """When the owner is briefed (about each day of `on`, or once a week on its one day), or something is looked after."""
 
-    briefing: Period
+    briefing: Period | None = None
+    upkeep: Upkeep | None = None
     at: LocalTime
     on: tuple[Weekday, ...] = ()
     name: str = Field(default="", max_length=60, pattern=r"^[a-z0-9][a-z0-9_-]*$|^$")
@@ -123,10 +125,17 @@ class Schedule(_Part):
         if not isinstance(given, Mapping):
             return given
         made, period = dict(given), given.get("briefing")
-        made.setdefault("on", WEEKDAYS if period == "day" else ("mon",))
+        made.setdefault("on", ("mon",) if period == "week" else WEEKDAYS)
         made["on"] = [made["on"]] if isinstance(made["on"], str) else made["on"]
-        made.setdefault("name", f"briefing-{period}")
+        if what := _purpose(given):
+            made.setdefault("name", what)
         return made
+
+    @model_validator(mode="after")
+    def _is_for_one_thing(self) -> Schedule:
+        if (self.briefing is None) == (self.upkeep is None):
+            raise ValueError("it is for a `briefing` (day or week) or for an `upkeep` (contacts or automations)")
+        return self
 
     @model_validator(mode="after")
     def _once_a_week(self) -> Schedule:
@@ -142,6 +151,18 @@ class Schedule(_Part):
         while WEEKDAYS[day.weekday()] not in self.on or at_local(day, self.at, zone) > moment:
             day -= timedelta(days=1)
         return day
+
+
+def _purpose(given: Mapping[str, Any]) -> str | None:
+    """What a schedule is for, as its name says it."""
+    return next((f"{key}-{given[key]}" for key in ("upkeep", "briefing") if key in given), None)
+
+
+def _times(given: Any) -> list[Any]:
+    if not isinstance(given, Mapping) or not isinstance(given.get("at"), list):
+        return [given]
+    name = given.get("name") or _purpose(given) or "schedule"
+    return [{**given, "at": at, "name": f"{name}-{str(at).replace(':', '')}"} for at in given["at"]]
 
 
 class Business(_Part):
@@ -161,6 +182,19 @@ class Business(_Part):
     briefing_reads: tuple[Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")], ...] = Field(
         default=(), max_length=10
     )
+
+    @property
+    def upkeep(self) -> tuple[Schedule, ...]:
+        """Schedules by which something is looked after."""
+        return tuple(one for one in self.schedules if one.upkeep)
+
+    @field_validator("schedules", mode="before")
+    @classmethod
+    def _once_for_each_time(cls, given: Any) -> Any:
+        """A schedule with several times is as many schedules, each with its time in its name."""
+        if not isinstance(given, list | tuple):
+            return given
+        return [one for schedule in given for one in _times(schedule)]
 
     @field_validator("opening_hours", mode="before")
     @classmethod

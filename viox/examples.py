@@ -205,4 +205,5 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "error": {"message": "429 Too Many Requests"},
     },
     "viox.briefing.due": {"day": "2026-12-01"},
+    "viox.upkeep.due": {"day": "2026-12-01", "of": "contacts"},
 }

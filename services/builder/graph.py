@@ -1,7 +1,7 @@
 """What Builder does, in the order of the work. What each node does is in work/, under the same name.
 
-An automation failed: it is looked at; what passes by itself is run again once (n8n) or left to its schedule (Make); everything
-else goes to a person, with its cause, once a day for each cause.
+An automation failed: it is taken, so that Operator leaves it alone, and looked at; what passes by itself is run again once (n8n)
+or left to its schedule (Make); everything else goes to a person, with its cause, once a day for each cause.
 
 An automation is wanted: the model drafts it from known parts; rules put it together and check it; n8n gets it inactive; a person
 agrees that it is activated (policy.cedar); it is tested by its webhook; when the test is red it is switched off again.
@@ -15,7 +15,7 @@ from langgraph.graph import END
 
 from services.builder.prompts import CAUSE, DRAFT, REDRAFT
 from services.builder.work import api, creation, failure
-from services.builder.work.reading import api_of, need_of
+from services.builder.work.reading import api_of, need_of, news_of
 from shared.runtime.flow import Flow
 from shared.runtime.work import Work
 
@@ -28,6 +28,8 @@ def what_came(work: Work) -> str:
             return "look_at_scenario"
         case "viox.automation.requested":
             return "look_around"
+    if "workflow" in news_of(work):
+        return "look_at_execution"
     if api_of(work):
         return "read_api"
     return "look_around" if need_of(work) else "improvise"
@@ -42,6 +44,7 @@ def graph() -> Flow:
     flow.add_node("note_success", failure.note_success)
     flow.add_node("look_at_scenario", failure.look_at_scenario)
     flow.add_node("leave_to_schedule", failure.leave_to_schedule)
+    flow.add_node("note_taken", failure.note_taken)
     flow.add_node("note_repeat", failure.note_repeat)
     flow.add_node("read_parts", failure.read_parts)
     flow.add_node("explain", failure.explain, asks=[CAUSE])
@@ -72,7 +75,7 @@ def graph() -> Flow:
     flow.add_open_loop("improvise")
 
     flow.begin(what_came, ["look_at_execution", "look_at_scenario", "look_around", "read_api", "improvise"])
-    causes = ["note_repeat", "read_parts", "tell_person"]
+    causes = ["note_taken", "note_repeat", "read_parts", "tell_person"]
     flow.add_conditional_edges("look_at_execution", failure.by_execution, ["run_again", *causes])
     flow.add_conditional_edges("run_again", failure.by_retry, ["let_it_run", "tell_person"])
     flow.add_edge("let_it_run", "look_at_retry")
@@ -102,6 +105,7 @@ def graph() -> Flow:
     for last in (
         "note_success",
         "leave_to_schedule",
+        "note_taken",
         "note_repeat",
         "close_failure",
         "note_standing",

@@ -2,6 +2,10 @@
 
 A client signed: the base is found or founded, tables, fields and links are added, the client's records are entered, the result
 is read back. Rules decide all of it; the model repairs what failed, and writes the summary.
+
+Contacts are due (every night): all are read, page by page, and compared by rules; a person agrees to each merge, and is not
+asked again what they rejected. Automations are due: failed runs of n8n and Make are taken once each, what passes by itself is
+run again, the rest goes to Builder, who made it, or to a person. What these nodes do is in work/, under the same names.
 """
 
 from __future__ import annotations
@@ -10,7 +14,8 @@ from langgraph.graph import END
 
 from services.operator import domain
 from services.operator.domain import Base, Built
-from services.operator.prompts import REPAIR, SUMMARY
+from services.operator.prompts import CAUSES, REPAIR, SAME, SUMMARY
+from services.operator.work import automations, contacts
 from shared.bus.events import ClientSigned
 from shared.runtime.flow import Flow
 from shared.runtime.work import Work
@@ -19,6 +24,11 @@ from shared.runtime.work import Work
 def what_came(work: Work) -> str:
     if client_of(work) is not None:
         return "find_base"
+    match work.trigger.context.get("upkeep") or (work.trigger.type == "viox.upkeep.due" and work.trigger.data["of"]):
+        case "contacts":
+            return "read_decisions"
+        case "automations":
+            return "list_failed"
     match work.trigger.type:
         case "com.airtable.base.changed":
             return "note_change"
@@ -199,11 +209,33 @@ def graph() -> Flow:
     flow.add_node("repair", repair, asks=[REPAIR])
     flow.add_node("sum_up", sum_up, asks=[SUMMARY])
     flow.add_node("close", close)
+    flow.add_node("read_decisions", contacts.read_decisions)
+    flow.add_node("turn_page", contacts.turn_page)
+    flow.add_node("compare", contacts.compare, asks=[SAME])
+    flow.add_node("propose", contacts.propose)
+    flow.add_node("merge", contacts.merge)
+    flow.add_node("note_decisions", contacts.note_decisions)
+    flow.add_node("close_contacts", contacts.close_contacts)
+    flow.add_node("give_up_contacts", contacts.give_up_contacts)
+    flow.add_node("list_failed", automations.list_failed)
+    flow.add_node("list_scenarios", automations.list_scenarios)
+    flow.add_node("list_logs", automations.list_logs)
+    flow.add_node("take", automations.take)
+    flow.add_node("look_at_runs", automations.look_at_runs)
+    flow.add_node("run_again", automations.run_again)
+    flow.add_node("let_run", automations.let_run)
+    flow.add_node("look_again", automations.look_again)
+    flow.add_node("read_workflows", automations.read_workflows)
+    flow.add_node("explain", automations.explain, asks=[CAUSES])
+    flow.add_node("escalate", automations.escalate)
+    flow.add_node("run_as_told", automations.run_as_told)
+    flow.add_node("close_watch", automations.close_watch)
+    flow.add_node("give_up_watch", automations.give_up_watch)
     flow.add_node("note_change", note_change)
     flow.add_node("note_ping", note_ping)
     flow.add_open_loop("improvise")
 
-    flow.begin(what_came, ["find_base", "note_change", "note_ping", "improvise"])
+    flow.begin(what_came, ["find_base", "read_decisions", "list_failed", "note_change", "note_ping", "improvise"])
     flow.add_conditional_edges("find_base", by_base, ["add_tables", "found_base"])
     flow.add_conditional_edges("found_base", by_foundation, ["add_tables", "sum_up"])
     flow.add_edge("add_tables", "add_fields")
@@ -216,6 +248,31 @@ def graph() -> Flow:
     flow.add_edge("repair", "sum_up")
     flow.add_edge("sum_up", "close")
     flow.add_edge("close", END)
+
+    flow.add_conditional_edges("read_decisions", contacts.by_decisions, ["turn_page", "give_up_contacts"])
+    flow.add_conditional_edges("turn_page", contacts.by_page, ["turn_page", "compare", "give_up_contacts"])
+    flow.add_edge("compare", "propose")
+    flow.add_conditional_edges("propose", contacts.by_proposals, ["merge", "close_contacts"])
+    flow.add_conditional_edges("merge", contacts.by_merges, ["merge", "note_decisions"])
+    flow.add_edge("note_decisions", "close_contacts")
+    flow.add_edge("close_contacts", END)
+    flow.add_edge("give_up_contacts", END)
+
+    flow.add_edge("list_failed", "list_scenarios")
+    flow.add_edge("list_scenarios", "list_logs")
+    flow.add_conditional_edges("list_logs", automations.by_systems, ["take", "give_up_watch"])
+    flow.add_edge("take", "look_at_runs")
+    flow.add_edge("look_at_runs", "run_again")
+    flow.add_edge("run_again", "let_run")
+    flow.add_edge("let_run", "look_again")
+    flow.add_conditional_edges("look_again", automations.by_what_is_left, ["read_workflows", "close_watch"])
+    flow.add_edge("read_workflows", "explain")
+    flow.add_edge("explain", "escalate")
+    flow.add_conditional_edges("escalate", automations.by_answer, ["run_as_told", "close_watch"])
+    flow.add_edge("run_as_told", "close_watch")
+    flow.add_edge("close_watch", END)
+    flow.add_edge("give_up_watch", END)
+
     flow.add_edge("note_change", END)
     flow.add_edge("note_ping", END)
     return flow

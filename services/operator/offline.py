@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from services.operator.prompts import REPAIR, SUMMARY
-from shared.models.offline import Asked, answers, say
+from typing import Any
+
+from services.operator.prompts import CAUSES, REPAIR, SAME, SUMMARY
+from shared.models.offline import Asked, answer, answers, say
 from shared.models.port import AssistantMessage
 
 
@@ -21,7 +23,24 @@ def _summary(asked: Asked) -> AssistantMessage:
     )
 
 
+def _same(asked: Asked) -> AssistantMessage:
+    """One last name with first names of which one begins as the other does."""
+
+    def alike(pair: dict[str, Any]) -> bool:
+        (one, last), (other, surname) = (
+            (str(pair[who]["first"]).casefold(), str(pair[who]["last"]).casefold()) for who in ("one", "other")
+        )
+        return bool(one and other and last) and last == surname and (one.startswith(other) or other.startswith(one))
+
+    return answer(asked.request, same=[pair["pair"] for pair in asked.given("pairs") if alike(pair)])
+
+
+def _causes(asked: Asked) -> AssistantMessage:
+    return say(f"[offline] No cause is known of {len(asked.given('failures'))} without a model.")
+
+
 policy = answers(
-    {REPAIR.name: _repair, SUMMARY.name: _summary},
-    otherwise="without a model Operator sets up a client's base when viox.client.signed is published.",
+    {REPAIR.name: _repair, SUMMARY.name: _summary, SAME.name: _same, CAUSES.name: _causes},
+    otherwise="without a model Operator sets up a client's base when viox.client.signed is published, "
+    "and looks after contacts and automations when viox.upkeep.due is.",
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import BaseModel, Field
+
 from shared.runtime.questions import Question
 
 SYSTEM = """\
@@ -32,5 +34,33 @@ A client's base was set up. Say in two or three plain sentences, for the owner t
 Use only what you are given.""",
     str,
     max_output_tokens=512,
+    optional=True,
+)
+
+
+class Judged(BaseModel):
+    """Which of the pairs are one person."""
+
+    same: list[str] = Field(default_factory=list, max_length=50, description="the pairs that are one person, as given")
+
+
+SAME = Question(
+    "same",
+    """\
+Two contacts of the CRM share a telephone number, and are called differently. Of each pair judge whether it is one person
+written in two ways (a short form, a typing mistake, a name before and after marriage with everything else the same), or two
+people who share a telephone, as in a household or an office. Name the pairs that are one person; when in doubt, do not.""",
+    Judged,
+    max_output_tokens=1000,
+    optional=True,
+)
+
+CAUSES = Question(
+    "causes",
+    """\
+Automations failed, and no rule knows why. From their messages say in one to three plain sentences what is the likely cause of
+each and what a person has to change. When it cannot be told from what you are given, say so. Say nothing of trying again.""",
+    str,
+    max_output_tokens=600,
     optional=True,
 )

@@ -22,7 +22,7 @@ def what_came(work: Work) -> str:
     data, context = work.trigger.data, work.trigger.context
     match work.trigger.type:
         case "com.twilio.message.status":
-            return "look_up" if data["MessageStatus"] in domain.LOST and reading.number(work) else "note_delivery"
+            return "look_up" if data["MessageStatus"] in domain.LOST and reading.number(work) else "tell"
         case "com.twilio.message.received" | "com.elevenlabs.post_call_transcription":
             return "look_up" if reading.number(work) else "read_talk" if reading.spoken(work) else "tell"
         case "com.twilio.call.completed" if domain.is_inbound(data):
@@ -40,8 +40,11 @@ def what_came(work: Work) -> str:
 
 
 def look_up(work: Work) -> None:
-    """The CRM, what we remember, and for a call whether the number is one."""
+    """The CRM, what we remember, and for a call whether the number is one. Who texts us takes texts."""
     number = reading.number(work)
+    if work.trigger.type == "com.twilio.message.received" and (line := work.kept("line", Line)) and line.lost:
+        writing.remember(work, "Takes text messages", "sms_reachable", value=True)
+        work.keep("line", line.now(lost=False))
     work.call("contacts", "hubspot_search_contacts", domain.contacts_with(str(number)))
     work.call("memory", "memory_recall", {"entity": f"phone:{number}"})
     if work.trigger.type == "com.twilio.call.completed":
@@ -198,14 +201,6 @@ def note_loss(work: Work) -> None:
     writing.note(work, f"A text message did not arrive{f' (Twilio {code})' if code else ''}.")
 
 
-def note_delivery(work: Work) -> None:
-    """One that arrives after all takes that back."""
-    line = work.kept("line", Line)
-    if line and line.lost and work.trigger.data["MessageStatus"] == "delivered":
-        writing.remember(work, "Takes text messages", "sms_reachable", value=True)
-        work.keep("line", line.now(lost=False))
-
-
 # -- reports, and the end ----------------------------------------------------------------------------------------------------------
 
 
@@ -241,11 +236,11 @@ def graph() -> Flow:
     flow.add_node("read_talk", read_talk, asks=[TALK])
     for act in (look_up, hand_on, answer_missed, note_visit, call_back, settle_call, note_call, put_down, note_loss):
         flow.add_node(act.__name__, act)
-    for act in (note_delivery, count_day, tell_day, refuse, tell):
+    for act in (count_day, tell_day, refuse, tell):
         flow.add_node(act.__name__, act)
     flow.add_open_loop("improvise")
 
-    begins = ["look_up", "note_delivery", "read_talk", "note_call", "call_back", "count_day", "refuse", "tell"]
+    begins = ["look_up", "read_talk", "note_call", "call_back", "count_day", "refuse", "tell"]
     flow.begin(what_came, [*begins, "improvise"])
     whats = ["read_message", "answer_missed", "note_visit", "call_back", "read_talk", "note_loss"]
     flow.add_conditional_edges("look_up", by_what, whats)
@@ -254,7 +249,7 @@ def graph() -> Flow:
     flow.add_conditional_edges("call_back", by_call, ["settle_call", "tell"])
     flow.add_conditional_edges("read_talk", by_talk, ["put_down", "tell"])
     flow.add_conditional_edges("put_down", by_colleague, ["hand_on", "tell"])
-    for name in ("hand_on", "settle_call", "note_visit", "note_call", "note_loss", "note_delivery"):
+    for name in ("hand_on", "settle_call", "note_visit", "note_call", "note_loss"):
         flow.add_edge(name, "tell")
     flow.add_edge("count_day", "tell_day")
     for name in ("tell", "tell_day", "refuse"):

@@ -97,6 +97,13 @@ class BriefingDue(EventData):
     period: Literal["day", "week"] = "day"
 
 
+class UpkeepDue(EventData):
+    day: str = Field(description="ISO date of the day on which it is due")
+    of: Literal["contacts", "automations"] = Field(
+        description="contacts: duplicates in the CRM; automations: runs of workflows and scenarios that failed"
+    )
+
+
 class AutomationRequested(EventData):
     request_id: str = Field(min_length=1)
     title: str
@@ -122,13 +129,17 @@ class EventType:
     address_field: str | None = None
     text_field: str | None = None  # where the sender may ask not to be written to
     hears_own: bool = False  # owners also hear of what their own calls caused: news of it, not its echo
+    news: tuple[str, frozenset[str]] | None = None  # a field, and its values that are news; of others nobody hears
 
     @property
     def topic(self) -> str:
         return topics.events(self.domain)
 
-    def heard_by(self, agent: str, extensions: Mapping[str, str]) -> bool:
-        """Whether an owner starts a run because of such an event: not because of the echo of its own call."""
+    def heard_by(self, agent: str, extensions: Mapping[str, str], data: Any) -> bool:
+        """Whether an owner starts a run because of such an event: not because of the echo of its own call, nor of one that
+        says that all went as it should."""
+        if self.news and isinstance(data, Mapping) and str(data.get(self.news[0])) not in self.news[1]:
+            return False
         return self.hears_own or extensions.get(CAUSED_BY_AGENT) != agent
 
 
@@ -172,9 +183,10 @@ _TYPES = (
         "com.twilio.message.status",
         "telephony",
         ("voice",),
-        "delivery news of an SMS (status callback)",
+        "an SMS was not delivered (status callback; those of other statuses begin no run)",
         vendor=vendor_events.TwilioMessageStatus,
         hears_own=True,
+        news=("MessageStatus", frozenset({"failed", "undelivered"})),
     ),
     EventType(
         "com.twilio.call.completed",
@@ -253,6 +265,7 @@ _TYPES = (
         "what changed in an Airtable base (a payload of its webhook)",
         vendor=vendor_events.AirtableChange,
     ),
+    EventType("viox.upkeep.due", "operations", ("operator",), "time to look after contacts or automations", UpkeepDue),
     EventType("viox.automation.requested", "platform", ("builder",), "an automation is wanted", AutomationRequested),
     EventType(
         "com.n8n.execution.failed", "platform", ("builder",), "an n8n execution failed", vendor=vendor_events.N8nFailure

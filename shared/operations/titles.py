@@ -14,6 +14,7 @@ _KINDS = {
     "viox.ticket.created": "Ticket",
     "viox.candidate.applied": "Application",
     "viox.briefing.due": "Briefing",
+    "viox.upkeep.due": "Upkeep",
     "viox.automation.requested": "Automation wanted",
     "viox.task.requested": "Task",
     "com.twilio.message.received": "Text message",

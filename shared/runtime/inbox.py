@@ -144,7 +144,7 @@ class Inbox:
                 items.append(self._accepted(record, message, "task", message.conversation_id or message.id))
             elif (entry := event_type(message.type)).addressed:
                 addressed.append((record, message, entry))
-            elif self._spec.name in entry.owners and entry.heard_by(self._spec.name, message.extensions):
+            elif self._spec.name in entry.owners and entry.heard_by(self._spec.name, message.extensions, message.data):
                 items.append(self._accepted(record, message, "event", self._conversation(message)))
         if addressed:
             items.extend(await self._owned(addressed))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.business import Business, Schedule, at_local, check_owner, read_business
+from shared.business import WEEKDAYS, Business, Schedule, at_local, check_owner, read_business
 from shared.errors import BadInput
 from shared.people import People
 
@@ -83,6 +83,9 @@ def test_a_profile_of_before_is_still_one(tmp_path: Path) -> None:
         ("schedules: [{briefing: week, at: '16:00', on: [mon, tue]}]", "weekly briefing is on one weekday"),
         ("schedules: [{briefing: day, at: '25:00'}]", "schedules.0.at: .*not a time"),
         ("schedules: [{briefing: month, at: '07:00'}]", "schedules.0.briefing"),
+        ("schedules: [{upkeep: desks, at: '07:00'}]", "schedules.0.upkeep"),
+        ("schedules: [{at: '07:00'}]", "for a `briefing` .* or for an `upkeep`"),
+        ("schedules: [{briefing: day, upkeep: contacts, at: '07:00'}]", "for a `briefing` .* or for an `upkeep`"),
         ("schedules: [{briefing: day, at: '07:00'}, {briefing: day, at: '19:00'}]", "two schedules are called"),
         ("quiet_hour: {}", "quiet_hour: "),
     ],
@@ -189,3 +192,14 @@ def test_a_schedule_knows_its_weekdays() -> None:
     made = Schedule.model_validate({"briefing": "day", "at": "07:30", "on": ["mon", "wed"]})
     assert made.latest(at("2026-12-01T12:00:00Z"), UTC_ZONE) == date(2026, 11, 30)
     assert made.latest(at("2026-11-30T07:29:00Z"), UTC_ZONE) == date(2026, 11, 25)
+
+
+def test_a_schedule_with_several_times_is_as_many_schedules() -> None:
+    given = {"schedules": [{"upkeep": "automations", "at": ["07:00", "12:30"]}, {"upkeep": "contacts", "at": "02:30"}]}
+    found = Business.model_validate(given)
+    assert [(one.name, one.at) for one in found.upkeep] == [
+        ("upkeep-automations-0700", time(7)),
+        ("upkeep-automations-1230", time(12, 30)),
+        ("upkeep-contacts", time(2, 30)),
+    ]
+    assert found.upkeep[0].on == WEEKDAYS

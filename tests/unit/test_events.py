@@ -10,7 +10,7 @@ import pytest
 
 from shared.bus import topics
 from shared.bus.envelope import Message, parse_json
-from shared.bus.events import REGISTRY, TASK_TYPE, LeadCreated, check_data, event_type, unknown_fields
+from shared.bus.events import CAUSED_BY_AGENT, REGISTRY, TASK_TYPE, LeadCreated, check_data, event_type, unknown_fields
 from shared.bus.messages import RUN_STARTED, ToolCallRequested, call_closed, call_requested, run_changed, task
 from shared.errors import BadInput
 from shared.ids import CallId, RunId
@@ -148,3 +148,19 @@ def test_records_are_keyed_as_the_table_of_topics_says() -> None:
     told = {topic.name: topic.key for topic in topics.all_topics()}
     assert {told[name] for name in keys} == {"conversation", "conversation or agent"}
     assert task("closer", "1", "/t", "x", {}, now, None).key == "closer"
+
+
+@pytest.mark.parametrize(
+    ("status", "heard"),
+    [("queued", False), ("sent", False), ("delivered", False), ("undelivered", True), ("failed", True)],
+)
+def test_news_of_a_text_message_begins_a_run_only_when_it_did_not_arrive(status: str, heard: bool) -> None:
+    entry = event_type("com.twilio.message.status")
+    assert entry.heard_by("voice", {}, {"MessageStatus": status}) is heard
+    assert entry.heard_by("voice", {CAUSED_BY_AGENT: "voice"}, {"MessageStatus": status}) is heard
+
+
+def test_the_echo_of_ones_own_call_is_not_heard_and_other_events_are() -> None:
+    entry = event_type("com.hubspot.contact.creation")
+    assert entry.heard_by("closer", {}, {})
+    assert not entry.heard_by("closer", {CAUSED_BY_AGENT: "closer"}, {})

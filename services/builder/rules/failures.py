@@ -100,6 +100,15 @@ def make_execution(data: Mapping[str, Any]) -> str | None:
     return known if re.fullmatch(r"[A-Za-z0-9_-]{1,100}", known) else None
 
 
+def claim_on(failure: Failure, holder: str) -> dict[str, Any] | None:
+    """That a failed run is Builder's to look after: Operator, who goes through failed runs, leaves it alone then. None for a
+    failure of which no run is known."""
+    if failure.execution is None:
+        return None
+    entity = f"automation-failure:{failure.system.lower()}:{failure.execution}"
+    return {"entity": entity, "holder": holder, "data": {"by": "builder"}}
+
+
 class Watched(BaseModel):
     """What is known of an automation's failures: which executions were run again, and which causes a person knows of."""
 

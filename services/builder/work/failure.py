@@ -4,17 +4,39 @@ from __future__ import annotations
 
 from services.builder.prompts import CAUSE
 from services.builder.rules import failures
-from services.builder.work.reading import escalation, failure_of, scenario_of, watched
+from services.builder.work.reading import escalation, failure_of, news_of, scenario_of, watched
 from shared.runtime.work import Work
 
 
 def look_at_execution(work: Work) -> None:
-    if execution := failures.execution_id(work.trigger.data):
+    if execution := failures.execution_id(news_of(work)):
         work.call("execution", "n8n_get_execution", {"id": execution, "includeData": True})
+    take(work)
+
+
+def take(work: Work) -> None:
+    """Not what Operator hands over: that is taken already."""
+    claim = failures.claim_on(failure_of(work), f"builder:{work.trigger.id}")
+    if claim and not work.trigger.is_task:
+        work.call("taken", "records_claim", claim)
+
+
+def is_taken(work: Work) -> bool:
+    """Whether another run looks after this failure."""
+    claim = work.value("taken")
+    return bool(claim) and not claim["mine"]
+
+
+def note_taken(work: Work) -> None:
+    holder = str((work.value("taken").get("data") or {}).get("by") or "another run").capitalize()
+    work.conclude(f"{failure_of(work).told}. {holder} looks after it.")
 
 
 def by_execution(work: Work) -> str:
-    return "run_again" if watched(work).may_retry(failure_of(work), work.value("execution")) else by_cause(work)
+    if is_taken(work):
+        return "note_taken"
+    passes = watched(work).may_retry(failure_of(work), work.value("execution"))
+    return "run_again" if passes and not work.trigger.is_task else by_cause(work)
 
 
 def run_again(work: Work) -> None:
@@ -51,10 +73,13 @@ def look_at_scenario(work: Work) -> None:
         work.call("scenario", "make_get_scenario", {"scenarioId": scenario})
         if execution := failures.make_execution(data):
             work.call("execution", "make_get_execution", {"scenarioId": scenario, "executionId": execution})
+    take(work)
 
 
 def by_scenario(work: Work) -> str:
     """Make runs an active scenario again by itself: what passes is left to that, unless it does not pass."""
+    if is_taken(work):
+        return "note_taken"
     seen = watched(work).with_transient(work.now)
     passes = failure_of(work).kind == "transient" and len(seen.transient) < failures.MANY_TRANSIENT
     return "leave_to_schedule" if passes and scenario_of(work).get("isActive") is True else by_cause(work)
@@ -80,7 +105,7 @@ def note_repeat(work: Work) -> None:
 
 def read_parts(work: Work) -> None:
     """What the automation is made of, for whoever has to explain the failure."""
-    workflow = str((work.trigger.data.get("workflow") or {}).get("id") or "")
+    workflow = str((news_of(work).get("workflow") or {}).get("id") or "")
     if workflow:
         work.call("parts", "n8n_get_workflow", {"id": workflow})
 

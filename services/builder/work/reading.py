@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from services.builder.prompts import CAUSE, DRAFT, REDRAFT
 from services.builder.rules import apis, failures, workflows
 from services.builder.rules.apis import Api
@@ -14,8 +16,14 @@ def watched(work: Work) -> Watched:
     return work.kept("watched", Watched) or Watched()
 
 
+def news_of(work: Work) -> dict[str, Any]:
+    """What is told of a failure: by a workflow's error trigger, by Make, or by Operator, who found it."""
+    handed = work.trigger.context.get("failed_workflow")
+    return dict(handed) if isinstance(handed, dict) else work.trigger.data
+
+
 def failure_of(work: Work) -> Failure:
-    data = work.trigger.data
+    data = news_of(work)
     if work.trigger.type == "com.make.scenario.failed":
         return failures.make_failure(data, work.value("scenario"), work.value("execution"))
     return failures.n8n_failure(data, work.value("execution"))

@@ -81,7 +81,11 @@ class Delivered:
         self.rows = []
         for message in self.messages:
             entry = event_type(message.type)
-            to = [name for name in receivers(entry, message.data) if entry.heard_by(name, message.extensions)]
+            to = [
+                name
+                for name in receivers(entry, message.data)
+                if entry.heard_by(name, message.extensions, message.data)
+            ]
             self.rows.append(outgoing(entry.topic, message, to))
 
     def covers_until(self, place: int) -> datetime | None:

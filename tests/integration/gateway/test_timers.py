@@ -250,6 +250,19 @@ async def test_each_period_is_told_of_once_from_the_next_time_on(world: World) -
     }
 
 
+async def test_upkeep_is_due_by_its_own_schedules_and_goes_to_operator(world: World) -> None:
+    schedule = [{"upkeep": "contacts", "at": "02:30"}, {"upkeep": "automations", "at": ["07:00", "17:00"]}]
+    business = Business.model_validate({"schedules": schedule})
+    gateway = await world.gateway("outcomes")
+    await tell(gateway, "2026-11-23T23:00:00Z", business)
+    assert await tell(gateway, "2026-11-24T08:00:00Z", business) == ["upkeep-automations-0700", "upkeep-contacts"]
+    told = {(one.type, one.id): one.data for one in await sent(world, topics.events("operations"))}
+    assert told == {
+        ("viox.upkeep.due", "upkeep-automations-0700:2026-11-24"): {"day": "2026-11-24", "of": "automations"},
+        ("viox.upkeep.due", "upkeep-contacts:2026-11-24"): {"day": "2026-11-24", "of": "contacts"},
+    }
+
+
 async def test_replicas_tell_of_a_period_together_once(world: World) -> None:
     replicas = [await world.gateway("outcomes") for _ in range(4)]
     await tell(replicas[0], "2026-11-23T15:00:00Z")

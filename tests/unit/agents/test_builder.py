@@ -41,6 +41,7 @@ class N8n:
         self.credentials = [{"id": "c1", "name": "Chat key", "type": "httpHeaderAuth"}]
         self.scenario: dict[str, Any] = {"name": "Orders", "isActive": True, "nextExec": "2026-11-20T16:00:00Z"}
         self.refusing: dict[str, str] = {}
+        self.claims: dict[str, dict[str, Any]] = {}
         self.told: list[str] = []
         self.made: list[str] = []
         self.tested: list[dict[str, Any]] = []
@@ -55,6 +56,9 @@ class N8n:
                 return self.executions.get(given["id"])
             case "n8n_retry_execution":
                 return self._run(retryOf=given["id"])
+            case "records_claim":
+                claim = self.claims.setdefault(given["entity"], {"holder": given["holder"], **given["data"]})
+                return {"data": claim, "mine": claim["holder"] == given["holder"]}
             case "n8n_get_workflow":
                 return self.workflows.get(given["id"])
             case "n8n_list_credentials":
@@ -115,7 +119,7 @@ async def worked(n8n: N8n, *given: dict[str, Any], graph: Graph | None = None, m
 async def test_what_passes_by_itself_is_run_again_once_without_a_model() -> None:
     n8n = N8n()
     graph = await worked(n8n, failed("504 Gateway timeout"))
-    assert n8n.made == ["n8n_get_execution", "n8n_retry_execution", "wait_until", "n8n_get_execution"]
+    assert n8n.made == ["n8n_get_execution", "records_claim", "n8n_retry_execution", "wait_until", "n8n_get_execution"]
     assert turns(graph) == 0
     assert end(graph)["text"] == (
         "n8n: Invoices to sheet failed: 504 Gateway timeout. It was run again, and succeeded."
@@ -139,6 +143,25 @@ async def test_no_news_of_the_same_execution_runs_it_twice() -> None:
     graph = await worked(n8n, failed("504 Gateway timeout"), failed("504 Gateway timeout"))
     await worked(n8n, failed("ETIMEDOUT", "8", retryOf="7"), graph=graph.next_run())
     assert n8n.made.count("n8n_retry_execution") == 1, "nor the repeat itself, whose failure is told, too"
+
+
+async def test_a_failure_that_operator_looks_after_is_left_to_it() -> None:
+    n8n = N8n()
+    n8n.claims["automation-failure:n8n:7"] = {"holder": "operator:upkeep-automations:2026-11-20", "by": "operator"}
+    graph = await worked(n8n, failed("504 Gateway timeout"), failed("401 Unauthorized"))
+    assert set(n8n.made) == {"n8n_get_execution", "records_claim"}
+    assert end(graph)["text"] == "n8n: Invoices to sheet failed: 401 Unauthorized. Operator looks after it."
+
+
+async def test_what_operator_hands_over_is_told_and_not_run_again() -> None:
+    n8n = N8n()
+    news = {
+        "workflow": {"id": "wf", "name": "Invoices to sheet"},
+        "execution": {"id": "7", "error": {"message": "504 Gateway timeout"}},
+    }
+    graph = await worked(n8n, task("Look into a failure.", failed_workflow=news))
+    assert n8n.made == ["n8n_get_execution", "person_tell"]
+    assert end(graph)["text"].startswith("n8n: Invoices to sheet failed: 504 Gateway timeout.")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +244,7 @@ async def test_what_does_not_pass_at_make_goes_to_a_person() -> None:
 async def test_what_failed_at_make_is_looked_up() -> None:
     n8n = N8n()
     await worked(n8n, trigger(MAKE, {"scenarioId": 9, "executionId": "b2c4", "error": {"message": "x"}}))
-    assert n8n.made[:2] == ["make_get_scenario", "make_get_execution"]
+    assert n8n.made[:3] == ["make_get_scenario", "make_get_execution", "records_claim"]
     assert "Make: Orders failed: the record is invalid. [offline]" in n8n.told[0]
 
 

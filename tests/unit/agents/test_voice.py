@@ -382,10 +382,15 @@ async def test_a_number_that_takes_no_texts_is_remembered_and_noted() -> None:
     assert len(desk.office.arguments("elevenlabs_call")) == 1
 
 
-async def test_one_that_arrives_after_all_takes_that_back() -> None:
+async def test_who_texts_us_after_all_takes_that_back() -> None:
     desk = Desk("voice", Office(KNOWN))
     await desk.comes("com.twilio.message.status", status("undelivered", ErrorCode="30003"))
-    await desk.comes("com.twilio.message.status", status("delivered"))
+    await desk.comes(
+        "com.twilio.message.received", {"From": ANA, "To": OURS, "Body": "My invoice is wrong, please refund"}
+    )
+    await desk.comes(
+        "com.twilio.message.received", {"From": ANA, "To": OURS, "Body": "My invoice is wrong, please refund"}
+    )
     assert [one["facts"][0]["value"] for one in desk.office.arguments("memory_remember")] == [False, True]
 
 

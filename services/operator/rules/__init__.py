@@ -1,0 +1,1 @@
+"""Operator's rules of upkeep. Pure: no I/O, no clock, no framework."""
