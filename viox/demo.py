@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import sandbox
 import sandbox.scenarios
-from sandbox.scenarios import building, care, clients, hiring, money, owner, sales, telephone, trouble
+from sandbox.scenarios import building, care, clients, hiring, money, owner, sales, telephone, trouble, upkeep
 from sandbox.scenarios.story import Part, State, blind
 from services.tool_gateway.catalogue.importer import Wish
 from shared.business import Business, read_business
@@ -30,7 +30,7 @@ ENDPOINTS_FOR = ("people-ops", "chief-of-staff")
 IMPORT_SECONDS = 120.0
 TAKEN_UP_SECONDS = 1.0  # agents are told of a new catalogue at once; they read it in milliseconds
 USED = (
-    "airtable elevenlabs email hubspot memory n8n office people quickbooks records stripe twilio".split()  # noqa: SIM905
+    "airtable elevenlabs email hubspot make memory n8n office people quickbooks records stripe twilio".split()  # noqa: SIM905
 )
 FAILED = ("failed", "blocked", "cancelled")
 
@@ -49,6 +49,8 @@ def the_day() -> list[Part]:
         trouble.TakeOver(),
         trouble.Failures(),
         trouble.Night(),
+        upkeep.Contacts(),
+        upkeep.Automations(),
         owner.Briefing(),
     ]
 

@@ -4,7 +4,7 @@
 select clock_timestamp()
 
 -- name: demo_waiting    What waits for a person.
-select approval_id, tool, people, choices, arguments->>'question' as question from approvals
+select approval_id, tool, people, choices, arguments->>'question' as question, arguments::text as arguments from approvals
 where state = 'waiting' and asked_at >= :since order by asked_at
 
 -- name: demo_busy    How much is under way that ends by itself. What a person has taken over, and what waits for a moment to come, does not.
@@ -31,7 +31,7 @@ select call_id, run_id::text, agent, conversation_id, tool, vendor, state, argum
 from tool_calls where created_at >= :since order by created_at
 
 -- name: demo_approvals
-select approval_id, tool, state, question from approvals where asked_at >= :since order by asked_at
+select approval_id, tool, state, arguments->>'question' as question from approvals where asked_at >= :since order by asked_at
 
 -- name: demo_unpaired    Calls that were made without an intent and an outcome on record.
 select c.call_id, count(*) filter (where l.phase = 'intent') as intents,

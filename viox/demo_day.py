@@ -40,6 +40,7 @@ from viox.demo_owner import Owner
 
 SQL = Queries(Path(__file__).with_name("demo.sql"))
 LOOK_EVERY_SECONDS = 0.25
+LOOKS_SHARE = 3.0  # between two looks passes so many times what one takes
 PATIENCE_SECONDS = 300.0  # of a machine that does much else at the same time
 QUIET_LOOKS = 2  # one after the other: what a vendor has just told is on its way for a moment
 BEGINS = (0, "09:00")  # of a Monday
@@ -48,24 +49,33 @@ WEBHOOKS = {
     "twilio": ["inbound"],
     "elevenlabs": [],
 }
-VENDORS = ("hubspot", "twilio", "airtable", "stripe", "quickbooks", "elevenlabs", "n8n", "mail")
+VENDORS = ("hubspot", "twilio", "airtable", "stripe", "quickbooks", "elevenlabs", "n8n", "make", "mail")
 
 
-class _Unread(Exception):
-    """The record has not been read yet."""
+class Unread(Exception):
+    """A part of the state that has not been read yet."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
 
 
 class Now(Mapping[str, Any]):
-    """The state of this moment; a vendor is asked when somebody looks at it."""
+    """The state of this moment, as far as somebody has looked at it."""
 
-    def __init__(self, vendors: Mapping[str, str], known: Mapping[str, Any]) -> None:
-        self._vendors, self.known = vendors, dict(known)
+    def __init__(self, known: Mapping[str, Any]) -> None:
+        self.known = dict(known)
+        self.began = time.monotonic()
+        self.cost = 0.0  # seconds that reading it took
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it is time for another look: what takes long is not done all the time."""
+        return time.monotonic() - self.began >= max(LOOK_EVERY_SECONDS, LOOKS_SHARE * self.cost)
 
     def __getitem__(self, name: str) -> Any:
         if name not in self.known:
-            if name == "record":
-                raise _Unread
-            self.known[name] = get(f"{self._vendors[name]}/_sandbox/state")
+            raise Unread(name)
         return self.known[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -123,7 +133,7 @@ class Conductor:
         self.halts: list[tuple[str, float]] = []  # where the clock stood, and how long
         self.published = 0
         self.trouble: list[str] = []
-        self._now, self._looked_at = Now({}, {}), 0.0
+        self._now = Now({})
         self._reading = asyncio.Lock()
 
     async def run(self, parts: Sequence[Part]) -> tuple[list[Played], State]:
@@ -226,7 +236,9 @@ class Conductor:
 
     async def _count(self) -> None:
         """What everybody has got so far."""
-        now = Now(self.vendors, {})
+        now = Now({})
+        for name in ("twilio", "mail"):
+            await self._read(now, name)
         texts = Counter(one["to"] for one in now["twilio"]["messages"])
         mails: Counter[str] = Counter()
         for one in now["mail"]["messages"]:
@@ -236,21 +248,31 @@ class Conductor:
         self.stops.append({"at": self.clock.stop, "texts": dict(texts), "mails": dict(mails)})
 
     async def state(self) -> State:
-        now = Now(self.vendors, {"record": await self.record(), "stops": list(self.stops)})
-        return {name: now[name] for name in now}
+        now = Now({"stops": list(self.stops)})
+        for name in (*VENDORS, "record"):
+            await self._read(now, name)
+        return now.known
 
     async def look(self, look: Callable[[State], Any]) -> Any:
         """At the state of this moment: everybody who looks at the same time is shown the same one."""
-        if time.monotonic() - self._looked_at >= LOOK_EVERY_SECONDS:
-            self._now, self._looked_at = Now(self.vendors, {"stops": self.stops}), time.monotonic()
+        if self._now.is_old:
+            self._now = Now({"stops": self.stops})
         now = self._now
-        try:
-            return look(now)
-        except _Unread:
-            async with self._reading:
-                if "record" not in now.known:
-                    now.known["record"] = await self.record()
-            return look(now)
+        while True:
+            try:
+                return look(now)
+            except Unread as unread:
+                await self._read(now, unread.name)
+
+    async def _read(self, now: Now, name: str) -> None:
+        """One part of a state, once; a vendor's beside everything else that happens here."""
+        async with self._reading:
+            if name in now.known:
+                return
+            began = time.monotonic()
+            url = f"{self.vendors.get(name)}/_sandbox/state"
+            now.known[name] = await (self.record() if name == "record" else asyncio.to_thread(get, url))
+            now.cost += time.monotonic() - began
 
     async def record(self) -> dict[str, Any]:
         """Runs, calls and approvals since the day began."""
@@ -272,6 +294,9 @@ class Voice:
 
     def answers(self, words: str, answer: str) -> None:
         self._conductor.owner.answers[words] = answer
+
+    def rejects(self, tool: str, words: str, why: str) -> None:
+        self._conductor.owner.refusals[tool, words] = why
 
     async def publish(self, *events: dict[str, Any]) -> None:
         """Every other event through `viox publish`'s door, the rest straight onto Kafka, as upstream systems do."""

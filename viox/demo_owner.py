@@ -23,6 +23,7 @@ class Owner:
         self._done: set[str] = set()
         self._said: list[str] = []
         self.answers: dict[str, str] = {}  # to questions with these words
+        self.refusals: dict[tuple[str, str], str] = {}  # why of calls of a tool with these words
 
     async def has_questions(self) -> bool:
         """Whether something waits for a person now."""
@@ -48,10 +49,22 @@ class Owner:
             with output.silenced():
                 await approvals.answer(row["approval_id"], answer, people[0].name, as_json=False)
             return
+        if why := refusal_of(row["tool"], row["arguments"], self.refusals):
+            self._said.append(
+                f"$ viox reject {row['approval_id']} --reason {why!r} --by {people[0].name}   ({row['tool']})"
+            )
+            with output.silenced():
+                await approvals.reject(row["approval_id"], why, people[0].name, as_json=False)
+            return
         for person in people[: row["people"]]:
             self._said.append(f"$ viox approve {row['approval_id']} --by {person.name}   ({row['tool']})")
             with output.silenced():
                 await approvals.approve(row["approval_id"], None, None, None, None, person.name, as_json=False)
+
+
+def refusal_of(tool: str, arguments: str, refusals: Mapping[tuple[str, str], str]) -> str | None:
+    """Why the owner does not agree to a call; None when they do."""
+    return next((why for (of, words), why in refusals.items() if of == tool and words in arguments), None)
 
 
 def answer_to(question: str, choices: Sequence[str] | None, answers: Mapping[str, str]) -> str:

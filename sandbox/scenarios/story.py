@@ -47,6 +47,9 @@ class Day(Protocol):
     def answers(self, words: str, answer: str) -> None:
         """How the owner answers a question of an agent that has these words."""
 
+    def rejects(self, tool: str, words: str, why: str) -> None:
+        """What the owner does not agree to: calls of a tool whose arguments have these words."""
+
     async def publish(self, *events: dict[str, Any]) -> None:
         """Events as their upstreams send them: through the command line's door, or straight onto Kafka."""
 

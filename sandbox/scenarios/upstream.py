@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from sandbox.scenarios.story import event
-from sandbox.vendors import n8n, stripe
+from sandbox.vendors import hubspot, make, make_wire, n8n, stripe
 
 
 async def bill(url: str, email: str, card: str, amount: int, phone: str | None = None) -> dict[str, Any]:
@@ -89,6 +89,53 @@ def _workflow(url: str, tag: str) -> dict[str, Any]:
     return made
 
 
+async def doubled_contacts(url: str, *people: dict[str, str]) -> list[str]:
+    """Contacts that somebody typed into the CRM: their ids."""
+    return [
+        str((await asyncio.to_thread(_hubspot, url, "crm/v3/objects/contacts", {"properties": one}))["id"])
+        for one in people
+    ]
+
+
+async def workflow_that_fails(url: str, tag: str, name: str, message: str) -> tuple[str, str]:
+    """A workflow at n8n whose first run fails with a message, of which nobody is told: its id, and the run's."""
+    path = f"{name.lower().replace(' ', '-')}-{tag}"
+    hook = {"name": "Webhook", "type": "n8n-nodes-base.webhook", "parameters": {"path": path, "httpMethod": "POST"}}
+    send = {"name": "Send", "type": "n8n-nodes-base.httpRequest", "parameters": {"url": "https://example.com"}}
+    body = {
+        "name": f"{name} {tag}",
+        "nodes": [hook, send],
+        "connections": {"Webhook": {"main": [[{"node": "Send", "type": "main", "index": 0}]]}},
+        "settings": {"executionOrder": "v1"},
+    }
+    made = await asyncio.to_thread(_n8n, url, "workflows", body)
+    await asyncio.to_thread(_n8n, url, f"workflows/{made['id']}/activate", {})
+    await asyncio.to_thread(_json, f"{url}/_sandbox/outcomes", {"workflowId": made["id"], "message": message})
+    await trigger(url, path, {"n": 1})
+    for _ in range(100):
+        rows = await asyncio.to_thread(_n8n, url, f"executions?workflowId={made['id']}&status=error", None)
+        if rows["data"]:
+            return str(made["id"]), str(rows["data"][0]["id"])
+        await asyncio.sleep(0.1)
+    raise RuntimeError("the sandbox's workflow did not fail as it should")
+
+
+async def scenario_that_fails(url: str, tag: str, message: str) -> int:
+    """A scenario at Make that is run by hand, whose first run fails: its id."""
+    flow = [{"id": 1, "module": "http:ActionSendData", "version": 3, "parameters": {}, "mapper": {}}]
+    body = {
+        "teamId": make_wire.TEAM_ID,
+        "blueprint": json.dumps({"name": f"Orders to books {tag}", "flow": flow, "metadata": {}}),
+        "scheduling": json.dumps({"type": "on-demand"}),
+    }
+    number = int((await asyncio.to_thread(_make, url, "scenarios", body))["scenario"]["id"])
+    await asyncio.to_thread(_make, url, f"scenarios/{number}/start", {})
+    outcome = {"scenarioId": number, "status": 3, "reason": message}
+    await asyncio.to_thread(_json, f"{url}/_sandbox/outcomes", outcome)
+    await asyncio.to_thread(_make, url, f"scenarios/{number}/run", {"responsive": True})
+    return number
+
+
 async def trigger(url: str, path: str, body: dict[str, Any]) -> None:
     """Somebody's system calls the webhook of a workflow at n8n."""
     await asyncio.to_thread(_json, f"{url}/webhook/{path}", body)
@@ -109,6 +156,16 @@ def _n8n(url: str, path: str, body: dict[str, Any] | None) -> Any:
     data = None if body is None else json.dumps(body).encode()
     headers = {"X-N8N-API-KEY": n8n.API_KEY, "Content-Type": "application/json"}
     return _send(urllib.request.Request(f"{url}/api/v1/{path}", data, headers))  # noqa: S310  # the sandbox's own
+
+
+def _hubspot(url: str, path: str, body: dict[str, Any]) -> Any:
+    headers = {"Authorization": f"Bearer {hubspot.TOKEN}", "Content-Type": "application/json"}
+    return _send(urllib.request.Request(f"{url}/{path}", json.dumps(body).encode(), headers))  # noqa: S310  # the sandbox's own
+
+
+def _make(url: str, path: str, body: dict[str, Any]) -> Any:
+    headers = {"Authorization": f"Token {make.API_KEY}", "Content-Type": "application/json"}
+    return _send(urllib.request.Request(f"{url}/api/v2/{path}", json.dumps(body).encode(), headers))  # noqa: S310  # the sandbox's own
 
 
 def _json(url: str, body: dict[str, Any]) -> Any:

@@ -3,6 +3,8 @@
 A workflow runs from its Webhook node along `connections`. A Stop and Error node fails the execution, a Respond to Webhook
 node answers when the Webhook node asks for it; `{{ $json.body.name }}` reads what came in. Other nodes pass their item on.
 n8n documents no rate limits, so none apply here; 429 comes as a fault.
+
+    POST /_sandbox/outcomes   {"workflowId", "message"}   that workflow's next run fails at its last node with this message
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ class N8n(Emulator):
     """One instance with one project. The API is under /api/v1, production webhooks under /webhook."""
 
     vendor = "n8n"
-    lasting = ("effects", "workflows", "executions", "credentials", "tags", "variables", "_executed")
+    lasting = ("effects", "workflows", "executions", "credentials", "tags", "variables", "outcomes", "_executed")
 
     def __init__(self, *, run_seconds: float = 0.2) -> None:
         super().__init__()
@@ -53,6 +55,7 @@ class N8n(Emulator):
                 web.post(base + "/variables", self.create_variable),
                 web.put(base + "/variables/{id}", self.update_variable),
                 web.delete(base + "/variables/{id}", self.delete_variable),
+                web.post("/_sandbox/outcomes", self.set_outcome),
                 web.route("*", "/webhook/{path:.+}", self.called),
                 web.route("*", "/webhook-test/{path:.+}", self.called_for_test),
             ]
@@ -78,6 +81,7 @@ class N8n(Emulator):
         self.credentials: dict[str, Row] = {}
         self.tags: dict[str, Row] = {}
         self.variables: dict[str, Row] = {}
+        self.outcomes: list[Row] = []
         self._executed = 0
 
     def state(self) -> Any:
@@ -260,7 +264,7 @@ class N8n(Emulator):
     def _execute(self, workflow: Row, node: Row, item: Row, mode: str) -> Row:
         self._executed += 1
         reached = wire.reached(workflow, node)
-        failed = next((n for n in reached if n["type"] == wire.STOP), None)
+        failed = next((n for n in reached if n["type"] == wire.STOP), None) or self._failing(workflow, reached)
         frozen = {k: workflow[k] for k in ("id", "name", "nodes", "connections", "settings")}
         made = {
             "id": str(self._executed),
@@ -283,6 +287,18 @@ class N8n(Emulator):
             "run", id=made["id"], workflowId=workflow["id"], mode=mode, outcome=made["outcome"], body=item["body"]
         )
         return made
+
+    def _failing(self, workflow: Row, reached: list[Row]) -> Row | None:
+        """The last node, where this run is to fail there."""
+        outcome = next((one for one in self.outcomes if one["workflowId"] == workflow["id"]), None)
+        if outcome is None:
+            return None
+        self.outcomes.remove(outcome)
+        return reached[-1] | {"parameters": reached[-1]["parameters"] | {"errorMessage": outcome["message"]}}
+
+    async def set_outcome(self, request: web.Request) -> web.Response:
+        self.outcomes.append(await request.json())
+        return web.json_response({"outcomes": len(self.outcomes)})
 
     def _admitted(self, request: web.Request, node: Row) -> bool:
         if node["parameters"].get("authentication", "none") != "headerAuth":
