@@ -225,15 +225,15 @@ class Admission:
         self, judged: Sequence[tuple[Candidate, Verdict]], standing: Standing, connection: Any
     ) -> dict[CallId, datetime]:
         """The slots of calls that could go but for their rate; a slot reserved for what is held up would be lost."""
-        now = datetime.now(UTC)
+        turns = _Turns(datetime.now(UTC))
         rated = [
             (one.call.call_id, rate, rate_key(rate, one.call.arguments))
             for one, verdict in judged
             if (tool := verdict.tool) and not verdict.error
-            if not _in_turn(one, now)
-            and self._free(one, verdict)
+            if self._free(one, verdict)
             and not _of(one, standing).holds_up(tool)
             and not verdict.asking
+            and not turns.has_come(one, tool)
             for rate in (*tool.rates, *self._agents_rate(one.call.agent))
         ]
         return await self._store.reserve_rate_slots(rated, connection)
@@ -324,10 +324,27 @@ def _forgotten(tool: Tool, candidate: Candidate, now: datetime) -> bool:
     return now - candidate.first.at > timedelta(hours=tool.idempotency.hours)
 
 
-def _in_turn(candidate: Candidate, now: datetime) -> bool:
-    """A slot reserved earlier is good when it has just come: calls that were held up must not all go at once."""
-    some = timedelta(seconds=RATE_SLOT_VALID_SECONDS)
-    return candidate.rate_slot is not None and abs(now - candidate.rate_slot) <= some
+class _Turns:
+    """Slots reserved earlier are good when they have just come.
+
+    Calls that were held up must not all go at once: a vendor counts what arrives in a second, not what was planned for it. So of
+    those that are late by more than their rate's distance as many go as it has burst, and the others get new slots.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._late: Counter[str] = Counter()
+
+    def has_come(self, candidate: Candidate, tool: Tool) -> bool:
+        slot, some = candidate.rate_slot, timedelta(seconds=RATE_SLOT_VALID_SECONDS)
+        if slot is None or abs(self._now - slot) > some:
+            return False
+        late = (self._now - slot).total_seconds()
+        rates = [(rate_key(one, candidate.call.arguments), one) for one in tool.rates if late > 1 / one.per_second]
+        if any(self._late[key] >= rate.burst for key, rate in rates):
+            return False
+        self._late.update(key for key, _ in rates)
+        return True
 
 
 def _of(candidate: Candidate, standing: Standing) -> Preconditions:

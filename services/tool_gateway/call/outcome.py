@@ -54,6 +54,7 @@ OF_REPEATS = frozenset({409, 422})
 # Statuses that somebody in between does not answer with: a page beside them is the vendor's own.
 VENDORS_OWN = frozenset({201, 202, 204, 205, 207})
 MAX_ATTEMPTS = 5
+LIMITS_LAST_SECONDS, LONGEST_PAUSE_SECONDS = 60.0, 64.0
 MAX_LATER_ATTEMPTS = 8  # of what is told to come back later: with a minute at first they go over half an hour
 
 
@@ -196,6 +197,8 @@ def _again(
 
 def _pause(tool: Tool, attempt: int) -> float:
     """After a refusal for haste that does not say how long: all attempts together last longer than a minute, for which
-    most limits are set."""
+    most limits are set. A pause with which they do anyway is the vendor's own, and is not lengthened."""
     first = tool.rate.pause_seconds if tool.rate else 1.0
-    return float(min(first * 4 ** (attempt - 1), LONGEST_SECONDS))
+    if first * (MAX_ATTEMPTS - 1) >= LIMITS_LAST_SECONDS:
+        return first
+    return float(min(first * 4 ** (attempt - 1), LONGEST_PAUSE_SECONDS))

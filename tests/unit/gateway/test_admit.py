@@ -162,6 +162,17 @@ async def test_a_place_is_taken_by_what_is_sent_and_by_nothing_else() -> None:
     assert made.places.free("hubspot") == 1
 
 
+async def test_of_calls_that_are_late_at_one_rate_no_more_go_at_once_than_it_has_burst() -> None:
+    """Three that a stalled gateway finds due together would arrive together: only one goes, the others get new slots."""
+    now, later = datetime.now(UTC), datetime.now(UTC) + timedelta(hours=1)
+    slots = Slots(later, later)
+    late = [Candidate(call(n), 2, claimed=True, rate_slot=now - timedelta(seconds=1.5)) for n in range(3)]
+    fresh = Candidate(call(3), 2, claimed=True, rate_slot=now - timedelta(seconds=0.1))
+    decisions = await admission(slots, most=9).decide([*late, fresh], standing(*late, fresh))
+    assert [one.state for one in decisions] == ["executing", "requested", "requested", "executing"]
+    assert slots.asked == [one.call.call_id for one in late[1:]]
+
+
 async def test_no_rate_slot_is_spent_on_what_cannot_go_or_has_its_own() -> None:
     now = datetime.now(UTC)
     in_turn, late = claimed(rate_slot=now), claimed(rate_slot=now - timedelta(minutes=1))

@@ -131,3 +131,10 @@ def test_a_refusal_for_haste_without_a_time_makes_us_slower_each_time() -> None:
     tool = replace(READ, rate=replace(READ.rate, pause_seconds=1.0))
     waits = [of_answer(tool, Answer(429, [], b"{}"), attempt).wait_seconds for attempt in range(1, MAX_ATTEMPTS)]
     assert waits == [1, 4, 16, 64]
+
+
+def test_a_vendors_own_long_pause_is_not_lengthened() -> None:
+    assert READ.rate is not None
+    tool = replace(READ, rate=replace(READ.rate, pause_seconds=30.0))
+    waits = [of_answer(tool, Answer(429, [], b"{}"), attempt).wait_seconds for attempt in range(1, MAX_ATTEMPTS)]
+    assert waits == [30, 30, 30, 30]
