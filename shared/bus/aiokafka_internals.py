@@ -9,9 +9,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.consumer.group_coordinator import LeaveGroupRequest
+from aiokafka.errors import KafkaConnectionError
 
 LEAVE_REQUEST_SECONDS = 0.5
 STOP_SECONDS = 3.0
+END_SECONDS = 1.0
 
 
 def set_fetch_wait(consumer: AIOKafkaConsumer, milliseconds: int) -> None:
@@ -37,7 +39,22 @@ async def close_connections(client: AIOKafkaConsumer | AIOKafkaProducer) -> None
 async def drop_producer(producer: AIOKafkaProducer, seconds: float = STOP_SECONDS) -> None:
     """Stop a producer in whatever state it is. It has `seconds` to send what it holds; later the outbox sends it again."""
     await ended(producer.stop(), seconds)
+    await end_sender(producer)
     await close_connections(producer)
+
+
+async def end_sender(producer: AIOKafkaProducer) -> None:
+    """End the task that sends, which a `stop` that was cut short leaves running, and fail what it had not sent."""
+    sender = producer._sender.sender_task
+    for _ in range(2):  # cancelled once it still waits for the requests that are under way
+        if sender is not None and not sender.done():
+            sender.cancel()
+            await asyncio.wait([sender], timeout=END_SECONDS)
+    unsent = producer._message_accumulator
+    unsent.fail_all(KafkaConnectionError("the producer was stopped"))
+    for batch in [*unsent._pending_batches, *(one for batches in unsent._batches.values() for one in batches)]:
+        if batch._drain_waiter.done():
+            batch._drain_waiter.exception()  # nobody waits for it, and asyncio would complain
 
 
 async def ended(work: Coroutine[Any, Any, Any], seconds: float) -> None:
