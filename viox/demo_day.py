@@ -147,11 +147,11 @@ class Conductor:
         deciding = asyncio.create_task(self._decide())
         try:
             await self._conduct(tasks, played)
+            return played, await self._last_state()
         finally:
             for one in (*tasks, deciding):
                 one.cancel()
             await asyncio.gather(*tasks, deciding, return_exceptions=True)
-        return played, await self.state()
 
     def _register(self) -> None:
         """The emulators tell the gateway what happens at them, as the vendors do."""
@@ -201,12 +201,25 @@ class Conductor:
         for one in tasks:
             one.result()  # raises what no part foresaw
 
+    async def _last_state(self) -> State:
+        """The state at the end: read while nothing was under way, which what a vendor told late may begin again."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            state = await self.state()
+            if not await self._is_busy() or time.monotonic() > deadline:
+                return state
+            await self._quiet()
+
+    async def _is_busy(self) -> bool:
+        """Whether something is under way that ends by itself, or a person is asked something."""
+        busy = await self.pool.fetchval(*SQL.bind("demo_busy", since=self.since))
+        return bool(busy) or await self.owner.has_questions()
+
     async def _quiet(self) -> None:
         """Until nothing is under way that ends by itself."""
         deadline, quiet = time.monotonic() + PATIENCE_SECONDS, 0
         while quiet < QUIET_LOOKS and time.monotonic() < deadline:
-            busy = await self.pool.fetchval(*SQL.bind("demo_busy", since=self.since))
-            quiet = 0 if busy or await self.owner.has_questions() else quiet + 1
+            quiet = 0 if await self._is_busy() else quiet + 1
             await asyncio.sleep(LOOK_EVERY_SECONDS)
         if quiet < QUIET_LOOKS:
             self.trouble.append(f"at {self.clock.stop} something was under way still after {PATIENCE_SECONDS:.0f} s")

@@ -25,7 +25,7 @@ def too_many(primary: Item, other: Item) -> bool:
 def properties(kind: str, primary: Item, other: Item) -> dict[str, str | None]:
     """The primary one's, where it has any; of lifecycle stages the later one, and every address that either had."""
     first, second = primary["properties"], other["properties"]
-    made = second | {name: value for name, value in first.items() if value not in (None, "")}
+    made: dict[str, str | None] = second | {name: value for name, value in first.items() if value not in (None, "")}
     made[MERGED] = ";".join([*merged_ids(primary), *merged_ids(other), other["id"]])
     stages = [one.get("lifecyclestage") for one in (first, second)]
     if known := [stage for stage in stages if stage in STAGES]:

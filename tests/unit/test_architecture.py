@@ -59,6 +59,7 @@ def test_domains_are_pure(agent: str) -> None:
         "dataclasses",
         "datetime",
         "typing",
+        "unicodedata",
         "shared.bus.consent",
         "shared.bus.topics",
         "hashlib",

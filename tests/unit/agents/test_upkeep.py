@@ -10,7 +10,7 @@ import pytest
 from services.operator.rules import automations, contacts
 from services.operator.rules.contacts import Contact
 from shared.models.port import AssistantMessage, ModelToolCall
-from shared.runtime.questions import ANSWER_TOOL
+from shared.runtime.calls import ANSWER_TOOL
 from tests.unit.agents.driving import Graph, Scripted, spec_of, trigger
 from tests.unit.agents.working import asked, check, end, replays, task, turns
 
@@ -250,7 +250,8 @@ class Automations:
 
     def __init__(self, *failed: dict[str, Any], scenarios: tuple[dict[str, Any], ...] = (), mends: bool = True) -> None:
         self.failed = {one["id"]: {"status": "error", "workflowId": "wf"} | one for one in failed}
-        self.scenarios = {one["id"]: {"isActive": True, "scheduling": {"type": "on-demand"}} | one for one in scenarios}
+        usual: dict[str, Any] = {"isActive": True, "scheduling": {"type": "on-demand"}}
+        self.scenarios = {one["id"]: usual | one for one in scenarios}
         self.records, self.mends, self.made, self.refusing = Records(), mends, list[str](), dict[str, str]()
         self.paths = {"wf": "orders"}
         self.questions: list[dict[str, Any]] = []

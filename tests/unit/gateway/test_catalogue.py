@@ -77,6 +77,7 @@ PERSON_SETTLES = {
     "airtable_create_records": "values are normalised, left out and computed, so absence cannot be proven",
     "email_send": "a mail server cannot be asked what it was given; the Message-ID is on record",
     "make_run_scenario": "what an execution was given cannot be read",
+    "make_rerun_scenario": "as for make_run_scenario",
     "make_create_hook": "names are not unique, and the list shows no times",
     "n8n_retry_execution": "executions that still run are not in the list, so absence proves nothing",
     "n8n_call_webhook": "as for retries, and lists do not show what an execution was given",
