@@ -27,6 +27,7 @@ from services.console.oidc import Provider
 from services.console.roster import Roster
 from services.console.sessions import Sessions
 from shared.business import Business, read_business
+from shared.errors import VioxError
 from shared.settings import Settings
 from shared.store.pool import Pool, open_pool
 from shared.telemetry import logs, metrics
@@ -66,9 +67,13 @@ def build(settings: Settings, values: Mapping[str, str], pool: Pool | None = Non
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        opened = pool or await open_pool(
-            settings.postgres_dsn.get_secret_value(), application="viox console", size=6, for_people=True
-        )
+        try:
+            opened = pool or await open_pool(
+                settings.postgres_dsn.get_secret_value(), application="viox console", size=6, for_people=True
+            )
+        except VioxError as error:
+            app.state.refused = error  # uvicorn keeps only its traceback
+            raise
         console = _console(settings, values, opened)
         app.state.console = console
         watching = asyncio.create_task(console.health.run())
@@ -148,12 +153,13 @@ class App:
         self.name = name
 
     def serve(self, label: str | None = None) -> None:
-        """Run until SIGTERM or SIGINT."""
+        """Run until SIGTERM or SIGINT. Raises VioxError when it cannot start."""
         settings = Settings.load()
         logs.configure(label or self.name, settings.log_level, settings.log_format)
         Roster(settings.people).read()
+        pages = build(settings, os.environ)
         config = uvicorn.Config(
-            build(settings, os.environ),
+            pages,
             host=settings.http_host,
             port=settings.http_port,
             log_config=None,
@@ -162,4 +168,9 @@ class App:
             forwarded_allow_ips=settings.trusted_proxies or "127.0.0.1",
             timeout_graceful_shutdown=STOP_SECONDS,
         )
-        uvicorn.Server(config).run()
+        try:
+            uvicorn.Server(config).run()
+        except SystemExit:
+            if refused := getattr(pages.state, "refused", None):
+                raise refused from None
+            raise

@@ -61,6 +61,12 @@ def build(into: Path) -> None:
             say(f"{time.monotonic() - began:6.1f} s  {' '.join(json.loads(rest))[:100]}")
 
 
+def base(into: Path) -> None:
+    """The base image's Python, at its place there: the one that runs this may lie where no other user enters."""
+    unneeded = shutil.ignore_patterns("__pycache__", "test", "tests", "idlelib", "site-packages", "*.a")
+    shutil.copytree(sys.base_prefix, into / "usr" / "local", symlinks=True, ignore=unneeded)
+
+
 def _copy(source: Path, to: Path) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
@@ -70,9 +76,9 @@ def _copy(source: Path, to: Path) -> None:
 
 
 def _below(part: str, into: Path) -> str:
-    """The base image's python is the one that runs this; other absolute paths are inside the image."""
+    """Where a part of a command is that is absolute inside the image."""
     if part == "python":
-        return getattr(sys, "_base_executable", sys.executable)
+        return str(into / "usr" / "local" / "bin" / "python3")
     return str(into / part.lstrip("/")) if part.startswith(("/opt", "/app", "/tmp")) else part  # noqa: S108
 
 
@@ -102,6 +108,7 @@ def started(into: Path, module: list[str], settings: dict[str, str], home: Path)
     """A process as the image starts it: its user, its folder, its environment, nothing else."""
     environment = {
         "PATH": f"{into}/opt/viox/bin:/usr/bin:/bin",
+        "LD_LIBRARY_PATH": f"{into}/usr/local/lib",  # where the base image's linker looks anyway
         "PYTHONPATH": f"{into}/app",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
@@ -219,6 +226,7 @@ def main() -> None:
         (into / "tmp").mkdir()
         os.chown(home, USER, USER)
         try:
+            base(into)
             build(into)
             lock_up(into)
             against_nothing(into, home)

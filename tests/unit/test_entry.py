@@ -49,3 +49,11 @@ def test_a_process_names_the_setting_that_cannot_be_used(module: str) -> None:
     assert done.returncode == UNUSABLE_SETTINGS
     assert done.stderr.startswith("error[settings.invalid] VIOX_HTTP_PORT:")
     assert "Traceback" not in done.stderr
+
+
+def test_a_console_without_postgres_says_so_last() -> None:
+    environment = {"PATH": os.environ["PATH"], "VIOX_POSTGRES_DSN": "postgresql://viox@127.0.0.1:1/viox"}
+    command = [sys.executable, "-m", "services.console.main"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error[postgres.unavailable] VIOX_POSTGRES_DSN:")

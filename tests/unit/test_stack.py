@@ -19,11 +19,12 @@ import pytest
 
 from sandbox.broker import Broker
 from sandbox.children import LONGEST_PAUSE_SECONDS
-from sandbox.forking import UNUSABLE_SETTINGS, Seat, run
+from sandbox.forking import Seat, run
 from sandbox.infrastructure import Infrastructure
 from sandbox.net import ready
 from sandbox.plan import Plan
 from sandbox.stack import Child, Stack
+from shared.entry import UNUSABLE_SETTINGS
 from shared.errors import BadInput, VioxError
 
 
