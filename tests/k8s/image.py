@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -131,7 +132,9 @@ def started(into: Path, module: list[str], settings: dict[str, str], home: Path)
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        if process.stderr:
+            process.stderr.close()
 
 
 def against_nothing(into: Path, home: Path) -> None:
@@ -197,7 +200,7 @@ def _becomes_ready(into: Path, home: Path, name: str, own: dict[str, str]) -> No
             time.sleep(0.1)
         took, memory = time.monotonic() - began, _memory(process.pid)
         process.terminate()
-        if process.wait(60):
+        if process.wait(60) not in (0, -signal.SIGTERM):  # uvicorn ends by the signal once it has shut down
             raise Wrong(f"{name} ended with {process.returncode}: {process.communicate()[1][-2000:]}")
     say(f"ready: {name:15} after {took:5.1f} s, {memory} MB resident")
 
