@@ -78,6 +78,8 @@ class Index:
     async def _cut_notes(self) -> int:
         async with self._pool.acquire() as connection, connection.transaction():
             notes = await connection.fetch(*SQL.bind("notes_to_cut", most=NOTES_AT_ONCE))
+            if not notes:
+                return 0  # to write nothing tells all the same, and would wake this loop again, for ever
             rows = [
                 {"note_id": note["note_id"], "ordinal": ordinal, "text": piece.text}
                 for note in notes

@@ -101,3 +101,14 @@ async def test_a_gateway_that_is_being_replaced_leaves_the_new_model_alone(world
     await new.index.catch_up()
     await old.index.catch_up()
     assert await world.admin.fetchval("select model from passages") == "wordllama/next"
+
+
+async def test_an_index_with_nothing_to_do_does_not_wake_itself(world: World) -> None:
+    heard: list[str] = []
+    await world.admin.add_listener("viox_memory", lambda *told: heard.append(told[-1]))
+    index = Index(world.pool, Moody())
+    await index.catch_up()
+    await index.catch_up()
+    await world.admin.execute("select pg_notify('viox_memory', 'the last')")
+    await until(lambda: heard)
+    assert heard == ["the last"]
