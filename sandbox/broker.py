@@ -157,7 +157,7 @@ class ApacheKafka:
         password = self._passwords.of(CONTROLLER)
         controller = scram.Controller("127.0.0.1", self.controller_port, CONTROLLER, password)
         await scram.set_passwords(controller, {user: self._passwords.of(user) for user in users}, USERS_SECONDS)
-        await _apply(Settings.load(**_lower(self.client_settings(ADMIN))))
+        await apply_rights(Settings.load(**_lower(self.client_settings(ADMIN))))
         return await authorizer.identity(Settings.load(**_lower(self.client_settings(OPERATOR_CLI))))
 
     def stop(self) -> None:
@@ -174,7 +174,7 @@ class ApacheKafka:
         self._home.mkdir(parents=True, exist_ok=True)
         (self._home / "log4j2.xml").write_text(_LOG4J)
         (self._home / "server.properties").write_text(
-            _PROPERTIES.format(
+            PROPERTIES.format(
                 port=self._port,
                 controller=self.controller_port,
                 data=self._home / "data",
@@ -185,7 +185,7 @@ class ApacheKafka:
         )
 
 
-async def _apply(settings: Settings) -> None:
+async def apply_rights(settings: Settings) -> None:
     """The broker learns of new users a moment after the controller. Raises Unavailable when it never does."""
     deadline = time.monotonic() + USERS_SECONDS
     while True:
@@ -324,7 +324,7 @@ _SUPER = {"kafka_admin": ADMIN, "kafka_controller": CONTROLLER}
 # once; nothing is deleted by age. Clients log in by SCRAM. The controller's port takes one user by PLAIN, whose password is
 # here and not among the data: that user gives all others their passwords. Nobody is anonymous anywhere. A user who
 # was deleted keeps open connections until the broker wants a new login, hence `connections.max.reauth.ms`.
-_PROPERTIES = """\
+PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -57,8 +58,13 @@ def client_settings(settings: Settings) -> dict[str, Any]:
     return given
 
 
-async def ensure_topics(settings: Settings, wanted: Sequence[topics.Topic] | None = None) -> str:
-    """Create the topics that are missing; returns the cluster's id.
+async def ensure_topics(
+    settings: Settings,
+    wanted: Sequence[topics.Topic] | None = None,
+    *,
+    configs: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> str:
+    """Create the topics that are missing, those in `configs` with settings of their own; returns the cluster's id.
 
     Raises Unavailable when the broker does not answer, VioxError when it lets us neither see nor create them.
     """
@@ -72,6 +78,7 @@ async def ensure_topics(settings: Settings, wanted: Sequence[topics.Topic] | Non
                 topic.name,
                 num_partitions=settings.kafka_partitions,
                 replication_factor=settings.kafka_replication_factor,
+                topic_configs=dict(configs.get(topic.name, {})),
             )
             for topic in wanted or topics.all_topics()
             if topic.name not in existing

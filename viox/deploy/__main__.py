@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from viox.deploy import external_secrets, kafka, keda, monitoring, network, postgres, routes, workloads
+from viox.deploy.compose import files as compose
 from viox.deploy.documents import HEAD, dump, kustomization, made
 from viox.deploy.facts import DEPLOY, NAMESPACE, SERVICES
 
+MADE = HEAD.removeprefix("#").strip()  # whatever a comment begins with
+PRIVATE = "private"  # where a deployment's secrets are, which are nobody else's to read
 PARTS = ("kafka", "migrations", "postgres", "routes", *SERVICES)
 
 
@@ -21,6 +24,8 @@ def files() -> Iterator[tuple[str, str]]:
         yield f"k8s/{path}", text
     for path, text in (*network.files(), *keda.files(), *monitoring.files(), *external_secrets.files()):
         yield f"k8s/components/{path}", text
+    for path, text in compose.files():
+        yield f"compose/{path}", text
 
 
 def _base() -> Iterator[tuple[str, str]]:
@@ -40,8 +45,8 @@ def outdated() -> list[str]:
 
 
 def _generated() -> Iterator[Path]:
-    for path in (DEPLOY / "k8s").rglob("*.yaml"):
-        if path.read_text().startswith(HEAD):
+    for path in (*(DEPLOY / "k8s").rglob("*.yaml"), *(DEPLOY / "compose").rglob("*")):
+        if path.is_file() and PRIVATE not in path.parts and MADE in path.read_text()[: len(HEAD) + 1]:
             yield path
 
 

@@ -25,10 +25,10 @@ DISK, WAL_DISK = "100Gi", "20Gi"
 QUERY_TEMP_FILES: Final = "256MB"
 
 
-def connections() -> int:
-    """What all replicas together may open: each its pool and a session for its leases, the gateway some for tokens."""
+def connections(replicas: int = MOST_REPLICAS) -> int:
+    """What so many replicas together may open: each its pool and a session for its leases, the gateway some for tokens."""
     each = dict.fromkeys(SERVICES, POOL + 1) | {GATEWAY: POOL + 1 + TOKEN_CONNECTIONS}
-    return MOST_REPLICAS * sum(each.values()) + OTHERS
+    return replicas * sum(each.values()) + OTHERS
 
 
 def files() -> Iterator[tuple[str, str]]:
