@@ -67,7 +67,7 @@ lock:  ## resolve dependencies anew into requirements.lock
 dashboards: $(READY)  ## write the Grafana dashboards anew
 	@$(PY) deploy/monitoring/dashboards.py
 
-manifests: $(READY)  ## write the Kubernetes manifests anew
+manifests: $(READY)  ## write the Kubernetes manifests and the files for Docker Compose anew
 	@$(PY) -m viox.deploy
 
 docs: $(READY)  ## regenerate reference pages, AsyncAPI and JSON Schemas

@@ -20,7 +20,7 @@ keep() {
             echo "private/$1 could not be made" >&2
             exit 1
         fi
-        chmod 0444 private/.new
+        chmod 0644 private/.new
         mv private/.new "private/$1"
         echo "made private/$1"
     fi
@@ -47,7 +47,7 @@ settings() {
 
 mkdir -p private/vendors
 chmod 0700 private
-chmod 0755 private/vendors # its files are read by the gateway's user: chmod 0444 what you put there
+chmod 0755 private/vendors # its files are read by the gateway's user: chmod 0644 what you put there
 [ -e .env ] || : > .env
 chmod 0600 .env
 settings

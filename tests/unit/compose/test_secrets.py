@@ -74,7 +74,7 @@ def test_others_cannot_read_it_and_containers_can(folder: Path) -> None:
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (*folder.glob("private/*"), folder / ".env")}
     assert modes.pop(".env") == 0o600
     assert modes.pop("vendors") == 0o755
-    assert set(modes.values()) == {0o444}
+    assert set(modes.values()) == {0o644}
     assert stat.S_IMODE((folder / "private").stat().st_mode) == 0o700
 
 

@@ -102,7 +102,7 @@ def kafka() -> Object:
         },
         "configs": [{"source": "kafka", "target": BROKER}, {"source": "kafka-log", "target": "/etc/viox/log4j2.xml"}],
         "volumes": [_volume(KAFKA, "/var/lib/kafka/data")],
-        "tmpfs": [TMP],
+        "tmpfs": [f"{TMP},exec"],  # libraries that unpack records lie there
         "networks": ["kafka"],
         "healthcheck": checked(["CMD", "/bin/bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{KAFKA_PORT}"], start=120),
         "stop_grace_period": "60s",
