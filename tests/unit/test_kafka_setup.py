@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from sandbox.kafka_users import CONTROLLER
 from shared.bus import acls, authorizer, scram, topics
 from shared.errors import BadInput, VioxError
 from shared.settings import Settings
 from viox import kafka_setup
-from viox.kafka_setup import ADDRESS, CLIENTS, CONTROLLER, KEPT, password_setting, prepare
+from viox.kafka_setup import ADDRESS, CLIENTS, KEPT, password_setting, prepare
 
 GIVEN = {password_setting(client): f"of {client}" for client in (CONTROLLER, *CLIENTS)} | {ADDRESS: "127.0.0.1:9093"}
 

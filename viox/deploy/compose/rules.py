@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from sandbox.kafka_users import CONTROLLER
 from shared.settings import Settings
 from viox.deploy import monitoring, settings
 from viox.deploy.compose import names, servers, services
@@ -28,7 +29,7 @@ from viox.deploy.compose.reading import (
 from viox.deploy.documents import Object
 from viox.deploy.facts import CONSOLE, DRAIN_SECONDS, GATEWAY, MODEL_KEYS, PORT, SERVICES, service
 from viox.deploy.rules import PLAIN_NAMES, SECRET_NAME, SECRET_VALUE
-from viox.kafka_setup import ADDRESS
+from viox.kafka_setup import ADDRESS, CLIENTS, password_setting
 
 ONCE: Final = (names.ROLES, names.MIGRATE, names.KAFKA_SETUP)
 SERVERS: Final = (names.KAFKA, names.POSTGRES, names.PROMETHEUS, names.GRAFANA)
@@ -185,7 +186,7 @@ def only_who_needs_a_secret_gets_it(written: Written) -> Iterator[str]:
 def _allowed(name: str) -> set[str]:
     found = {names.postgres_password(service(name).login)}
     if service(name).on_kafka:
-        found.add(services.password_setting(name))
+        found.add(password_setting(name))
     if name == GATEWAY:
         found.add(names.postgres_password("viox_query"))
     return found | (set(MODEL_KEYS) if service(name).is_agent else {settings.OPERATOR_TOKEN})
@@ -195,7 +196,7 @@ def settings_are_known(written: Written) -> Iterator[str]:
     known = {f"VIOX_{name.upper()}" for name in Settings.model_fields} | OTHERS | set(MODEL_KEYS)
     for name in OURS:
         one = written.services.get(name, {})
-        more = {ADDRESS, *map(services.password_setting, (services.CONTROLLER, *services.CLIENTS))}
+        more = {ADDRESS, *map(password_setting, (CONTROLLER, *CLIENTS))}
         for setting in sorted(set(one.get("environment", {})) - known - (more if name == names.KAFKA_SETUP else set())):
             yield f"{name}: no service reads {setting}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from sandbox.kafka_users import ADMIN, CONTROLLER
 from viox.deploy import postgres
 from viox.deploy.compose import names, services
 from viox.deploy.compose.names import (
@@ -20,7 +21,7 @@ from viox.deploy.compose.names import (
 )
 from viox.deploy.compose.services import TMP, checked, hardened, on_health
 from viox.deploy.documents import Object
-from viox.kafka_setup import ADMIN, CONTROLLER, password_setting
+from viox.kafka_setup import password_setting
 
 REPLICAS: Final = 2  # of each service, as far as connections to Postgres go
 MONITORING: Final = "../monitoring"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from sandbox.kafka_users import CONTROLLER
 from viox.deploy import settings
 from viox.deploy.compose import names
 from viox.deploy.compose.names import IMAGES, KAFKA, KAFKA_SETUP, MIGRATE, POSTGRES, ROLES, choice, needed
 from viox.deploy.documents import Object
 from viox.deploy.facts import BUSINESS, CONSOLE, GATEWAY, OWNER, PARTITIONS, PORT, USER, Service, every_service
-from viox.kafka_setup import ADDRESS, CLIENTS, CONTROLLER, password_setting
+from viox.kafka_setup import ADDRESS, CLIENTS, password_setting
 
 DOCKERFILE: Final = {"context": "../..", "dockerfile": "deploy/image/Dockerfile"}
 TMP: Final = "/tmp:mode=1777,size=256m"  # noqa: S108  # of the container alone
