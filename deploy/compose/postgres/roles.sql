@@ -1,6 +1,7 @@
 -- Made by `make manifests` from the code. Do not edit.
 \set ON_ERROR_STOP on
 set log_min_error_statement = panic;  -- the server's log is no place for passwords
+set client_min_messages = warning;  -- nothing of what is there already
 select 'create role "viox_agents" nologin' where not exists (select from pg_roles where rolname = 'viox_agents') \gexec
 select 'create role "viox_gateways" nologin' where not exists (select from pg_roles where rolname = 'viox_gateways') \gexec
 select 'create role "viox_operators" nologin' where not exists (select from pg_roles where rolname = 'viox_operators') \gexec
@@ -65,4 +66,5 @@ alter role "viox_query" set temp_file_limit = '256MB';
 select 'create database "viox" owner "viox"'
   where not exists (select from pg_database where datname = 'viox') \gexec
 \connect viox
+set client_min_messages = warning;  -- nothing of what is there already
 create extension if not exists vector;  -- not a trusted extension: only a superuser brings it in

@@ -88,4 +88,4 @@ def test_dashboards_find_their_source() -> None:
 
 
 def test_git_has_no_secret_of_a_deployment() -> None:
-    assert set((FOLDER / ".gitignore").read_text().split()) == {".env", "private/"}
+    assert set((FOLDER / ".gitignore").read_text().split()) == {".env", "private/", "compose.override.yaml"}

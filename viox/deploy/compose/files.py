@@ -30,6 +30,7 @@ LEFT_OUT: Final = (
     "num.io.threads",
     "log.cleaner.dedupe.buffer.size",
 )
+QUIET: Final = "set client_min_messages = warning;  -- nothing of what is there already"
 
 
 def files() -> Iterator[tuple[str, str]]:
@@ -71,6 +72,7 @@ def roles() -> str:
         [
             r"\set ON_ERROR_STOP on",
             "set log_min_error_statement = panic;  -- the server's log is no place for passwords",
+            QUIET,
             *(_role(group, "nologin") for group in GROUPS),
             *(line for login in (OWNER, *LOGINS) for line in _login(login)),
             *(f'grant "{group}" to "{login}";' for login, group in LOGINS.items()),
@@ -78,6 +80,7 @@ def roles() -> str:
             f'select \'create database "{DATABASE}" owner "{OWNER}"\'',
             f"  where not exists (select from pg_database where datname = '{DATABASE}') \\gexec",
             rf"\connect {DATABASE}",
+            QUIET,
             "create extension if not exists vector;  -- not a trusted extension: only a superuser brings it in",
             "",
         ]

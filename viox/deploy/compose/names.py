@@ -45,6 +45,7 @@ CHOICES: Final = {
     "VIOX_CONSOLE_PORT": "8090",
     "VIOX_GRAFANA_PORT": "3000",
     "VIOX_PUBLIC_URL": "http://127.0.0.1:8080",
+    "VIOX_TRUSTED_PROXIES": "",
     "VIOX_MODELS": "",
 }
 

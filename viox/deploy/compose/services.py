@@ -118,7 +118,10 @@ def _secret(one: Service, name: str) -> dict[str, str]:
 def _changed(one: Service) -> dict[str, str]:
     if one.is_agent:
         return {"VIOX_MODELS": choice("VIOX_MODELS")}
-    found = {"VIOX_PEOPLE": f"{names.SECRETS_FOLDER}/people.yaml"}
+    found = {
+        "VIOX_PEOPLE": f"{names.SECRETS_FOLDER}/people.yaml",
+        "VIOX_TRUSTED_PROXIES": choice("VIOX_TRUSTED_PROXIES"),
+    }
     if one.name == GATEWAY:
         found["VIOX_AUDIT_KEY"] = f"{names.SECRETS_FOLDER}/audit-key"
         found["VIOX_PUBLIC_URL"] = choice("VIOX_PUBLIC_URL")
