@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from sandbox import broker as sandbox
 from sandbox.postgres import ROLES
 from shared.bus import acls
 from shared.settings import Settings
+from viox.deploy import __main__ as deploy
 from viox.deploy import postgres, settings
 from viox.deploy.compose import files, names, reading, servers, services
 from viox.deploy.facts import DEPLOY, GROUPS, PORT, every_service
@@ -89,3 +91,21 @@ def test_dashboards_find_their_source() -> None:
 
 def test_git_has_no_secret_of_a_deployment() -> None:
     assert set((FOLDER / ".gitignore").read_text().split()) == {".env", "private/", "compose.override.yaml"}
+
+
+def test_what_is_changed_by_hand_or_left_over_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deploy, "DEPLOY", tmp_path / "deploy")
+    deploy.write()
+    folder = tmp_path / "deploy" / "compose"
+    for name in ("kafka/server.properties", "postgres/roles.sql"):
+        (folder / name).write_text((folder / name).read_text() + "\n")
+    (folder / "postgres" / "more.sql").write_text((folder / "postgres" / "roles.sql").read_text())
+    (folder / "private").mkdir()
+    (folder / "private" / "key").write_bytes(b"\xff")  # a deployment's, which nobody reads
+    (folder / "secrets.sh").write_text("#!/bin/sh\n")
+    wrong = ("kafka/server.properties", "postgres/more.sql", "postgres/roles.sql")
+    assert deploy.outdated() == [f"deploy/compose/{name}" for name in wrong]
+    deploy.write()
+    assert deploy.outdated() == []
+    assert (folder / "secrets.sh").exists()
+    assert (folder / "private" / "key").exists()
