@@ -51,6 +51,20 @@ TABLES = (
     "audit_acts, audit_leaves, audit_tiles, audit_checkpoints, audit_cosignatures, audit_erased, "
     "console_sessions, console_failures, console_acts, console_views"
 )
+# Only what has rows: to truncate seventy tables takes longer than most tests.
+EMPTY = f"""do $$
+declare one text; filled text[] := '{{}}'; has_rows boolean;
+begin
+    foreach one in array string_to_array('{TABLES}', ', ') loop
+        execute format('select exists (select from %I)', one) into has_rows;
+        filled := case when has_rows then filled || quote_ident(one) else filled end;
+    end loop;
+    if filled <> '{{}}' then
+        set session_replication_role = replica;
+        execute 'truncate ' || array_to_string(filled, ', ') || ' cascade';
+        reset session_replication_role;
+    end if;
+end $$"""  # noqa: S608  # names of our own tables
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -100,9 +114,7 @@ def postgres(home: Path) -> Iterator[Postgres]:
 async def admin(postgres: Postgres) -> AsyncIterator[Any]:
     """Superuser connection on an empty database."""
     connection = await asyncpg.connect(postgres.dsn("postgres"))
-    await connection.execute(
-        f"set session_replication_role = replica; truncate {TABLES}; reset session_replication_role"
-    )
+    await connection.execute(EMPTY)
     yield connection
     await connection.close()
 
