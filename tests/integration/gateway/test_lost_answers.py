@@ -32,10 +32,12 @@ ONCE: dict[str, tuple[str, dict[str, str], int | None]] = {
     "hubspot_create_task": ("tasks", {"hs_timestamp": THEN, "hs_task_subject": "Call back"}, 204),
 }
 """Tool → kind of object, its properties, and the type of its association with a contact."""
+MERGE = "hubspot_merge_contacts"
 
 
 def test_every_single_effect_of_hubspot_is_here() -> None:
-    assert {name for name, tool in TOOLS.items() if tool.vendor == "hubspot" and tool.effect == "once"} == ONCE.keys()
+    once = {name for name, tool in TOOLS.items() if tool.vendor == "hubspot" and tool.effect == "once"}
+    assert once == {*ONCE, MERGE}
 
 
 def arguments(tool: str, contact: str) -> dict[str, Any]:
@@ -71,6 +73,25 @@ async def test_what_happened_is_found_and_not_done_again(world: World, tool: str
     (effect,) = world.hubspot.effects
     assert (row["attempt"], json.loads(row["result"])["id"]) == (1, effect["id"])
     assert {"look_up", "settled"} <= set(await world.phases())
+
+
+def two_contacts(world: World) -> dict[str, str]:
+    one, other = (str(world.hubspot._insert("contacts", {"email": e}, [])["id"]) for e in ("one@x.co", "other@x.co"))
+    world.hubspot.effects.clear()
+    return {"primaryObjectId": one, "objectIdToMerge": other}
+
+
+@pytest.mark.rule(9)
+@pytest.mark.parametrize(("fault", "attempts"), [("cut_after", 1), ("cut_before", 2)])
+async def test_a_merge_whose_answer_was_lost_is_made_once(world: World, fault: str, attempts: int) -> None:
+    both = two_contacts(world)
+    gateway = await world.gateway()
+    world.fault(world.hubspot, fault, method="POST", path="merge")
+    await gateway.intake.accept([wants(MERGE, both)])
+    await world.unknown_for()
+    row = await world.state("succeeded")
+    assert row["attempt"] == attempts
+    assert [effect["operation"] for effect in world.hubspot.effects] == ["merge"]
 
 
 INDEX_ONLY = "hubspot_create_company"  # no list but a search has companies by name, and that lags

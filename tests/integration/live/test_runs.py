@@ -75,7 +75,7 @@ async def test_a_run_ends_when_its_conversation_has(world: LiveWorld, source: st
 async def test_a_run_does_not_end_before_its_calls(world: LiveWorld) -> None:
     door = await world.door()
     world.hanging = world.twilio.app
-    await door(SEND, SMS, ms=200)
+    await door(SEND, SMS, ms=3000)
     await world.admin.execute("update live_calls set asked_at = now() - interval '1 day'")
     assert await door.room.runs.end_idle() == 0
     (run,) = await world.runs()
