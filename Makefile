@@ -3,9 +3,9 @@
 .PHONY: help demo test check lint k8s-check k8s-tools image-check test-kafka chaos bench bench-peers lock dashboards manifests docs clean
 
 PY := .venv/bin/python
-# Tests that share nothing run on every core; of those with a database, a broker and a stack, which wait more than they work, two at a time.
+# Tests that share nothing run on every core; of those with a database and a broker, which wait more than they work, two at a time.
 SIDE_BY_SIDE := -n auto --dist loadfile
-WITH_A_STACK := -n 2 --dist loadfile
+TWO_AT_A_TIME := -n 2 --dist loadfile
 READY := .venv/.ready
 
 help:  ## list these targets
@@ -20,7 +20,8 @@ demo: $(READY)  ## play a day of the business end to end (MODELS=offline|wire|re
 
 test: $(READY)  ## all tests that need no Java
 	@$(PY) -m pytest $(SIDE_BY_SIDE) tests/unit tests/contract
-	@$(PY) -m pytest $(WITH_A_STACK) tests/integration tests/journeys
+	@$(PY) -m pytest $(TWO_AT_A_TIME) tests/integration
+	@$(PY) -m pytest tests/journeys
 
 check: lint  ## format, lint, types, import rules, generated files, unit tests
 	@$(PY) -m pytest $(SIDE_BY_SIDE) tests/unit
@@ -44,7 +45,7 @@ image-check: $(READY)  ## carry out the image's steps in a folder and start ever
 
 test-kafka: $(READY)  ## integration tests and a short chaos pass on Apache Kafka (needs Java 17 and Maven)
 	@$(PY) -c "from sandbox.broker import resolve; resolve()"
-	@VIOX_TEST_BROKER=apache $(PY) -m pytest $(WITH_A_STACK) tests/integration tests/journeys
+	@VIOX_TEST_BROKER=apache $(PY) -m pytest tests/integration tests/journeys
 	@$(PY) -m tests.chaos.sweep --broker apache --kills 6 --runs 60
 	@$(PY) -m tests.chaos.crowd --broker apache --replicas 2 --conversations 100 --long 2
 

@@ -297,7 +297,7 @@ class World:
         await self.state("unknown", step)
         return await self.admin.fetchrow(
             "update tool_calls set unknown_since = now() - $2::interval, lease_until = now() - $2::interval,"
-            " not_before = null where call_id = $1 and state = 'unknown' returning *",
+            " not_before = now() where call_id = $1 and state = 'unknown' returning *",
             call_id(RUN, step, 0),
             ago,
         )
