@@ -30,7 +30,7 @@ ENDPOINTS_FOR = ("people-ops", "chief-of-staff")
 IMPORT_SECONDS = 120.0
 TAKEN_UP_SECONDS = 1.0  # agents are told of a new catalogue at once; they read it in milliseconds
 USED = (
-    "airtable elevenlabs email hubspot make memory n8n office people quickbooks records stripe twilio".split()  # noqa: SIM905
+    "airtable elevenlabs email hubspot memory n8n office people quickbooks records stripe twilio".split()  # noqa: SIM905
 )
 FAILED = ("failed", "blocked", "cancelled")
 
@@ -182,7 +182,7 @@ async def _summary(conductor: Conductor, played: Sequence[Played], state: State,
                 if not row["holds"]
             ),
             *(f"{one.part.title}: {told}" for one in played for told in _blind(one, state)),
-            *await _of_record(conductor, runs, calls),
+            *await _of_record(conductor, runs, calls, [*USED, *(name for one in played for name in one.part.uses)]),
             *model_turns.problems(conductor.stack, turns),
         ],
     }
@@ -204,8 +204,8 @@ def _blind(one: Played, state: State) -> list[str]:
     return [] if one.trouble else blind(one.part, state)
 
 
-async def _of_record(conductor: Conductor, runs: Sequence[Any], calls: Sequence[Any]) -> list[str]:
-    """What the record must have, whatever the day was."""
+async def _of_record(conductor: Conductor, runs: Sequence[Any], calls: Sequence[Any], used: Sequence[str]) -> list[str]:
+    """What the record must have, whatever the day was; `used` are the vendors that the day has to do with."""
     since = conductor.since
     asked = {one["vendor"] for one in calls if one["state"] == "succeeded"}
     unpaired = await conductor.pool.fetch(*SQL.bind("demo_unpaired", since=since))
@@ -216,7 +216,7 @@ async def _of_record(conductor: Conductor, runs: Sequence[Any], calls: Sequence[
             for one in runs
             if one["status"] != "finished"
         ),
-        *(f"{vendor} was not used" for vendor in USED if vendor not in asked),
+        *(f"{vendor} was not used" for vendor in used if vendor not in asked),
         *(
             f"call {one['call_id']} is {one['state']}"
             for one in calls

@@ -87,6 +87,7 @@ class Part(abc.ABC):
 
     title: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()  # of the business's profile
+    uses: ClassVar[tuple[str, ...]] = ()  # vendors that no other part has to do with
 
     @abc.abstractmethod
     async def play(self, day: Day) -> None:

@@ -67,6 +67,7 @@ class Automations(Part):
 
     title = "Automations that failed without a word"
     needs = ("upkeep",)
+    uses = ("make",)
 
     async def play(self, day: Day) -> None:
         n8n, make = day.vendors["n8n"], day.vendors["make"]
