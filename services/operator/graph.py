@@ -197,6 +197,19 @@ def unwritten(work: Work) -> bool:
 
 def graph() -> Flow:
     flow = Flow()
+    add_onboarding(flow)
+    add_contacts(flow)
+    add_automations(flow)
+    flow.add_node("note_change", note_change)
+    flow.add_node("note_ping", note_ping)
+    flow.add_open_loop("improvise")
+    flow.begin(what_came, ["find_base", "read_decisions", "list_failed", "note_change", "note_ping", "improvise"])
+    flow.add_edge("note_change", END)
+    flow.add_edge("note_ping", END)
+    return flow
+
+
+def add_onboarding(flow: Flow) -> None:
     flow.add_node("find_base", find_base)
     flow.add_node("found_base", found_base)
     flow.add_node("add_tables", add_tables)
@@ -209,6 +222,22 @@ def graph() -> Flow:
     flow.add_node("repair", repair, asks=[REPAIR])
     flow.add_node("sum_up", sum_up, asks=[SUMMARY])
     flow.add_node("close", close)
+
+    flow.add_conditional_edges("find_base", by_base, ["add_tables", "found_base"])
+    flow.add_conditional_edges("found_base", by_foundation, ["add_tables", "sum_up"])
+    flow.add_edge("add_tables", "add_fields")
+    flow.add_edge("add_fields", "link_tables")
+    flow.add_edge("link_tables", "enter_client")
+    flow.add_edge("enter_client", "enter_people_and_projects")
+    flow.add_edge("enter_people_and_projects", "enter_work")
+    flow.add_edge("enter_work", "read_back")
+    flow.add_conditional_edges("read_back", by_completeness, ["repair", "sum_up"])
+    flow.add_edge("repair", "sum_up")
+    flow.add_edge("sum_up", "close")
+    flow.add_edge("close", END)
+
+
+def add_contacts(flow: Flow) -> None:
     flow.add_node("read_decisions", contacts.read_decisions)
     flow.add_node("turn_page", contacts.turn_page)
     flow.add_node("compare", contacts.compare, asks=[SAME])
@@ -217,6 +246,18 @@ def graph() -> Flow:
     flow.add_node("note_decisions", contacts.note_decisions)
     flow.add_node("close_contacts", contacts.close_contacts)
     flow.add_node("give_up_contacts", contacts.give_up_contacts)
+
+    flow.add_conditional_edges("read_decisions", contacts.by_decisions, ["turn_page", "give_up_contacts"])
+    flow.add_conditional_edges("turn_page", contacts.by_page, ["turn_page", "compare", "give_up_contacts"])
+    flow.add_edge("compare", "propose")
+    flow.add_conditional_edges("propose", contacts.by_proposals, ["merge", "close_contacts"])
+    flow.add_conditional_edges("merge", contacts.by_merges, ["merge", "note_decisions"])
+    flow.add_edge("note_decisions", "close_contacts")
+    flow.add_edge("close_contacts", END)
+    flow.add_edge("give_up_contacts", END)
+
+
+def add_automations(flow: Flow) -> None:
     flow.add_node("list_failed", automations.list_failed)
     flow.add_node("list_scenarios", automations.list_scenarios)
     flow.add_node("list_logs", automations.list_logs)
@@ -231,32 +272,6 @@ def graph() -> Flow:
     flow.add_node("run_as_told", automations.run_as_told)
     flow.add_node("close_watch", automations.close_watch)
     flow.add_node("give_up_watch", automations.give_up_watch)
-    flow.add_node("note_change", note_change)
-    flow.add_node("note_ping", note_ping)
-    flow.add_open_loop("improvise")
-
-    flow.begin(what_came, ["find_base", "read_decisions", "list_failed", "note_change", "note_ping", "improvise"])
-    flow.add_conditional_edges("find_base", by_base, ["add_tables", "found_base"])
-    flow.add_conditional_edges("found_base", by_foundation, ["add_tables", "sum_up"])
-    flow.add_edge("add_tables", "add_fields")
-    flow.add_edge("add_fields", "link_tables")
-    flow.add_edge("link_tables", "enter_client")
-    flow.add_edge("enter_client", "enter_people_and_projects")
-    flow.add_edge("enter_people_and_projects", "enter_work")
-    flow.add_edge("enter_work", "read_back")
-    flow.add_conditional_edges("read_back", by_completeness, ["repair", "sum_up"])
-    flow.add_edge("repair", "sum_up")
-    flow.add_edge("sum_up", "close")
-    flow.add_edge("close", END)
-
-    flow.add_conditional_edges("read_decisions", contacts.by_decisions, ["turn_page", "give_up_contacts"])
-    flow.add_conditional_edges("turn_page", contacts.by_page, ["turn_page", "compare", "give_up_contacts"])
-    flow.add_edge("compare", "propose")
-    flow.add_conditional_edges("propose", contacts.by_proposals, ["merge", "close_contacts"])
-    flow.add_conditional_edges("merge", contacts.by_merges, ["merge", "note_decisions"])
-    flow.add_edge("note_decisions", "close_contacts")
-    flow.add_edge("close_contacts", END)
-    flow.add_edge("give_up_contacts", END)
 
     flow.add_edge("list_failed", "list_scenarios")
     flow.add_edge("list_scenarios", "list_logs")
@@ -272,7 +287,3 @@ def graph() -> Flow:
     flow.add_edge("run_as_told", "close_watch")
     flow.add_edge("close_watch", END)
     flow.add_edge("give_up_watch", END)
-
-    flow.add_edge("note_change", END)
-    flow.add_edge("note_ping", END)
-    return flow

@@ -55,6 +55,7 @@ def test_domains_are_pure(agent: str) -> None:
         "json",
         "re",
         "decimal",
+        "shared.automations",
         "shared.money",
         "dataclasses",
         "datetime",

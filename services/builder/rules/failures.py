@@ -9,32 +9,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-Kind = Literal["transient", "credentials", "limit", "unclear"]
+from shared.automations import MEANING as WHY
+from shared.automations import Kind, claim_of, kind_of
 
-_KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
-    ("limit", re.compile(r"quota|\b402\b|plan limit|out of (?:operations|credits)|operations limit")),
-    (
-        "transient",
-        re.compile(r"timed?[ -]?out|\b(?:429|502|503|504)\b|econn(?:reset|refused)|rate.?limit|socket hang ?up"),
-    ),
-    (
-        "credentials",
-        re.compile(r"\b(?:401|403)\b|unauthori[sz]ed|forbidden|invalid credentials?|(?:token|key) (?:has )?expired"),
-    ),
-)
-MEANING: Mapping[Kind, str] = {
-    "transient": "the other side did not answer in time, or asks to be left alone for a while",
-    "credentials": "its credentials are refused: renew them",
-    "limit": "a plan's limit is used up",
-    "unclear": "it needs a change first",
-}
+MEANING: Mapping[Kind, str] = {**WHY, "unclear": "it needs a change first"}
 TOLD_AGAIN_AFTER = timedelta(hours=24)
 MANY_TRANSIENT = 3  # of one scenario within a day: then it is no passing trouble
 _NUMBERS = re.compile(r"\d+")
-
-
-def kind_of(message: str) -> Kind:
-    return next((kind for kind, pattern in _KINDS if pattern.search(message.lower())), "unclear")
 
 
 class Failure(BaseModel):
@@ -105,7 +86,7 @@ def claim_on(failure: Failure, holder: str) -> dict[str, Any] | None:
     failure of which no run is known."""
     if failure.execution is None:
         return None
-    entity = f"automation-failure:{failure.system.lower()}:{failure.execution}"
+    entity = claim_of(failure.system, failure.execution)
     return {"entity": entity, "holder": holder, "data": {"by": "builder"}}
 
 

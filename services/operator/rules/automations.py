@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from shared.automations import MEANING, Kind, claim_of, kind_of
+
 System = Literal["n8n", "make"]
-Kind = Literal["passing", "credentials", "limit", "unclear"]
 
 PAGE = 50
 MOST_SCENARIOS = 30  # of Make that one watch looks at: its interface takes 60 requests a minute
@@ -19,23 +19,6 @@ MOST_REPAIRS = 10  # runs that one watch starts again
 MOST_LINES = 15
 BUILDERS_PATH = "viox-"  # of webhooks in workflows that Builder made
 
-_KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
-    ("limit", re.compile(r"quota|\b402\b|plan limit|out of (?:operations|credits)|operations limit")),
-    (
-        "passing",
-        re.compile(r"timed?[ -]?out|\b(?:429|502|503|504)\b|econn(?:reset|refused)|rate.?limit|socket hang ?up"),
-    ),
-    (
-        "credentials",
-        re.compile(r"\b(?:401|403)\b|unauthori[sz]ed|forbidden|invalid credentials?|(?:token|key) (?:has )?expired"),
-    ),
-)
-_WHY: Mapping[Kind, str] = {
-    "passing": "the other side did not answer in time, or asks to be left alone for a while",
-    "credentials": "its credentials are refused: renew them",
-    "limit": "a plan's limit is used up",
-    "unclear": "no rule knows why",
-}
 _NAMES: Mapping[System, str] = {"n8n": "n8n", "make": "Make"}
 
 
@@ -53,7 +36,7 @@ class Failed(BaseModel):
     @property
     def entity(self) -> str:
         """Under which its failure is claimed: by Operator, or by Builder, who hears of failures from the workflows themselves."""
-        return f"automation-failure:{self.system}:{self.execution}"
+        return claim_of(self.system, self.execution)
 
 
 class Failure(BaseModel):
@@ -68,12 +51,11 @@ class Failure(BaseModel):
 
     @property
     def kind(self) -> Kind:
-        text = self.message.lower()
-        return next((kind for kind, pattern in _KINDS if pattern.search(text)), "unclear")
+        return kind_of(self.message)
 
     @property
     def why(self) -> str:
-        return _WHY[self.kind]
+        return MEANING[self.kind]
 
     @property
     def told(self) -> str:
@@ -158,7 +140,13 @@ def repairable(failures: Iterable[Failure]) -> list[Failure]:
     scenarios: set[str] = set()
     for one in failures:
         run = one.run
-        if one.kind != "passing" or one.is_mended or not run.can_run or run.runs_itself or run.automation in scenarios:
+        if (
+            one.kind != "transient"
+            or one.is_mended
+            or not run.can_run
+            or run.runs_itself
+            or run.automation in scenarios
+        ):
             continue
         if run.system == "make":
             scenarios.add(run.automation)

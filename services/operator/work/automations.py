@@ -7,6 +7,7 @@ from typing import Any
 from services.operator.prompts import CAUSES
 from services.operator.rules import automations
 from services.operator.rules.automations import Failed, Failure
+from shared.automations import CLAIMS
 from shared.runtime.work import Result, Work
 
 LOOKED_AFTER, RUN_AGAIN = "I look after it", "Run them again"
@@ -16,7 +17,7 @@ def list_failed(work: Work) -> None:
     for status in ("error", "crashed"):
         work.call("executions", "n8n_list_executions", {"status": status, "limit": automations.PAGE})
     work.call("teams", "make_list_teams", {})
-    work.call("claimed", "records_list", {"prefix": "automation-failure:", "limit": 200})
+    work.call("claimed", "records_list", {"prefix": CLAIMS, "limit": 200})
 
 
 def list_scenarios(work: Work) -> None:
@@ -217,7 +218,7 @@ def _left(work: Work) -> list[Failure]:
         for one in _failures(work)
         if not one.is_mended
         and not _is_repaired(work, one)
-        and not (one.kind == "passing" and one.run.runs_itself and one.run.can_run)
+        and not (one.kind == "transient" and one.run.runs_itself and one.run.can_run)
     ]
 
 

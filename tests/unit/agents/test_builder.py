@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from services.builder.rules import failures, workflows
+from services.builder.rules import workflows
 from services.builder.rules.failures import Failure, Watched
 from services.builder.rules.workflows import Draft, Need
+from shared.automations import kind_of
 from shared.models.port import AssistantMessage, ModelToolCall
 from tests.unit.agents.driving import Graph, Scripted, spec_of, trigger
 from tests.unit.agents.working import asked, end, finish, replays, task, turns
@@ -262,7 +263,7 @@ async def test_what_failed_at_make_is_looked_up() -> None:
     ],
 )
 def test_failures_have_kinds_by_whole_words(message: str, kind: str) -> None:
-    assert failures.kind_of(message) == kind
+    assert kind_of(message) == kind
 
 
 # -- creation --------------------------------------------------------------------------------------------------------------
