@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient
@@ -14,6 +15,17 @@ from shared.bus.kafka import client_settings
 from shared.settings import Settings
 
 TEXT = String("utf-8")
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncIterator[AIOKafkaClient]:
+    """A client that sends what it is told, with the broker's own errors."""
+    client = AIOKafkaClient(**client_settings(settings))
+    await client.bootstrap()
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 class MetadataResponse(Response):  # type: ignore[misc]  # aiokafka carries no types

@@ -13,7 +13,6 @@ from uuid import uuid4
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
@@ -39,7 +38,7 @@ from shared.settings import Settings
 from shared.store.pool import is_transient
 from tests.conftest import BROKER, settings_of
 from tests.integration.bus.desk import SECONDS, eventually, foreign_consumer, foreign_producer
-from tests.integration.bus.rights import rights
+from tests.integration.bus.rights import connected, rights
 
 pytestmark = pytest.mark.skipif(BROKER != "apache", reason="the embedded broker has no users and no ACLs")
 PRINCIPALS = Principals("User:viox-{service}")
@@ -262,16 +261,6 @@ async def _raw(settings: Settings) -> AsyncIterator[authorizer.Authorizer]:
     """With the broker's own errors."""
     async with connected(settings) as client:
         yield authorizer.Authorizer(client)
-
-
-@asynccontextmanager
-async def connected(settings: Settings) -> AsyncIterator[AIOKafkaClient]:
-    client = AIOKafkaClient(**client_settings(settings))
-    await client.bootstrap()
-    try:
-        yield client
-    finally:
-        await client.close()
 
 
 async def _create_topic(settings: Settings, name: str) -> None:

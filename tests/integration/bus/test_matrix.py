@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,10 +32,11 @@ from aiokafka.protocol.produce import ProduceRequest
 from sandbox.broker import Broker
 from shared.bus import acls, authorizer, topics
 from shared.bus.acls import Acl, Operation, Resource
-from shared.bus.kafka import client_settings, ensure_topics
+from shared.bus.kafka import ensure_topics
 from shared.settings import Settings
 from tests.conftest import BROKER, settings_of
 from tests.integration.bus.desk import SECONDS
+from tests.integration.bus.rights import connected
 from viox.deploy import kafka
 from viox.deploy.facts import DEPLOY
 
@@ -70,16 +70,6 @@ def allowed(service: str, resource: Resource, names: list[str], operation: Opera
 @pytest.fixture(autouse=True)
 async def every_topic(kafka_settings: Settings) -> None:
     await ensure_topics(kafka_settings)
-
-
-@asynccontextmanager
-async def connected(settings: Settings) -> AsyncIterator[AIOKafkaClient]:
-    client = AIOKafkaClient(**client_settings(settings))
-    await client.bootstrap()
-    try:
-        yield client
-    finally:
-        await client.close()
 
 
 async def ask(client: AIOKafkaClient, request: Any) -> Any:
