@@ -135,7 +135,9 @@ def _models_file() -> str | None:
 
 def _read(file: Path) -> Case:
     try:
-        return Case.model_validate_json(file.read_bytes())
+        case = Case.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise BadInput("file.unreadable", f"{file}: {error}.", field="DIR", remedy="Make it readable.") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -145,6 +147,10 @@ def _read(file: Path) -> Case:
             field=where or str(file),
             remedy="Mend the file, or make it anew with --add.",
         ) from error
+    if case.agent not in ROLES:
+        known = f"One of {', '.join(ROLES)}."
+        raise BadInput("eval.invalid_case", f"{file}: {case.agent!r} is not an agent.", field="agent", remedy=known)
+    return case
 
 
 def _models(cases: Iterable[Case], named: str | None, settings: Settings) -> dict[str, ChatModel]:

@@ -22,10 +22,8 @@ from shared.models.port import ChatModel, ModelError, Toolbox, ToolSpec
 from shared.runtime.agent import AgentSpec
 from shared.runtime.calls import wanted_calls
 from shared.runtime.context import RunContext
-from shared.runtime.flow import concluded, entered
+from shared.runtime.flow import MOST_NODES, concluded, entered
 from shared.runtime.history import Step
-
-MOST_NODES = 1000  # that one activation passes through
 
 
 @dataclass(slots=True)

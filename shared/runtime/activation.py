@@ -34,7 +34,7 @@ from shared.runtime.budgets import BudgetExhausted
 from shared.runtime.calls import identified_call, open_step, wanted_calls
 from shared.runtime.context import AgentState, RunContext
 from shared.runtime.endings import End, ending
-from shared.runtime.flow import concluded, entered
+from shared.runtime.flow import MOST_NODES, concluded, entered
 from shared.runtime.forks import fork_of, with_model
 from shared.runtime.history import Call, has_begun, seen_by, trigger_body
 from shared.runtime.history_cache import HistoryCache
@@ -50,7 +50,6 @@ from shared.telemetry.trace import trace_id_of
 
 log = get_logger(__name__)
 RESEND_AFTER_SECONDS = 3.0
-MOST_NODES = 1000  # that one activation passes through
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from shared.runtime.questions import Question
 from shared.runtime.standing import Standing, standing
 from shared.runtime.work import Work
 
+MOST_NODES = 1000  # that one activation passes through
 Act = Callable[[Work], None]
 Route = Callable[[Work], str]
 

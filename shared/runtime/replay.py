@@ -23,7 +23,7 @@ from shared.models.window import fit
 from shared.runtime.agent import AgentSpec
 from shared.runtime.calls import ASKING, wanted_calls
 from shared.runtime.context import RunContext
-from shared.runtime.flow import concluded
+from shared.runtime.flow import MOST_NODES, concluded
 from shared.runtime.forks import fork_of
 from shared.runtime.history import Step, assistant_message, seen_by
 
@@ -220,7 +220,7 @@ async def _replay_stretch(
             pick_tools=model.tools_of_next_turn,
         )
         state = {"steps": entered, "end": None}
-        output = await graph.ainvoke(state, {"recursion_limit": 1000}, context=context)
+        output = await graph.ainvoke(state, {"recursion_limit": MOST_NODES}, context=context)
         made = concluded(context, output)
         _compare(report, mine[at : at + len(made)], made)
         if not wanted_calls(made):

@@ -80,6 +80,9 @@ def test_a_recorded_run_is_worked_anew_without_an_effect(deployment: Deployment,
     Path(written).write_text(json.dumps(case | {"agnet": "closer"}))
     refused = deployment("eval", str(tmp_path))
     assert (refused.code, "agnet" in refused.err) == (2, True)
+    Path(written).write_text(json.dumps(case | {"agent": "clozer"}))
+    refused = deployment("eval", str(tmp_path))
+    assert (refused.code, "'clozer' is not an agent" in refused.err) == (2, True)
     assert finished(deployment, run_id)["tool_calls"] == made
 
 
