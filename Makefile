@@ -1,6 +1,6 @@
 # Everything bootstraps itself into .venv; Python 3.11+ is all that must be there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint k8s-check k8s-tools image-check test-kafka chaos bench bench-peers lock dashboards manifests docs clean
+.PHONY: help demo test check lint k8s-check k8s-tools image-check test-kafka rollout chaos bench bench-peers lock dashboards manifests docs clean
 
 PY := .venv/bin/python
 # Tests that share nothing run on every core; of those with a database and a broker, which wait more than they work, two at a time.
@@ -48,6 +48,9 @@ test-kafka: $(READY)  ## integration tests and a short chaos pass on Apache Kafk
 	@VIOX_TEST_BROKER=apache $(PY) -m pytest tests/integration tests/journeys
 	@$(PY) -m tests.chaos.sweep --broker apache --kills 6 --runs 60
 	@$(PY) -m tests.chaos.crowd --broker apache --replicas 2 --conversations 100 --long 2
+
+rollout: $(READY)  ## upgrade from the version before, scale out and in under load, on Apache Kafka (needs Java 17, Maven, git's history)
+	@$(PY) -m tests.chaos.rollout
 
 chaos: $(READY)  ## SIGKILL sweep over every named moment while vendors fail; 300 conversations at once; 200 kills at refunds
 	@$(PY) -m tests.chaos.sweep

@@ -25,9 +25,9 @@ from uuid import uuid4
 import asyncpg
 from aiokafka import AIOKafkaProducer
 
+from benchmarks import capacity, console, invoke, judging, webhooks
 from benchmarks import catalogue as large
-from benchmarks import console, invoke, judging, webhooks
-from benchmarks.measure import Processes, at_the_end_of, in_flight, line, say, until
+from benchmarks.measure import Processes, at_the_end_of, cpu_with_children, in_flight, line, say, until
 from benchmarks.peers import environment
 from benchmarks.peers.compare import compare
 from benchmarks.peers.contenders import Stage
@@ -48,6 +48,7 @@ ABSENT = "operator"
 HERE = Path(__file__).parent
 NEVER_MS = 3_600_000
 HANGING = 300  # calls at a vendor that never answers
+CAPACITY_OF = (8, 16)  # calls of a run, and runs in flight, that the arithmetic of capacity begins with
 
 
 class Bench:
@@ -164,6 +165,13 @@ class Bench:
         if own:
             await self._runs()
             self._memory()
+            self._capacity()
+
+    def _capacity(self) -> None:
+        """What the costs of a call come to at more calls a second than two cores can show."""
+        measured = next(one for one in self.results["runs"] if (one["calls"], one["in_flight"]) == CAPACITY_OF)
+        for text in capacity.lines(measured):
+            say(text)
 
     async def _judging(self) -> None:
         found = self.results["judging_us"] = await judging.measure(self._postgres.dsn("viox"))
@@ -279,7 +287,7 @@ class Bench:
             "per_second": count / seconds,
             "cpu_ms_per_call": (after["cpu"] - before["cpu"]) * 1000 / count,
             "rows_per_call": (after["rows"] - before["rows"]) / count,
-            "wal_bytes_per_call": (after["wal"] - before["wal"]) / count,
+            "wal_bytes_per_call": (after["wal_bytes"] - before["wal_bytes"]) / count,
         }
         say(
             f"{name} alone, {count} calls, full ledger      {count / seconds:7.0f} calls/s   "
@@ -361,9 +369,9 @@ class Bench:
             "in_flight": flight,
             "agent_processes": self._agents,
             "cpu_ms_per_call": (after["cpu"] - before["cpu"]) * 1000 / total,
-            "rows_per_call": (after["rows"] - before["rows"]) / total,
-            "wal_bytes_per_call": (after["wal"] - before["wal"]) / total,
-        }
+        } | {f"{name}_per_call": (after[name] - before[name]) / total for name in before if name != "cpu"}
+        if not isinstance(self._broker, ApacheKafka):
+            found["kafka_bytes_per_call"] = None
         base = self.results["echo"].get(str(flight), self.results["echo"]["16"])
         found["p50_ratio_to_limit"] = found["p50_ms"] / base["p50_ms"]
         say(
@@ -393,7 +401,24 @@ class Bench:
         await asyncio.sleep(1.2)  # Postgres reports its counters once a second
         rows = await self._pool.fetchval("select sum(n_tup_ins + n_tup_upd + n_tup_del) from pg_stat_user_tables")
         wal = await self._pool.fetchval("select pg_current_wal_lsn() - '0/0'::pg_lsn")
-        return {"rows": float(rows), "wal": float(wal), "cpu": self._processes.cpu_seconds(names)}
+        commits = await self._pool.fetchval(
+            "select xact_commit from pg_stat_database where datname = current_database()"
+        )
+        kept = await self._pool.fetchval("select pg_database_size(current_database())")
+        logs = (self._home / "kafka" / "data").glob("*/*.log")
+        servers = {"postgres_ms": self._postgres.process, "broker_ms": self._broker.process}
+        gateway = [name for name in names if name == "gateway"]
+        return {
+            "rows": float(rows),
+            "wal_bytes": float(wal),
+            "commits": float(commits),
+            "kept_bytes": float(kept),
+            "kafka_bytes": float(sum(file.stat().st_size for file in logs)),
+            "cpu": self._processes.cpu_seconds(names),
+            "gateway_ms": self._processes.cpu_seconds(gateway) * 1000,
+            "agents_ms": self._processes.cpu_seconds(name for name in names if name not in gateway) * 1000,
+            **{name: cpu_with_children(one.pid) * 1000 for name, one in servers.items() if one},
+        }
 
     def _memory(self) -> None:
         found = self._processes.pss_mb(self._services_running())

@@ -117,6 +117,13 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+def cpu_with_children(pid: int) -> float:
+    """CPU seconds of a process, of its children, and of those of them that ended."""
+    parts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sum(map(int, parts[11:15])) / TICK + sum(_cpu(int(child)) for child in children)
+
+
 def _cpu(pid: int) -> float:
     parts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(parts[11]) + int(parts[12])) / TICK

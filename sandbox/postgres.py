@@ -107,12 +107,12 @@ class Postgres:
                 )
             time.sleep(0.3)
 
-    def prepare(self) -> None:
-        """Database, roles and schema, as new code needs them."""
+    def prepare(self, schema: str = "head") -> None:
+        """Database, roles and schema, as new code needs them; or the schema of an older version, by its number."""
         from shared.store.migrate import migrate  # Alembic: only whoever starts a server needs it
 
         asyncio.run(self._create())
-        migrate(self.dsn(OWNER))
+        migrate(self.dsn(OWNER), schema)
         asyncio.run(self._grant())
 
     async def may_move_clock(self, allowed: bool) -> None:

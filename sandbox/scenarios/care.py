@@ -36,8 +36,9 @@ class Care(Part):
         words = "You noted that I am interested in a terrace with a roof. What did I ask for?"
         await day.publish(ticket(f"T3-{day.tag}", "The wooden terrace", words, self.known["email"]))
         await day.see("an answer about the terrace", lambda s: mails(s, self.known["email"], "Re: The wooden"))
-        await day.see("what the owner answered", lambda s: len(texts(s, self.stranger)) == 2)
         await day.see("the refund", lambda s: self._refunds(s) and len(mails(s, self.payer)) == 2)
+        await day.until(0, "09:05")  # a person is asked a minute after the customer was told that one would be
+        await day.see("what the owner answered", lambda s: len(texts(s, self.stranger)) == 2)
         await day.until(3, "10:05")  # whoever was answered is asked whether it helped
 
     def _noted(self, state: State) -> bool:

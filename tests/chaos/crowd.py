@@ -40,6 +40,7 @@ from tests.chaos.record import Record
 
 AGENTS = ("closer", "steward")
 TOOL = "crowd_echo"
+CATALOGUE = Path(__file__).with_name("crowd.yaml")
 MOST_AT_ONCE = 10
 TASK = re.compile(r"crowd (\d+) by (\d+) as (\S+)")
 SAID = re.compile(r'"n": ?(\d+), ?"who": ?"([^"]+)"')
@@ -95,6 +96,7 @@ class Echo:
 
     def __init__(self) -> None:
         self.told: Counter[tuple[str, int]] = Counter()
+        self.moments: list[float] = []  # of the monotonic clock, at which it answered
         self.now = self.most = 0
         self.app = web.Application()
         self.app.router.add_post("/echo", self._answer)
@@ -106,6 +108,7 @@ class Echo:
         await asyncio.sleep(random.random() * SLOWEST_SECONDS)
         self.now -= 1
         self.told[given["who"], given["n"]] += 1
+        self.moments.append(time.monotonic())
         return web.json_response({"n": given["n"], "who": given["who"]})
 
 
@@ -199,7 +202,7 @@ class Trial:
             VIOX_HOME=str(self.home),
             VIOX_PORT_BASE="0",
             VIOX_LOG_LEVEL="WARNING",
-            VIOX_CATALOGUE=str(Path(__file__).with_name("crowd.yaml")),
+            VIOX_CATALOGUE=str(CATALOGUE),
             CROWD_BASE_URL=f"http://127.0.0.1:{echo}",
         )
         from viox import lifecycle
