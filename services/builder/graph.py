@@ -37,6 +37,15 @@ def what_came(work: Work) -> str:
 
 def graph() -> Flow:
     flow = Flow()
+    add_failure(flow)
+    add_creation(flow)
+    add_api(flow)
+    flow.add_open_loop("improvise")
+    flow.begin(what_came, ["look_at_execution", "look_at_scenario", "look_around", "read_api", "improvise"])
+    return flow
+
+
+def add_failure(flow: Flow) -> None:
     flow.add_node("look_at_execution", failure.look_at_execution)
     flow.add_node("run_again", failure.run_again)
     flow.add_node("let_it_run", failure.let_it_run)
@@ -50,6 +59,21 @@ def graph() -> Flow:
     flow.add_node("explain", failure.explain, asks=[CAUSE])
     flow.add_node("tell_person", failure.tell_person)
     flow.add_node("close_failure", failure.close_failure)
+
+    causes = ["note_taken", "note_repeat", "read_parts", "tell_person"]
+    flow.add_conditional_edges("look_at_execution", failure.by_execution, ["run_again", *causes])
+    flow.add_conditional_edges("run_again", failure.by_retry, ["let_it_run", "tell_person"])
+    flow.add_edge("let_it_run", "look_at_retry")
+    flow.add_conditional_edges("look_at_retry", failure.by_second_run, ["note_success", "tell_person"])
+    flow.add_conditional_edges("look_at_scenario", failure.by_scenario, ["leave_to_schedule", *causes])
+    flow.add_edge("read_parts", "explain")
+    flow.add_edge("explain", "tell_person")
+    flow.add_edge("tell_person", "close_failure")
+    for last in ("note_success", "leave_to_schedule", "note_taken", "note_repeat", "close_failure"):
+        flow.add_edge(last, END)
+
+
+def add_creation(flow: Flow) -> None:
     flow.add_node("look_around", creation.look_around)
     flow.add_node("note_standing", creation.note_standing)
     flow.add_node("draft", creation.draft, asks=[DRAFT])
@@ -68,22 +92,6 @@ def graph() -> Flow:
     flow.add_node("close_built", creation.close_built)
     flow.add_node("close_red", creation.close_red)
     flow.add_node("give_up", creation.give_up)
-    flow.add_node("read_api", api.read_api)
-    flow.add_node("tell_of_api", api.tell_of_api)
-    flow.add_node("close_api", api.close_api)
-    flow.add_node("refuse_api", api.refuse_api)
-    flow.add_open_loop("improvise")
-
-    flow.begin(what_came, ["look_at_execution", "look_at_scenario", "look_around", "read_api", "improvise"])
-    causes = ["note_taken", "note_repeat", "read_parts", "tell_person"]
-    flow.add_conditional_edges("look_at_execution", failure.by_execution, ["run_again", *causes])
-    flow.add_conditional_edges("run_again", failure.by_retry, ["let_it_run", "tell_person"])
-    flow.add_edge("let_it_run", "look_at_retry")
-    flow.add_conditional_edges("look_at_retry", failure.by_second_run, ["note_success", "tell_person"])
-    flow.add_conditional_edges("look_at_scenario", failure.by_scenario, ["leave_to_schedule", *causes])
-    flow.add_edge("read_parts", "explain")
-    flow.add_edge("explain", "tell_person")
-    flow.add_edge("tell_person", "close_failure")
 
     flow.add_conditional_edges("look_around", creation.by_standing, ["note_standing", "draft", "give_up"])
     flow.add_conditional_edges("draft", creation.by_draft, ["ask_back", "redraft", "create"])
@@ -99,19 +107,15 @@ def graph() -> Flow:
     flow.add_edge("read_error", "switch_off")
     flow.add_edge("switch_off", "close_red")
     flow.add_edge("hand_over", "close_built")
+    for last in ("note_standing", "close_question", "leave_inactive", "close_built", "close_red", "give_up"):
+        flow.add_edge(last, END)
+
+
+def add_api(flow: Flow) -> None:
+    flow.add_node("read_api", api.read_api)
+    flow.add_node("tell_of_api", api.tell_of_api)
+    flow.add_node("close_api", api.close_api)
+    flow.add_node("refuse_api", api.refuse_api)
 
     flow.add_conditional_edges("read_api", api.by_api, ["tell_of_api", "refuse_api"])
     flow.add_edge("tell_of_api", "close_api")
-    for last in (
-        "note_success",
-        "leave_to_schedule",
-        "note_taken",
-        "note_repeat",
-        "close_failure",
-        "note_standing",
-        "close_question",
-    ):
-        flow.add_edge(last, END)
-    for last in ("leave_inactive", "close_built", "close_red", "give_up"):
-        flow.add_edge(last, END)
-    return flow

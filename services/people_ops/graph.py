@@ -60,6 +60,20 @@ def by_timer(work: Work, known: File | None) -> str:
 
 def graph() -> Flow:
     flow = Flow()
+    add_application(flow)
+    add_interview(flow)
+    add_offer(flow)
+    add_onboarding(flow)
+    flow.add_open_loop("improvise")
+
+    answers = ["read_choice", "read_reply", "pass_on", "pass_on_stranger"]
+    tasks = ["begin_onboarding", "refuse_hire", "ask_about_item", "close_item"]
+    timers = [*dict.fromkeys(node for node, _ in TIMERS.values()), "let_pass"]
+    flow.begin(what_came, ["receive", "note_repeat", *answers, *tasks, *timers, "improvise"])
+    return flow
+
+
+def add_application(flow: Flow) -> None:
     flow.add_node("receive", application.receive)
     flow.add_node("ask_for_missing", application.ask_for_missing)
     flow.add_node("close_incomplete", application.close_incomplete)
@@ -74,6 +88,19 @@ def graph() -> Flow:
     flow.add_node("close_application", application.close_application)
     flow.add_node("note_repeat", application.note_repeat)
 
+    flow.add_conditional_edges("receive", application.by_content, ["ask_for_missing", "screen"])
+    flow.add_edge("ask_for_missing", "close_incomplete")
+    flow.add_edge("screen", "look_around")
+    flow.add_edge("look_around", "open_pipeline")
+    flow.add_edge("open_pipeline", "add_table")
+    flow.add_conditional_edges("add_table", application.by_table, ["open_pipeline", "enter"])
+    flow.add_conditional_edges("enter", application.by_total, ["invite", "ask_person", "tell_of_trouble"])
+    flow.add_conditional_edges("ask_person", application.by_decision, ["look_at_calendar", "decline", "keep_on_file"])
+    flow.add_edge("decline", "close_application")
+    flow.add_edge("keep_on_file", "close_application")
+
+
+def add_interview(flow: Flow) -> None:
     flow.add_node("look_at_calendar", interview.look_at_calendar)
     flow.add_node("invite", interview.invite)
     flow.add_node("invite_later", interview.invite_later)
@@ -99,40 +126,6 @@ def graph() -> Flow:
     flow.add_node("tell_of_trouble", interview.tell_of_trouble)
     flow.add_node("close_trouble", interview.close_trouble)
 
-    flow.add_node("ask_how_it_was", offer.ask_how_it_was)
-    flow.add_node("ask_for_terms", offer.ask_for_terms)
-    flow.add_node("send_offer", offer.send_offer)
-    flow.add_node("await_reply", offer.await_reply)
-    flow.add_node("close_offer", offer.close_offer)
-    flow.add_node("read_reply", offer.read_reply, asks=[OFFER_REPLY])
-
-    flow.add_node("begin_onboarding", checklist.begin_onboarding)
-    flow.add_node("close_begun", checklist.close_begun)
-    flow.add_node("refuse_hire", checklist.refuse_hire)
-    flow.add_node("ask_about_item", checklist.ask_about_item)
-    flow.add_node("tick_off", checklist.tick_off)
-    flow.add_node("ask_again_later", checklist.ask_again_later)
-    flow.add_node("give_item_up", checklist.give_item_up)
-    flow.add_node("close_item", checklist.close_item)
-    flow.add_node("close_onboarding", checklist.close_onboarding)
-    flow.add_open_loop("improvise")
-
-    answers = ["read_choice", "read_reply", "pass_on", "pass_on_stranger"]
-    tasks = ["begin_onboarding", "refuse_hire", "ask_about_item", "close_item"]
-    timers = [*dict.fromkeys(node for node, _ in TIMERS.values()), "let_pass"]
-    flow.begin(what_came, ["receive", "note_repeat", *answers, *tasks, *timers, "improvise"])
-
-    flow.add_conditional_edges("receive", application.by_content, ["ask_for_missing", "screen"])
-    flow.add_edge("ask_for_missing", "close_incomplete")
-    flow.add_edge("screen", "look_around")
-    flow.add_edge("look_around", "open_pipeline")
-    flow.add_edge("open_pipeline", "add_table")
-    flow.add_conditional_edges("add_table", application.by_table, ["open_pipeline", "enter"])
-    flow.add_conditional_edges("enter", application.by_total, ["invite", "ask_person", "tell_of_trouble"])
-    flow.add_conditional_edges("ask_person", application.by_decision, ["look_at_calendar", "decline", "keep_on_file"])
-    flow.add_edge("decline", "close_application")
-    flow.add_edge("keep_on_file", "close_application")
-
     flow.add_conditional_edges("look_at_calendar", interview.by_calendar, ["invite", "tell_of_trouble"])
     flow.add_conditional_edges("invite", interview.by_invitation, ["await_choice", "invite_later", "tell_of_trouble"])
     flow.add_edge("invite_later", "close_later")
@@ -148,6 +141,15 @@ def graph() -> Flow:
     flow.add_edge("pass_on_stranger", "close_stranger")
     flow.add_edge("tell_of_trouble", "close_trouble")
 
+
+def add_offer(flow: Flow) -> None:
+    flow.add_node("ask_how_it_was", offer.ask_how_it_was)
+    flow.add_node("ask_for_terms", offer.ask_for_terms)
+    flow.add_node("send_offer", offer.send_offer)
+    flow.add_node("await_reply", offer.await_reply)
+    flow.add_node("close_offer", offer.close_offer)
+    flow.add_node("read_reply", offer.read_reply, asks=[OFFER_REPLY])
+
     decided = ["ask_for_terms", "look_at_calendar", "decline", "keep_on_file"]
     flow.add_conditional_edges("ask_how_it_was", offer.by_outcome, decided)
     flow.add_conditional_edges("ask_for_terms", offer.by_terms, ["send_offer", "keep_on_file"])
@@ -155,9 +157,20 @@ def graph() -> Flow:
     flow.add_edge("await_reply", "close_offer")
     flow.add_conditional_edges("read_reply", offer.by_reply, ["begin_onboarding", "withdraw", "pass_on"])
 
+
+def add_onboarding(flow: Flow) -> None:
+    flow.add_node("begin_onboarding", checklist.begin_onboarding)
+    flow.add_node("close_begun", checklist.close_begun)
+    flow.add_node("refuse_hire", checklist.refuse_hire)
+    flow.add_node("ask_about_item", checklist.ask_about_item)
+    flow.add_node("tick_off", checklist.tick_off)
+    flow.add_node("ask_again_later", checklist.ask_again_later)
+    flow.add_node("give_item_up", checklist.give_item_up)
+    flow.add_node("close_item", checklist.close_item)
+    flow.add_node("close_onboarding", checklist.close_onboarding)
+
     flow.add_edge("begin_onboarding", "close_begun")
     asked = ["tick_off", "ask_again_later", "give_item_up", "close_onboarding"]
     flow.add_conditional_edges("ask_about_item", checklist.by_item, asked)
     for last in ("tick_off", "ask_again_later", "give_item_up", "close_item"):
         flow.add_edge(last, "close_onboarding")
-    return flow
