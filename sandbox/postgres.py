@@ -32,6 +32,7 @@ ROLES = {f"viox_{agent.replace('-', '_')}": "viox_agents" for agent in AGENTS} |
     "viox_console": "viox_operators",
     "viox_reader": "viox_readers",
     "viox_query": "viox_askers",
+    "viox_archivist": "viox_archivists",
 }
 SETTINGS = {
     "max_connections": "200",

@@ -49,7 +49,7 @@ TABLES = (
     "sealed_calls, facts, knowledge, passages, memory_model, forgettings, call_labels, budgets, budget_settings, budget_use, "
     "budget_releases, budget_raises, budget_notices, model_holds, sandbox_clock, waits, delegations, timers, schedule_marks, "
     "audit_acts, audit_leaves, audit_tiles, audit_checkpoints, audit_cosignatures, audit_erased, "
-    "console_sessions, console_failures, console_acts, console_views"
+    "console_sessions, console_failures, console_acts, console_views, archives, archive_threads, archived_entries"
 )
 # Only what has rows: to truncate seventy tables takes longer than most tests.
 EMPTY = f"""do $$

@@ -97,7 +97,7 @@ def _tell(report: Report) -> None:
     if len(report.problems) > 100:
         output.say(f"and {len(report.problems) - 100:,} more: --json has them all")
     output.say(
-        f"{report.leaves:,} leaves, {report.contents:,} contents, {report.erased:,} erased, {report.checkpoints:,} checkpoints"
+        f"{report.leaves:,} leaves, {report.contents:,} contents, {report.erased:,} erased, {report.archived:,} archived, {report.checkpoints:,} checkpoints"
         + (f", {report.waiting:,} entries that are no leaves yet" if report.waiting else "")
     )
     count = len(report.problems)
@@ -107,7 +107,9 @@ def _tell(report: Report) -> None:
 
 
 def _report(report: Report, now: Head) -> dict[str, Any]:
-    counted = {name: getattr(report, name) for name in ("leaves", "contents", "erased", "checkpoints", "waiting")}
+    counted = {
+        name: getattr(report, name) for name in ("leaves", "contents", "erased", "archived", "checkpoints", "waiting")
+    }
     return {"ok": not report.problems, "log": now.log_id} | counted | {"problems": report.problems}
 
 

@@ -9,7 +9,17 @@ from typing import Annotated, Any, Literal
 import typer
 
 from shared.errors import BadInput, Unavailable, VioxError
-from viox import cli_audit, cli_gateway, cli_looking, cli_memory, cli_office, cli_people, cli_replay, output
+from viox import (
+    cli_audit,
+    cli_gateway,
+    cli_looking,
+    cli_memory,
+    cli_office,
+    cli_people,
+    cli_replay,
+    cli_retention,
+    output,
+)
 from viox.cli_options import AgentOption, By, Cursor, Json, Limit, ModelFaults, ModelsOption, agent_name, run_async
 
 app = typer.Typer(
@@ -204,6 +214,7 @@ def ask(
 
 app.add_typer(cli_looking.app)
 app.add_typer(cli_replay.app)
+app.add_typer(cli_retention.app)
 app.add_typer(cli_gateway.app)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from shared.audit import tree
-from shared.audit.store import SQL, Head, Tiles, entries, entry_of
+from shared.audit.store import SQL, Head, Tiles, archived_by, entries, entry_of
 from shared.audit.verify import TILE, Auditor, Checkpoint, Key, Refused, Report
 from shared.store.pool import Connection
 
@@ -34,14 +34,18 @@ async def verify(
     auditor = Auditor({one.note: one for one in [*await _signed(connection, now), *remembered]}.values(), key)
     numbers = array("q")
     filled = _Filled(tiles)
+    archived = await archived_by(connection, now.log_id)
     async for first, ids, hashes in tiles.leaves(0, now.size):
         rows = await entries(connection, ids)
         for place, number in enumerate(ids):
             stored = hashes[32 * place : 32 * place + 32]
+            acts = archived(number)
+            for act in acts:
+                auditor.filed(act, stored)
             if number in rows:
                 auditor.take(entry_of(rows[number], first + place), stored)
             else:
-                auditor.missing(first + place, stored, number)
+                auditor.missing(first + place, stored, number, acts[0] if acts else None)
             filled.add(stored)
         numbers.extend(ids)
         progress(first + len(ids), now.size)

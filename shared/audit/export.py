@@ -3,6 +3,7 @@
 log.json            origin, size, since which leaf contents are there
 key                 the public key (get it some other way too)
 checkpoint          the newest checkpoint          checkpoints.jsonl   all of them
+archived.json       leaves whose entries went to an archive on record
 tile/0/…, tile/1/…  hashes (C2SP tlog-tiles)       tile/entries/…      the leaves
 contents/…          salts, fields and bodies       verify.py           checks all of it
 """
@@ -21,7 +22,7 @@ from typing import Any
 from shared.audit import verify
 from shared.audit.check import Progress
 from shared.audit.notes import key_text
-from shared.audit.store import SQL, Head, Tiles, entries, leaf_of
+from shared.audit.store import SQL, Head, Tiles, archived_by, entries, leaf_of
 from shared.audit.verify import ACT_FIELDS, LEDGER_FIELDS, TILE, Checkpoint, Key, Refused, tile_path
 from shared.errors import Conflict
 from shared.store.pool import Connection
@@ -70,6 +71,8 @@ async def _first(connection: Connection, now: Head, size: int, since: datetime |
     if since is None:
         return 0
     number = await connection.fetchval(*SQL.bind("first_since", since=since))
+    archiving = await connection.fetchval(SQL["first_archiving"])  # what acts of archives say is always needed
+    number = min((one for one in (number, archiving) if one), default=None)
     leaf = number and await connection.fetchval(*SQL.bind("leaf_of", log=now.log_id, entry=number))
     return size if leaf is None else min(int(leaf), size)
 
@@ -83,15 +86,18 @@ async def _cosigned(connection: Connection, now: Head, checkpoint: Checkpoint) -
 async def _leaves(connection: Connection, now: Head, size: int, since: int, folder: Path, progress: Progress) -> None:
     bundle: list[bytes] = []
     contents: list[str] = []
+    archived, spans = await archived_by(connection, now.log_id), _Spans()
     done = 0
     async for first, ids, _ in Tiles(connection, now.log_id).leaves(0, size):
         rows = await entries(connection, ids)
         for place, number in enumerate(ids):
-            if number not in rows:
+            acts = archived(number)
+            spans.add(first + place, acts)
+            if number not in rows and not acts:
                 raise Refused(f"entry {number} was removed: run `viox audit verify`")
-            leaf = leaf_of(rows[number])
+            leaf = leaf_of(rows[number]) if number in rows else b""
             bundle.append(_LENGTH.pack(len(leaf)) + leaf)
-            if first + place >= since:
+            if number in rows and first + place >= since:
                 contents.append(json.dumps(_content(rows[number], first + place)))
             done = first + place + 1
             if done % TILE == 0 or done == size:
@@ -101,6 +107,26 @@ async def _leaves(connection: Connection, now: Head, size: int, since: int, fold
                 _put(folder, f"contents/{(done - 1) // A_FILE:06}.jsonl", "\n".join(contents) + "\n")
                 contents.clear()
         progress(done, size)
+    _put(folder, "archived.json", json.dumps(spans.told))
+
+
+class _Spans:
+    """Leaves of archived entries: for each act from which leaf to which."""
+
+    def __init__(self) -> None:
+        self._by_act: dict[int, list[list[int]]] = {}
+
+    def add(self, leaf: int, acts: list[int]) -> None:
+        for act in acts:
+            spans = self._by_act.setdefault(act, [])
+            if spans and spans[-1][1] == leaf - 1:
+                spans[-1][1] = leaf
+            else:
+                spans.append([leaf, leaf])
+
+    @property
+    def told(self) -> list[tuple[int, list[list[int]]]]:
+        return list(self._by_act.items())
 
 
 def _content(row: Mapping[str, Any], index: int) -> dict[str, Any]:

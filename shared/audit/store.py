@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.audit import tree
-from shared.audit.verify import ACT_FIELDS, LEDGER_FIELDS, TILE, Entry, leaf_hash
+from shared.audit.verify import ACT_FIELDS, LEDGER_FIELDS, TILE, Entry, Spans, leaf_hash
 from shared.store.pool import Connection, Pool
 from shared.store.sql import Queries, record
 
@@ -142,6 +142,12 @@ async def entries(connection: Connection, ids: Sequence[int]) -> dict[int, Mappi
     """Number → row with content, for those that are there."""
     rows = await connection.fetch(*SQL.bind("entries", ids=list(ids)))
     return {row["entry_id"]: row for row in rows}
+
+
+async def archived_by(connection: Connection, log: int) -> Callable[[int], list[int]]:
+    """By which acts an entry is said to have been archived while this log was written."""
+    rows = await connection.fetch(*SQL.bind("archived", log=log))
+    return Spans((row["act"], row["first"], row["last"]) for row in rows).of
 
 
 async def erase_old(pool: Pool, days: int) -> int:

@@ -86,7 +86,8 @@ from audit_acts a where a.entry_id = any(:ids::bigint[])
 -- name: calls_at_odds    Calls whose rows, which everybody reads and which may change, say something else than the ledger.
 select call_id, told from (
     select c.call_id, c.created_at, case
-        when not l.known then 'its row is on no record'
+        when not l.known and c.archived is null then 'its row is on no record'
+        when not l.known then null
         when not l.same then 'its row has another agent, tool or other arguments than the record'
         when c.state = 'succeeded' and not l.succeeded then 'its row says that it succeeded, and the record does not'
         when c.state in ('failed', 'denied', 'rejected', 'expired') and l.succeeded
@@ -151,3 +152,10 @@ select erase_person(:entity, :words::text[], :person, :why, :dry)
 
 -- name: erase_old
 select erase_old_contents(:days, :most)
+
+-- name: archived    Which numbers have been archived while a log was written, by which act.
+select a.act, lower(e.span) as first, upper(e.span) - 1 as last from archived_entries e join archives a using (archive)
+where a.detail ->> 'log' = :log::int::text
+
+-- name: first_archiving    The first act of an archive.
+select min(a.entry_id) from audit_acts a where a.act = 'archived'

@@ -11,6 +11,7 @@ What is checked, in this order:
   completeness  there is an entry for each leaf, each number once, no gap; their hashes make the root of every checkpoint (RFC 9162)
   tiles         the exported tiles (C2SP tlog-tiles) hold these hashes
   contents      the content of each entry has the digest that its leaf has; what is missing was erased on record
+  archives      entries that are not there went to an archive on record: the act of the archive has the digest of their leaves
   sense         each effect has an intent before it, each outcome one intent, each approval is used by one call, nothing was
                 sent that was not admitted
 
@@ -26,6 +27,7 @@ import base64
 import json
 import struct
 import sys
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -345,6 +347,7 @@ class Report:
     leaves: int = 0
     contents: int = 0
     erased: int = 0
+    archived: int = 0
     checkpoints: int = 0
     waiting: int = 0
     first: str | None = None
@@ -364,6 +367,11 @@ class Auditor:
         self._numbers: set[int] = set()
         self._absent: dict[int, tuple[int, str]] = {}
         self._erased: dict[int, str] = {}
+        self._archives: dict[int, Mapping[str, Any]] = {}  # number of the act -> what it says
+        self._filed: dict[
+            int, tuple[int, Any]
+        ] = {}  # number of the act -> leaves that are said to be archived by it, their digest
+        self._left: dict[int, tuple[int, int | None]] = {}  # leaf -> number of the act, number of the entry
         self._due: dict[int, list[Checkpoint]] = defaultdict(list)
         for one in checkpoints:
             self._check_checkpoint(one, key, origin or key.name)
@@ -393,10 +401,19 @@ class Auditor:
             self.report.add("sense", told, entry.index, **_named(entry))
         self._grow(stored or made)
 
-    def missing(self, index: int, stored: bytes, number: int) -> None:
-        """A leaf whose entry is not there any more."""
-        self.report.add("entry.removed", "its entry was removed", index, entry=number)
+    def missing(self, index: int, stored: bytes, number: int | None = None, act: int | None = None) -> None:
+        """A leaf whose entry is not there any more; `act` is the number of the act by which it is said to have been archived."""
+        if act is None:
+            self.report.add("entry.removed", "its entry was removed", index, entry=number)
+        else:
+            self._left[index] = (act, number)
         self._grow(stored)
+
+    def filed(self, act: int, stored: bytes) -> None:
+        """The next leaf is said to have been archived by an act, whether or not its entry is still there."""
+        count, made = self._filed.setdefault(act, (0, sha256()))
+        made.update(stored)
+        self._filed[act] = (count + 1, made)
 
     def _content(self, entry: Entry, facts: Mapping[str, Any]) -> None:
         if not entry.held:
@@ -412,6 +429,8 @@ class Auditor:
         self.report.contents += 1
         if facts["kind"] == "act" and facts["act"] == "erased":
             self._erased |= {int(number): digest for number, digest in entry.json("detail")["entries"]}
+        if facts["kind"] == "act" and facts["act"] == "archived":
+            self._archives[facts["entry"]] = entry.json("detail")
 
     def _grow(self, leaf: bytes) -> None:
         if self.edge.size == 0:
@@ -434,10 +453,25 @@ class Auditor:
                 told = "its content is gone, and no erasure of it is on record"
                 self.report.add("entry.content", told, index, entry=number)
         self.report.erased = len(self._absent)
+        self._check_archived()
         for size in sorted(self._due):
             told = f"there are {self.edge.size} leaves, and a checkpoint of {size} was signed"
             self.report.add("log.truncated", told, size=size)
         return self.report
+
+    def _check_archived(self) -> None:
+        """Each act says how many leaves its archive has, and the digest of their hashes: others were not archived by it."""
+        right = {act for act, (count, made) in self._filed.items() if self._says(act, count, made.hexdigest())}
+        for index, (act, number) in self._left.items():
+            if act in right:
+                self.report.archived += 1
+            else:
+                named = {} if number is None else {"entry": number}
+                self.report.add("entry.removed", "its entry is gone, and no archive on record has it", index, **named)
+
+    def _says(self, act: int, count: int, digest: str) -> bool:
+        told = self._archives.get(act, {})
+        return (told.get("leaves"), told.get("leaves_sha256")) == (count, digest)
 
 
 def _named(entry: Entry) -> dict[str, Any]:
@@ -486,6 +520,26 @@ def _tile_root(raw: bytes) -> bytes:
     return edge.root
 
 
+class Spans:
+    """Which acts have a number in one of their spans. Spans of one act do not overlap."""
+
+    def __init__(self, spans: Iterable[tuple[int, int, int]]) -> None:
+        self._by_act: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+        for act, first, last in sorted(spans):
+            self._by_act[act][0].append(first)
+            self._by_act[act][1].append(last)
+
+    def of(self, number: int) -> list[int]:
+        return [act for act, spans in self._by_act.items() if self._within(number, *spans)]
+
+    @staticmethod
+    def _within(number: int, firsts: list[int], lasts: list[int]) -> bool:
+        if not firsts[0] <= number <= lasts[-1]:
+            return False
+        at = bisect_right(firsts, number) - 1
+        return lasts[at] >= number
+
+
 class Folder:
     """An export."""
 
@@ -514,10 +568,21 @@ class Folder:
         for number in range((self.size + TILE - 1) // TILE):
             width = min(TILE, self.size - number * TILE)
             for place, leaf in enumerate(_bundle(self.read(tile_path("entries", number, width)))):
-                if (index := number * TILE + place) < self.since:
+                index = number * TILE + place
+                if not leaf:
+                    yield Entry(index, leaf)
+                elif index < self.since:
                     yield Entry(index, leaf, held=False)
                 else:
                     yield _entry(index, leaf, next(contents, None))
+
+    def archived(self) -> Callable[[int], list[int]]:
+        """By which acts a leaf is said to have been archived."""
+        try:
+            told = json.loads(self.text("archived.json"))
+        except Refused:
+            told = []  # nothing was: exports of before know no archives
+        return Spans((act, first, last) for act, spans in told for first, last in spans).of
 
     def _contents(self) -> Iterator[dict[str, Any]]:
         for file in sorted((self.path / "contents").glob("*.jsonl")):
@@ -547,13 +612,22 @@ def _entry(index: int, leaf: bytes, content: Mapping[str, Any] | None) -> Entry:
     return Entry(index, leaf, bytes.fromhex(content["salt"]), fields, (bodies[0], bodies[1]))
 
 
+def _take(auditor: Auditor, entry: Entry, stored: bytes, acts: Sequence[int]) -> None:
+    for act in acts:
+        auditor.filed(act, stored)
+    if entry.leaf:
+        auditor.take(entry, stored)
+    else:
+        auditor.missing(entry.index, stored, act=acts[0] if acts else None)
+
+
 def check_folder(folder: Folder, key: Key) -> Report:
     """Everything that can be checked of an export."""
     auditor = Auditor(folder.checkpoints(), key, folder.origin)
     try:
-        hashes = hashes_of_tiles(folder.read, folder.size)
+        hashes, archived = hashes_of_tiles(folder.read, folder.size), folder.archived()
         for entry in folder.entries():
-            auditor.take(entry, next(hashes))
+            _take(auditor, entry, next(hashes), archived(entry.index))
         if next(hashes, None) is not None:
             raise Refused("there are more leaves than entries")
         check_tiles(folder.read, folder.size)
@@ -602,8 +676,7 @@ def _tell_call(folder: Folder, call: str) -> int:
     newest = max(folder.checkpoints(), key=lambda one: one.size)
     found = 0
     for entry in folder.entries():
-        facts = entry.facts
-        if facts.get("call") != call:
+        if not entry.leaf or entry.facts.get("call") != call:
             continue
         proof = inclusion_proof(hashes[: newest.size], entry.index)
         check_inclusion(leaf_hash(entry.leaf), entry.index, newest.size, proof, newest.root)
@@ -640,7 +713,7 @@ def _tell(report: Report) -> int:
         named = f" ({problem['call']}, {problem['phase']})" if "call" in problem else ""
         print(f"NOT OK  {problem['code']}  {where}{problem['message']}{named}")
     print(
-        f"{report.leaves} leaves, {report.contents} contents, {report.erased} erased, {report.checkpoints} checkpoints; "
+        f"{report.leaves} leaves, {report.contents} contents, {report.erased} erased, {report.archived} archived, {report.checkpoints} checkpoints; "
         f"{report.first} to {report.last}"
     )
     print(
