@@ -38,7 +38,6 @@ create table archived_entries (
     constraint archived_entries_range check (not isempty(span) and not lower_inf(span) and not upper_inf(span))
 );
 create index archived_entries_by_number on archived_entries using gist (span);
-create index archived_entries_of on archived_entries (archive);
 create trigger archived_entries_append_only before update or delete on archived_entries for each row execute function refuse_change();
 create trigger archived_entries_no_truncate before truncate on archived_entries for each statement execute function refuse_change();
 
@@ -59,6 +58,11 @@ drop trigger ledger_append_only on ledger_entries;
 create trigger ledger_append_only after delete on ledger_entries referencing old table as gone
     for each statement execute function ledger_only_archived();
 
+-- Policies ask for the runs of a conversation with each call, and so does retention; it had no index since migration 0011.
+create index runs_by_thread on runs (thread_id);
+
+create index threads_forked on threads (forked_from) where forked_from is not null;
+
 -- The calls of a conversation: those of its runs, and what the gateway did on their behalf.
 create view conversation_calls with (security_invoker = true) as
 select r.thread_id as of_thread, r.agent as of_agent, c.call_id, c.closed_at, c.archived
@@ -68,10 +72,18 @@ from runs r join tool_calls c on c.run_id = r.run_id and c.agent in (r.agent, 'g
 -- approval, message or dead letter waits, nothing of theirs is still being sent, and no conversation goes on that was forked from them.
 create function still_threads(until timestamptz) returns table (thread_id uuid, agent text, ended_at timestamptz)
 stable language sql as $$
-    with recursive held(thread_id) as (
+    with recursive forked_from(thread_id) as (
         select f.forked_from from threads f where f.forked_from is not null and f.updated_at >= until
         union
-        select t.forked_from from held h join threads t using (thread_id) where t.forked_from is not null
+        select t.forked_from from forked_from h join threads t using (thread_id) where t.forked_from is not null
+    ), held as materialized (
+        select h.thread_id from forked_from h
+        union
+        select c.of_thread from approvals a join conversation_calls c using (call_id) where a.state = 'waiting'
+        union
+        select r.thread_id from dead_letters d join runs r using (run_id) where d.state <> 'redriven'
+        union
+        select c.of_thread from outbox o join conversation_calls c on c.call_id = o.message_id
     )
     select t.thread_id, t.agent, t.updated_at from threads t
     where t.updated_at < until and t.active_run is null and t.waits_for_budget is null
@@ -84,12 +96,8 @@ stable language sql as $$
                       and (r.status not in ('finished', 'failed', 'cancelled') or r.finished_at is null or r.finished_at >= until))
       and not exists (select from conversation_calls c where c.of_thread = t.thread_id and c.of_agent = t.agent
                       and (c.closed_at is null or c.closed_at >= until))
-      and not exists (select from approvals a join conversation_calls c using (call_id)
-                      where a.state = 'waiting' and c.of_thread = t.thread_id)
       and not exists (select from inbox i where i.thread_id = t.thread_id and i.state = 'pending')
       and not exists (select from timers m where m.agent = t.agent and m.conversation_id = t.conversation_id and m.state = 'set')
-      and not exists (select from dead_letters d join runs r using (run_id) where d.state <> 'redriven' and r.thread_id = t.thread_id)
-      and not exists (select from outbox o join conversation_calls c on c.call_id = o.message_id where c.of_thread = t.thread_id)
       and not exists (select from delegations d where d.thread_id = t.thread_id and d.ended_at is null)
       and not exists (select from pauses p where p.scope in ('thread:' || t.thread_id, 'conversation:' || t.conversation_id))
 $$;
@@ -200,6 +208,7 @@ begin
     )
     select array_agg(q.thread_id) into gone from asked q
     where not exists (select from inbox i where i.thread_id = q.thread_id and i.state = 'pending')
+      and not exists (select from runs r where r.thread_id = q.thread_id and (r.finished_at is null or r.finished_at >= a.cutoff))
       and not exists (select from threads f where f.forked_from = q.thread_id and f.updated_at >= a.cutoff)
       and not exists (select from conversation_calls c join ledger_entries l using (call_id)
                       where c.of_thread = q.thread_id and c.archived is null
