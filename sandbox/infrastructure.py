@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from sandbox import children, credentials, kafka_users
@@ -86,7 +87,8 @@ class Infrastructure:
         if given:
             self._dsns = dict.fromkeys((*SERVICES, "owner"), given)
             return
-        postgres = Postgres(self.plan.home, self._ports["postgres"])
+        archive = self.plan.environment.get("VIOX_WAL_ARCHIVE")
+        postgres = Postgres(self.plan.home, self._ports["postgres"], Path(archive).absolute() if archive else None)
         postgres.start()
         self._postgres = postgres
         self._dsns = {name: postgres.dsn(f"viox_{name.replace('-', '_')}") for name in SERVICES}

@@ -48,6 +48,7 @@ SETTINGS = {
     "log_checkpoints": "off",
     "jit": "off",
 }
+ARCHIVING = {"wal_level": "replica", "max_wal_senders": "4", "archive_mode": "on", "archive_timeout": "60"}
 QUERY_ROLE, QUERY_TEMP_FILES = "viox_query", "256MB"
 # Of each server process. No setting of Postgres bounds what one statement takes: `repeat('x', 1000000000)` takes 2 GB, and
 # a machine that runs out of memory takes the whole server down. Beyond this the statement fails, and nothing else.
@@ -58,7 +59,9 @@ LIMITED = f'ulimit -v {MOST_KILOBYTES} 2>/dev/null; exec "$0" "$@"'  # not every
 class Postgres:
     """One database server below `home`."""
 
-    def __init__(self, home: Path, port: int) -> None:
+    def __init__(self, home: Path, port: int, archive: Path | None = None) -> None:
+        """With `archive` every piece of its log is copied into that folder, so that it can be restored to any moment."""
+        self._archive = archive
         self.data = home / "postgres"
         self.port = port
         self._passwords = Passwords(home / "secrets", "postgres-")
@@ -74,7 +77,7 @@ class Postgres:
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
         self._stop_left_behind()
-        options = [f"-c{name}={value}" for name, value in SETTINGS.items()]
+        options = [f"-c{name}={value}" for name, value in (SETTINGS | self._archiving()).items()]
         deadline = time.monotonic() + 30
         while True:
             with self._log_file.open("ab") as log:
@@ -107,6 +110,15 @@ class Postgres:
                     remedy=f"See {self._log_file}.",
                 )
             time.sleep(0.3)
+
+    def _archiving(self) -> dict[str, str]:
+        if self._archive is None:
+            return {}
+        self._archive.mkdir(parents=True, exist_ok=True, mode=0o700)
+        children.give_to_unprivileged(self._archive)
+        return ARCHIVING | {
+            "archive_command": f"test ! -f {self._archive}/%f && cp %p {self._archive}/.%f && mv {self._archive}/.%f {self._archive}/%f"
+        }
 
     def prepare(self, schema: str = "head") -> None:
         """Database, roles and schema, as new code needs them; or the schema of an older version, by its number."""

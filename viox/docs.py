@@ -94,6 +94,7 @@ def _settings() -> str:
         default = "`~/.local/state/viox`, for root `/var/lib/viox`" if name == "home" else f"`{field.get_default()}`"
         rows.append(f"| `VIOX_{name.upper()}` | {field.description or default} |")
     extra = [
+        "| `VIOX_WAL_ARCHIVE` | folder to which the embedded Postgres copies its log, for [restoring](../operations-guide.md#restore) it to any moment |",
         f"| `VIOX_PORT_BASE` | first of {len(NAMES)} ports of `viox up`, [each named here](ports.md); `0` takes any free ones. `8080` |",
         "| `<VENDOR>_BASE_URL` | where a vendor is reached; the vendor's real address without it |",
         "| `<VENDOR>_RATE_PER_SECOND` | calls a second the business's plan allows; the smallest plan's without it |",

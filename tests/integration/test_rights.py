@@ -21,14 +21,14 @@ from shared.bus.topics import all_topics
 from shared.store.sql import Queries
 
 SQL = Queries(Path(__file__).with_name("rights.sql"))
-GROUPS = ("viox_agents", "viox_gateways", "viox_operators", "viox_readers", "viox_askers")
+GROUPS = ("viox_agents", "viox_gateways", "viox_operators", "viox_readers", "viox_askers", "viox_archivists")
 # Columns that a right is limited to
 COLUMNS = {
     "1": "state",
     "2": "redriven_at state",
     "3": "active_run agent run_cost_microusd run_input_tokens run_model run_output_tokens run_steps run_tool_calls taking"
     " thread_id waits_for_budget",
-    "M": "active_run agent forked_before forked_from run_cost_microusd run_input_tokens run_model run_output_tokens run_steps"
+    "M": "active_run agent archived forked_before forked_from run_cost_microusd run_input_tokens run_model run_output_tokens run_steps"
     " run_tool_calls taking thread_id waits_for_budget",
     "4": "attempts next_at",
     "5": "cost_microusd error finished_at input_tokens merged_into model output_tokens status steps text tool_calls",
@@ -54,80 +54,84 @@ COLUMNS = {
     "8": "closed_at error not_before result state unknown_since",
 }
 RIGHTS = """
-    relation          | agents     | gateways   | operators  | readers | askers
-    alembic_version   |            |            |            |         |
-    announcers        | s i u(9) d |            |            | S
-    approval_notices  |            | S I U D    | S          | S       |
-    approval_votes    |            | S          | S          | S       |
-    approvals         | s          | S i u(A)   | S          | S       |
-    budget_notices    |            | S I        | S          | S       |
-    budget_raises     |            |            | S          | S       |
-    budget_releases   |            |            | S          | S       |
-    budget_settings   |            | S          | S          | S       |
-    budget_use        |            |            | S          | S       |
-    budgets           | S          | S          | S          | S       |
-    business.calls    |            |            |            |         | S
-    business.notes    |            |            |            |         | S
-    business.records  |            |            |            |         | S
-    business.runs     |            |            |            |         | S
-    call_labels       |            | S I        | S          | S       |
-    call_parties      |            | S I        | S          | S       |
-    catalogue         | s          | S I U D    | S          | S       |
-    console_acts      |            |            | S I        | S       |
-    console_failures  |            |            | S I D      |         |
-    console_sessions  |            |            | S I D      |         |
-    console_views     |            |            | S I U D    |         |
-    contact_owners    |            | S I U      |            | S       |
-    contact_wishes    | s i        | S          | S          | S       |
-    dead_letters      | s i u(1)   | s i u(1)   | S u(2)     | S       |
-    delegations       |            | S I U(H)   | S          | S       |
-    documents         |            | S          | S I U D    | S       |
-    facts             |            | S I U(E)   | S          | S       |
-    forgettings       |            | S          | S          | S       |
-    inbox             | s i u(1)   |            | S i u(1) d | S
-    knowledge         |            | S          | S I U      | S       |
-    audit_acts        |            | S          | S          | S       |
-    audit_checkpoints |            | S I        | S          | S       |
-    audit_cosignatures |           | S I        | S          | S       |
-    audit_erased      |            | S          | S          | S       |
-    audit_leaves      |            | S I        | S          | S       |
-    audit_logs        |            | S U(L)     | S          | S       |
-    audit_tiles       |            | S I        | S          | S       |
-    ledger_entries    |            | S I(J)     | S i(K)     | S       |
-    live_calls        |            |            | S          | S       |
-    live_tokens       |            | S I U D    | S          | S       |
-    memory_model      |            | S I U      | S          | S       |
-    model_holds       |            |            |            |         |
-    notes             |            | S I U      | S          | S       |
-    oauth_tokens      |            | S I U      |            |         |
-    outbox            | s i u(4) d | s i u(4) d | S i        | S       |
-    passages          |            | S I U(F) D | S i(G) d   | S       |
-    payload_uses      |            | S I        | S          | S       |
-    payloads          |            | S I U(U) D | S          | S       |
-    pauses            | S          | S          | S I U D    | S       |
-    prompts           | I          |            | S          | S       |
-    rate_limits       |            | S I U      |            | S       |
-    record_writes     |            | S I        |            | S       |
-    records           |            | S I U      |            | S       |
-    routes            |            |            |            | S       |
-    run_overview      | S          | S          | S          | S
-    runs              | s i u(5)   | S          | S u(6)     | S       |
-    standing_approvals |           | S u(B)     | S          | S       |
-    sandbox_clock     | S          | S          | S          | S       |
-    schedule_marks    |            | S I U(I)   | S          | S       |
-    sealed_calls      |            | S I U D    |            |         |
-    steps             | s i        | s          | S          | S       |
-    thread_labels     |            | S I        | S          | S       |
-    threads           | s i u(7)   | S(3)       | S(M)       | S
-    timers            |            | S I U D    | S          | S       |
-    tool_calls        | s          | S I U      | S u(8)     | S       |
-    topic_writers     | S          | S          | S          | S       |
-    waits             |            | S I D      | S          | S       |
-    webhook_deliveries |           | S I U(0)   | S          | S       |
-    webhook_events    |            | S I        | S          | S       |
-    webhook_pollers   |            | S I U D    | S          | S       |
-    webhook_sources   |            | S I U D    | S          | S       |
-    webhook_trips     |            | S I U(D)   | S u(C)     | S       |
+    relation           | agents     | gateways   | operators  | readers | askers | archivists
+    alembic_version    |            |            |            |         |
+    archive_threads    |            | S          | S          | S       |        | S
+    archived_entries   |            | S          | S          | S       |        | S
+    archives           |            | S          | S          | S       |        | S
+    announcers         | s i u(9) d |            |            | S       |
+    approval_notices   |            | S I U D    | S          | S       |
+    approval_votes     |            | S          | S          | S       |
+    approvals          | s          | S i u(A)   | S          | S       |
+    budget_notices     |            | S I        | S          | S       |
+    budget_raises      |            |            | S          | S       |
+    budget_releases    |            |            | S          | S       |
+    budget_settings    |            | S          | S          | S       |
+    budget_use         |            |            | S          | S       |
+    budgets            | S          | S          | S          | S       |
+    business.calls     |            |            |            |         | S
+    business.notes     |            |            |            |         | S
+    business.records   |            |            |            |         | S
+    business.runs      |            |            |            |         | S
+    call_labels        |            | S I        | S          | S       |
+    call_parties       |            | S I        | S          | S       |
+    catalogue          | s          | S I U D    | S          | S       |
+    console_acts       |            |            | S I        | S       |
+    console_failures   |            |            | S I D      |         |
+    console_sessions   |            |            | S I D      |         |
+    console_views      |            |            | S I U D    |         |
+    contact_owners     |            | S I U      |            | S       |
+    contact_wishes     | s i        | S          | S          | S       |
+    dead_letters       | s i u(1)   | s i u(1)   | S u(2)     | S       |
+    conversation_calls |            |            | S          |         |        | S
+    delegations        |            | S I U(H)   | S          | S       |
+    documents          |            | S          | S I U D    | S       |
+    facts              |            | S I U(E)   | S          | S       |
+    forgettings        |            | S          | S          | S       |
+    inbox              | s i u(1)   |            | S i u(1) d | S       |
+    knowledge          |            | S          | S I U      | S       |
+    audit_acts         |            | S          | S          | S       |
+    audit_checkpoints  |            | S I        | S          | S       |        | S
+    audit_cosignatures |            | S I        | S          | S       |
+    audit_erased       |            | S          | S          | S       |        | S
+    audit_leaves       |            | S I        | S          | S       |        | S
+    audit_logs         |            | S U(L)     | S          | S       |        | S
+    audit_tiles        |            | S I        | S          | S       |
+    ledger_entries     |            | S I(J)     | S i(K)     | S       |        | S
+    live_calls         |            |            | S          | S       |
+    live_tokens        |            | S I U D    | S          | S       |
+    memory_model       |            | S I U      | S          | S       |
+    model_holds        |            |            |            |         |
+    notes              |            | S I U      | S          | S       |
+    oauth_tokens       |            | S I U      |            |         |
+    outbox             | s i u(4) d | s i u(4) d | S i        | S       |
+    passages           |            | S I U(F) D | S i(G) d   | S       |
+    payload_uses       |            | S I        | S          | S       |
+    payloads           |            | S I U(U) D | S          | S       |
+    pauses             | S          | S          | S I U D    | S       |
+    prompts            | I          |            | S          | S       |
+    rate_limits        |            | S I U      |            | S       |
+    record_writes      |            | S I        |            | S       |
+    records            |            | S I U      |            | S       |
+    routes             |            |            |            | S       |
+    run_overview       | S          | S          | S          | S       |
+    runs               | s i u(5)   | S          | S u(6)     | S       |        | S
+    standing_approvals |            | S u(B)     | S          | S       |
+    sandbox_clock      | S          | S          | S          | S       |
+    schedule_marks     |            | S I U(I)   | S          | S       |
+    sealed_calls       |            | S I U D    |            |         |
+    steps              | s i        | s          | S          | S       |        | S
+    thread_labels      |            | S I        | S          | S       |
+    threads            | s i u(7)   | S(3)       | S(M)       | S       |
+    timers             |            | S I U D    | S          | S       |
+    tool_calls         | s          | S I U      | S u(8)     | S       |        | S
+    topic_writers      | S          | S          | S          | S       |
+    waits              |            | S I D      | S          | S       |
+    webhook_deliveries |            | S I U(0)   | S          | S       |
+    webhook_events     |            | S I        | S          | S       |
+    webhook_pollers    |            | S I U D    | S          | S       |
+    webhook_sources    |            | S I U D    | S          | S       |
+    webhook_trips      |            | S I U(D)   | S u(C)     | S       |
 """
 
 
@@ -189,11 +193,16 @@ FUNCTIONS = {
         "decide_approval": DEFINER,
         "erase_person": DEFINER,
         "entity_key": "",
+        "begin_archive": DEFINER,
+        "drop_archive": DEFINER,
         "forget_document": DEFINER,
         "forget_memory": DEFINER,
         "fork_run": DEFINER,
         "give_standing_approval": DEFINER,
         "labels_before": "",
+        "leave_archive": DEFINER,
+        "record_archive": DEFINER,
+        "retention_plan": DEFINER,
         "past_of": "",
         "raise_budget": DEFINER,
         "revoke_standing_approval": DEFINER,
@@ -202,6 +211,13 @@ FUNCTIONS = {
     },
     "viox_readers": {"run_outcome": "", "viox_now": ""},
     "viox_askers": {},
+    "viox_archivists": {
+        "begin_archive": DEFINER,
+        "drop_archive": DEFINER,
+        "leave_archive": DEFINER,
+        "record_archive": DEFINER,
+        "retention_plan": DEFINER,
+    },
 }
 # One row of another agent in every table that agents reach at all.
 FOREIGN = {

@@ -38,6 +38,7 @@ LOGINS: Final = {f"viox_{name.replace('-', '_')}": "viox_agents" for name in top
     "viox_operator_cli": "viox_operators",
     "viox_reader": "viox_readers",
     "viox_query": "viox_askers",
+    "viox_archivist": "viox_archivists",
 }
 GROUPS: Final = tuple(dict.fromkeys(LOGINS.values()))
 OWNER: Final = "viox"

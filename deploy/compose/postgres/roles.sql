@@ -7,6 +7,7 @@ select 'create role "viox_gateways" nologin' where not exists (select from pg_ro
 select 'create role "viox_operators" nologin' where not exists (select from pg_roles where rolname = 'viox_operators') \gexec
 select 'create role "viox_readers" nologin' where not exists (select from pg_roles where rolname = 'viox_readers') \gexec
 select 'create role "viox_askers" nologin' where not exists (select from pg_roles where rolname = 'viox_askers') \gexec
+select 'create role "viox_archivists" nologin' where not exists (select from pg_roles where rolname = 'viox_archivists') \gexec
 select 'create role "viox" login createrole' where not exists (select from pg_roles where rolname = 'viox') \gexec
 \getenv VIOX_POSTGRES_OWNER_PASSWORD VIOX_POSTGRES_OWNER_PASSWORD
 alter role "viox" password :'VIOX_POSTGRES_OWNER_PASSWORD';
@@ -49,6 +50,9 @@ alter role "viox_reader" password :'VIOX_POSTGRES_READER_PASSWORD';
 select 'create role "viox_query" login' where not exists (select from pg_roles where rolname = 'viox_query') \gexec
 \getenv VIOX_POSTGRES_QUERY_PASSWORD VIOX_POSTGRES_QUERY_PASSWORD
 alter role "viox_query" password :'VIOX_POSTGRES_QUERY_PASSWORD';
+select 'create role "viox_archivist" login' where not exists (select from pg_roles where rolname = 'viox_archivist') \gexec
+\getenv VIOX_POSTGRES_ARCHIVIST_PASSWORD VIOX_POSTGRES_ARCHIVIST_PASSWORD
+alter role "viox_archivist" password :'VIOX_POSTGRES_ARCHIVIST_PASSWORD';
 grant "viox_agents" to "viox_closer";
 grant "viox_agents" to "viox_voice";
 grant "viox_agents" to "viox_controller";
@@ -62,6 +66,7 @@ grant "viox_operators" to "viox_console";
 grant "viox_operators" to "viox_operator_cli";
 grant "viox_readers" to "viox_reader";
 grant "viox_askers" to "viox_query";
+grant "viox_archivists" to "viox_archivist";
 alter role "viox_query" set temp_file_limit = '256MB';
 select 'create database "viox" owner "viox"'
   where not exists (select from pg_database where datname = 'viox') \gexec

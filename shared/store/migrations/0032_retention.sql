@@ -250,8 +250,8 @@ begin
                         to viox_gateways, viox_operators, viox_archivists, viox_readers using (true)', t);
         execute format('grant select on %I to viox_gateways, viox_operators, viox_archivists, viox_readers', t);
     end loop;
-    foreach t in array array['threads', 'runs', 'steps', 'tool_calls', 'ledger_entries', 'audit_acts', 'audit_logs', 'audit_leaves',
-                             'audit_checkpoints', 'audit_erased'] loop
+    foreach t in array array['runs', 'steps', 'tool_calls', 'ledger_entries', 'audit_logs', 'audit_leaves', 'audit_checkpoints',
+                             'audit_erased'] loop
         execute format('create policy archivists on %I for select to viox_archivists using (true)', t);
         execute format('grant select on %I to viox_archivists', t);
     end loop;

@@ -61,7 +61,7 @@ async def test_a_stranger_checks_everything_with_the_script_alone(folder: Path) 
     code, said = run(folder)
 
     assert code == 0, said
-    assert "285 leaves, 285 contents, 0 erased, 2 checkpoints" in said
+    assert "285 leaves, 285 contents, 0 erased, 0 archived, 2 checkpoints" in said
     assert "import shared" not in (folder / "verify.py").read_text()
 
 
