@@ -4,6 +4,7 @@ The same rows go into a table as the ledger is and into one of 24 partitions by 
 is timed on both, and so is how the oldest month leaves: by batches of rows, or with its partition. It decided docs/decisions/0038.
 """
 
+# ruff: noqa: S608  # statements of our own
 from __future__ import annotations
 
 import asyncio

@@ -5,6 +5,7 @@ leaves, while calls are taken in beside it, one after the other. Prints rows a s
 95th percentile of the gateway's intake statement before, while it runs, and afterwards. Leaves and checkpoint are made up: nothing is verified.
 """
 
+# ruff: noqa: S608  # statements of our own
 from __future__ import annotations
 
 import asyncio
@@ -21,7 +22,7 @@ import asyncpg
 from sandbox.net import free_ports
 from sandbox.postgres import Postgres
 from services.tool_gateway.call.store import SQL as CALLS
-from shared.retention import files, work
+from shared.retention import work
 from shared.store.pool import Pool, open_pool
 
 STEPS, CALLS_EACH, ENTRIES = 12, 4, 2  # of a conversation; of a conversation; of a call
@@ -108,7 +109,9 @@ async def fill(admin: Any, conversations: int) -> None:
     for table, text in FILL.items():
         started = time.perf_counter()
         async with admin.transaction():
-            await admin.execute("set local session_replication_role = replica; set local maintenance_work_mem = '256MB'")
+            await admin.execute(
+                "set local session_replication_role = replica; set local maintenance_work_mem = '256MB'"
+            )
             await admin.execute(f"truncate {table} cascade")
             dropped = await admin.fetch(INDEXES, table)
             for one in dropped:
@@ -121,8 +124,13 @@ async def fill(admin: Any, conversations: int) -> None:
 
 
 async def sizes(admin: Any) -> str:
-    found = [await admin.fetchrow(f"select pg_total_relation_size('{one}') as size, (select count(*) from {one}) as rows") for one in TABLES]
-    return ", ".join(f"{one} {row['rows']:,} rows {row['size'] / 1e6:,.0f} MB" for one, row in zip(TABLES, found, strict=True))
+    found = [
+        await admin.fetchrow(f"select pg_total_relation_size('{one}') as size, (select count(*) from {one}) as rows")
+        for one in TABLES
+    ]
+    return ", ".join(
+        f"{one} {row['rows']:,} rows {row['size'] / 1e6:,.0f} MB" for one, row in zip(TABLES, found, strict=True)
+    )
 
 
 async def run(postgres: Postgres, rows: int, folder: Path) -> None:
@@ -141,8 +149,7 @@ async def run(postgres: Postgres, rows: int, folder: Path) -> None:
         await _retain(connection, folder, intake)
     over.set()
     await beside
-    packed = sum(one.stat().st_size for one in folder.rglob("*.gz"))
-    print(f"archives   {packed / 1e6:,.0f} MB in {len(list(folder.iterdir()))} folders")
+    print(f"archives   {_packed(folder)}")
     started = time.perf_counter()
     for table in TABLES:
         await admin.execute(f"vacuum {table}")
@@ -154,6 +161,10 @@ async def run(postgres: Postgres, rows: int, folder: Path) -> None:
     await archivists.close()
     await gateway.close()
     await admin.close()
+
+
+def _packed(folder: Path) -> str:
+    return f"{sum(one.stat().st_size for one in folder.rglob('*.gz')) / 1e6:,.0f} MB in {len(list(folder.iterdir()))} folders"
 
 
 async def _retain(connection: Any, folder: Path, intake: Intake) -> None:
@@ -168,8 +179,12 @@ async def _retain(connection: Any, folder: Path, intake: Intake) -> None:
     timed(spent, "leave")
     done = await work.run(connection, folder, until, "bench")
     gone = done.steps + done.entries
-    print(f"archived   {gone + done.calls:,} rows in {spent['write']:.0f} s: {(gone + done.calls) / spent['write']:,.0f} rows/s")
-    print(f"left       {gone:,} rows deleted, {done.calls:,} calls without contents, in {spent['leave']:.0f} s: {gone / spent['leave']:,.0f} rows/s")
+    print(
+        f"archived   {gone + done.calls:,} rows in {spent['write']:.0f} s: {(gone + done.calls) / spent['write']:,.0f} rows/s"
+    )
+    print(
+        f"left       {gone:,} rows deleted, {done.calls:,} calls without contents, in {spent['leave']:.0f} s: {gone / spent['leave']:,.0f} rows/s"
+    )
     print(f"intake     while it archives and deletes: {intake.told()}", flush=True)
 
 

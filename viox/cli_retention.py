@@ -48,7 +48,7 @@ def retention(
         work.show(show, table)
         return
     if check is not None:
-        raise typer.Exit(run_async(work.check(check, as_json=as_json)))
+        raise typer.Exit(run_async(work.check(check.resolve(), as_json=as_json)))
     if months is None:
         remedy = "Name a number, or set VIOX_RETENTION_MONTHS; `viox retention --months 12` changes nothing."
         raise BadInput("option.missing", "say how many months conversations stay.", field="--months", remedy=remedy)

@@ -107,7 +107,7 @@ def operator_token() -> str | None:
     from services.tool_gateway.wire.credentials import Secrets
 
     if given := Secrets(os.environ).or_none("VIOX_OPERATOR_TOKEN"):
-        return given.strip()
+        return given.split(",")[0].strip()  # the newest one
     try:
         return (home() / "operator-token").read_text().strip()
     except OSError:

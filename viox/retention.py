@@ -89,7 +89,7 @@ async def check(archive: Path, *, as_json: bool) -> int:
     from shared.retention import files, leaves
 
     async with _connection() as connection:
-        row = await connection.fetchrow(*leaves.SQL.bind("archive", place=archive.resolve().name))
+        row = await connection.fetchrow(*leaves.SQL.bind("archive", place=archive.name))
         if row is None or row["act"] is None:
             remedy = "A folder has to keep its name; one of another database is not on record in this."
             raise BadInput("archive.unknown", f"{archive.name} is on no record here.", field="ARCHIVE", remedy=remedy)

@@ -80,7 +80,7 @@ class Gateway:
                 remedy="Set VIOX_GATEWAY_URL and VIOX_OPERATOR_TOKEN.",
             )
         self._session = self._session or aiohttp.ClientSession()
-        headers = {"Authorization": f"Bearer {self._token.strip()}"}
+        headers = {"Authorization": f"Bearer {self._token.split(',')[0].strip()}"}  # the newest one
         try:
             asking = self._session.post(f"{self._url}/examine", json=body, headers=headers)
             async with asyncio.timeout(seconds), asking as answer:

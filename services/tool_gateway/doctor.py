@@ -8,7 +8,6 @@ operator's token: full answers are shown. Every probe is on record in the ledger
 from __future__ import annotations
 
 import asyncio
-import hmac
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +30,7 @@ from services.tool_gateway.catalogue.tools import Tool
 from services.tool_gateway.connectors.smtp import Mailer
 from services.tool_gateway.wire.credentials import Secrets, redacted
 from services.tool_gateway.wire.encode import prepare
+from services.tool_gateway.wire.operator import SETTING, is_operator, tokens
 from services.tool_gateway.wire.prepared import Prepared
 from services.tool_gateway.wire.transport import MaybeSent, NotSent
 from shared.errors import BadInput, VioxError
@@ -43,7 +43,6 @@ log = get_logger(__name__)
 SQL = Queries(Path(__file__).with_name("doctor.sql"))
 OF_OURS = frozenset({"people", "apis", "office"})  # connectors that reach nobody's system
 PROBE_SECONDS = 10.0
-OPERATOR = "VIOX_OPERATOR_TOKEN"
 OK, FAILED, UNSET, UNTRIED = "ok", "failed", "not configured", "not tried"
 
 
@@ -86,23 +85,23 @@ class Doctor:
     def _unknown(self, authorization: str) -> VioxError | None:
         """Why whoever sends this header is not answered; None for the operator."""
         try:
-            token = self._secrets.or_none(OPERATOR)
+            known = tokens(self._secrets)
         except VioxError as error:
             return error
-        if token is None:
+        if not known:
             return BadInput(
                 "doctor.no_token",
-                f"{OPERATOR} is not set for the gateway: it answers nobody here.",
-                field=OPERATOR,
-                remedy=f"Set {OPERATOR} to a long random text, for the gateway and for `viox`.",
+                f"{SETTING} is not set for the gateway: it answers nobody here.",
+                field=SETTING,
+                remedy=f"Set {SETTING} to a long random text, for the gateway and for `viox`.",
             )
-        if hmac.compare_digest(authorization.encode("utf-8", "surrogateescape"), f"Bearer {token.strip()}".encode()):
+        if is_operator(authorization, known):
             return None
         return BadInput(
             "doctor.wrong_token",
-            f"this is not the gateway's {OPERATOR}.",
-            field=OPERATOR,
-            remedy=f"Set {OPERATOR} to what the gateway has, or VIOX_HOME to the place of its stack.",
+            f"this is not the gateway's {SETTING}.",
+            field=SETTING,
+            remedy=f"Set {SETTING} to what the gateway has, or VIOX_HOME to the place of its stack.",
         )
 
     async def attempt(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:

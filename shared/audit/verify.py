@@ -713,7 +713,8 @@ def _tell(report: Report) -> int:
         named = f" ({problem['call']}, {problem['phase']})" if "call" in problem else ""
         print(f"NOT OK  {problem['code']}  {where}{problem['message']}{named}")
     print(
-        f"{report.leaves} leaves, {report.contents} contents, {report.erased} erased, {report.archived} archived, {report.checkpoints} checkpoints; "
+        f"{report.leaves} leaves, {report.contents} contents, {report.erased} erased, {report.archived} archived, "
+        f"{report.checkpoints} checkpoints; "
         f"{report.first} to {report.last}"
     )
     print(

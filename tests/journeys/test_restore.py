@@ -19,7 +19,7 @@ from sandbox import children
 from sandbox.passwords import Passwords
 from sandbox.postgres import _binary
 from tests.conftest import Deployment
-from tests.journeys.test_sales import publish, texts, until
+from tests.journeys.test_sales import texts, until
 
 PEOPLE = """people:
   - {name: Dana, sms: "+14155550199", email: dana@example.com, roles: [owner]}

@@ -5,7 +5,6 @@ Asked for over the gateway's own port (`POST /examine`) by whoever has the opera
 
 from __future__ import annotations
 
-import hmac
 from dataclasses import asdict
 
 import orjson
@@ -15,10 +14,10 @@ from services.tool_gateway.approvals.standing import shape_of
 from services.tool_gateway.call.breaker import Breakers
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.wire.credentials import Secrets
+from services.tool_gateway.wire.operator import is_operator, tokens
 from shared.models.port import sha256_json
 
 PATH = "/examine"
-OPERATOR = "VIOX_OPERATOR_TOKEN"
 
 
 class Examiner:
@@ -53,6 +52,4 @@ class Examiner:
         )
 
     def _known(self, header: str) -> bool:
-        wanted = (self._secrets.or_none(OPERATOR) or "").strip()
-        given = header.removeprefix("Bearer ").strip()
-        return bool(wanted) and hmac.compare_digest(given.encode("utf-8", "surrogateescape"), wanted.encode())
+        return is_operator(header, tokens(self._secrets))

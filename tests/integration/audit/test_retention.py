@@ -1,6 +1,6 @@
 """What has been still for months leaves for an archive, and the audit stays whole; what is needed stays; what is merely gone is found."""
 
-# ruff: noqa: S608  # statements of our own
+# statements of our own
 from __future__ import annotations
 
 import asyncio
@@ -151,13 +151,13 @@ async def test_who_is_written_to_meanwhile_stays(log: Log, archivist: Any, tmp_p
     thread, _ = await ended(log)
     await ended(log)
     await log.tick()
-    finish = files.finish
+    leave = work._leave
 
-    def then_a_message(*arguments: Any) -> str:
-        asyncio.ensure_future(log.admin.execute(KEPT["a message that waits"], thread))
-        return finish(*arguments)
+    async def after_a_message(*arguments: Any) -> None:
+        await log.admin.execute(KEPT["a message that waits"], thread)
+        await leave(*arguments)
 
-    monkeypatch.setattr(files, "finish", then_a_message)
+    monkeypatch.setattr(work, "_leave", after_a_message)
     done = await retain(archivist, tmp_path / "a")
     await log.tick()
 
