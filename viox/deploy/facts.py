@@ -31,6 +31,7 @@ MOST_REPLICAS: Final = PARTITIONS
 DRAIN_SECONDS: Final = {"tools": int(LONGEST_SECONDS) + 10, "models": int(TIMEOUT_SECONDS) + 10}
 CLOSE_SECONDS: Final = 50  # for the rest: webhooks, outcomes, the outbox, connections
 
+ARCHIVIST, RETENTION = "viox_archivist", "retention"  # its login, and the job that has it
 # login role of each service in Postgres → the group whose rights it has; they are made by whoever runs Postgres.
 LOGINS: Final = {f"viox_{name.replace('-', '_')}": "viox_agents" for name in topics.AGENTS} | {
     "viox_gateway": "viox_gateways",
@@ -38,7 +39,7 @@ LOGINS: Final = {f"viox_{name.replace('-', '_')}": "viox_agents" for name in top
     "viox_operator_cli": "viox_operators",
     "viox_reader": "viox_readers",
     "viox_query": "viox_askers",
-    "viox_archivist": "viox_archivists",
+    ARCHIVIST: "viox_archivists",
 }
 GROUPS: Final = tuple(dict.fromkeys(LOGINS.values()))
 OWNER: Final = "viox"

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from shared.models.models_file import PROVIDERS
 from viox.deploy import kafka, postgres
 from viox.deploy.documents import PART_OF, Object, component, dump, made
-from viox.deploy.facts import CONSOLE, GATEWAY, PORT, SERVICES, Service, every_service
+from viox.deploy.facts import CONSOLE, GATEWAY, PORT, RETENTION, SERVICES, Service, every_service
 from viox.deploy.workloads import MIGRATE
 
 API: Final = "networking.k8s.io/v1"
@@ -35,7 +35,7 @@ def files() -> Iterator[tuple[str, str]]:
         "default-deny.yaml": dump(default_deny()),
         "dns.yaml": dump(dns()),
         f"{MODELS}.yaml": dump(model_apis()),
-        "migrate.yaml": dump(of_migrations()),
+        "migrate.yaml": dump(to_postgres(MIGRATE)),
         "kafka.yaml": dump(*of_kafka()),
         "postgres.yaml": dump(of_postgres()),
     }
@@ -135,9 +135,10 @@ def model_names() -> Object:
     return made("cilium.io/v2", "CiliumNetworkPolicy", MODELS, PART_OF, spec)
 
 
-def of_migrations() -> Object:
-    selector = {"matchLabels": {"app.kubernetes.io/name": MIGRATE}}
-    return _policy(MIGRATE, MIGRATE, selector, egress=[_to(_labelled(POSTGRES_PODS), ports=_ports(5432))])
+def to_postgres(name: str) -> Object:
+    """Of a job that asks Postgres, and nobody else."""
+    selector = {"matchLabels": {"app.kubernetes.io/name": name}}
+    return _policy(name, name, selector, egress=[_to(_labelled(POSTGRES_PODS), ports=_ports(5432))])
 
 
 def of_kafka() -> list[Object]:
@@ -153,7 +154,7 @@ def of_kafka() -> list[Object]:
 def of_postgres() -> Object:
     """Our services and its own replicas come in; its instance managers go to the API server and to the store of backups."""
     cluster = {"matchLabels": POSTGRES_PODS}
-    ours = [_named(name) for name in (*SERVICES, MIGRATE)]
+    ours = [_named(name) for name in (*SERVICES, MIGRATE, RETENTION)]
     ingress = [
         _from(*ours, {"podSelector": cluster}, ports=_ports(5432)),
         _from({"podSelector": cluster}, OPERATORS, ports=_ports(5432, 8000)),
