@@ -20,6 +20,11 @@ from sandbox.credentials import console_tokens
 from viox import deployment
 
 SIZES = {"desk": ViewportSize(width=1360, height=860), "phone": ViewportSize(width=390, height=844)}
+DEADLINE_MS = 300_000  # a replay of many runs on a busy machine; pages come as soon as they are made
+DRAWN = """async () => {
+  await document.fonts.ready;
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+}"""
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 PAGES = {
     "now": "/",
@@ -69,7 +74,7 @@ async def main(given: argparse.Namespace) -> None:
         page = await browser.new_page(base_url=url)
         if given.only in "sign-in":
             await _taken(page, "sign-in", "/sign-in", given)
-        await page.goto("/sign-in")
+        await _opened(page, "/sign-in")
         await page.fill("#token", tokens[given.name.lower()].read_text())
         await page.click("text=Sign in")
         for title, path in (PAGES | await _found(page)).items():
@@ -79,24 +84,34 @@ async def main(given: argparse.Namespace) -> None:
 
 
 async def _taken(page: Page, title: str, path: str, given: argparse.Namespace) -> None:
+    """Loaded once, however long the server works for it: size and colours are the style sheet's alone."""
+    await _opened(page, path, 404 if title == "not-found" else 200)
     for (shape, size), scheme in product(SIZES.items(), SCHEMES):
         await page.emulate_media(color_scheme=scheme)
         await page.set_viewport_size(size)
-        await page.goto(path)
+        await page.evaluate(DRAWN)
         await page.screenshot(path=given.folder / f"{title}-{shape}-{scheme}.png", full_page=given.whole)
+
+
+async def _opened(page: Page, path: str, status: int = 200) -> None:
+    """Raises SystemExit where the console shows another page than was asked for."""
+    answer = await page.goto(path, timeout=DEADLINE_MS)
+    if answer is None or answer.status != status:
+        raise SystemExit(f"{path}: HTTP {answer.status if answer else 'nothing'} instead of {status}")
+    await page.locator("h1").wait_for()
 
 
 async def _found(page: Page) -> dict[str, str]:
     """Pages of the first entry of each list that has one, and of two runs side by side."""
     found: dict[str, str] = {}
     for listing, endings in FOUND.items():
-        await page.goto(listing)
+        await _opened(page, listing)
         links = page.locator("main [data-item]")
         if not await links.count():
             continue
         link = await links.first.get_attribute("href") or ""
         found |= {title: link + ending for title, ending in endings.items()}
-    await page.goto("/runs")
+    await _opened(page, "/runs")
     runs = [await link.get_attribute("href") or "" for link in (await page.locator("main [data-item]").all())[:2]]
     if len(runs) == 2:
         found["compare"] = f"{runs[0]}/diff/{runs[1].removeprefix('/runs/')}"

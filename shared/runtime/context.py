@@ -6,7 +6,7 @@ for lies in the runtime's own tables, so nothing of LangGraph's is stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypedDict
@@ -35,7 +35,8 @@ class RunContext:
     """What an activation gives its nodes: who runs, what happened before, the model and the tools.
 
     `history` is the whole conversation, the run's own steps last; `first_step` numbers the run's next step. `asked_with`
-    collects the prompts and tool lists of model requests by digest. `limits` are those of a question in the file of models.
+    collects the prompts and tool lists of model requests by digest. `limits` are those of a question in the file of models;
+    `question_prompts` what is asked instead of a question's own prompt, by its name.
     """
 
     run_id: RunId
@@ -47,6 +48,7 @@ class RunContext:
     max_turns: int
     business: Business = field(default_factory=Business)
     outside_tools: frozenset[str] = frozenset()
+    question_prompts: Mapping[str, str] = field(default_factory=dict)
     limits: Callable[[str], Limits] = lambda question: NO_LIMITS
     failpoint: Callable[[str], None] = lambda name: None
     messages_of_history: Messages | None = None
