@@ -77,6 +77,7 @@ async def main(given: argparse.Namespace) -> None:
         await _opened(page, "/sign-in")
         await page.fill("#token", tokens[given.name.lower()].read_text())
         await page.click("text=Sign in")
+        await page.locator("text=Sign out").wait_for()
         for title, path in (PAGES | await _found(page)).items():
             if given.only in title:
                 await _taken(page, title, path, given)

@@ -97,6 +97,10 @@ class Settings(BaseSettings):
         default=None,
         description="file with the private key that signs the [audit](../audit.md)'s checkpoints; `viox up` makes one",
     )
+    audit_witnesses: Path | None = Field(
+        default=None,
+        description="file with the [witnesses](../audit.md#witnesses) of the audit, a public key and an address a line",
+    )
     audit_folder: Path | None = Field(
         default=None, description="folder in which the gateway keeps its checkpoints; without it `audit` in `VIOX_HOME`"
     )

@@ -133,6 +133,9 @@ where log_id = :log and last_entry >= :entry and :entry = any(entries) order by 
 -- name: checkpoints
 select size, note from audit_checkpoints where log_id = :log order by size
 
+-- name: cosigned    What a witness signed last.
+select size, at from audit_cosignatures where log_id = :log and witness = :witness order by size desc limit 1
+
 -- name: cosignatures
 select size, line from audit_cosignatures where log_id = :log order by size, witness
 

@@ -74,6 +74,11 @@ AUDIT_CHECKPOINT_AGE = Gauge(
 )
 AUDIT_UNSEQUENCED = Gauge("viox_audit_unsequenced", "Entries that were found and are no leaves of the audit's tree yet")
 AUDIT_TREE_SIZE = Gauge("viox_audit_tree_size", "Leaves of the audit's tree")
+AUDIT_WITNESS_AGE = Gauge(
+    "viox_audit_witness_age_seconds",
+    "How long ago a witness last signed a checkpoint, or was found to have signed the newest",
+    ["witness"],
+)
 AUDIT_STOPPED = Gauge("viox_audit_stopped", "1 while the audit signs nothing, for the reason that readiness gives")
 
 SPANS_SENT = Counter("viox_trace_spans_sent_total", "Spans that a backend of traces took", ["destination"])
