@@ -60,7 +60,7 @@ def plan(own: Sequence[Step], at: int, changes: Changes, by: str) -> Fork:
 class Beginning:
     """A step at which a run can be forked, and what came there and may be changed: the task's instruction, results by call.
 
-    `tools` says of each of these calls which tool it was, `node` where the graph went then.
+    `tools` says of each of these calls which tool it was, `errors` why those that failed did, `node` where the graph went then.
     """
 
     step: int
@@ -68,6 +68,7 @@ class Beginning:
     instruction: str | None
     results: Mapping[str, Any]
     tools: Mapping[str, str]
+    errors: Mapping[str, str]
 
 
 def beginnings(own: Sequence[Step]) -> list[Beginning]:
@@ -86,6 +87,7 @@ def _as_beginning(own: Sequence[Step], number: int) -> Beginning:
         task.body["data"].get("instruction") if task else None,
         {_short(one["call_id"]): one["result"] for one in results},
         {_short(one["call_id"]): one["tool"] for one in results},
+        {_short(one["call_id"]): one["error"]["message"] for one in results if one["error"]},
     )
 
 
