@@ -42,12 +42,19 @@ CALLS_OPEN = Gauge("viox_tool_calls_open", "Calls on their way, or that wait for
 CALLS_NOT_TAKEN = Gauge("viox_tool_calls_not_taken", "Calls that lie in Kafka: the lag of a gateway's partitions")
 VENDOR_LEFT_ALONE = Gauge("viox_vendor_left_alone", "1 while calls to a vendor that does not answer wait", ["vendor"])
 LEDGER_WRITES = Counter("viox_ledger_writes_total", "Ledger transactions", ["result"])
+for _result in ("ok", "failed"):
+    LEDGER_WRITES.labels(_result)
 APPROVALS = Counter("viox_approvals_total", "Approvals asked for, and how they ended", ["agent", "state"])
 APPROVALS_WAITING = Gauge("viox_approvals_waiting", "Calls that wait for people", ["agent"])
 APPROVALS_EXPIRING = Gauge("viox_approvals_expiring", "Calls that wait for people, and are refused within the hour")
 BUDGETS_EXHAUSTED = Counter("viox_budgets_exhausted_total", "Times a run had to wait for a budget", ["agent", "budget"])
 MEMORY_TO_EMBED = Gauge("viox_memory_to_embed", "Passages that have no vector of the model of now yet")
 INCIDENTS = Counter("viox_incidents_total", "Things that should not happen and were recorded", ["kind"])
+INCIDENT_KINDS = ("call.conflict", "call.late_outcome", "call.unwritable_outcome", "event.conflict", "secret.echoed")
+for _kind in INCIDENT_KINDS:
+    INCIDENTS.labels(
+        _kind
+    )  # there from the start: a series that begins with 1 has not increased, and the first would alert nobody
 
 WEBHOOKS = Counter("viox_webhooks_total", "Webhook deliveries by what became of them", ["source", "verdict", "code"])
 WEBHOOK_EVENTS = Counter("viox_webhook_events_total", "Events accepted from webhooks", ["source"])
