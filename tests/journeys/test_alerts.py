@@ -90,7 +90,10 @@ class Trouble:
         self._publish(lead())
 
     async def unknown(self) -> None:
-        self.deployment.fault("hubspot", kind="cut_after", method="POST", path="/crm/v3/objects/contacts", count=1)
+        """A contact is created, the answer is lost, and for a while the vendor cannot be asked, but for the agent's own look before."""
+        contacts = "/crm/v3/objects/contacts"
+        self.deployment.fault("hubspot", kind="cut_after", method="POST", path=contacts, count=1)
+        self.deployment.fault("hubspot", kind="500", method="GET", path=f"{contacts}/", skip=1, count=5)
         self._publish(lead())
 
     async def approval(self) -> None:
@@ -145,11 +148,11 @@ class Trouble:
 
 # What happens, and the alerts that it has to have fire; those of a step end before the next one begins.
 STEPS: list[dict[Callable[[Trouble], Awaitable[None]], set[str]]] = [
+    {Trouble.unknown: {"VioxUnknownOld"}},
     {
         Trouble.dead_letter: {"VioxDeadLetters"},
         Trouble.conflict: {"VioxIncident"},
         Trouble.spans_dropped: {"VioxTracesDropped"},
-        Trouble.unknown: {"VioxUnknownOld"},
         Trouble.approval: {"VioxApprovalNearExpiry"},
     },
     {Trouble.vendor_away: {"VioxVendorLeftAlone"}, Trouble.audit_of_another_key: {"VioxAuditStopped"}},
