@@ -48,12 +48,12 @@ class RunContext:
     max_turns: int
     business: Business = field(default_factory=Business)
     outside_tools: frozenset[str] = frozenset()
-    question_prompts: Mapping[str, str] = field(default_factory=dict)
     limits: Callable[[str], Limits] = lambda question: NO_LIMITS
     failpoint: Callable[[str], None] = lambda name: None
     messages_of_history: Messages | None = None
     pick_tools: Callable[[Toolbox], Toolbox] = lambda tools: tools
     asked_with: dict[str, Any] = field(default_factory=dict)
+    question_prompts: Mapping[str, str] = field(default_factory=dict)
 
     def step(self, steps: Sequence[Step], kind: str, body: dict[str, Any]) -> list[Step]:
         """The activation's steps with one more."""

@@ -85,13 +85,14 @@ def asking(log: Log, *witnesses: Witness) -> Witnesses:
 
 def cosigned(judge: Path, log: Log, witness: Witness, folder: Path) -> str:
     """What other people's verifier says of an export's checkpoint."""
-    command = [judge, "cosigned", key_text(log.signer.key), key_text(witness.key)]
+    command = [str(judge), "cosigned", key_text(log.signer.key), key_text(witness.key)]
     note = (folder / "checkpoint").read_text()
     return subprocess.run(command, input=note, capture_output=True, text=True, check=False).stdout
 
 
 async def signed(log: Log) -> list[tuple[int, str]]:
-    return [tuple(row) for row in await log.admin.fetch("select size, line from audit_cosignatures order by size")]
+    rows = await log.admin.fetch("select size, line from audit_cosignatures order by size")
+    return [(row["size"], row["line"]) for row in rows]
 
 
 async def test_a_witness_of_other_peoples_code_follows_the_log_and_their_verifier_agrees(
