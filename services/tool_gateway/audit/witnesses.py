@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -86,9 +87,10 @@ class Witnesses:
         self._signed = {one.name: time.monotonic() for one in witnesses}
         self._problems: dict[str, str] = {}
         for one in witnesses:
-            metrics.AUDIT_WITNESS_AGE.labels(one.name).set_function(
-                lambda name=one.name: time.monotonic() - self._signed[name]
-            )
+            metrics.AUDIT_WITNESS_AGE.labels(one.name).set_function(partial(self._age, one.name))
+
+    def _age(self, witness: str) -> float:
+        return time.monotonic() - self._signed[witness]
 
     @property
     def problem(self) -> str | None:
