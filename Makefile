@@ -1,6 +1,6 @@
 # Everything bootstraps itself into .venv; Python 3.11+ is all that must be there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint k8s-check k8s-tools image-check test-kafka rollout chaos bench bench-peers lock dashboards manifests docs clean
+.PHONY: help demo test check lint k8s-check k8s-tools image-check test-kafka rollout chaos bench bench-peers lock screenshots panels dashboards manifests docs clean
 
 PY := .venv/bin/python
 # Tests that share nothing run on every core; of those with a database and a broker, which wait more than they work, two at a time.
@@ -67,6 +67,12 @@ lock:  ## resolve dependencies anew into requirements.lock
 	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --extra dev --extra embedded pyproject.toml -o requirements.lock
 	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header -c requirements.lock pyproject.toml -o deploy/image/requirements.lock
 	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 benchmarks/peers/requirements.in -o benchmarks/peers/requirements.lock
+
+screenshots: $(READY)  ## take the documentation's pictures of the console anew, after `make demo KEEP=1` (needs Chromium)
+	@$(PY) -m scripts.screenshots --docs docs/pictures
+
+panels: $(READY)  ## draw every panel of the dashboards from a Prometheus at 127.0.0.1:9090 into panels/
+	@$(PY) -m scripts.panels
 
 dashboards: $(READY)  ## write the Grafana dashboards anew
 	@$(PY) deploy/monitoring/dashboards.py

@@ -97,6 +97,10 @@ class Settings(BaseSettings):
         default=None,
         description="file with the private key that signs the [audit](../audit.md)'s checkpoints; `viox up` makes one",
     )
+    audit_witnesses: Path | None = Field(
+        default=None,
+        description="file with the [witnesses](../audit.md#witnesses) of the audit, a public key and an address a line",
+    )
     audit_folder: Path | None = Field(
         default=None, description="folder in which the gateway keeps its checkpoints; without it `audit` in `VIOX_HOME`"
     )
@@ -133,6 +137,11 @@ class Settings(BaseSettings):
     console_session_hours: float = Field(
         default=12.0, gt=0, le=720, description="`12`; so long somebody stays signed in to the console"
     )
+    trace_url: str | None = Field(
+        default=None,
+        description="where a [trace](../traces.md) can be looked at, with `{trace_id}` in its place:"
+        " `https://jaeger.example.com/trace/{trace_id}`; the console links it",
+    )
     trace_content: bool = Field(
         default=False,
         description="`1`: prompts, answers, arguments and results leave with [traces](../traces.md), without secrets; without it, none",
@@ -155,6 +164,13 @@ class Settings(BaseSettings):
         kind, colon, name = given.partition(":")
         if not (kind and colon and name.count("{service}") == 1):
             raise ValueError("a principal has a type and a name with {service} in it, such as User:viox-{service}")
+        return given
+
+    @field_validator("trace_url")
+    @classmethod
+    def _names_the_trace(cls, given: str | None) -> str | None:
+        if given is not None and not (given.startswith(("https://", "http://")) and "{trace_id}" in given):
+            raise ValueError("an address with {trace_id} in it, such as https://jaeger.example.com/trace/{trace_id}")
         return given
 
     @classmethod

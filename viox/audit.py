@@ -22,8 +22,8 @@ STEP = 20_000  # leaves from one word of progress to the next
 
 
 async def show_status(*, as_json: bool) -> None:
-    async with _looking() as (_, now):
-        document = status_document(now)
+    async with _looking() as (connection, now):
+        document = status_document(now) | {"witnesses": await _witnesses(connection, now)}
     if as_json:
         output.emit(document)
         return
@@ -32,8 +32,18 @@ async def show_status(*, as_json: bool) -> None:
     output.say(f"signed     {now.signed or 0:,}" + (f", {timestamp(now.signed_at)}" if now.signed_at else ""))
     output.say(f"looked     {timestamp(now.checked_at) or 'never'}")
     output.say(f"state      {'stopped: ' + now.stopped if now.stopped else 'going on'}")
+    for one in document["witnesses"]:
+        output.say(f"witness    {one['witness']}: {one['size']:,} leaves, {one['at']}")
     if now.note:
         output.say("\n" + now.note)
+
+
+async def _witnesses(connection: Any, now: Head) -> list[dict[str, Any]]:
+    """What each witness signed last."""
+    from shared.audit.store import SQL
+
+    rows = await connection.fetch(*SQL.bind("witnesses", log=now.log_id))
+    return [{"witness": row["witness"], "size": row["size"], "at": timestamp(row["at"])} for row in rows]
 
 
 def status_document(now: Head) -> dict[str, Any]:

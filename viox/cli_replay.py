@@ -32,6 +32,9 @@ def fork(
     at: Annotated[int, typer.Option("--at", min=0, help="The step from which it goes another way.")],
     model: Annotated[str | None, typer.Option(help="Ask this model (provider/model), and no other.")] = None,
     prompt: Annotated[Path | None, typer.Option(help="A file with who the agent is, in place of its prompt.")] = None,
+    question: Annotated[
+        list[str] | None, typer.Option(help="NAME=FILE: what is asked there, in place of that question's prompt.")
+    ] = None,
     instruction: Annotated[str | None, typer.Option(help="What the task that came there says instead.")] = None,
     result: Annotated[
         list[str] | None, typer.Option(help="STEP.INDEX=JSON: what a call that came back there gave instead.")
@@ -45,7 +48,7 @@ def fork(
     after it every call that does more than read waits for a person."""
     from viox import forks
 
-    changes = forks.changes(model, prompt, instruction, result or [])
+    changes = forks.changes(model, prompt, instruction, result or [], question or [])
     raise typer.Exit(run_async(forks.fork(run_id, at, changes, by, wait=wait, timeout=timeout, as_json=as_json)))
 
 

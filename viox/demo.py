@@ -19,7 +19,7 @@ from sandbox.scenarios.story import Part, State, blind
 from services.tool_gateway.catalogue.importer import Wish
 from shared.business import Business, read_business
 from shared.errors import BadInput, Unavailable
-from viox import deployment, importing, knowledge, lifecycle, model_turns, output
+from viox import demo_left, deployment, importing, knowledge, lifecycle, model_turns, output
 from viox.demo_day import SQL, Conductor, Played
 
 SCENARIOS = Path(sandbox.scenarios.__file__).parent
@@ -78,10 +78,14 @@ def run_demo(
         output.say(f"northwind: {asyncio.run(_import_endpoints())} of the business's own endpoints are tools")
         asyncio.run(knowledge.add(KNOWLEDGE, "demo", as_json=False))
         summary = asyncio.run(_play(running, seed))
+        if mine and keep:
+            asyncio.run(demo_left.leave(running))
     finally:
         if mine and not keep:
             lifecycle.down()
     _print(summary)
+    if mine and keep:
+        demo_left.tell(running)
     if json_file:
         json_file.write_text(json.dumps(summary, indent=2, default=str) + "\n")
     return output.OK if not summary["problems"] else output.ERROR

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import orjson
 
@@ -15,18 +14,33 @@ from shared.models.models_file import OFFLINE
 from shared.operations import forks, identify, store
 from shared.runtime.forks import Changes
 from viox import deployment, ingress, output
+from viox.agents import questions_of
 
 
-def changes(model: str | None, prompt: Path | None, instruction: str | None, results: Sequence[str]) -> Changes:
+def changes(
+    model: str | None,
+    prompt: Path | None,
+    instruction: str | None,
+    results: Sequence[str],
+    questions: Sequence[str] = (),
+) -> Changes:
     """What options say is to be changed. Raises BadInput naming the option."""
-    return Changes(model, text_of(prompt) if prompt else None, instruction, dict(_result(one) for one in results))
+    return Changes(
+        model,
+        text_of(prompt) if prompt else None,
+        instruction,
+        dict(_result(one) for one in results),
+        dict(_question(one) for one in questions),
+    )
 
 
 async def fork(given: str, at: int, wanted: Changes, by: str, *, wait: bool, timeout: float, as_json: bool) -> int:
     pool = await deployment.pool()
     try:
         original = await identify.run(pool, given)
-        await _check_model(pool, original, wanted.model)
+        agent = (await store.run_row(pool, original))["agent"]
+        _check_model(agent, wanted.model)
+        forks.check_questions(wanted.questions, questions_of(agent), agent)
         made = await forks.begin(pool, original, at, wanted, by)
         if wait:
             sys.stderr.write(f"run {made}\n")
@@ -37,21 +51,28 @@ async def fork(given: str, at: int, wanted: Changes, by: str, *, wait: bool, tim
     return output.OK
 
 
-async def _check_model(pool: Any, original: UUID, model: str | None) -> None:
-    agent = (await store.run_row(pool, original))["agent"]
+def _check_model(agent: str, model: str | None) -> None:
     used = {one["agent"]: one["model"] for one in (deployment.state() or {}).get("models", [])}
     forks.check_model(model, agent, offline=used.get(agent) == OFFLINE)
 
 
-def text_of(file: Path) -> str:
+def text_of(file: Path, field: str = "--prompt") -> str:
     """The prompt in a file. Raises BadInput naming the option."""
     try:
         text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput("file.unreadable", f"{file}: {error}.", field="--prompt", remedy="Name a text file.") from error
+        raise BadInput("file.unreadable", f"{file}: {error}.", field=field, remedy="Name a text file.") from error
     if not text.strip():
-        raise BadInput("option.invalid", f"{file} is empty.", field="--prompt", remedy="Write the prompt into it.")
+        raise BadInput("option.invalid", f"{file} is empty.", field=field, remedy="Write the prompt into it.")
     return text
+
+
+def _question(given: str) -> tuple[str, str]:
+    name, _, file = given.partition("=")
+    if not file:
+        remedy = "Write NAME=FILE, for instance --question answer=shorter.txt."
+        raise BadInput("option.invalid", f"{given!r} names no file.", field="--question", remedy=remedy)
+    return name.strip(), text_of(Path(file), "--question")
 
 
 def _result(given: str) -> tuple[str, Any]:

@@ -187,6 +187,7 @@ def _forked(body: dict[str, Any]) -> str:
     """What a fork changed."""
     changed = [f"model {body['model']}"] if "model" in body else []
     changed += ["another prompt"] if "prompt" in body else []
+    changed += [f"another prompt of {name}" for name in body.get("questions", ())]
     changed += [f"another step {step}" for step in body.get("edited", [])]
     return f"forked by {body['by']} from run {body['of']}, with {', '.join(changed) or 'nothing changed'}"
 

@@ -63,6 +63,8 @@ def newest(metric: str, by: str = "") -> str:
     return f"max{_by(by)}({metric})"
 
 
+# Zero while there is no series at all; a plain `or vector(0)` would stay beside series with labels, as a line without a name.
+NEVER_YET = " or on() vector(0)"
 FAILED_SHARE = (
     '(sum(rate(viox_tool_calls_total{state=~"failed|unknown"}[$__rate_interval])) or vector(0))'
     " / clamp_min(sum(rate(viox_tool_calls_total[$__rate_interval])), 0.0001)"
@@ -206,7 +208,7 @@ DASHBOARDS: Mapping[str, tuple[str, Rows]] = {
                 Panel(
                     "Asked and decided",
                     "cpm",
-                    [("60 * " + rate("viox_approvals_total", "state") + " or vector(0)", "{{state}}")],
+                    [("60 * " + rate("viox_approvals_total", "state") + NEVER_YET, "{{state}}")],
                 ),
             ],
             "Outcomes nobody knows": [
@@ -248,12 +250,7 @@ DASHBOARDS: Mapping[str, tuple[str, Rows]] = {
                 Panel(
                     "Spans sent",
                     "short",
-                    [
-                        (
-                            rate("viox_trace_spans_sent_total", "destination") + " or vector(0)",
-                            "{{destination}} a second",
-                        )
-                    ],
+                    [(rate("viox_trace_spans_sent_total", "destination") + NEVER_YET, "{{destination}} a second")],
                 ),
                 Panel("Spans dropped", "short", [(seldom("viox_trace_spans_dropped_total"), "within an hour")]),
             ],

@@ -14,6 +14,7 @@ from services.tool_gateway.approvals.keeper import Keeper
 from services.tool_gateway.audit.remembered import CheckpointFile, CheckpointTopic
 from services.tool_gateway.audit.sequencer import Sequencer
 from services.tool_gateway.audit.telling import tell
+from services.tool_gateway.audit.witnesses import Witnesses, read_witnesses
 from services.tool_gateway.budgets.reserve import forget as forget_budgets
 from services.tool_gateway.budgets.reserve import publish
 from services.tool_gateway.budgets.teller import Teller
@@ -112,6 +113,8 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
         "sealed arguments", lambda: regularly(10.0, lambda: sealed.forget(gateway.pool), "arguments.not_forgotten")
     )
     process.loop("audit", lambda: gateway.audit.run())
+    if settings.audit_witnesses:
+        process.loop("audit witnesses", lambda: gateway.witnesses.run())
     process.loop("gauges", lambda: gauges.keep(topics.GATEWAY, gateway.pool, gateway.consumer.lag))
     process.loop(
         "waiting calls", lambda: regularly(gauges.EVERY_SECONDS, lambda: waiting.look(gateway.pool), "gauges.not_read")
@@ -121,6 +124,7 @@ def build(settings: Settings, *, secrets: Mapping[str, str] | None = None) -> Pr
     process.check("ledger", lambda: gateway.outcomes.problem if gateway.outcomes else "starting")
     process.check("kafka", lambda: gateway.consumer.problem if gateway.consumer else "starting")
     process.warn("audit", lambda: gateway.audit.problem if gateway.audit else None)
+    process.warn("audit_witnesses", lambda: gateway.witnesses.problem if gateway.audit else None)
     process.warn("vendors", lambda: gateway.places.breakers.problem())
     process.warn("memory", lambda: gateway.index.problem if gateway.index else None)
     process.warn("backlog", lambda: gateway.backlog.problem() if gateway.consumer else None)
@@ -132,6 +136,7 @@ class _Gateway:
     """The opened parts of the gateway."""
 
     audit: Sequencer
+    witnesses: Witnesses
     backlog: Backlog
     outcomes: OutcomeWriter
     consumer: Consumer
@@ -290,6 +295,7 @@ class _Gateway:
         folder = settings.audit_folder or settings.home / "audit"
         topic = CheckpointTopic(lambda: newest_values(settings, topics.AUDIT_CHECKPOINTS, 100))
         file = CheckpointFile(folder)
+        self.witnesses = Witnesses(self.pool, read_witnesses(settings.audit_witnesses))
         self.audit = Sequencer(self.pool, settings.audit_key, file, topic, lambda note: tell(self.publisher, note))
 
     def _decided(self) -> None:

@@ -57,13 +57,13 @@ async def export(
     }
     _put(folder, "log.json", json.dumps(told, indent=1))
     _put(folder, "key", key_text(key) + "\n")
-    _put(folder, "checkpoint", await _cosigned(connection, now, checkpoint))
-    rows = await connection.fetch(*SQL.bind("checkpoints", log=now.log_id))
-    _put(folder, "checkpoints.jsonl", "".join(json.dumps({"checkpoint": row["note"]}) + "\n" for row in rows))
+    notes = await _cosigned(connection, now)
+    _put(folder, "checkpoint", notes[checkpoint.size])
+    _put(folder, "checkpoints.jsonl", "".join(json.dumps({"checkpoint": note}) + "\n" for note in notes.values()))
     await _leaves(connection, now, checkpoint.size, first, folder, progress)
     await _tiles(Tiles(connection, now.log_id), checkpoint.size, folder)
     shutil.copyfile(Path(verify.__file__), folder / "verify.py")
-    return told | {"checkpoints": len(rows)}
+    return told | {"checkpoints": len(notes)}
 
 
 async def _first(connection: Connection, now: Head, size: int, since: datetime | None) -> int:
@@ -77,10 +77,13 @@ async def _first(connection: Connection, now: Head, size: int, since: datetime |
     return size if leaf is None else min(int(leaf), size)
 
 
-async def _cosigned(connection: Connection, now: Head, checkpoint: Checkpoint) -> str:
-    """With the lines that witnesses added."""
-    rows = await connection.fetch(*SQL.bind("cosignatures", log=now.log_id))
-    return checkpoint.note + "".join(row["line"] + "\n" for row in rows if row["size"] == checkpoint.size)
+async def _cosigned(connection: Connection, now: Head) -> dict[int, str]:
+    """The checkpoints by their size, with the lines that witnesses added."""
+    rows = await connection.fetch(*SQL.bind("checkpoints", log=now.log_id))
+    notes: dict[int, str] = {row["size"]: row["note"] for row in rows}
+    for row in await connection.fetch(*SQL.bind("cosignatures", log=now.log_id)):
+        notes[row["size"]] += row["line"] + "\n"
+    return notes
 
 
 async def _leaves(connection: Connection, now: Head, size: int, since: int, folder: Path, progress: Progress) -> None:

@@ -134,6 +134,12 @@ where log_id = :log and last_entry >= :entry and :entry = any(entries) order by 
 -- name: checkpoints
 select size, note from audit_checkpoints where log_id = :log order by size
 
+-- name: cosigned    What a witness signed last.
+select size, at from audit_cosignatures where log_id = :log and witness = :witness order by size desc limit 1
+
+-- name: witnesses    What each witness signed last.
+select distinct on (witness) witness, size, at from audit_cosignatures where log_id = :log order by witness, size desc
+
 -- name: cosignatures
 select size, line from audit_cosignatures where log_id = :log order by size, witness
 

@@ -5,6 +5,7 @@
     python verify.py [FOLDER] --since-checkpoint F the log still holds all that a checkpoint says which you kept in file F
     python verify.py [FOLDER] --proof F            a proof of one entry (tlog-proof), with FOLDER's key
     ... --key VKEY                                 the key as you got it elsewhere; without it the folder's own
+    ... --witness VKEY                             this witness has to have signed the log, too; may be given more than once
 
 What is checked, in this order:
   signatures    every checkpoint is signed with the key (C2SP signed note, Ed25519)
@@ -12,6 +13,7 @@ What is checked, in this order:
   tiles         the exported tiles (C2SP tlog-tiles) hold these hashes
   contents      the content of each entry has the digest that its leaf has; what is missing was erased on record
   archives      entries that are not there went to an archive on record: the act of the archive has the digest of their leaves
+  witnesses     those that you name have signed a checkpoint (C2SP tlog-cosignature); what they signed cannot have been begun anew
   sense         each effect has an intent before it, each outcome one intent, each approval is used by one call, nothing was
                 sent that was not admitted
 
@@ -31,6 +33,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -175,16 +178,21 @@ class Key:
             raise Refused(f"the key {text.strip()!r} has another name or was cut")
         return key
 
-    def check(self, text: str, signature: bytes) -> None:
-        """Raises Refused unless this key signed the text of a note."""
-        signed = text.encode()
+    def check(self, text: str, signature: bytes) -> datetime | None:
+        """When a witness signed the text of a note; of other keys there is no moment. Raises Refused unless this key did."""
+        signed, moment = text.encode(), None
         if self.kind == COSIGNATURE:
+            if len(signature) != 8 + 64:
+                raise Refused(f"the signature of {self.name} is cut")
             moment, signature = struct.unpack(">Q", signature[:8])[0], signature[8:]
             signed = f"cosignature/v1\ntime {moment}\n".encode() + signed
         try:
             Ed25519PublicKey.from_public_bytes(self.public).verify(signature, signed)
+            return None if moment is None else datetime.fromtimestamp(moment, UTC)
         except InvalidSignature:
             raise Refused(f"the signature of {self.name} is not of this text") from None
+        except (ValueError, OverflowError) as error:
+            raise Refused(f"the key or the moment of {self.name} is none") from error
 
 
 @dataclass(frozen=True)
@@ -209,16 +217,28 @@ class Checkpoint:
             raise Refused("this is no checkpoint")
         return cls(lines[0], size, root, note)
 
-    def check_signed(self, key: Key) -> None:
-        """Raises Refused unless the key signed it. Lines of keys that we do not know are left alone."""
-        text, _, lines = self.note.rpartition("\n\n")
+    def signature_of(self, key: Key) -> bytes | None:
+        """Not looked at yet. Lines of keys that we do not know are left alone."""
+        _, _, lines = self.note.rpartition("\n\n")
         signatures = [line.split(" ") for line in lines.strip("\n").split("\n")]
         for mark, name, encoded in (one for one in signatures if len(one) == 3):
-            raw = base64.b64decode(encoded)
-            if mark == "\u2014" and name == key.name and raw[:4] == key.id:
-                key.check(text + "\n", raw[4:])
-                return
-        raise Refused(f"the checkpoint of {self.size} is not signed by {key.name} with this key")
+            if mark == "\u2014" and name == key.name and (raw := _decoded(encoded))[:4] == key.id:
+                return raw[4:]
+        return None
+
+    def check_signed(self, key: Key) -> datetime | None:
+        """When a witness signed it. Raises Refused unless the key did."""
+        signature = self.signature_of(key)
+        if signature is None:
+            raise Refused(f"the checkpoint of {self.size} is not signed by {key.name} with this key")
+        return key.check(self.note.rpartition("\n\n")[0] + "\n", signature)
+
+
+def _decoded(encoded: str) -> bytes:
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except ValueError:
+        return b""
 
 
 # -- entries -----------------------------------------------------------------------------------------------------------
@@ -352,6 +372,7 @@ class Report:
     waiting: int = 0
     first: str | None = None
     last: str | None = None
+    witnessed: list[str] = field(default_factory=list)
 
     def add(self, code: str, message: str, leaf: int | None = None, **more: Any) -> None:
         self.problems.append({"code": code, "message": message, "leaf": leaf} | more)
@@ -621,7 +642,17 @@ def _take(auditor: Auditor, entry: Entry, stored: bytes, acts: Sequence[int]) ->
         auditor.missing(entry.index, stored, act=acts[0] if acts else None)
 
 
-def check_folder(folder: Folder, key: Key) -> Report:
+def check_witness(checkpoints: Iterable[Checkpoint], key: Key) -> tuple[int, datetime]:
+    """How many leaves a witness signed at most, and when. Raises Refused where it signed none, or a signature is not its own."""
+    found = [
+        (one.size, at) for one in checkpoints if one.signature_of(key) is not None and (at := one.check_signed(key))
+    ]
+    if not found:
+        raise Refused(f"{key.name} has signed none of the checkpoints as a witness with this key")
+    return max(found)
+
+
+def check_folder(folder: Folder, key: Key, witnesses: Sequence[Key] = ()) -> Report:
     """Everything that can be checked of an export."""
     auditor = Auditor(folder.checkpoints(), key, folder.origin)
     try:
@@ -638,6 +669,12 @@ def check_folder(folder: Folder, key: Key) -> Report:
         report.add("log.truncated", f"{report.leaves} leaves instead of {folder.size}")
     if report.checkpoints == 0:
         report.add("checkpoint.none", "there is no checkpoint")
+    for witness in witnesses:
+        try:
+            size, at = check_witness(folder.checkpoints(), witness)
+            report.witnessed.append(f"{witness.name} signed the first {size} leaves at {at:%Y-%m-%d %H:%M:%S} UTC")
+        except Refused as refused:
+            report.add("checkpoint.witness", str(refused))
     return report
 
 
@@ -717,6 +754,8 @@ def _tell(report: Report) -> int:
         f"{report.checkpoints} checkpoints; "
         f"{report.first} to {report.last}"
     )
+    for told in report.witnessed:
+        print(told)
     print(
         f"NOT OK: {len(report.problems)} problems" if report.problems else "ok: complete, unchanged, and it makes sense"
     )
@@ -730,6 +769,9 @@ def main() -> int:
     parser.add_argument("--since-checkpoint", type=Path, help="a checkpoint that you kept")
     parser.add_argument("--proof", type=Path, help="a proof of one entry")
     parser.add_argument("--key", help="the log's public key; without it the one in the folder")
+    parser.add_argument(
+        "--witness", action="append", default=[], help="the public key of a witness that has to have signed"
+    )
     given = parser.parse_args()
     try:
         key = Key.read(given.key or (given.folder / "key").read_text())
@@ -740,7 +782,9 @@ def main() -> int:
         folder = Folder(given.folder)
         if given.since_checkpoint:
             return _tell_older(folder, given.since_checkpoint, key)
-        return _tell_call(folder, given.call) if given.call else _tell(check_folder(folder, key))
+        if given.call:
+            return _tell_call(folder, given.call)
+        return _tell(check_folder(folder, key, [Key.read(one) for one in given.witness]))
     except (Refused, OSError, ValueError, KeyError) as error:
         print(f"NOT OK: {error}")
         return 1

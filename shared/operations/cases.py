@@ -47,10 +47,20 @@ def ceilings(
     return [dict(one) for one in budgets if one["measure"] == wanted and one["per"] == "day" and one["scope"] in scopes]
 
 
-def facts(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The plain arguments as label and value, nested ones left to the exact text below."""
+def facts(arguments: Mapping[str, Any], call: Mapping[str, Any] | None = None) -> list[tuple[str, str]]:
+    """The plain arguments as label and value, nested ones left to the exact text below; an amount as people write it."""
     flat = [(key, value) for key, value in arguments.items() if isinstance(value, str | int | float | bool)]
-    return [(_label(key), _plain(value)) for key, value in flat][:12]
+    known = call["amount_minor"] if call else None
+    return [
+        (_label(key), _amount(call) if call and key == "amount" and value == known else _plain(value))
+        for key, value in flat
+    ][:12]
+
+
+def _amount(call: Mapping[str, Any]) -> str:
+    """Where no currency is named, nobody knows how many digits are behind the point."""
+    minor, currency = call["amount_minor"], call["currency"]
+    return as_written(minor, currency) if currency else f"{minor} cents (or what is smallest in its currency)"
 
 
 def _plain(value: str | float | bool) -> str:

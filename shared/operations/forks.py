@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -30,6 +31,12 @@ async def beginnings(pool: Any, original: UUID) -> list[Beginning]:
     return forks.beginnings(steps)
 
 
+async def asked(pool: Any, original: UUID) -> frozenset[str]:
+    """The names of the questions that a run asked a model."""
+    _, _, steps = await _own(pool, original)
+    return frozenset(step.body["question"] for step in steps if step.kind == "ask")
+
+
 async def _own(pool: Any, original: UUID) -> tuple[str, UUID, list[Step]]:
     """The agent of a run, the run or the one that it joined, and its steps."""
     facts = await store.run_row(pool, original)
@@ -50,6 +57,15 @@ def check_model(model: str | None, agent: str, *, offline: bool, field: str = "-
     if offline:
         remedy = "Start it with a key, or with `viox up --models wire`."
         raise BadInput("option.invalid", f"{agent} runs without a model here.", field=field, remedy=remedy)
+
+
+def check_questions(given: Iterable[str], known: Collection[str], agent: str, *, field: str = "--question") -> None:
+    """Raises BadInput for what the agent never asks a model."""
+    for name in given:
+        if name not in known:
+            told = f"{agent} asks no question {name!r}."
+            remedy = f"It asks {', '.join(known)}." if known else "It asks none."
+            raise BadInput("option.invalid", told, field=field, remedy=remedy)
 
 
 async def _store(pool: Any, agent: str, of: UUID, fork: Fork) -> RunId:

@@ -20,7 +20,8 @@ from shared.ids import is_run_of, parse_call_id
 from shared.operations import paging
 from shared.runs import run_document, timestamp
 from shared.store.sql import Queries
-from shared.telemetry.trace import trace_id_of
+from shared.telemetry import trace
+from shared.telemetry.trace import TraceContext
 
 if TYPE_CHECKING:
     from shared.bus.envelope import Message
@@ -86,9 +87,15 @@ async def run(pool: Any, run_id: UUID) -> dict[str, Any]:
     return run_document(await run_row(pool, run_id))
 
 
+async def trace_context(pool: Any, run_id: UUID, agent: str) -> TraceContext | None:
+    """The span that a run is, and whether its trace is recorded; None for one from before traces."""
+    return trace.parse(await pool.fetchval(SQL["traceparent"], run_id, agent))
+
+
 async def trace_of(pool: Any, run_id: UUID, agent: str) -> str | None:
     """The id of the trace that a run is part of; None for one from before traces."""
-    return trace_id_of(await pool.fetchval(SQL["traceparent"], run_id, agent))
+    found = await trace_context(pool, run_id, agent)
+    return found.trace_id if found else None
 
 
 async def run_row(pool: Any, run_id: UUID) -> Any:

@@ -109,6 +109,7 @@ def _forked(body: Mapping[str, Any]) -> str:
     """What a fork changed. What stands before it is the original's."""
     changed = [f"asking {body['model']}"] if "model" in body else []
     changed += ["with another prompt"] if "prompt" in body else []
+    changed += [f"with {name.replace('_', ' ')} asked otherwise" for name in body.get("questions", ())]
     changed += ["with something else on record"] if "edited" in body else []
     return f"From here on it is a fork, begun by {body['by']}: {', '.join(changed) or 'with nothing changed'}."
 

@@ -35,7 +35,7 @@ from shared.runtime.calls import identified_call, open_step, wanted_calls
 from shared.runtime.context import AgentState, RunContext
 from shared.runtime.endings import End, ending
 from shared.runtime.flow import MOST_NODES, concluded, entered
-from shared.runtime.forks import fork_of, with_model
+from shared.runtime.forks import fork_of, prompts_of, with_model
 from shared.runtime.history import Call, has_begun, seen_by, trigger_body
 from shared.runtime.history_cache import HistoryCache
 from shared.runtime.meter import NOTHING_SPENT, Meter
@@ -204,6 +204,7 @@ class Activator:
             max_turns=self._spec.max_turns,
             business=self._business,
             outside_tools=self._outside_tools,
+            question_prompts=prompts_of(fork),
             limits=with_model(self._limits_of, fork),
             failpoint=failpoint,
             messages_of_history=past.messages if history is past.steps else None,

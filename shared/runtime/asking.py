@@ -104,7 +104,10 @@ def _request(
     limits = context.limits(question.name if question else OPEN_LOOP)
     if question is not None:
         messages.extend(exchange(_since_asked(context, steps, question)))
-        system, most = question.system(context.prompt), question.max_output_tokens
+        system, most = (
+            question.system(context.prompt, context.question_prompts.get(question.name)),
+            question.max_output_tokens,
+        )
         tools = context.pick_tools(toolbox(question, context.tools))
     context.remember(system, tools)
     return ChatRequest(

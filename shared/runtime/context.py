@@ -6,7 +6,7 @@ for lies in the runtime's own tables, so nothing of LangGraph's is stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypedDict
@@ -35,7 +35,8 @@ class RunContext:
     """What an activation gives its nodes: who runs, what happened before, the model and the tools.
 
     `history` is the whole conversation, the run's own steps last; `first_step` numbers the run's next step. `asked_with`
-    collects the prompts and tool lists of model requests by digest. `limits` are those of a question in the file of models.
+    collects the prompts and tool lists of model requests by digest. `limits` are those of a question in the file of models;
+    `question_prompts` what is asked instead of a question's own prompt, by its name.
     """
 
     run_id: RunId
@@ -52,6 +53,7 @@ class RunContext:
     messages_of_history: Messages | None = None
     pick_tools: Callable[[Toolbox], Toolbox] = lambda tools: tools
     asked_with: dict[str, Any] = field(default_factory=dict)
+    question_prompts: Mapping[str, str] = field(default_factory=dict)
 
     def step(self, steps: Sequence[Step], kind: str, body: dict[str, Any]) -> list[Step]:
         """The activation's steps with one more."""

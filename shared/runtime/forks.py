@@ -18,13 +18,14 @@ from shared.runtime.history import ENTERING, Step
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a fork changes. `prompt` is who the agent is; `instruction` and `results` (by call: `<step>.<index>`) replace what is
-    on record where the fork begins."""
+    """What a fork changes. `prompt` is who the agent is, `questions` what is asked, by the question's name; `instruction` and
+    `results` (by call: `<step>.<index>`) replace what is on record where the fork begins."""
 
     model: str | None = None
     prompt: str | None = None
     instruction: str | None = None
     results: Mapping[str, Any] = field(default_factory=dict)
+    questions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ def plan(own: Sequence[Step], at: int, changes: Changes, by: str) -> Fork:
         edited |= _edited_task(came, changes.instruction)
     body = {"of": str(own[0].run_id), "at": kept, "by": by}
     body |= {name: value for name in ("model", "prompt") if (value := getattr(changes, name)) is not None}
+    body |= {"questions": dict(changes.questions)} if changes.questions else {}
     return Fork(kept, edited, body | ({"edited": sorted(edited)} if edited else {}))
 
 
@@ -58,7 +60,7 @@ def plan(own: Sequence[Step], at: int, changes: Changes, by: str) -> Fork:
 class Beginning:
     """A step at which a run can be forked, and what came there and may be changed: the task's instruction, results by call.
 
-    `tools` says of each of these calls which tool it was, `node` where the graph went then.
+    `tools` says of each of these calls which tool it was, `errors` why those that failed did, `node` where the graph went then.
     """
 
     step: int
@@ -66,6 +68,7 @@ class Beginning:
     instruction: str | None
     results: Mapping[str, Any]
     tools: Mapping[str, str]
+    errors: Mapping[str, str]
 
 
 def beginnings(own: Sequence[Step]) -> list[Beginning]:
@@ -84,6 +87,7 @@ def _as_beginning(own: Sequence[Step], number: int) -> Beginning:
         task.body["data"].get("instruction") if task else None,
         {_short(one["call_id"]): one["result"] for one in results},
         {_short(one["call_id"]): one["tool"] for one in results},
+        {_short(one["call_id"]): one["error"]["message"] for one in results if one["error"]},
     )
 
 
@@ -98,6 +102,12 @@ def with_model(limits: Callable[[str], Limits], fork: Mapping[str, Any] | None) 
         return limits
     model = fork["model"]
     return lambda question: replace(limits(question), model=model)
+
+
+def prompts_of(fork: Mapping[str, Any] | None) -> Mapping[str, str]:
+    """What a fork asks instead, by the question's name."""
+    found: Mapping[str, str] = (fork or {}).get("questions", {})
+    return found
 
 
 def _beginning(own: Sequence[Step], at: int) -> int:

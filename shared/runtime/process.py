@@ -148,6 +148,7 @@ class Process:
         site = web.TCPSite(runner, self.settings.http_host, self.settings.http_port)
         await site.start()
         self.port = runner.addresses[0][1]
+        metrics.READY.labels(self.name).set_function(lambda: 0 if _said(self._checks) else 1)
         return runner
 
     async def _healthz(self, request: web.Request) -> web.Response:
@@ -155,7 +156,6 @@ class Process:
 
     async def _readyz(self, request: web.Request) -> web.Response:
         missing, warnings = _said(self._checks), _said(self._warnings)
-        metrics.READY.labels(self.name).set(0 if missing else 1)
         return web.json_response(
             {"service": self.name, "ready": not missing, "missing": missing, "warnings": warnings},
             status=503 if missing else 200,

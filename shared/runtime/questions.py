@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -58,10 +59,10 @@ class Question(Generic[A]):
         tool = self.answer_tool
         return sha256_json([self.name, self.tools, tool.input_schema if tool else None])
 
-    def system(self, role: str) -> str:
-        """The system prompt: who the role is, then what is asked."""
+    def system(self, role: str, prompt: str | None = None) -> str:
+        """The system prompt: who the role is, then what is asked (or what is asked instead)."""
         how = " Give your answer by calling the tool `answer`, alone and once." if self.is_typed else ""
-        return f"{role}\n\n# Question: {self.name}\n{self.prompt.strip()}{how}\n"
+        return f"{role}\n\n# Question: {self.name}\n{(prompt or self.prompt).strip()}{how}\n"
 
     def read(self, message: AssistantMessage) -> A:
         """The answer in a turn. Raises ValueError saying what is wrong with it."""
@@ -92,6 +93,11 @@ class Question(Generic[A]):
                 "Name another model for the role in VIOX_MODELS.",
             )
         return None
+
+
+def questions_in(module: ModuleType) -> dict[str, Question[Any]]:
+    """The questions that a role's `prompts.py` defines, by name, in its order."""
+    return {one.name: one for one in vars(module).values() if isinstance(one, Question)}
 
 
 _toolboxes: dict[tuple[str, str], Toolbox] = {}

@@ -24,7 +24,7 @@ from shared.runtime.agent import AgentSpec
 from shared.runtime.calls import ASKING, wanted_calls
 from shared.runtime.context import RunContext
 from shared.runtime.flow import MOST_NODES, concluded
-from shared.runtime.forks import fork_of
+from shared.runtime.forks import fork_of, prompts_of
 from shared.runtime.history import Step, assistant_message, seen_by
 
 
@@ -216,6 +216,7 @@ async def _replay_stretch(
             Toolbox(),
             spec.max_turns,
             business or Business(),
+            question_prompts=prompts_of(fork),
             limits=lambda question: replace(limits_for(spec.name, question, models), model=None),
             pick_tools=model.tools_of_next_turn,
         )

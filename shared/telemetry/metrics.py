@@ -42,12 +42,19 @@ CALLS_OPEN = Gauge("viox_tool_calls_open", "Calls on their way, or that wait for
 CALLS_NOT_TAKEN = Gauge("viox_tool_calls_not_taken", "Calls that lie in Kafka: the lag of a gateway's partitions")
 VENDOR_LEFT_ALONE = Gauge("viox_vendor_left_alone", "1 while calls to a vendor that does not answer wait", ["vendor"])
 LEDGER_WRITES = Counter("viox_ledger_writes_total", "Ledger transactions", ["result"])
+for _result in ("ok", "failed"):
+    LEDGER_WRITES.labels(_result)
 APPROVALS = Counter("viox_approvals_total", "Approvals asked for, and how they ended", ["agent", "state"])
 APPROVALS_WAITING = Gauge("viox_approvals_waiting", "Calls that wait for people", ["agent"])
 APPROVALS_EXPIRING = Gauge("viox_approvals_expiring", "Calls that wait for people, and are refused within the hour")
 BUDGETS_EXHAUSTED = Counter("viox_budgets_exhausted_total", "Times a run had to wait for a budget", ["agent", "budget"])
 MEMORY_TO_EMBED = Gauge("viox_memory_to_embed", "Passages that have no vector of the model of now yet")
 INCIDENTS = Counter("viox_incidents_total", "Things that should not happen and were recorded", ["kind"])
+INCIDENT_KINDS = ("call.conflict", "call.late_outcome", "call.unwritable_outcome", "event.conflict", "secret.echoed")
+for _kind in INCIDENT_KINDS:
+    INCIDENTS.labels(
+        _kind
+    )  # there from the start: a series that begins with 1 has not increased, and the first would alert nobody
 
 WEBHOOKS = Counter("viox_webhooks_total", "Webhook deliveries by what became of them", ["source", "verdict", "code"])
 WEBHOOK_EVENTS = Counter("viox_webhook_events_total", "Events accepted from webhooks", ["source"])
@@ -74,6 +81,11 @@ AUDIT_CHECKPOINT_AGE = Gauge(
 )
 AUDIT_UNSEQUENCED = Gauge("viox_audit_unsequenced", "Entries that were found and are no leaves of the audit's tree yet")
 AUDIT_TREE_SIZE = Gauge("viox_audit_tree_size", "Leaves of the audit's tree")
+AUDIT_WITNESS_AGE = Gauge(
+    "viox_audit_witness_age_seconds",
+    "How long ago a witness last signed a checkpoint, or was found to have signed the newest",
+    ["witness"],
+)
 AUDIT_STOPPED = Gauge("viox_audit_stopped", "1 while the audit signs nothing, for the reason that readiness gives")
 
 SPANS_SENT = Counter("viox_trace_spans_sent_total", "Spans that a backend of traces took", ["destination"])

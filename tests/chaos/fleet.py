@@ -29,7 +29,7 @@ from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 MIGRATIONS = Path("shared/store/migrations")
-READY_SECONDS, GONE_SECONDS = 120.0, 60.0
+READY_SECONDS, GONE_SECONDS = 180.0, 60.0
 
 
 class NoHistory(Exception):

@@ -9,6 +9,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,17 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def prometheus(deployment: Deployment, tmp_path: Path) -> Iterator[str]:
-    """Scrapes every service each second. Its address."""
+    with scraping(deployment, tmp_path, MONITORING / "rules.yaml") as address:
+        yield address
+
+
+@contextmanager
+def scraping(deployment: Deployment, tmp_path: Path, rules: Path) -> Iterator[str]:
+    """The address of a Prometheus that scrapes every service each second, until the block ends."""
     targets = [urllib.parse.urlsplit(one["url"]).netloc for one in deployment.state["services"] if one["url"]]
     config = yaml.safe_load((MONITORING / "prometheus.yaml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    config["rule_files"] = [str(MONITORING / "rules.yaml")]
+    config["rule_files"] = [str(rules)]
     config["scrape_configs"][0]["static_configs"] = [{"targets": targets}]
     (tmp_path / "prometheus.yaml").write_text(yaml.safe_dump(config))
     address = f"127.0.0.1:{free_ports(1)[0]}"

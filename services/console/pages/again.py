@@ -18,7 +18,7 @@ from shared.operations import comparing, forks, identify, overview, replays, sto
 from shared.runtime.forks import Beginning, Changes
 
 MOST_LINES = 200  # of one difference
-RESULT = "result "  # fields of results are called so, with the call behind it
+RESULT, QUESTION = "result ", "question "  # fields are called so, with the call or the question's name behind it
 
 
 async def replay(request: Request) -> Response:
@@ -68,6 +68,7 @@ async def form(request: Request) -> Response:
     run_id = await identify.run(console.pool, request.path_params["run_id"])
     run, beginnings = await store.run(console.pool, run_id), await forks.beginnings(console.pool, run_id)
     chosen = _chosen(beginnings, request.query_params.get("at"))
+    questions, asked = await graphs.questions_of(run["agent"]), await forks.asked(console.pool, run_id)
     return await page(
         request,
         "fork.html",
@@ -78,6 +79,11 @@ async def form(request: Request) -> Response:
         chosen=chosen,
         results={call: _text(value) for call, value in chosen.results.items()} if chosen else {},
         field=RESULT,
+        role=(await graphs.prompt_of(run["agent"])).strip(),
+        questions=[
+            {"name": name, "prompt": one.prompt.strip(), "asked": name in asked} for name, one in questions.items()
+        ],
+        question_field=QUESTION,
     )
 
 
@@ -104,25 +110,33 @@ async def begin(request: Request) -> Response:
     given = await form_of(request)
     original = await identify.run(console.pool, request.path_params["run_id"])
     chosen = _at(await forks.beginnings(console.pool, original), given.get("at", ""))
-    wanted = _changes(given, chosen)
     agent = (await store.run_row(console.pool, original))["agent"]
+    role, questions = await graphs.prompt_of(agent), await graphs.questions_of(agent)
+    prompts = {name: one.prompt for name, one in questions.items()}
+    wanted = _changes(given, chosen, role, prompts)
     forks.check_model(wanted.model, agent, offline=console.models_mode == "offline", field="model")
     made = await forks.begin(console.pool, original, chosen.step, wanted, person.name)
     await console.sessions.record(person.name, "fork", str(original), {"made": str(made), "at": chosen.step})
     return back(f"/runs/{made}", "forked")
 
 
-def _changes(given: Mapping[str, str], chosen: Beginning) -> Changes:
-    """Raises BadInput for a result that is no JSON."""
-    instruction = given.get("instruction", "").replace("\r\n", "\n").strip()
-    same = chosen.instruction is None or instruction == chosen.instruction.strip()
+def _changes(given: Mapping[str, str], chosen: Beginning, role: str, prompts: Mapping[str, str]) -> Changes:
+    """`role` and `prompts` are who the agent is and what it asks as of now. Raises BadInput for a result that is no JSON."""
     results = {call: _json(call, given[RESULT + call]) for call in chosen.results if RESULT + call in given}
+    asked = {name: _edited(given.get(QUESTION + name), prompt) for name, prompt in prompts.items()}
     return Changes(
         given.get("model", "").strip() or None,
-        given.get("prompt", "").replace("\r\n", "\n").strip() or None,
-        None if same or not instruction else instruction,
+        _edited(given.get("prompt"), role),
+        _edited(given.get("instruction"), chosen.instruction) if chosen.instruction is not None else None,
         {call: value for call, value in results.items() if value != chosen.results[call]},
+        {name: text for name, text in asked.items() if text is not None},
     )
+
+
+def _edited(given: str | None, before: str) -> str | None:
+    """A text of the form; None where it is what it was, or empty."""
+    text = (given or "").replace("\r\n", "\n").strip()
+    return None if not text or text == before.strip() else text
 
 
 def _json(call: str, text: str) -> Any:

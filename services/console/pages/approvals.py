@@ -81,7 +81,7 @@ async def case(request: Request) -> Response:
         live={"of": approval["run_id"], "after": mark},
         approval=approval | {"who": cases.summary(approval, content=content)["who"]},
         button=cases.button(approval, call),
-        facts=cases.facts(approval["arguments"]) if content else [],
+        facts=cases.facts(approval["arguments"], call) if content else [],
         content=content,
         decides=person.approves or person.name in (row["audience"] or ()),
         agreed_already=person.name in approval["agreed"],

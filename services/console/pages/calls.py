@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from services.console import curl, shown
+from services.console import curl, shown, tracing
 from services.console.forms import may_read, who
 from services.console.views import page
 from shared.bus.topics import AGENTS
@@ -103,6 +103,7 @@ async def call_values(request: Request, given: str) -> dict[str, Any]:
         "difference": _difference(last["arguments"], document["arguments"]) if last and reads else [],
         "approval": await _approval(pool, document),
         "acts": await console.sessions.acts(call_id),
+        "trace": await tracing.of_run(console, document),
         "sequenced": await proofs.sequenced(pool, call_id),
         "marked_arguments": shown.marked(document["arguments"], _blamed(document)) if reads else "",
     }

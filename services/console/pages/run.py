@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from services.console import tracing
 from services.console.forms import back, may_operate, who
 from services.console.pages.calls import call_values
 from services.console.views import page
@@ -53,6 +54,7 @@ async def run(request: Request) -> Response:
         calls=calls,
         bars=waterfall(found, steps, calls, content=person.reads) if view == "waterfall" else None,
         forked=_forked(run_id, steps),
+        trace=await tracing.of_run(console, found),
         parent=next((one for one in related if one["run_id"] == found["parent_run_id"]), None),
         taken=[one for one in held if one["kind"] == "person" and one["id"] == found["conversation_id"]],
         why=overview.why(found, [call for call in calls if call["state"] in ("requested", "approved", "executing")]),

@@ -25,6 +25,7 @@ _LINES = re.compile(r"ndjson|jsonl|json-?lines|json-seq|json-stream|stream\+json
 _FORM = "application/x-www-form-urlencoded"
 _TEXT_TYPE = re.compile(r"^text/|xml|json|javascript|yaml|csv|html|x-www-form-urlencoded|^multipart/|^message/")
 _MARKUP = re.compile(r"\s*(?:<!--.*?-->\s*|<\?xml.*?\?>\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
+_LISTED = re.compile(r":\s*[\[{]")
 _TITLE = re.compile(r"<(title|h1)\b[^>]*>(.*?)</\1", re.I | re.S)
 _TAG = re.compile(r"<[^>]*>")
 _LONGEST_BLANK = 64
@@ -260,12 +261,32 @@ def _message(form: Form, body: Body, raw: bytes) -> str:
         words = heading[2] if heading else body.value["text"]
         return storable_text(" ".join(html.unescape(_TAG.sub(" ", words)).split()))[:300]
     value = body.value if body.kind == "json" else None
-    said = [str(text) for path in form.error_paths if isinstance(text := at(value, path), str | int) and text != ""]
+    said = [
+        _in_words(text) for path in form.error_paths if isinstance(text := at(value, path), str | int) and text != ""
+    ]
     if said:
         return storable_text(" · ".join(dict.fromkeys(said)))[:MAX_MESSAGE]
     if body.kind == "text":
         return storable_text(body.value["text"][:300])
     return _excerpt(raw)
+
+
+def _in_words(text: str | int) -> str:
+    """A sentence that ends in JSON (`…were not valid: [{"message": "…", …}]`) with what that says in its place."""
+    told = str(text)
+    begins = _LISTED.search(told)
+    if begins is None:
+        return told
+    try:
+        found = orjson.loads(told[begins.end() - 1 :])
+    except orjson.JSONDecodeError:
+        return told
+    inner = [
+        one.get("message") if isinstance(one, dict) else None for one in (found if isinstance(found, list) else [found])
+    ]
+    if not inner or not all(isinstance(one, str) and one for one in inner):
+        return told
+    return f"{told[: begins.start()]}: {'; '.join(str(one) for one in inner)}"
 
 
 def _excerpt(raw: bytes) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from services.controller.agent import CONTROLLER
+from services.controller.prompts import EVIDENCE, MONTH
 from services.tool_gateway.audit.remembered import CheckpointFile, CheckpointTopic
 from services.tool_gateway.audit.sequencer import Sequencer
 from shared.audit.notes import Signer, key_text
@@ -73,6 +77,35 @@ async def test_a_fork_from_the_task_changes_its_instruction(world: World) -> Non
         " where r.trigger_type = 'viox.run.forked' and s.step = 0 and f.kind = 'fork'"
     )
     assert dict(row) == {"said": "Refund half of ch_7.", "prompt": "You are careful."}
+
+
+async def test_each_question_has_its_prompt_in_the_form_and_only_what_was_edited_goes_with_the_fork(
+    world: World,
+) -> None:
+    run = await recorded(world)
+    evidence = EVIDENCE.prompt.strip()
+    async with signed_in(world.url, "Dana") as client:
+        page = await got(client, f"/runs/{run}/fork?at=3")
+        shown = {
+            html.unescape(text).strip() for text in re.findall(r"<textarea[^>]*>(.*?)</textarea>", page, re.DOTALL)
+        }
+        assert {evidence, MONTH.prompt.strip(), CONTROLLER.prompt.strip()} <= shown
+        form = {
+            "at": "3",
+            "prompt": CONTROLLER.prompt,
+            "question evidence": evidence + " In verse.",
+            "question nonsense": "x",
+        }
+        form |= {"question month": MONTH.prompt.strip().replace("\n", "\r\n")}
+        landed = await sent(client, f"/runs/{run}/fork", form)
+        assert "with evidence asked otherwise" in landed
+    body = await world.admin.fetchval("select body from steps where kind = 'fork'")
+    assert json.loads(body) == {
+        "of": str(run),
+        "at": 3,
+        "by": "Dana",
+        "questions": {"evidence": evidence + " In verse."},
+    }
 
 
 async def test_what_cannot_be_forked_is_refused_and_begins_nothing(world: World) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
+from langgraph.graph import END
 
 from shared.bus import topics
 from shared.errors import BadInput
 from shared.ids import thread_id
 from shared.models.port import AssistantMessage
 from shared.operations import comparing, forks, store
+from shared.runtime.flow import Flow
 from shared.runtime.forks import Changes
 from shared.runtime.history import Step
+from shared.runtime.questions import Question
 from shared.runtime.replay import replay_run
+from tests.integration.runtime import world
 from tests.integration.runtime.world import CLOSER, DONE, RUN, ask, calls
 
 EARLIER = AssistantMessage("we spoke of green paint")
@@ -75,6 +80,48 @@ async def test_a_fork_asks_with_another_prompt_and_of_another_model_and_replays_
     report = await replay_run(CLOSER, made, steps, {})
     assert report.same, report.lines()
     assert report.steps == 6
+
+
+WORDS = Question("words", "Say it nicely.", str)
+PRICE = Question("price", "Name a price.", str)
+
+
+def asking() -> Flow:
+    """Two questions, one after the other; the second answer is how the run ends."""
+    flow = Flow()
+    flow.add_node("phrase", lambda work: work.ask(WORDS, about="paint"), asks=[WORDS])
+    flow.add_node("price", lambda work: work.ask(PRICE, about="paint"), asks=[PRICE])
+    flow.add_node("say", lambda work: work.conclude(str(work.answer(PRICE))))
+    flow.add_open_loop("improvise")
+    flow.begin("phrase")
+    for one, following in (("phrase", "price"), ("price", "say"), ("say", END)):
+        flow.add_edge(one, following)
+    return flow
+
+
+async def test_a_fork_asks_one_question_otherwise_and_the_others_as_before_and_replays_so(
+    agents: Any, operator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = replace(CLOSER, graph=asking)
+    monkeypatch.setattr(world, "CLOSER", spec)
+    agent = await agents(*(AssistantMessage(text) for text in ("lovely", "ten", "grand", "twenty")))
+    await agent.accept(ask("paint it"))
+    await agent.work()
+    made = await forks.begin(operator, RUN, 1, Changes(questions={"price": "Name a higher price."}), "dana")
+    await work_on(agent, made)
+    *_, words, price = (request.system for request in agent.model.requests)
+    assert (WORDS.prompt in words, PRICE.prompt in price, "Name a higher price." in price) == (True, False, True)
+    assert (await store.run(operator, made))["text"] == "twenty"
+    past = await operator.fetch(store.SQL["thread_steps"], thread_id("closer", f"fork:{made}"), "closer")
+    steps = [Step(row["run_id"], row["step"], row["kind"], row["body"]) for row in past]
+    report = await replay_run(spec, made, steps, {})
+    assert report.same, report.lines()
+
+
+def test_a_question_that_the_agent_never_asks_is_refused_by_name() -> None:
+    with pytest.raises(BadInput, match="no question 'prise'") as refused:
+        forks.check_questions(["price", "prise"], {"words": WORDS, "price": PRICE}, "closer")
+    assert (refused.value.field, refused.value.remedy) == ("--question", "It asks words, price.")
 
 
 async def test_calls_of_a_fork_are_its_own_and_the_next_message_in_it_knows_all(

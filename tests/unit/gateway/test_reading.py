@@ -341,3 +341,22 @@ def test_what_is_cut_off_inside_its_encoding_is_named_by_its_size() -> None:
 def test_a_long_text_is_kept_as_text() -> None:
     found = value(b"line\n" * 60_000, "text/plain", tool=ANY)
     assert (found.text, found.media_type, found.outline) == (b"line\n" * 60_000, "text/plain", None)
+
+
+@pytest.mark.parametrize(
+    ("said", "told_"),
+    [
+        (
+            'Property values were not valid: [{"isValid": false, "message": "Email address a@b is invalid", "name": "email"}]',
+            "Property values were not valid: Email address a@b is invalid",
+        ),
+        ('Two are wrong: [{"message": "no name"}, {"message": "no date"}]', "Two are wrong: no name; no date"),
+        ('It says: {"message": "closed"}', "It says: closed"),
+        ('Not valid: [{"name": "email"}]', 'Not valid: [{"name": "email"}]'),
+        ("Use one of: [new, old]", "Use one of: [new, old]"),
+        ("Nothing: []", "Nothing: []"),
+    ],
+)
+def test_json_inside_of_a_vendors_sentence_is_told_in_its_words(said: str, told_: str) -> None:
+    body = orjson.dumps({"message": said})
+    assert (told(body, JSON, status=400).error or {})["message"] == told_

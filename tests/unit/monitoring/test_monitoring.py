@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from shared.telemetry import metrics
@@ -90,3 +90,20 @@ def test_every_alert_fires_when_it_should_and_not_otherwise() -> None:
         ["promtool", "test", "rules", "rules_test.yaml"], cwd=MONITORING, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_may_happen_once_in_an_hour_is_counted_from_zero() -> None:
+    """A series that begins with 1 has not increased: what alerts on an increase has to be there before it happens."""
+    written = {
+        found
+        for folder in ("services", "shared")
+        for file in (ROOT / folder).rglob("*.py")
+        for found in re.findall(r'INCIDENTS\.labels\("([a-z._]+)"\)', file.read_text())
+    }
+    assert written == set(metrics.INCIDENT_KINDS)
+    fresh = CollectorRegistry()
+    for counter in (metrics.INCIDENTS, metrics.LEDGER_WRITES):
+        fresh.register(counter)
+    found = {(one.name, *one.labels.values()) for family in fresh.collect() for one in family.samples}
+    assert {("viox_incidents_total", kind) for kind in metrics.INCIDENT_KINDS} <= found
+    assert ("viox_ledger_writes_total", "failed") in found

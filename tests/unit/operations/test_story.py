@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.tool_gateway.catalogue import catalogue
 from shared.operations import cases, story, titles
 from shared.operations.sentences import doing
 
@@ -96,3 +97,13 @@ def test_the_button_names_an_amount_only_where_its_currency_is_known() -> None:
     assert cases.button(asked | {"arguments": {"amount": 24_000, "currency": "usd"}}) == "Approve 240.00 USD"
     known = {"amount_minor": 500, "currency": "eur"}
     assert cases.button(asked, known) == "Approve 5.00 EUR"
+    assert cases.button(asked, known | {"currency": None}) == "Approve: create a refund in Stripe"
+    told = cases.facts({"amount": 500, "count": 500}, known | {"currency": None})
+    assert told == [("Amount", "500 cents (or what is smallest in its currency)"), ("Count", "500")]
+    assert cases.facts({"amount": 500}, known) == [("Amount", "5.00 EUR")]
+
+
+def test_what_each_of_our_tools_does_is_said_with_a_verb_of_its_own() -> None:
+    deeds = {tool.name: doing(tool.name, tool.vendor) for tool in catalogue.load().tools.values()}
+    assert len(deeds) > 100
+    assert {name: deed.base for name, deed in deeds.items() if deed.base.startswith("use ")} == {}

@@ -1,12 +1,15 @@
 // The judge checks an exported log with other people's code: the checkpoint, the tiles, and a proof of inclusion.
 //
 //	judge FOLDER PROOF
+//	judge witness VKEY                     is a witness of the log with this key
+//	judge cosigned VKEY WITNESS < NOTE     checks a checkpoint's signatures of a log and a witness
 package main
 
 import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,7 +24,7 @@ import (
 
 type tiles struct{ folder string }
 
-func (t tiles) Height() int                          { return 8 }
+func (t tiles) Height() int                         { return 8 }
 func (t tiles) SaveTiles(_ []tlog.Tile, _ [][]byte) {}
 func (t tiles) ReadTiles(wanted []tlog.Tile) ([][]byte, error) {
 	var found [][]byte
@@ -37,11 +40,26 @@ func (t tiles) ReadTiles(wanted []tlog.Tile) ([][]byte, error) {
 }
 
 func main() {
-	if err := judge(os.Args[1], os.Args[2]); err != nil {
+	if err := run(os.Args[1:]); err != nil {
 		fmt.Println("refused:", err)
 		os.Exit(1)
 	}
 	fmt.Println("ok")
+}
+
+func run(given []string) error {
+	switch {
+	case given[0] == "witness":
+		return serve(given[1])
+	case given[0] == "cosigned":
+		raw, err := io.ReadAll(os.Stdin)
+		if err != nil {
+			return err
+		}
+		return cosigned(given[1], given[2], string(raw))
+	default:
+		return judge(given[0], given[1])
+	}
 }
 
 func judge(folder, file string) error {
