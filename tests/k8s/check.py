@@ -42,7 +42,6 @@ def texts() -> Iterator[tuple[str, str]]:
     for name in rendering.OVERLAYS:
         yield name, rendering.overlay(name)
     yield "restore", (DEPLOY / "k8s" / "restore" / "cluster.yaml").read_text()
-    yield "model-names", (DEPLOY / "k8s" / "components" / "model-names" / "policy.yaml").read_text()
 
 
 def conform(text: str) -> str:

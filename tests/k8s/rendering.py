@@ -13,7 +13,10 @@ from tests.k8s import tools
 from tests.k8s.tools import Missing
 from viox.deploy.facts import DEPLOY
 
-OVERLAYS = ("dev", "production")
+OVERLAYS = {
+    **{name: DEPLOY / "k8s" / "overlays" / name for name in ("dev", "production")},
+    "everything": Path(__file__).parent / "everything",
+}
 
 
 def kubectl() -> str:
@@ -36,7 +39,7 @@ def rendered(folder: Path) -> str:
 
 
 def overlay(name: str) -> str:
-    return rendered(DEPLOY / "k8s" / "overlays" / name)
+    return rendered(OVERLAYS[name])
 
 
 def objects(text: str) -> list[dict[str, Any]]:
