@@ -20,7 +20,7 @@ from tests.k8s import tools
 from tests.k8s.live import nodes
 from tests.k8s.live.client import Client
 
-READY_SECONDS = 120.0
+READY_SECONDS = 300.0
 STOP_SECONDS = 20.0
 LAST_LINES = 30
 LOWEST_PORT = 20000

@@ -20,7 +20,7 @@ def all_nodes_again(system: System) -> Iterator[None]:
     system.wait()
 
 
-def drain(system: System, node: str, pods: str, seconds: int = 100) -> tuple[int, str]:
+def drain(system: System, node: str, pods: str, seconds: int = 300) -> tuple[int, str]:
     options = (f"--pod-selector={pods}", "--delete-emptydir-data", "--ignore-daemonsets", f"--timeout={seconds}s")
     said = system.client.ask("drain", node, *options)
     return said.code, said.all

@@ -69,7 +69,7 @@ def test_where_one_may_be_missing_it_is_seen(system: System, tmp_path: Path) -> 
     patch(system, "closer", {"strategy": strategy})
     with watched(system, tmp_path / "available") as seen:
         patch(system, "closer", {"template": {"metadata": {"annotations": {"viox.dev/restarted": "once"}}}})
-        system.client("rollout", "status", "--timeout=120s", "deployment/closer")
+        system.client("rollout", "status", "--timeout=300s", "deployment/closer")
     assert least(seen)["closer"] < 2
     patch(system, "closer", {"strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}})
     system.wait()
@@ -86,7 +86,7 @@ def test_a_release_that_never_gets_ready_is_stopped_and_undone(system: System) -
     deadline = system.client.one("deployment", "voice")["spec"]["progressDeadlineSeconds"]
     containers = [{"name": "service", "image": nodes.BROKEN}]
     patch(system, "voice", {"progressDeadlineSeconds": 5, "template": {"spec": {"containers": containers}}})
-    said = system.client.ask("rollout", "status", "--timeout=120s", "deployment/voice")
+    said = system.client.ask("rollout", "status", "--timeout=300s", "deployment/voice")
     assert said.code
     assert "exceeded its progress deadline" in said.all
     assert images(system, mine) == {*old, nodes.BROKEN}
