@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def rendered(folder: Path) -> str:
     return done.stdout
 
 
+@cache
 def overlay(name: str) -> str:
     return rendered(OVERLAYS[name])
 

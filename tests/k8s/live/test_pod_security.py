@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ Spec = dict[str, Any]
 TEMPLATES = (*(f"Deployment {name}" for name in SERVICES), "Job migrate-0-1-0")
 
 
+@cache
 def templates() -> dict[str, Object]:
     """Each pod as a template describes it: of a template itself the API server only warns."""
     found = {}
