@@ -38,10 +38,10 @@ migrate       .     .      x        .       .      .      .      .      .     . 
 broker        .     x      .        .       .      .      .      .      x     .    x    .    x
 entities      .     x      .        .       .      .      .      .      x     .    x    .    x
 postgres      .     .      x        .       .      .      .      .      x     .    x    .    x
-prometheus    .     .      .        x       x      x      x      .      -     -    -    -    -
-door          .     .      .        .       x      .      x      .      -     -    -    -    -
-operators     x     .      x        .       .      .      .      .      -     -    -    -    -
-stranger      .     .      .        .       .      .      .      .      -     -    -    -    -
+prometheus    .     .      .        x       x      x      x      -      -     -    -    -    -
+door          .     .      .        .       x      .      x      -      -     -    -    -    -
+operators     x     .      x        .       .      .      .      -      -     -    -    -    -
+stranger      .     .      .        .       .      .      .      -      -     -    -    -    -
 """  # `-`: nobody's business of ours
 COLUMNS: Final = TABLE.split("\n")[1].split()
 WANTED: Final = {line.split()[0]: line.split()[1:] for line in TABLE.splitlines()[2:] if line}
