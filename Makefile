@@ -1,6 +1,6 @@
 # Everything bootstraps itself into .venv; Python 3.11+ is all that must be there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint k8s-check k8s-tools image-check test-kafka rollout chaos bench bench-peers lock screenshots panels dashboards manifests docs clean
+.PHONY: help demo test check lint k8s-check k8s-live k8s-tools image-check test-kafka rollout chaos bench bench-peers lock screenshots panels dashboards manifests docs clean
 
 PY := .venv/bin/python
 # Tests that share nothing run on every core; of those with a database and a broker, which wait more than they work, two at a time.
@@ -36,6 +36,9 @@ lint: $(READY)  ## check without the unit tests
 
 k8s-check: $(READY)  ## manifests against the schemas of their kinds and our own rules (ARGS=--rules-only without schemas)
 	@$(PY) -m tests.k8s.check $(ARGS)
+
+k8s-live: $(READY)  ## apply the manifests to a real API server: start, rollouts, drains, rights, policies (needs k8s-tools)
+	@$(PY) -m tests.k8s.live $(ARGS)
 
 k8s-tools: $(READY)  ## build the programs that check manifests, once (needs Go 1.26, Java 21 and Maven for what k8s-check fetches)
 	@$(PY) -m tests.k8s.tools $(TOOLS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -26,6 +27,8 @@ MODULES = {
 CILIUM = ("github.com/cilium/cilium", "v1.18.4", "pkg/k8s/apis/cilium.io/client/crds/v2")
 MONITORING = ("github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring", "v0.95.2")
 JAVA_AT_LEAST = 21
+GROUP = r'(?m)^  group: "?([a-z0-9.-]+)"?$'
+KIND = r'(?m)^    kind: "?(\w+)"?$'
 POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>viox</groupId><artifactId>crds</artifactId><version>1</version><dependencies>
 <dependency><groupId>io.strimzi</groupId><artifactId>api</artifactId><version>{version}</version></dependency>
@@ -50,6 +53,13 @@ def folder() -> Path:
 
 def files() -> list[Path]:
     return sorted(folder().glob("*/*.yaml"))
+
+
+def kind_of(file: Path) -> tuple[str, str]:
+    """The group and kind that a file defines; empty texts when it defines none. It is not parsed: some have a megabyte."""
+    text = file.read_text()
+    group, kind = (re.search(line, text) for line in (GROUP, KIND))
+    return (group[1], kind[1]) if group and kind else ("", "")
 
 
 def _makers() -> dict[str, Callable[[Path], None]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from tests.k8s import tools
 from tests.k8s.tools import Missing
 from viox.deploy.facts import DEPLOY
 
-OVERLAYS = ("dev", "production")
+OVERLAYS = {
+    **{name: DEPLOY / "k8s" / "overlays" / name for name in ("dev", "production")},
+    "everything": Path(__file__).parent / "everything",
+}
 
 
 def kubectl() -> str:
@@ -35,8 +39,9 @@ def rendered(folder: Path) -> str:
     return done.stdout
 
 
+@cache
 def overlay(name: str) -> str:
-    return rendered(DEPLOY / "k8s" / "overlays" / name)
+    return rendered(OVERLAYS[name])
 
 
 def objects(text: str) -> list[dict[str, Any]]:

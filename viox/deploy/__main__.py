@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from viox.deploy import external_secrets, kafka, keda, monitoring, network, postgres, retention, routes, workloads
+from viox.deploy import external_secrets, kafka, keda, monitoring, network, postgres, retention, routes, sign_in, workloads
 from viox.deploy.compose import files as compose
 from viox.deploy.documents import HEAD, dump, kustomization, made
 from viox.deploy.facts import DEPLOY, NAMESPACE, SERVICES
@@ -22,8 +22,9 @@ def files() -> Iterator[tuple[str, str]]:
         yield f"k8s/base/{path}", text
     for path, text in postgres.files():
         yield f"k8s/{path}", text
-    for path, text in (*network.files(), *keda.files(), *monitoring.files(), *external_secrets.files(), *retention.files()):
-        yield f"k8s/components/{path}", text
+    for part in (network, keda, monitoring, external_secrets, retention, sign_in):
+        for path, text in part.files():
+            yield f"k8s/components/{path}", text
     for path, text in compose.files():
         yield f"compose/{path}", text
 

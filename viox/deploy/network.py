@@ -23,9 +23,13 @@ INSIDE_V6: Final = ("::1/128", "fc00::/7", "fe80::/10")
 INGRESS: Final = {"namespaceSelector": {"matchLabels": {"viox.dev/ingress": "allowed"}}}
 MONITORING: Final = {"namespaceSelector": {"matchLabels": {"viox.dev/monitoring": "allowed"}}}
 OPERATORS: Final = {"namespaceSelector": {"matchLabels": {"viox.dev/operators": "allowed"}}}
+TELEMETRY: Final = {"namespaceSelector": {"matchLabels": {"viox.dev/telemetry": "allowed"}}}
 KAFKA_PODS: Final = {"strimzi.io/cluster": kafka.CLUSTER}
 POSTGRES_PODS: Final = {"cnpg.io/cluster": postgres.CLUSTER}
 MODELS: Final = "model-apis"
+OIDC: Final = "console-oidc"
+HTTPS: Final = 443
+OTLP: Final = 4318  # over HTTP
 
 
 def files() -> Iterator[tuple[str, str]]:
@@ -36,7 +40,8 @@ def files() -> Iterator[tuple[str, str]]:
         "dns.yaml": dump(dns()),
         f"{MODELS}.yaml": dump(model_apis()),
         "migrate.yaml": dump(to_postgres(MIGRATE)),
-        "kafka.yaml": dump(*of_kafka()),
+        "kafka.yaml": dump(of_kafka()),
+        "telemetry.yaml": dump(telemetry()),
         "postgres.yaml": dump(of_postgres()),
     }
     for name, text in written.items():
@@ -115,7 +120,20 @@ def model_apis() -> Object:
     """Agents' way to their models."""
     agents = [one.name for one in every_service() if one.is_agent]
     selector = {"matchExpressions": [{"key": "app.kubernetes.io/name", "operator": "In", "values": agents}]}
-    return _policy(MODELS, PART_OF, selector, egress=[{"to": internet(), "ports": _ports(443)}])
+    return _policy(MODELS, PART_OF, selector, egress=[{"to": internet(), "ports": _ports(HTTPS)}])
+
+
+def telemetry() -> Object:
+    """Traces go to a collector of the cluster, where a namespace is named for it."""
+    names = [one.name for one in every_service() if one.on_kafka]
+    selector = {"matchExpressions": [{"key": "app.kubernetes.io/name", "operator": "In", "values": names}]}
+    return _policy("telemetry", PART_OF, selector, egress=[_to(TELEMETRY, ports=_ports(OTLP))])
+
+
+def of_sign_in() -> Object:
+    """The console's way to a provider of OpenID Connect, which may be anywhere: for deployments that have one."""
+    selector = {"matchLabels": {"app.kubernetes.io/name": CONSOLE}}
+    return _policy(OIDC, CONSOLE, selector, egress=[{"to": internet(), "ports": _ports(HTTPS)}])
 
 
 def model_names() -> Object:
@@ -141,14 +159,11 @@ def to_postgres(name: str) -> Object:
     return _policy(name, name, selector, egress=[_to(_labelled(POSTGRES_PODS), ports=_ports(5432))])
 
 
-def of_kafka() -> list[Object]:
-    """Strimzi writes who may come in; going out is ours to allow: to each other, and for its operators to the API server."""
+def of_kafka() -> Object:
+    """Strimzi writes who may come in. Going out is ours to allow: to each other, and to the API server, from where brokers
+    read their certificates and the entity operator its topics and users."""
     cluster = {"matchLabels": KAFKA_PODS}
-    operators = {"matchLabels": {"strimzi.io/name": f"{kafka.CLUSTER}-entity-operator"}}
-    return [
-        _policy("kafka", "kafka", cluster, egress=[{"to": [{"podSelector": cluster}]}]),
-        _policy("kafka-operators", "kafka", operators, egress=[_api_server()]),
-    ]
+    return _policy("kafka", "kafka", cluster, egress=[{"to": [{"podSelector": cluster}]}, _api_server()])
 
 
 def of_postgres() -> Object:
@@ -160,10 +175,10 @@ def of_postgres() -> Object:
         _from({"podSelector": cluster}, OPERATORS, ports=_ports(5432, 8000)),
         _from(MONITORING, ports=_ports(9187)),
     ]
-    egress = [{"to": [{"podSelector": cluster}]}, _api_server(), {"to": internet(), "ports": _ports(443)}]
+    egress = [{"to": [{"podSelector": cluster}]}, _api_server(), {"to": internet(), "ports": _ports(HTTPS)}]
     return _policy("postgres", "postgres", cluster, ingress=ingress, egress=egress)
 
 
 def _api_server() -> Object:
     """Its address differs from cluster to cluster, and no pod carries it."""
-    return {"ports": _ports(443, 6443)}
+    return {"ports": _ports(HTTPS, 6443)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from prometheus_client.metrics import MetricWrapperBase
@@ -11,13 +11,13 @@ from prometheus_client.metrics import MetricWrapperBase
 from shared.bus import acls, topics
 from shared.bus.acls import Principals
 from shared.telemetry import metrics
-from viox.deploy import kafka, settings
+from viox.deploy import kafka, settings, sign_in
 from viox.deploy.documents import Object
-from viox.deploy.facts import SERVICES, service
+from viox.deploy.facts import CONSOLE, SERVICES, service
+from viox.deploy.reading import containers, matches, name_of, of_kind, pods
 
 Rule = Callable[[list[Object]], Iterator[str]]
 METRIC: Final = re.compile(r"\bviox_[a-z0-9_]+\b")
-WORKLOADS: Final = ("Deployment", "Job", "StatefulSet", "DaemonSet", "CronJob", "Pod")
 # What looks like a secret in a plain value: a password in an address, or keys as vendors and we make them.
 SECRET_VALUE: Final = re.compile(
     r"://[^/\s:@]+:(?!\$[({])[^/\s@]+@|\b(sk|pk|rk)[-_](live|test|ant)?[-_]?[A-Za-z0-9]{16,}|-----BEGIN [A-Z ]*PRIVATE KEY"
@@ -25,48 +25,6 @@ SECRET_VALUE: Final = re.compile(
 SECRET_NAME: Final = re.compile(r"(PASSWORD|SECRET|TOKEN|API_KEY|_KEY|CREDENTIAL)S?(_[A-Z]+)?$")
 # Named like secrets, and none: files and folders.
 PLAIN_NAMES: Final = ("VIOX_AUDIT_KEY", "VIOX_SECRETS_DIR")
-
-
-def of_kind(objects: Iterable[Object], *kinds: str) -> list[Object]:
-    return [one for one in objects if one["kind"] in kinds]
-
-
-def name_of(one: Object) -> str:
-    return f"{one['kind']} {one['metadata']['name']}"
-
-
-def pods(objects: Iterable[Object]) -> Iterator[tuple[str, dict[str, str], Object]]:
-    """(whose, labels, spec) of every pod that an object of ours describes."""
-    for one in of_kind(objects, *WORKLOADS):
-        holder = one if one["kind"] == "Pod" else _template(one)
-        yield name_of(one), holder.get("metadata", {}).get("labels", {}), holder["spec"]
-
-
-def _template(one: Object) -> Object:
-    spec = one["spec"]["jobTemplate"]["spec"] if one["kind"] == "CronJob" else one["spec"]
-    found: Object = spec["template"]
-    return found
-
-
-def containers(spec: Object) -> list[Object]:
-    return [*spec.get("initContainers", []), *spec["containers"]]
-
-
-def matches(selector: Object, labels: dict[str, str]) -> bool:
-    """Whether a label selector selects these labels."""
-    wanted = selector.get("matchLabels", {})
-    expressions = selector.get("matchExpressions", [])
-    return all(labels.get(k) == v for k, v in wanted.items()) and all(_holds(one, labels) for one in expressions)
-
-
-def _holds(expression: Object, labels: dict[str, str]) -> bool:
-    key, given = expression["key"], expression.get("values", [])
-    return {
-        "In": labels.get(key) in given,
-        "NotIn": labels.get(key) not in given,
-        "Exists": key in labels,
-        "DoesNotExist": key not in labels,
-    }[str(expression["operator"])]
 
 
 def every_topic_and_none_besides(objects: list[Object]) -> Iterator[str]:
@@ -135,15 +93,20 @@ def every_pod_is_in_a_policy_of_its_own(objects: list[Object]) -> Iterator[str]:
     if not any(_denies_all(spec) for spec in general):
         yield "no NetworkPolicy denies everything that none allows"
     for whose, labels, _ in pods(objects):
-        if not any(one["spec"]["podSelector"] and matches(one["spec"]["podSelector"], labels) for one in policies):
+        if not any(_names(one["spec"]["podSelector"], labels) for one in policies):
             yield f"{whose} is selected by no NetworkPolicy of its own"
     selected = [labels for _, labels, _ in pods(objects)]
-    foreign = (kafka.CLUSTER, "viox-postgres", f"{kafka.CLUSTER}-entity-operator")  # pods that operators make
+    foreign = (kafka.CLUSTER, "viox-postgres")  # pods that operators make
     for one in policies:
         selector = one["spec"]["podSelector"]
         theirs = set(selector.get("matchLabels", {}).values()) & set(foreign)
         if selector and not theirs and not any(matches(selector, labels) for labels in selected):
             yield f"{name_of(one)} selects no pod"
+
+
+def _names(selector: Object, labels: dict[str, str]) -> bool:
+    """Beside policies for everybody and for groups."""
+    return bool(selector.get("matchLabels")) and matches(selector, labels)
 
 
 def _denies_all(spec: Object) -> bool:
@@ -152,8 +115,9 @@ def _denies_all(spec: Object) -> bool:
 
 
 def only_the_gateway_goes_where_it_likes(objects: list[Object]) -> Iterator[str]:
-    """Agents get out by HTTPS to models and to nothing else; console and migrations do not get out at all."""
-    agents, labelled = set(topics.AGENTS), list(pods(objects))
+    """Agents get out by HTTPS, to models; the console too where it has a provider to sign in with; migrations do not."""
+    by_https = set(topics.AGENTS) | ({CONSOLE} if _has_a_provider(objects) else set())
+    labelled = list(pods(objects))
     for one in of_kind(objects, "NetworkPolicy"):
         for rule in one["spec"].get("egress") or []:
             if not _reaches_outside(rule):
@@ -162,8 +126,27 @@ def only_the_gateway_goes_where_it_likes(objects: list[Object]) -> Iterator[str]
                 if matches(one["spec"]["podSelector"], labels):
                     name = labels.get("app.kubernetes.io/name", whose)
                     only_https = [port.get("port") for port in rule.get("ports", [])] == [443]
-                    if name != topics.GATEWAY and not (name in agents and only_https):
+                    if name != topics.GATEWAY and not (name in by_https and only_https):
                         yield f"{name_of(one)} lets {whose} reach the internet"
+
+
+def signing_in_has_a_way_out(objects: list[Object]) -> Iterator[str]:
+    """A console with a provider asks it for its keys."""
+    labels = {"app.kubernetes.io/name": CONSOLE}
+    mine = [one["spec"] for one in of_kind(objects, "NetworkPolicy") if matches(one["spec"]["podSelector"], labels)]
+    ways = [rule for spec in mine for rule in spec.get("egress") or [] if _reaches_outside(rule)]
+    if _has_a_provider(objects) and not ways:
+        yield f"the console has {sign_in.ISSUER} and no NetworkPolicy lets it out: add components/oidc"
+
+
+def _has_a_provider(objects: list[Object]) -> bool:
+    names = {
+        each["name"]
+        for one in of_kind(objects, "Deployment")
+        if one["metadata"]["name"] == CONSOLE
+        for each in one["spec"]["template"]["spec"]["containers"][0].get("env", [])
+    }
+    return sign_in.ISSUER in names
 
 
 def _reaches_outside(rule: Object) -> bool:
@@ -211,6 +194,21 @@ def _of_container(where: str, one: Object) -> Iterator[str]:
     resources = one.get("resources", {})
     if not resources.get("limits", {}).get("memory") or set(resources.get("requests", {})) < {"cpu", "memory"}:
         yield f"{where} has no limit of memory, or requests nothing"
+
+
+def pods_of_kafka_are_restricted(objects: list[Object]) -> Iterator[str]:
+    """Strimzi makes them; what these say, it takes over."""
+    for one in of_kind(objects, "KafkaNodePool"):
+        yield from _as_restricted(one, one["spec"].get("template", {}), "kafkaContainer")
+    for one in of_kind(objects, "Kafka"):
+        template = one["spec"]["entityOperator"].get("template", {})
+        yield from _as_restricted(one, template, "topicOperatorContainer", "userOperatorContainer")
+
+
+def _as_restricted(one: Object, template: Object, *names: str) -> Iterator[str]:
+    for name in names:
+        if template.get(name, {}).get("securityContext") != kafka.RESTRICTED:
+            yield f"{name_of(one)}: {name} is not as Pod Security's `restricted` wants it"
 
 
 def namespaces_are_restricted(objects: list[Object]) -> Iterator[str]:
@@ -267,6 +265,7 @@ def only_who_needs_a_secret_gets_it(objects: list[Object]) -> Iterator[str]:
             continue
         may = {secret for secret, _, _ in settings.secrets(service(name)).values()}
         may |= {secret for _, secret, _ in settings.files(service(name)).values()}
+        may |= {sign_in.SECRET} if name == CONSOLE else set()
         spec = one["spec"]["template"]["spec"]
         for secret in sorted(_secrets_of(spec) - may):
             yield f"{name_of(one)} is given the Secret {secret}"
@@ -346,8 +345,10 @@ RULES: Final[tuple[Rule, ...]] = (
     scaling_looks_at_what_is_consumed,
     every_pod_is_in_a_policy_of_its_own,
     only_the_gateway_goes_where_it_likes,
+    signing_in_has_a_way_out,
     only_the_doors_are_open,
     every_container_is_restricted,
+    pods_of_kafka_are_restricted,
     namespaces_are_restricted,
     images_are_pinned,
     secrets_are_references,

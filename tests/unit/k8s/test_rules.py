@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from shared.bus import topics
-from viox.deploy import rules
+from viox.deploy import network, rules
 from viox.deploy.facts import DEPLOY
 from viox.deploy.rules import Rule
 
@@ -26,7 +26,12 @@ def written() -> Objects:
     return [one for one in found if one["kind"] not in NO_OBJECTS and one["spec" if "spec" in one else "kind"]]
 
 
-ALL = [one for one in written() if not (one["kind"] == "Cluster" and "instances" not in one["spec"])]
+def optional(one: dict[str, Any]) -> bool:
+    """What an overlay has for a purpose of its own, and a patch that is no whole object."""
+    return one["metadata"]["name"] == network.OIDC or (one["kind"] == "Cluster" and "instances" not in one["spec"])
+
+
+ALL = [one for one in written() if not optional(one)]
 
 
 def get(objects: Objects, kind: str, name: str) -> Any:
@@ -72,6 +77,10 @@ WRITE_OTHER = {
 ALERTS = "PrometheusRule/viox/spec/groups/0/rules/0/expr"
 ANY = {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}
 
+PROVIDER = put(
+    "Deployment/console/spec/template/spec/containers/0/env/+", {"name": "VIOX_OIDC_ISSUER", "value": "https://x"}
+)
+
 CASES: list[tuple[Rule, Break]] = [
     (rules.services_are_all_there, without("Deployment", "voice")),
     (rules.services_are_all_there, without("PodDisruptionBudget", "console")),
@@ -92,6 +101,7 @@ CASES: list[tuple[Rule, Break]] = [
     (rules.scaling_looks_at_what_is_consumed, put("ScaledObject/closer/spec/minReplicaCount", 0)),
     (rules.every_pod_is_in_a_policy_of_its_own, without("NetworkPolicy", "default-deny")),
     (rules.every_pod_is_in_a_policy_of_its_own, without("NetworkPolicy", "gateway")),
+    (rules.every_pod_is_in_a_policy_of_its_own, without("NetworkPolicy", "closer")),
     (rules.every_pod_is_in_a_policy_of_its_own, without("NetworkPolicy", "migrate")),
     (
         rules.every_pod_is_in_a_policy_of_its_own,
@@ -103,6 +113,8 @@ CASES: list[tuple[Rule, Break]] = [
         put("NetworkPolicy/console/spec/egress/+", {"ports": [{"port": 443}]}),
     ),
     (rules.only_the_gateway_goes_where_it_likes, put("NetworkPolicy/model-apis/spec/egress/0/ports/+", {"port": 80})),
+    (rules.only_the_gateway_goes_where_it_likes, lambda objects: objects.append(network.of_sign_in())),
+    (rules.signing_in_has_a_way_out, PROVIDER),
     (rules.only_the_doors_are_open, put("HTTPRoute/gateway/spec/rules/0/matches/0/path/value", "/")),
     (rules.only_the_doors_are_open, put("HTTPRoute/console/spec/rules/0/backendRefs/0/name", "closer")),
     (rules.only_the_doors_are_open, put("Service/gateway/spec/type", "LoadBalancer")),
@@ -115,6 +127,8 @@ CASES: list[tuple[Rule, Break]] = [
     (rules.every_container_is_restricted, put(f"{POD}/hostNetwork", True)),
     (rules.every_container_is_restricted, put(f"{POD}/volumes/+", {"name": "node", "hostPath": {"path": "/"}})),
     (rules.every_container_is_restricted, put(f"{CONTAINER}/resources", None)),
+    (rules.pods_of_kafka_are_restricted, put("KafkaNodePool/brokers/spec/template/kafkaContainer", None)),
+    (rules.pods_of_kafka_are_restricted, put("Kafka/viox/spec/entityOperator/template/userOperatorContainer", None)),
     (
         rules.namespaces_are_restricted,
         put("Namespace/viox/metadata/labels/pod-security.kubernetes.io~enforce", "baseline"),
@@ -165,6 +179,15 @@ def test_what_breaks_a_rule_is_found(rule: Rule, act: Break) -> None:
 
 def test_every_rule_has_a_case_that_breaks_it() -> None:
     assert {rule for rule, _ in CASES} == set(rules.RULES)
+
+
+def test_a_console_with_a_provider_may_ask_it_and_no_more() -> None:
+    objects = copy.deepcopy(ALL)
+    PROVIDER(objects)
+    objects.append(network.of_sign_in())
+    assert rules.broken(objects) == []
+    objects[-1]["spec"]["egress"][0].pop("ports")
+    assert list(rules.only_the_gateway_goes_where_it_likes(objects))
 
 
 def test_topics_are_those_of_the_code() -> None:
