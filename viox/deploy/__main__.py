@@ -22,7 +22,13 @@ def files() -> Iterator[tuple[str, str]]:
         yield f"k8s/base/{path}", text
     for path, text in postgres.files():
         yield f"k8s/{path}", text
-    for path, text in (*network.files(), *keda.files(), *monitoring.files(), *external_secrets.files(), *retention.files()):
+    for path, text in (
+        *network.files(),
+        *keda.files(),
+        *monitoring.files(),
+        *external_secrets.files(),
+        *retention.files(),
+    ):
         yield f"k8s/components/{path}", text
     for path, text in compose.files():
         yield f"compose/{path}", text
