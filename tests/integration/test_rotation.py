@@ -1,6 +1,5 @@
 """Secrets are exchanged while work goes on: docs/operations-guide.md says how; here is what that relies on."""
 
-# ruff: noqa: S608  # statements of our own
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

@@ -405,3 +405,39 @@ async def test_two_do_not_run_at_once(log: Log, archivist: Any, admin: Any, tmp_
             await retain(archivist, tmp_path / "a")
     finally:
         await admin.fetchval("select pg_advisory_unlock(7032, 1)")
+
+
+# -- by command --------------------------------------------------------------------------------------------------------
+
+
+async def viox(postgres: Postgres, tmp_path: Path, *arguments: str) -> tuple[int, str]:
+    """As the nightly job runs it: nobody is named, and no stack is here."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("VIOX_")} | {
+        "VIOX_POSTGRES_DSN": postgres.dsn("viox_archivist"),
+        "VIOX_HOME": str(tmp_path),
+        "VIOX_RETENTION_MONTHS": "2",
+    }
+    command = [sys.executable, "-m", "viox", "retention", *arguments]
+    child = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    said, _ = await child.communicate()
+    return child.returncode or 0, said.decode()
+
+
+async def test_the_command_plans_archives_shows_and_checks(log: Log, postgres: Postgres, tmp_path: Path) -> None:
+    await ended(log)
+    await log.tick()
+
+    code, said = await viox(postgres, tmp_path)
+    assert (code, "nothing was changed" in said) == (0, True), said
+    code, said = await viox(postgres, tmp_path, "--yes", "--json")
+    assert (code, '"entries": 2' in said) == (0, True), said
+    archive = str(archive_in(tmp_path / "archives"))
+    code, said = await viox(postgres, tmp_path, "--show", archive, "--table", "tool_calls")
+    assert (code, json.loads(said)["arguments"]) == (0, {"to": "ana@example.com"})
+    code, said = await viox(postgres, tmp_path, "--check", archive)
+    assert (code, "as it was signed" in said) == (0, True), said
+    assert await log.admin.fetchval("select by from audit_acts where act = 'archived'") == "retention"
+    code, said = await viox(postgres, tmp_path)
+    assert (code, "nothing would leave" in said) == (0, True), said

@@ -14,6 +14,7 @@ from aiohttp import web
 from sandbox.net import free_ports
 from sandbox.postgres import Postgres
 from services.tool_gateway.approvals import examine
+from services.tool_gateway.wire import operator
 from services.tool_gateway.wire.credentials import Secrets
 from shared.store.pool import open_pool
 from tests.integration.console.world import got, people_file, sent, served, signed_in
@@ -28,7 +29,7 @@ OPERATOR = "operator-of-the-test"
 @asynccontextmanager
 async def examined(gateway: Gateway) -> AsyncIterator[str]:
     """Where the gateway answers what only it knows of its tools."""
-    examiner = examine.Examiner(gateway.catalogue, Secrets({examine.OPERATOR: OPERATOR}), gateway.places.breakers)
+    examiner = examine.Examiner(gateway.catalogue, Secrets({operator.SETTING: OPERATOR}), gateway.places.breakers)
     app = web.Application()
     app.router.add_post(examine.PATH, examiner.serve)
     runner, (port,) = web.AppRunner(app), free_ports(1)
@@ -47,7 +48,7 @@ async def console(gateway: Gateway, postgres: Postgres, folder: Path) -> AsyncIt
     pool = await open_pool(dsn, application="test console", size=4)
     try:
         async with examined(gateway) as url:
-            values = {"VIOX_GATEWAY_URL": url, examine.OPERATOR: OPERATOR}
+            values = {"VIOX_GATEWAY_URL": url, operator.SETTING: OPERATOR}
             async with served(pool, dsn, people_file(folder), values) as address:
                 yield address
     finally:
