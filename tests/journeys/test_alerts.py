@@ -34,14 +34,11 @@ from tests.traces.receivers import Receiver
 pytestmark = pytest.mark.skipif(
     shutil.which("prometheus") is None, reason="prometheus is not here (Debian: prometheus)"
 )
-SOONER = {
-    "VioxOutboxOld": ("> 120", "> 2"),
-    "VioxUnknownOld": ("> 600", "> 0.5"),
-    "VioxAuditCheckpointOld": ("> 30", "> 3"),
-}
+SOONER = {"VioxUnknownOld": ("> 600", "> 0.5"), "VioxAuditCheckpointOld": ("> 30", "> 3")}
 # Tried by promtool alone (rules_test.yaml), and why.
 NOT_PROVOKED = {
     "VioxServiceNotReady": "a service that is not ready in a stack that runs is one without Kafka or Postgres, which every test needs",
+    "VioxOutboxOld": "a receiver would have to hang in the moment between a message and its mark",
     "VioxLagWhileHealthy": "a service that is well takes records faster than a test can write more than a hundred",
     "VioxToolErrorsFast": "a share of all calls of an hour, most of which other tests made",
     "VioxToolErrorsSlow": "the same, of six hours",
@@ -137,10 +134,8 @@ class Trouble:
 
     async def gateway_hangs(self) -> None:
         pid = self.deployment.process("gateway")
-        self._publish(lead())
         os.kill(pid, signal.SIGSTOP)
         self.ends.callback(os.kill, pid, signal.SIGCONT)
-        self._publish(lead())
 
     def _publish(self, *events: dict[str, Any]) -> None:
         assert self.deployment("publish", stdin="\n".join(map(json.dumps, events))).code == 0
@@ -161,7 +156,7 @@ STEPS: list[dict[Callable[[Trouble], Awaitable[None]], set[str]]] = [
     },
     {Trouble.vendor_away: {"VioxVendorLeftAlone"}, Trouble.audit_of_another_key: {"VioxAuditStopped"}},
     {Trouble.audit_waits: {"VioxAuditCheckpointOld"}},
-    {Trouble.gateway_hangs: {"VioxServiceDown", "VioxOutboxOld"}},
+    {Trouble.gateway_hangs: {"VioxServiceDown"}},
 ]
 
 
