@@ -89,7 +89,9 @@ def internet() -> list[Object]:
 
 
 def default_deny() -> Object:
-    return _policy("default-deny", PART_OF, {}, ingress=[], egress=[])
+    """Without lists of rules: an empty one is dropped by the API server, so that each apply would change it again."""
+    spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    return made(API, "NetworkPolicy", "default-deny", PART_OF, spec)
 
 
 def dns() -> Object:

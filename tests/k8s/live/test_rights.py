@@ -77,7 +77,7 @@ def test_no_pod_is_given_a_token(system: System) -> None:
 
 
 def test_a_token_that_is_given_is_seen(system: System) -> None:
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one", "namespace": "stranger"}}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "another", "namespace": "stranger"}}
     container = {"name": "main", "image": "example.com/neighbour:1"}
     text = text_of(pod | {"spec": {"containers": [container], "serviceAccountName": "default"}})
     made = system.client("create", "--dry-run=server", "-n", "stranger", "-o", "json", "-f", "-", stdin=text)
