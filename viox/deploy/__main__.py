@@ -6,7 +6,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from viox.deploy import external_secrets, kafka, keda, monitoring, network, postgres, retention, routes, sign_in, workloads
+from viox.deploy import (
+    external_secrets,
+    kafka,
+    keda,
+    monitoring,
+    network,
+    postgres,
+    retention,
+    routes,
+    sign_in,
+    workloads,
+)
 from viox.deploy.compose import files as compose
 from viox.deploy.documents import HEAD, dump, kustomization, made
 from viox.deploy.facts import DEPLOY, NAMESPACE, SERVICES
