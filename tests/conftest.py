@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -235,7 +236,13 @@ def trace_backends() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="session")
 def deployment(tmp_path_factory: pytest.TempPathFactory, trace_backends: Receiver) -> Iterator[Deployment]:
-    folder = tmp_path_factory.mktemp("stack")
+    with deployed(tmp_path_factory.mktemp("stack"), trace_backends) as made:
+        yield made
+
+
+@contextmanager
+def deployed(folder: Path, backends: Receiver, *options: str) -> Iterator[Deployment]:
+    """A stack in a folder, which sends its traces to these backends. `options` are those of `viox up`."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("VIOX_")}
     environment |= {
         "VIOX_HOME": str(folder),
@@ -243,17 +250,17 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, trace_backends: Receive
         "COLUMNS": "200",
         "VIOX_LEASE_SECONDS": "4",
         "HUBSPOT_RATE_PER_SECOND": "1000",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": trace_backends.url,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": backends.url,
         "OTEL_EXPORTER_OTLP_TIMEOUT": "2",
         "OTEL_BSP_SCHEDULE_DELAY": "500",
         "LANGSMITH_TRACING": "true",
         "LANGSMITH_API_KEY": "lsv2_key_of_the_tests",
-        "LANGSMITH_ENDPOINT": f"{trace_backends.url}/langsmith",
+        "LANGSMITH_ENDPOINT": f"{backends.url}/langsmith",
         "HELICONE_API_KEY": "sk-helicone-of-the-tests",
-        "HELICONE_BASE_URL": f"{trace_backends.url}/helicone",
+        "HELICONE_BASE_URL": f"{backends.url}/helicone",
     }
     made = Deployment(folder, environment)
-    started = made("up", "--broker", BROKER, "--json")
+    started = made("up", "--broker", BROKER, *options, "--json")
     assert started.code == 0, started.err
     yield made
     stopped = made("down")

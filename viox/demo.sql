@@ -14,7 +14,7 @@ with held as (select scope from pauses),
          union all select d.call_id from delegations d where d.ended_at is null)
 select (select count(*) from timers where state = 'set' and due_at <= viox_now())
      + (select count(*) from outbox where created_at >= :since)
-     + (select count(*) from runs r where r.status = 'running' and r.merged_into is null
+     + (select count(*) from runs r where r.started_at >= :since and r.status = 'running' and r.merged_into is null
           and not exists (select from held h where h.scope in ('conversation:' || r.conversation_id, 'thread:' || r.thread_id))
           and (not exists (select from tool_calls c where c.run_id = r.run_id and c.closed_at is null)
                or exists (select from tool_calls c where c.run_id = r.run_id and c.closed_at is null

@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,11 @@ from sandbox.scenarios import upstream
 from shared.audit.notes import Signer
 from shared.audit.verify import Checkpoint
 from shared.bus import topics
-from tests.conftest import Deployment
+from tests.conftest import Deployment, deployed
 from tests.journeys.test_command_line import lead
 from tests.journeys.test_faults import straight_to_kafka
 from tests.journeys.test_monitoring import MONITORING, got, scraping
-from tests.traces.receivers import Receiver
+from tests.traces.receivers import Receiver, receiving
 
 pytestmark = pytest.mark.skipif(
     shutil.which("prometheus") is None, reason="prometheus is not here (Debian: prometheus)"
@@ -37,15 +37,15 @@ pytestmark = pytest.mark.skipif(
 SOONER = {"VioxUnknownOld": ("> 600", "> 0.5"), "VioxAuditCheckpointOld": ("> 30", "> 3")}
 # Tried by promtool alone (rules_test.yaml), and why.
 NOT_PROVOKED = {
-    "VioxServiceNotReady": "a service that is not ready in a stack that runs is one without Kafka or Postgres, which every test needs",
+    "VioxServiceNotReady": "a service that is not ready in a stack that runs is one without Kafka or Postgres, which the test needs",
     "VioxOutboxOld": "a receiver would have to hang in the moment between a message and its mark",
     "VioxLagWhileHealthy": "a service that is well takes records faster than a test can write more than a hundred",
-    "VioxToolErrorsFast": "a share of all calls of an hour, most of which other tests made",
+    "VioxToolErrorsFast": "a share of an hour's calls, of which there are too few here",
     "VioxToolErrorsSlow": "the same, of six hours",
     "VioxLoopStopped": "a loop takes more rounds through a vendor's webhooks than fit here",
     "VioxModelsFail": "rules stand in for models in this stack, and they do not fail",
-    "VioxBudgetEnded": "a budget that ends stops the agents of the other tests",
-    "VioxAuditNotWritable": "Postgres would have to refuse the gateway's writes, which stops the other tests",
+    "VioxBudgetEnded": "a budget that ends stops the agents",
+    "VioxAuditNotWritable": "Postgres would have to refuse the gateway's writes, which stops everything else",
     "VioxAuditWitnessOld": "this stack has no witness",
 }
 
@@ -160,19 +160,32 @@ STEPS: list[dict[Callable[[Trouble], Awaitable[None]], set[str]]] = [
 ]
 
 
+@pytest.fixture
+def backends() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def stack(tmp_path_factory: pytest.TempPathFactory, backends: Receiver) -> Iterator[Deployment]:
+    """One of its own: what goes wrong in it would be the other tests' trouble."""
+    with deployed(tmp_path_factory.mktemp("alerts"), backends, "--only", "gateway,closer,controller") as made:
+        yield made
+
+
 async def test_alerts_fire_when_what_they_are_for_happens(
-    deployment: Deployment, trace_backends: Receiver, tmp_path: Path
+    stack: Deployment, backends: Receiver, tmp_path: Path
 ) -> None:
     rules, every = sooner(tmp_path)
     provoked = {alert for step in STEPS for alerts in step.values() for alert in alerts}
     assert provoked | set(NOT_PROVOKED) == every, "each alert is provoked here, or it is said why not"
-    port = int(deployment.state["postgres"].rsplit(":", 1)[1])
-    admin = await asyncpg.connect(Postgres(deployment.home, port).dsn("postgres"))
+    port = int(stack.state["postgres"].rsplit(":", 1)[1])
+    admin = await asyncpg.connect(Postgres(stack.home, port).dsn("postgres"))
     try:
-        with scraping(deployment, tmp_path, rules) as prometheus:
+        with scraping(stack, tmp_path, rules) as prometheus:
             await until_up(prometheus)
             for step in STEPS:
-                trouble = Trouble(deployment, trace_backends, admin)
+                trouble = Trouble(stack, backends, admin)
                 async with trouble.ends:
                     for happen in step:
                         await happen(trouble)
