@@ -222,8 +222,10 @@ class Postgres:
     async def _grant(self) -> None:
         admin = await asyncpg.connect(self.dsn("postgres"))
         try:
+            known = {row["rolname"] for row in await admin.fetch("select rolname from pg_roles")}
             for role, group in ROLES.items():
-                await admin.execute(f'grant "{group}" to "{role}"')
+                if group in known:  # an older schema lacks those that came later
+                    await admin.execute(f'grant "{group}" to "{role}"')
         finally:
             await admin.close()
 
