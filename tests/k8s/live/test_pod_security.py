@@ -17,7 +17,7 @@ from viox.deploy.facts import NAMESPACE, SERVICES
 from viox.deploy.reading import containers, pods
 
 Spec = dict[str, Any]
-TEMPLATES = (*(f"Deployment {name}" for name in SERVICES), "Job migrate-0-1-0")
+TEMPLATES = (*(f"Deployment {name}" for name in SERVICES), "Job migrate-0-1-0", "CronJob retention")
 
 
 @cache
