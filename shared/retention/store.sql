@@ -16,6 +16,9 @@ select date_trunc('month', now() at time zone 'UTC' - :months * interval '1 mont
 -- name: plan
 select * from retention_plan(:until)
 
+-- name: months
+select month from retention_months(:until) as month
+
 -- name: unfinished    Archives of which something is left to do, in the order of their beginning.
 select archive, month, place, act, manifest_sha256, cutoff from archives where left_at is null order by archive
 

@@ -74,9 +74,9 @@ async def run(
                 await _forget(connection, folder, row["archive"])
             else:
                 await _leave(connection, folder, row["archive"], done, progress)
-        for month in await plan(connection, until):
+        for row in await connection.fetch(*SQL.bind("months", until=until), timeout=LONG):
             full = True
-            while full and (archive := await _begin(connection, month["month"], until)):
+            while full and (archive := await _begin(connection, row["month"], until)):
                 full = await connection.fetchval(*SQL.bind("chosen", archive=archive)) == MOST_CONVERSATIONS
                 await _write(connection, folder, archive, person, progress)
                 await _leave(connection, folder, archive, done, progress)

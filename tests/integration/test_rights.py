@@ -202,6 +202,7 @@ FUNCTIONS = {
         "labels_before": "",
         "leave_archive": DEFINER,
         "record_archive": DEFINER,
+        "retention_months": DEFINER,
         "retention_plan": DEFINER,
         "past_of": "",
         "raise_budget": DEFINER,
@@ -216,6 +217,7 @@ FUNCTIONS = {
         "drop_archive": DEFINER,
         "leave_archive": DEFINER,
         "record_archive": DEFINER,
+        "retention_months": DEFINER,
         "retention_plan": DEFINER,
     },
 }

@@ -127,6 +127,12 @@ stable security definer set search_path = pg_catalog, public, pg_temp language s
     group by 1, 2 order by 1
 $$;
 
+-- The months in which such conversations ended: what there is to do, without counting it.
+create function retention_months(until timestamptz) returns setof date
+stable security definer set search_path = pg_catalog, public, pg_temp language sql as $$
+    select distinct date_trunc('month', s.ended_at at time zone 'UTC')::date from still_threads(until) s order by 1
+$$;
+
 -- Begin an archive: at most so many conversations that ended in a month. Null when there is none left.
 create function begin_archive(of_month date, until timestamptz, folder text, most int) returns bigint
 volatile security definer set search_path = pg_catalog, public, pg_temp language plpgsql as $$
@@ -258,8 +264,8 @@ begin
 end $$;
 grant select (archived) on threads to viox_operators;
 grant select on conversation_calls to viox_operators, viox_archivists;
-revoke execute on function ledger_only_archived(), still_threads(timestamptz), retention_plan(timestamptz),
+revoke execute on function ledger_only_archived(), still_threads(timestamptz), retention_plan(timestamptz), retention_months(timestamptz),
     begin_archive(date, timestamptz, text, int), drop_archive(bigint),
     record_archive(bigint, text, text, json, bigint, numeric), leave_archive(bigint, int) from public;
-grant execute on function retention_plan(timestamptz), begin_archive(date, timestamptz, text, int), drop_archive(bigint),
+grant execute on function retention_plan(timestamptz), retention_months(timestamptz), begin_archive(date, timestamptz, text, int), drop_archive(bigint),
     record_archive(bigint, text, text, json, bigint, numeric), leave_archive(bigint, int) to viox_operators, viox_archivists;
