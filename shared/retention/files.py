@@ -15,14 +15,13 @@ import gzip
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from shared.errors import BadInput
+from shared.errors import BadInput, Conflict
 
 MANIFEST = "manifest.json"
 TABLES = ("steps", "tool_calls", "ledger_entries")
@@ -82,11 +81,11 @@ def _digest(path: Path) -> tuple[int, str]:
 
 
 def fresh(path: Path) -> Path:
-    """A folder to write an archive in, which becomes `path` when it is whole. What an interrupted one left is removed."""
+    """A folder to write an archive in, which becomes `path` when it is whole. Raises Conflict where something of that name is."""
     part = path.with_name(path.name + ".part")
-    for one in (part, path):
-        if one.exists():
-            shutil.rmtree(one)
+    if path.exists() or part.exists():
+        told = f"{path} is there already, and is not of this archive; nothing was changed."
+        raise Conflict("archive.exists", told, field="--to", remedy="Name another folder for the archives.")
     part.mkdir(parents=True, mode=0o700)
     return part
 

@@ -145,7 +145,9 @@ begin
     where date_trunc('month', s.ended_at at time zone 'UTC')::date = of_month order by s.ended_at, s.thread_id limit most;
     get diagnostics found = row_count;
     if found > 0 then
-        update archives set place = folder || '-' || to_char(begun, 'FM000000') where archive = begun;
+        -- No other database's archive, and none of this one before it was restored, has this name in the same folder.
+        update archives set place = folder || '-' || to_char(begun, 'FM000000') || '-' || left(gen_random_uuid()::text, 8)
+        where archive = begun;
         return begun;
     end if;
     delete from archives where archive = begun;

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -396,6 +397,14 @@ async def test_nothing_more_leaves_when_the_archive_is_gone(
         with pytest.raises(BadInput, match="cannot be read"):
             await retain(archivist, tmp_path / "a")
     assert await counts(log) == {"steps": 3, "entries": 2, "calls": 0}
+
+
+async def test_no_two_databases_give_an_archive_the_same_name(log: Log, archivist: Any, tmp_path: Path) -> None:
+    """Each numbers its archives from 1; they may share a folder, and one that was restored numbers again."""
+    await ended(log)
+    await log.tick()
+    await retain(archivist, tmp_path / "a")
+    assert re.fullmatch(r"\d{4}-\d\d-\d{6}-[0-9a-f]{8}", archive_in(tmp_path / "a").name)
 
 
 async def test_two_do_not_run_at_once(log: Log, archivist: Any, admin: Any, tmp_path: Path) -> None:
