@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from sandbox.net import free_ports
+from benchmarks.measure import database
 from sandbox.postgres import Postgres
 from services.tool_gateway.audit.remembered import CheckpointFile, CheckpointTopic
 from services.tool_gateway.audit.sequencer import Sequencer
@@ -114,18 +112,8 @@ async def run(postgres: Postgres, calls: int, folder: Path) -> None:
 
 def main() -> None:
     calls = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    with tempfile.TemporaryDirectory() as scratch:
-        home = Path(scratch)
-        home.chmod(0o755)
-        (home / "logs").mkdir()
-        server = Postgres(home, free_ports(1)[0])
-        server.start()
-        try:
-            with ThreadPoolExecutor(1) as other:
-                other.submit(server.prepare).result()
-            asyncio.run(run(server, calls, home))
-        finally:
-            server.stop()
+    with database() as (server, home):
+        asyncio.run(run(server, calls, home))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import statistics
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from urllib.parse import quote
 import aiohttp
 import asyncpg
 
-from benchmarks.measure import Processes, say, until
+from benchmarks.measure import Processes, postgres_in, say, until
 from sandbox.net import free_ports, ready
 from sandbox.postgres import Postgres
 from shared.bus.envelope import Message, headers_to_json
@@ -165,21 +164,17 @@ def tell(found: dict[str, dict[str, float]], runs: int) -> None:
 
 def run(home: Path, runs: int) -> dict[str, dict[str, float]]:
     """On a database of its own."""
-    (home / "logs").mkdir(parents=True)
-    postgres, processes = Postgres(home, free_ports(1)[0]), Processes(home / "logs")
-    postgres.start()
-    try:
-        with ThreadPoolExecutor(1) as other:
-            other.submit(postgres.prepare).result()
-        started = time.monotonic()
-        asyncio.run(fill(postgres.dsn("postgres"), runs))
-        say(f"console: {runs:,} runs and {10 * runs:,} calls made in {time.monotonic() - started:.0f} s")
-        found = asyncio.run(measure(postgres, processes, home, runs))
-        tell(found, runs)
-        return found
-    finally:
-        processes.stop(processes.names())
-        postgres.stop()
+    with postgres_in(home) as postgres:
+        processes = Processes(home / "logs")
+        try:
+            started = time.monotonic()
+            asyncio.run(fill(postgres.dsn("postgres"), runs))
+            say(f"console: {runs:,} runs and {10 * runs:,} calls made in {time.monotonic() - started:.0f} s")
+            found = asyncio.run(measure(postgres, processes, home, runs))
+            tell(found, runs)
+            return found
+        finally:
+            processes.stop(processes.names())
 
 
 def main() -> None:

@@ -7,13 +7,17 @@ import os
 import signal
 import statistics
 import subprocess
+import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from sandbox.net import free_ports
+from sandbox.postgres import Postgres
 from shared.bus.kafka import client_settings
 from shared.settings import Settings
 
@@ -67,6 +71,29 @@ async def at_the_end_of(settings: Settings, topic: str) -> Any:
     consumer.assign([TopicPartition(topic, n) for n in range(settings.kafka_partitions)])
     await consumer.seek_to_end()
     return consumer
+
+
+@contextmanager
+def postgres_in(home: Path) -> Iterator[Postgres]:
+    """A server with the schema of today below a folder, which other users may enter."""
+    (home / "logs").mkdir(parents=True)
+    server = Postgres(home, free_ports(1)[0])
+    server.start()
+    try:
+        server.prepare()
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def database() -> Iterator[tuple[Postgres, Path]]:
+    """Such a server in a folder of its own, and the folder; gone afterwards."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        home = Path(scratch)
+        home.chmod(0o755)
+        with postgres_in(home) as server:
+            yield server, home
 
 
 class Processes:

