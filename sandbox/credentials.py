@@ -140,7 +140,7 @@ def profile(environment: Mapping[str, str]) -> dict[str, str]:
 
 def emulated(environment: Mapping[str, str]) -> list[str]:
     """Vendors of which nothing is set: their emulators answer."""
-    named = {vendor: set(values) for vendor, values in _invented(dict.fromkeys((*EMULATED, "smtp"), 0)).items()}
+    named = {vendor: set(values) for vendor, values in _invented(dict.fromkeys((*EMULATED, "smtp", "imap"), 0)).items()}
     named["hubspot"].add("HUBSPOT_CLIENT_ID")
     return [vendor for vendor in EMULATED if not named[vendor] & set(environment)]
 
@@ -191,6 +191,12 @@ def _invented(ports: Mapping[str, int]) -> dict[str, dict[str, str]]:
             "SMTP_TLS": "none",
             "SMTP_PASSWORD": mail.PASSWORD,
             "SMTP_FROM": "Sandbox Business <office@sandbox.example>",
+            "IMAP_HOST": "127.0.0.1",
+            "IMAP_PORT": str(ports["imap"]),
+            "IMAP_USERNAME": mail.USER,
+            "IMAP_TLS": "none",
+            "IMAP_PASSWORD": mail.PASSWORD,
+            "MAIL_AUTHSERV_ID": mail.HOST,
         },
         "business": {
             "NORTHWIND_APIKEY": business.API_KEY,

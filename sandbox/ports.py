@@ -11,7 +11,7 @@ from shared.errors import BadInput
 
 SERVICES = (GATEWAY, *AGENTS, CONSOLE)
 FIRST = (CONSOLE, GATEWAY, *AGENTS, "hubspot", "twilio", "airtable", "kafka", "kafka-controller", "postgres")
-NAMES = (*FIRST, *(name for name in (*EMULATED, "smtp") if name not in FIRST), MODELS)
+NAMES = (*FIRST, *(name for name in (*EMULATED, "smtp") if name not in FIRST), MODELS, "imap")
 
 
 def choose(base: int, running: Collection[str], reserved: Reserved) -> dict[str, int]:

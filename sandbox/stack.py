@@ -170,7 +170,7 @@ class Stack:
 
     def _vendor_child(self) -> Child:
         listening: dict[str, Any] = {name: self._ports[name] for name in credentials.EMULATED}
-        listening["mail"] = (self._ports["mail"], self._ports["smtp"])
+        listening["mail"] = tuple(self._ports[name] for name in ("mail", "smtp", "imap"))
         environment = credentials.inherited(VENDORS, self.plan.environment)
         log, folder = self._log(VENDORS), self.home / "vendors"
         seat = Seat(VENDORS, VENDORS_MODULE, log, environment, listening=listening, folder=folder)

@@ -10,12 +10,11 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import ClassVar
 
 from services.tool_gateway.answers.charsets import declared_inside, decoded
 from shared.errors import BadInput, NotFound
+from shared.html_text import HtmlText
 
 MOST_BYTES, MOST_FILES = 5_000_000, 5_000
 MARKDOWN, TEXT, HTML = "text/markdown", "text/plain", "text/html"
@@ -31,7 +30,6 @@ WHY_NOT = {
 _FRONT_MATTER = re.compile(r"\A---\s*\n.*?\n---\s*\n", re.DOTALL)
 _HEADING = re.compile(r"^#{1,2}\s+(.+?)\s*#*\s*$", re.MULTILINE)
 _NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\ufffd]")
-_BLANKS = re.compile(r"[ \t\r\f\v\xa0]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,77 +109,10 @@ def _markdown(text: str) -> tuple[str | None, str]:
 
 
 def _html(text: str) -> tuple[str | None, str]:
-    reader = _Html()
+    reader = HtmlText()
     reader.feed(text)
     reader.close()
     return reader.title(), reader.text()
-
-
-class _Html(HTMLParser):
-    """The words of a page, paragraph by paragraph, headings and list items as in Markdown."""
-
-    SKIPPED: ClassVar = frozenset({"script", "style", "template", "noscript", "svg", "nav", "head", "select", "button"})
-    BLOCKS: ClassVar = frozenset(
-        {
-            "address",
-            "article",
-            "aside",
-            "blockquote",
-            "body",
-            "dd",
-            "details",
-            "div",
-            "dl",
-            "dt",
-            "fieldset",
-            "figcaption",
-        }
-        | {"figure", "footer", "form", "header", "hr", "main", "ol", "p", "pre", "section", "summary", "table", "ul"}
-    )
-    HEADINGS: ClassVar = {f"h{level}": "#" * level for level in range(1, 7)}
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self._parts: list[str] = []
-        self._skipping: list[str] = []
-        self._title: list[str] | None = None
-        self._in_title = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "title":
-            self._in_title, self._title = True, self._title or []
-        if tag == "body":
-            self._skipping.clear()  # whatever of the head was left open
-        if tag in self.SKIPPED:
-            self._skipping.append(tag)
-        elif tag in self.HEADINGS:
-            self._parts.append(f"\n\n{self.HEADINGS[tag]} ")
-        elif tag in self.BLOCKS:
-            self._parts.append("\n\n")
-        elif tag in ("br", "tr", "li"):
-            self._parts.append("\n- " if tag == "li" else "\n")
-        elif tag in ("td", "th"):
-            self._parts.append(" | " if self._parts and not self._parts[-1].endswith("\n") else "")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._in_title &= tag != "title"
-        if tag in self._skipping:
-            del self._skipping[self._skipping.index(tag) :]
-        elif tag in self.HEADINGS or tag in self.BLOCKS:
-            self._parts.append("\n\n")
-
-    def handle_data(self, data: str) -> None:
-        if self._in_title and self._title is not None:
-            self._title.append(data)
-        elif not self._skipping:
-            self._parts.append(" ".join(data.split("\n")) if data.strip() else " ")
-
-    def title(self) -> str | None:
-        return " ".join("".join(self._title or []).split()) or None
-
-    def text(self) -> str:
-        lines = [_BLANKS.sub(" ", line).strip() for line in "".join(self._parts).split("\n")]
-        return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
 _READERS = {MARKDOWN: _markdown, TEXT: lambda text: (None, text), HTML: _html}

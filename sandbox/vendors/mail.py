@@ -1,7 +1,10 @@
-"""A mail server: SMTP with AUTH PLAIN and LOGIN on one port, the mailbox and faults over HTTP control on another.
+"""A mail server: SMTP with AUTH PLAIN and LOGIN on one port, IMAP on another, control over HTTP on a third.
+
+What is submitted goes out and stands in `messages`. What comes in is put into the business's mailbox by control:
+`POST /_sandbox/mailbox` with `{"raw": …}` or `{"from", "subject", "text", "in_reply_to", "headers": {}}`; IMAP shows it.
 
 Faults: a code ("550", "451", "421") answers a command, "cut_before" drops the connection before a message is accepted,
-"cut_after" when it is, "slow" delays the answer. `method` is the SMTP command (MAIL, RCPT or DATA; a code means RCPT
+"cut_after" when it is, "slow" delays the answer, "imap_down" ends IMAP connections. `method` is the SMTP command (MAIL, RCPT or DATA; a code means RCPT
 and the rest DATA unless it is given), `path` a part of the recipient's address (of the sender's for MAIL).
 """
 
@@ -12,48 +15,74 @@ import email.policy
 import hmac
 import uuid
 import weakref
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.parser import BytesParser
+from email.utils import make_msgid
 from typing import Any
 
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from sandbox.vendors.common import Emulator, Fault
+from sandbox.vendors.mailbox import Connection, Mailbox
 
 USER = "office@viox.example"
 PASSWORD = "sandbox-mail-password"
+HOST = "mail.viox.example"
 CODES = {"550": "550 5.1.1 mailbox unavailable", "451": "451 4.3.0 try again later", "421": "421 4.3.2 closing"}
 MOST_BYTES = 10_000_000
+IMAP_DOWN = "imap_down"
 
 
 class Mail(Emulator):
     """One submission server that delivers everything it accepts into a mailbox of its own."""
 
     vendor = "mail"
-    lasting = ("effects", "messages")
-    kinds = (*CODES, "cut_before", "cut_after", "slow")
+    lasting = ("effects", "messages", "mailbox.rows", "mailbox.validity")
+    kinds = (*CODES, "cut_before", "cut_after", "slow", IMAP_DOWN)
 
-    def __init__(self, smtp_port: int = 0) -> None:
+    def __init__(self, smtp_port: int = 0, imap_port: int = 0) -> None:
         super().__init__()
-        self.smtp_port = smtp_port
-        self._server: asyncio.Server | None = None
+        self.smtp_port, self.imap_port = smtp_port, imap_port
+        self._servers: list[asyncio.Server] = []
         self._connections: weakref.WeakSet[SMTP] = weakref.WeakSet()
+        self.app.router.add_post("/_sandbox/mailbox", self._receive)
         self.app.on_startup.append(self._start)
         self.app.on_cleanup.append(self._stop)
         self.reset()
 
     def reset(self) -> None:
         self.messages: list[dict[str, Any]] = []
+        self.mailbox = Mailbox()
 
     def state(self) -> Any:
-        return {"smtp_port": self.smtp_port, "messages": self.messages}
+        return {
+            "smtp_port": self.smtp_port,
+            "imap_port": self.imap_port,
+            "messages": self.messages,
+            "mailbox": self.mailbox.rows,
+        }
 
     def error(self, status: int, message: str) -> web.Response:
         return web.json_response({"error": message}, status=status)
 
     def unauthorized(self, request: web.Request) -> web.Response | None:
         return self.error(404, "mail is sent by SMTP; only /_sandbox/ is here")
+
+    # -- what comes in -------------------------------------------------------------------------------------------------------
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        given = await request.json()
+        at = datetime.fromisoformat(given["received_at"]) if given.get("received_at") else None
+        return web.json_response({"uid": self.mailbox.put(given.get("raw") or _written(given), at)}, status=201)
+
+    async def _imap(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await Connection(reader, writer, self.mailbox, (USER, PASSWORD), self._imap_is_cut).serve()
+
+    def _imap_is_cut(self, command: str) -> bool:
+        self.requests[f"IMAP {command}"] += 1
+        return any(fault.kind == IMAP_DOWN and fault.matches(command, "") for fault in self.faults)
 
     # -- SMTP: hooks that aiosmtpd calls by name ---------------------------------------------------------------------
 
@@ -138,7 +167,7 @@ class Mail(Emulator):
     def _connection(self) -> SMTP:
         made = SMTP(
             self,
-            hostname="mail.viox.example",
+            hostname=HOST,
             ident="sandbox",
             data_size_limit=MOST_BYTES,
             enable_SMTPUTF8=True,
@@ -151,15 +180,31 @@ class Mail(Emulator):
 
     async def _start(self, app: web.Application) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connection, "127.0.0.1", self.smtp_port)
-        self.smtp_port = int(self._server.sockets[0].getsockname()[1])
+        smtp = await loop.create_server(self._connection, "127.0.0.1", self.smtp_port)
+        imap = await asyncio.start_server(self._imap, "127.0.0.1", self.imap_port)
+        self._servers = [smtp, imap]
+        self.smtp_port, self.imap_port = (int(one.sockets[0].getsockname()[1]) for one in self._servers)
 
     async def _stop(self, app: web.Application) -> None:
-        if self._server:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in list(self._connections):
             if isinstance(connection.transport, asyncio.Transport):
                 connection.transport.abort()
+
+
+def _written(given: dict[str, Any]) -> str:
+    """A mail as a mail program would write it."""
+    made = EmailMessage(policy=email.policy.SMTP)
+    made["From"], made["To"] = given["from"], given.get("to", USER)
+    made["Subject"] = given.get("subject", "")
+    made["Date"], made["Message-ID"] = datetime.now(UTC), given.get("message_id") or make_msgid(domain="mail.example")
+    if earlier := given.get("in_reply_to"):
+        made["In-Reply-To"] = made["References"] = earlier
+    for name, value in given.get("headers", {}).items():
+        made[name] = value
+    made.set_content(given.get("text", ""))
+    return made.as_bytes().decode()
 
 
 def _body(message: EmailMessage, kind: str) -> str | None:

@@ -1,6 +1,6 @@
-"""All vendor emulators in one process: `python -m sandbox.vendors.main hubspot=8091 twilio=8092 mail=8099:8025`.
+"""All vendor emulators in one process: `python -m sandbox.vendors.main hubspot=8091 twilio=8092 mail=8099:8025:8143`.
 
-Each has a port for HTTP; mail's second one is for SMTP.
+Each has a port for HTTP; mail's second one is for SMTP, its third for IMAP.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ EMULATORS: dict[str, type[Emulator]] = {
     "quickbooks": QuickBooks,
     "stripe": Stripe,
 }
-Ports = int | tuple[int, int]
+Ports = int | tuple[int, int, int]
 
 
 async def start(emulator: Emulator, port: int) -> tuple[web.AppRunner, int]:
@@ -69,20 +69,20 @@ async def serve(ports: Mapping[str, Ports], folder: Path | None = None) -> None:
 
 
 def made(name: str, ports: Ports) -> tuple[Emulator, int]:
-    """An emulator and its HTTP port. Only mail has a second port."""
+    """An emulator and its HTTP port. Only mail has more."""
     if isinstance(ports, int):
         return EMULATORS[name](), ports
     if name != "mail":
         raise ValueError(f"{name} has one port")
-    return Mail(smtp_port=ports[1]), ports[0]
+    return Mail(smtp_port=ports[1], imap_port=ports[2]), ports[0]
 
 
 def read(arguments: list[str]) -> dict[str, Ports]:
-    """`name=port` or `name=port:port` as `serve` takes them."""
+    """`name=port` or `name=port:port:port` as `serve` takes them."""
     found: dict[str, Ports] = {}
-    for name, _, port in (argument.partition("=") for argument in arguments):
-        first, _, second = port.partition(":")
-        found[name] = (int(first), int(second)) if second else int(first)
+    for name, _, given in (argument.partition("=") for argument in arguments):
+        http, *others = (int(port) for port in given.split(":"))
+        found[name] = (http, others[0], others[1] if len(others) > 1 else 0) if others else http
     return found
 
 

@@ -34,6 +34,8 @@ from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.library import Library
 from services.tool_gateway.catalogue.store import CatalogueStore
 from services.tool_gateway.connectors.apis import Drafts
+from services.tool_gateway.connectors.imap import VENDOR as MAILBOX
+from services.tool_gateway.connectors.imap import Mailbox
 from services.tool_gateway.connectors.memory import Memory
 from services.tool_gateway.connectors.office import Office
 from services.tool_gateway.connectors.people import Messenger
@@ -225,6 +227,7 @@ class _Gateway:
         process.on_stop(drafts.aclose)
         others: dict[str, Connector] = {
             "smtp": mailer,
+            "imap": Mailbox(secrets, self._guard, process.redactor.of(MAILBOX)),
             "postgres": Records(self.pool, secrets),
             "memory": Memory(self.pool, model),
             "office": Office(self.pool, business.zone, process.settings.delegation_depth),

@@ -12,6 +12,12 @@ from typing import Literal
 STOP_WORDS = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "optout", "revoke"})
 START_WORDS = frozenset({"start", "unstop"})
 Wish = Literal["stop", "start"]
+# A mail that says nothing but this. Its words are a letter's: one that begins with "end" or "cancel" is about something.
+_STOP_MAIL = re.compile(
+    r"(please |kindly )?(stop|unsubscribe|opt ?out|remove me|take me off|do not (mail|email|write to|contact) me)"
+    r"( me)?( (from|to|off) (this|your|the) (mailing )?list| (mailing|emailing|writing|contacting)( to)?( me)?)?( any ?more)?"
+    r"(,? ?please)?(,? ?thank(s| you))?"
+)
 
 
 def wish(text: str) -> Wish | None:
@@ -23,6 +29,17 @@ def wish(text: str) -> Wish | None:
     return "start" if plain.strip(" .!\"'") in START_WORDS else None
 
 
+def wish_in_mail(subject: str, text: str) -> Wish | None:
+    """What a mail asks for about further ones: its first line, or without any its subject, is nothing but the wish."""
+    line = next((one for one in text.splitlines() if one.strip()), subject)
+    plain = re.sub(r"[^\w ,]", "", line.lower().replace("-", " ")).strip(" ,")
+    if len(plain) <= 80 and _STOP_MAIL.fullmatch(plain):
+        return "stop"
+    return "start" if plain in START_WORDS else None
+
+
 def address_key(address: str) -> str:
-    """An address however it is written: `+1 (415) 555-0123` is `+14155550123`."""
+    """An address however it is written: `+1 (415) 555-0123` is `+14155550123`, `Ana@Example.com` is `ana@example.com`."""
+    if "@" in address:
+        return address.strip().lower()
     return re.sub(r"[\s().-]", "", address).lower()

@@ -92,6 +92,42 @@ class CandidateReplied(EventData):
     text: str = Field(min_length=1, max_length=50_000)
 
 
+class MailAttachment(EventData):
+    """A file that came with a mail. Its bytes stay in the mailbox."""
+
+    filename: str = ""
+    content_type: str = ""
+    size: int = Field(default=0, ge=0, description="bytes")
+
+
+class MailReceived(EventData):
+    """A mail came in. The gateway makes these from a mailbox or from `POST /webhooks/mail`; systems of yours may, too."""
+
+    sender: str = Field(min_length=3, max_length=254, pattern=r"^[^@\s]+@[^@\s]+$", description="address of From")
+    sender_name: str = Field(default="", max_length=250)
+    recipients: list[str] = Field(default_factory=list, description="addresses of To and Cc")
+    subject: str = Field(default="", max_length=1000)
+    text: str = Field(default="", max_length=100_000, description="what is new in it, without the quoted letters before")
+    kind: Literal["message", "automatic", "undelivered"] = Field(
+        default="message",
+        description="automatic: of a machine, nobody waits for an answer; undelivered: a mail of ours did not arrive",
+    )
+    message_id: str | None = Field(default=None, max_length=998, description="its Message-ID, with angle brackets")
+    verified: Literal["", "dmarc", "reply"] = Field(
+        default="",
+        description="how it is known that the sender is who From says: by the receiving server's DMARC check, or because it "
+        "answers a mail that went to nobody else; empty: anybody may have written it",
+    )
+    owner_key: str = Field(
+        default="",
+        max_length=320,
+        description="under what the address book has its conversation: the mail of ours that it answers, or a proved sender",
+    )
+    attachments: list[MailAttachment] = Field(default_factory=list)
+    truncated: bool = Field(default=False, description="it was too large to be read to its end")
+    lost: list[str] = Field(default_factory=list, description="of an undelivered one: whom it did not reach, and why")
+
+
 class BriefingDue(EventData):
     day: str = Field(description="ISO date of the day to brief about, or of the last day of the week")
     period: Literal["day", "week"] = "day"
@@ -127,6 +163,7 @@ class EventType:
     vendor: VendorModel | None = None  # of vendors' types
     addressed: str | None = None  # channel of the address book, with `owners` as those who take unowned ones
     address_field: str | None = None
+    sender_field: str | None = None  # who wrote, where that is not `address_field`
     text_field: str | None = None  # where the sender may ask not to be written to
     hears_own: bool = False  # owners also hear of what their own calls caused: news of it, not its echo
     news: tuple[str, frozenset[str]] | None = None  # a field, and its values that are news; of others nobody hears
@@ -138,12 +175,13 @@ class EventType:
     def heard_by(self, agent: str, extensions: Mapping[str, str], data: Any) -> bool:
         """Whether an owner starts a run because of such an event: not because of the echo of its own call, nor of one that
         says that all went as it should."""
-        if self.news and isinstance(data, Mapping) and str(data.get(self.news[0])) not in self.news[1]:
+        if self.news and isinstance(data, Mapping) and str(data.get(self.news[0], "")) not in self.news[1] | {""}:
             return False
         return self.hears_own or extensions.get(CAUSED_BY_AGENT) != agent
 
 
 TASK_TYPE = "viox.task.requested"
+MAIL_TYPE, MAIL_CHANNEL = "viox.mail.received", "email"
 CAUSED_BY_CALL, CAUSED_BY_AGENT = "causedbycall", "causedbyagent"  # extensions of what one of our own calls caused
 
 _TYPES = (
@@ -178,6 +216,18 @@ _TYPES = (
         addressed="sms",
         address_field="From",
         text_field="Body",
+    ),
+    EventType(
+        MAIL_TYPE,
+        "telephony",
+        ("voice",),
+        "a mail came in (those of machines begin no run)",
+        MailReceived,
+        addressed=MAIL_CHANNEL,
+        address_field="owner_key",
+        sender_field="sender",
+        text_field="text",
+        news=("kind", frozenset({"message", "undelivered"})),
     ),
     EventType(
         "com.twilio.message.status",

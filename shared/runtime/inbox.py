@@ -148,9 +148,11 @@ class Inbox:
         for record, message in understood:
             if message.type in (TASK_TYPE, FORKED):
                 items.append(self._accepted(record, message, "task", message.conversation_id or message.id))
-            elif (entry := event_type(message.type)).addressed:
+            elif not (entry := event_type(message.type)).heard_by(self._spec.name, message.extensions, message.data):
+                continue
+            elif entry.addressed:
                 addressed.append((record, message, entry))
-            elif self._spec.name in entry.owners and entry.heard_by(self._spec.name, message.extensions, message.data):
+            elif self._spec.name in entry.owners:
                 items.append(self._accepted(record, message, "event", self._conversation(message)))
         if addressed:
             items.extend(await self._owned(addressed))

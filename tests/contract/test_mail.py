@@ -137,9 +137,9 @@ def test_control_knows_its_faults_and_forgets(served: Served) -> None:
     assert served.emulator.effects == []
 
 
-def test_the_command_line_gives_mail_two_ports() -> None:
-    ports = read(["twilio=8092", "mail=8099:8025"])
-    assert ports == {"twilio": 8092, "mail": (8099, 8025)}
+def test_the_command_line_gives_mail_three_ports() -> None:
+    ports = read(["twilio=8092", "mail=8099:8025:8143"])
+    assert ports == {"twilio": 8092, "mail": (8099, 8025, 8143)}
     emulator, port = made("mail", ports["mail"])
     assert isinstance(emulator, Mail)
     assert (emulator.smtp_port, port) == (8025, 8099)

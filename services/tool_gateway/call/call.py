@@ -18,10 +18,12 @@ import orjson
 from services.tool_gateway.budgets.reserve import Reserved
 from services.tool_gateway.call.payloads import Payload
 from services.tool_gateway.catalogue.tools import Rate, Tool
+from services.tool_gateway.mail import references
 from services.tool_gateway.policy.context import NOTHING, Known
 from services.tool_gateway.traces import closed
 from services.tool_gateway.wire.prepared import Prepared
 from shared.bus import topics
+from shared.bus.events import MAIL_CHANNEL
 from shared.bus.messages import call_closed
 from shared.bus.publisher import Publisher
 from shared.ids import CallId, RunId, ThreadId
@@ -232,12 +234,14 @@ class Decision:
         return lease_seconds(self.tool)
 
     @property
-    def contact(self) -> tuple[str, str] | None:
-        """(channel, address) with which the call opens a conversation."""
+    def contacts(self) -> tuple[str, list[str]] | None:
+        """(channel, keys of the address book) with which the call opens a conversation."""
         if self.error or self.asking or not self.tool or not self.tool.address or self.call.agent == topics.GATEWAY:
             return None
-        address = self.call.arguments.get(self.tool.address.argument)
-        return (self.tool.address.channel, str(address)) if address else None
+        channel, partners = self.tool.address.channel, self.tool.address.partners(self.call.arguments)
+        if channel == MAIL_CHANNEL:
+            partners = [*partners, *(references.reply_key(self.call.call_id, one) for one in partners)]
+        return (channel, partners) if partners else None
 
     def ready(self, started: float) -> Ready:
         """The call to be sent, with the lease that began at `started`."""

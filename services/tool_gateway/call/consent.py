@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from email.utils import getaddresses
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,27 @@ from shared.bus.consent import address_key
 from shared.store.sql import Queries
 
 SQL = Queries(Path(__file__).with_suffix(".sql"))
-LONGEST_ADDRESS = 100
+LONGEST_ADDRESS = 320
 
 
 async def opted_out(connection: Any, arguments: list[Mapping[str, Any]]) -> frozenset[Contact]:
     """Of all that could be addresses in the arguments of some calls, those that must not be written to."""
     texts = {
-        address_key(text)
+        address_key(plain)
         for given in arguments
-        for text in given.values()
-        if isinstance(text, str) and len(text) <= LONGEST_ADDRESS and any(c.isdigit() for c in text)
+        for value in given.values()
+        for text in (value if isinstance(value, list) else [value])
+        if isinstance(text, str) and len(text) <= LONGEST_ADDRESS
+        for plain in _addresses(text)
     }
     if not texts:
         return frozenset()
     rows = await connection.fetch(SQL["opted_out"], sorted(texts))
     return frozenset((row["channel"], row["address"]) for row in rows)
+
+
+def _addresses(text: str) -> list[str]:
+    """What could be a number or mail addresses in a text."""
+    if "@" in text:
+        return [plain for _, plain in getaddresses([text]) if "@" in plain]
+    return [text] if any(c.isdigit() for c in text) else []

@@ -172,8 +172,11 @@ def _decided(preconditions: Preconditions) -> Error | None:
 
 
 def _opted_out(call: Requested, tool: Tool, preconditions: Preconditions) -> Error | None:
-    address = call.arguments.get(tool.address.argument) if tool.address else None
-    if not tool.address or (tool.address.channel, address_key(str(address))) not in preconditions.opted_out:
+    if not tool.address:
+        return None
+    channel, reached = tool.address.channel, tool.address.everybody(call.arguments)
+    address = next((one for one in reached if (channel, address_key(one)) in preconditions.opted_out), None)
+    if address is None:
         return None
     return _error(
         "recipient.opted_out",

@@ -88,8 +88,8 @@ def new_row(decision: Decision) -> dict[str, Any]:
         row["approval_id"] = decision.standing
     if decision.prepared:
         row |= _request(decision.prepared, decision.shown) | {"lease_seconds": decision.lease_seconds}
-    if contact := decision.contact:
-        row["channel"], row["address"] = contact
+    if contacts := decision.contacts:
+        row["channel"], row["addresses"] = contacts
     return row
 
 
@@ -107,9 +107,9 @@ def was_asked(call: Requested) -> bool:
 
 def reached_row(decision: Decision) -> dict[str, Any]:
     assert decision.tool  # noqa: S101  # the caller asks for those that are sent
-    call, (channel, address) = decision.call, decision.contact or (None, None)
+    call, (channel, addresses) = decision.call, decision.contacts or (None, None)
     named = {"call_id": call.call_id, "tool": call.tool, "agent": call.agent, "conversation_id": call.conversation_id}
-    return named | {"channel": channel, "address": address} | _judged_by(decision.tool, call)
+    return named | {"channel": channel, "addresses": addresses} | _judged_by(decision.tool, call)
 
 
 def intent_row(decision: Decision) -> dict[str, Any]:

@@ -56,7 +56,7 @@ with given as (
         call_id text, run_id uuid, step int, idx int, agent text, thread_id uuid, conversation_id text, tool text,
         vendor text, effect text, state text, arguments json, sha256 text, lease_seconds float8, not_before timestamptz,
         error json, traceparent text, deadline timestamptz, checks json, method text, url text, request_headers json,
-        request_body text, request_sha256 text, detail json, channel text, address text, live boolean, approval_id text,
+        request_body text, request_sha256 text, detail json, channel text, addresses text[], live boolean, approval_id text,
         amount_minor bigint, currency text, counterparties text[], labels text[], reserved json)
 ), fresh as (
     insert into tool_calls (call_id, run_id, step, idx, agent, thread_id, conversation_id, tool, vendor, effect, state,
@@ -91,7 +91,7 @@ with given as (
 ), owned as (
     insert into contact_owners (channel, address, agent, conversation_id)
     select distinct on (channel, address) channel, address, agent, conversation_id
-    from given join fresh using (call_id) where address is not null
+    from given join fresh using (call_id), unnest(addresses) as address
     on conflict (channel, address) do update
     set agent = excluded.agent, conversation_id = excluded.conversation_id, updated_at = now()
 )
@@ -239,7 +239,7 @@ select call_id, tool from given_up
 -- name: reached    Whom calls reach, and what they move, that people had to agree to, as they agreed to it.
 with given as (
     select * from json_to_recordset(:calls::json) as g(
-        call_id text, tool text, agent text, conversation_id text, channel text, address text, amount_minor bigint,
+        call_id text, tool text, agent text, conversation_id text, channel text, addresses text[], amount_minor bigint,
         currency text, counterparties text[])
 ), revised as (
     update tool_calls c set amount_minor = g.amount_minor, currency = g.currency, counterparties = g.counterparties
@@ -249,7 +249,7 @@ with given as (
     on conflict do nothing
 )
 insert into contact_owners (channel, address, agent, conversation_id)
-select distinct on (channel, address) channel, address, agent, conversation_id from given where address is not null
+select distinct on (channel, address) channel, address, agent, conversation_id from given, unnest(addresses) as address
 on conflict (channel, address) do update
 set agent = excluded.agent, conversation_id = excluded.conversation_id, updated_at = now()
 

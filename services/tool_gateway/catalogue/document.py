@@ -154,7 +154,7 @@ def read_tool(
         error_paths=tuple(vendor.get("error_paths", ())),
         idempotency=_idempotency(idempotency) if idempotency else None,
         settle=_settle({**vendor.get("look_ups", {}), **own["settle"]}) if "settle" in own else None,
-        address=Address(**own["address"]) if "address" in own else None,
+        address=_address(own["address"]) if "address" in own else None,
         probe=own.get("probe"),
         amount=Amount(**own["amount"]) if "amount" in own else None,
         counterparties=tuple(own.get("counterparties", ())),
@@ -262,6 +262,10 @@ def _idempotency(given: Mapping[str, Any]) -> Idempotency:
     return Idempotency(
         given["in"], given["name"], float(given.get("hours", 24)), _success(given.get("busy")), form, prefix
     )
+
+
+def _address(given: dict[str, Any]) -> Address:
+    return Address(**given | {"copies": tuple(given.get("copies", ()))})
 
 
 def _settle(given: dict[str, Any]) -> Settle:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import getaddresses
 from typing import Any, Literal
 
 from services.tool_gateway.answers.marks import Marks
 from services.tool_gateway.catalogue.schema import checks
 from services.tool_gateway.wire import keys
+from shared.bus.consent import address_key
+from shared.bus.events import MAIL_CHANNEL
 from shared.bus.topics import MAX_INLINE_BYTES
 
 NO_MARKS = Marks()
@@ -138,12 +141,34 @@ class Settle:
     absence: Absence | None = None
 
 
+def _listed(value: Any) -> list[str]:
+    return [str(one) for one in (value if isinstance(value, list) else [value]) if one]
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Calling this tool opens a conversation with an address: whoever answers is routed to the caller's thread."""
+    """Calling this tool opens a conversation with an address: whoever answers is routed to the caller's thread.
+
+    `argument` holds one address or a list of them; those in the arguments `copies` are only told, and own no conversation.
+    """
 
     channel: str
     argument: str
+    copies: tuple[str, ...] = ()
+
+    def partners(self, arguments: Mapping[str, Any]) -> list[str]:
+        """Whom the conversation is with, as the address book has them."""
+        return self._in(arguments, [self.argument])
+
+    def everybody(self, arguments: Mapping[str, Any]) -> list[str]:
+        """All whom it reaches."""
+        return self._in(arguments, [self.argument, *self.copies])
+
+    def _in(self, arguments: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+        given = [one for name in names for one in _listed(arguments.get(name))]
+        if self.channel != MAIL_CHANNEL:
+            return given
+        return list(dict.fromkeys(address_key(plain) for _, plain in getaddresses(given) if plain))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ import orjson
 
 from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.catalogue.tools import Credential, Tool
+from services.tool_gateway.mail.references import message_id
 from services.tool_gateway.wire.credentials import Secrets, tell_secrets
 from services.tool_gateway.wire.guard import Guard, Refused
 from services.tool_gateway.wire.prepared import Prepared
@@ -52,7 +53,6 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, key: str
             message[header] = addresses
     message["Subject"] = " ".join(str(arguments["subject"]).split())
     message["Date"] = datetime.now(UTC)
-    message["Message-ID"] = f"<{key or 'unidentified'}@{sender.domain}>"
     if earlier := arguments.get("in_reply_to"):
         _check_id(earlier)
         message["In-Reply-To"] = message["References"] = earlier
@@ -61,6 +61,7 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, key: str
         message.add_alternative(html, subtype="html")
     bcc = [one.addr_spec for one in _addresses(arguments.get("bcc"), "bcc")]
     recipients = [a.addr_spec for h in ("To", "Cc") if h in message for a in message[h].addresses] + bcc
+    message["Message-ID"] = message_id(key, list(dict.fromkeys(recipients)), sender.domain, secrets)
     url = f"smtp://{secrets.get('SMTP_HOST')}:{_port(secrets)}"
     headers = [("MAIL FROM", sender.addr_spec), *(("RCPT TO", one) for one in dict.fromkeys(recipients))]
     authenticated = secrets.or_none("SMTP_USERNAME") is not None

@@ -6,6 +6,7 @@ replaced it. A reader yields an event for whatever the payload says, whether any
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,9 +14,12 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from services.tool_gateway.mail.reading import read_mail
 from services.tool_gateway.webhooks.schemes import twilio
 from services.tool_gateway.webhooks.schemes.proof import Incoming
+from services.tool_gateway.wire.credentials import Secrets
 from shared.bus.envelope import read_json
+from shared.bus.events import MAIL_TYPE
 from shared.bus.identity import identified
 from shared.errors import BadInput
 
@@ -167,6 +171,21 @@ def airtable(request: Incoming) -> Iterator[Told]:
         return
     sent = _text(ping, "timestamp")
     yield Told("com.airtable.webhook.notified", f"/airtable/{base}", f"{hook}:{sent}", ping, base, moment(sent))
+
+
+def mail(secrets: Secrets, request: Incoming) -> Iterator[Told]:
+    """A mail as it came, or an entry of the mailbox's list. What comes from the business's own address is no news to it."""
+    arrived, truncated, raw = None, False, request.body
+    if request.content_type == "application/json":
+        entry = read_object(request)
+        arrived, truncated = moment(entry.get("received_at")), bool(entry.get("truncated"))
+        try:
+            raw = base64.b64decode(_text(entry, "rfc822_base64"), validate=True)
+        except ValueError as error:
+            raise _unfit("rfc822_base64", "not base64", None) from error
+    letter = read_mail(raw, secrets, truncated=truncated)
+    kind = "viox.mail.own" if letter.is_ours else MAIL_TYPE
+    yield Told(kind, "/mail", letter.id, letter.data, _subject(letter.data["sender"]), arrived)
 
 
 def n8n(request: Incoming) -> Iterator[Told]:

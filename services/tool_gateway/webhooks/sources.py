@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from services.tool_gateway.webhooks import reading
@@ -75,7 +76,14 @@ BUILT_IN = (
     Source("make", "X-Viox-Secret", ("MAKE_WEBHOOK_SECRET",), shared_secret.verify, reading.make),
     Source("n8n", "X-Viox-Secret", ("N8N_WEBHOOK_SECRET",), shared_secret.verify, reading.n8n),
 )
-RESERVED = frozenset({"unknown", *(source.name for source in BUILT_IN)})
+MAIL, RFC822 = "mail", "message/rfc822"
+RESERVED = frozenset({"unknown", MAIL, *(source.name for source in BUILT_IN)})
+
+
+def mail(secrets: Secrets) -> Source:
+    """Mails as they came, from whoever receives them for the business; and those of its mailbox, which is read."""
+    read = partial(reading.mail, secrets)
+    return Source(MAIL, "X-Viox-Secret", ("MAIL_WEBHOOK_SECRET",), shared_secret.verify, read, frozenset({RFC822}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +103,9 @@ class Sources:
     """The sources by name. Secrets are read for every delivery, so that a rotated one is used at once."""
 
     def __init__(self, custom: Sequence[Source], secrets: Secrets, redactor: Redactor) -> None:
-        self._by_name: Mapping[str, Source] = {source.name: source for source in (*BUILT_IN, *custom)}
+        self._by_name: Mapping[str, Source] = {
+            source.name: source for source in (*BUILT_IN, mail(secrets), *custom)
+        }
         self._secrets = secrets
         self._redactor = redactor
 

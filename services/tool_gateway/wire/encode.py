@@ -12,7 +12,7 @@ import orjson
 from services.tool_gateway.answers.marks import REDACTED
 from services.tool_gateway.catalogue.servers import check_base_url
 from services.tool_gateway.catalogue.tools import Parameter, Tool
-from services.tool_gateway.connectors import apis, memory, office, people, postgres, smtp
+from services.tool_gateway.connectors import apis, imap, memory, office, people, postgres, smtp
 from services.tool_gateway.wire import bodies, styles
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.numbers import with_integers
@@ -23,6 +23,7 @@ Headers = list[tuple[str, str]]
 USER_AGENT = "viox-gateway/0.1"
 CONNECTORS = {
     "smtp": smtp.prepare,
+    "imap": imap.prepare,
     "postgres": postgres.prepare,
     "memory": memory.prepare,
     "office": office.prepare,

@@ -11,7 +11,8 @@ from services.tool_gateway.catalogue.tools import Credential
 class Prepared:
     """A request of a call. `auth` is how it will prove who we are; no secret is in here.
 
-    HTTP: method, URL, headers, body. SMTP: SEND, server, envelope, message. Postgres: SQL, statement's name, nothing,
+    HTTP: method, URL, headers, body. SMTP: SEND, server, envelope, message. IMAP: READ, mailbox,
+    nothing, what is wanted as JSON. Postgres: SQL, statement's name, nothing,
     its parameters as JSON. Office: ASK, what is asked, nothing, its arguments as JSON.
     """
 

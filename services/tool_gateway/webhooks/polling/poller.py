@@ -102,6 +102,8 @@ class Poller:
         own = self._pauses[vendor.name]
         if own == 0 or not self._asker.has_credentials(vendor.tool, vendor.settings):
             return 0.0
+        if own is None and vendor.pause is not None:
+            return vendor.pause
         source = self._sources.get(vendor.name)
         used = source is not None and bool(self._sources.secrets_of(source))
         return own if own is not None else self._every if used else 0.0
