@@ -83,6 +83,17 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "Body": "Yes please, call me tomorrow.",
         "NumMedia": "0",
     },
+    "viox.mail.received": {
+        "sender": "ana@example.com",
+        "sender_name": "Ana Lopez",
+        "recipients": ["office@business.example"],
+        "subject": "Re: Your request",
+        "text": "Thank you, that helped.",
+        "kind": "message",
+        "message_id": "<CAF7x@mail.example.com>",
+        "verified": "dmarc",
+        "owner_key": "ana@example.com",
+    },
     "com.twilio.message.status": {
         "MessageSid": "SM023c81ab40fa44d89aacc664a7a776e4",
         "MessageStatus": "delivered",

@@ -4,8 +4,9 @@ What is submitted goes out and stands in `messages`. What comes in is put into t
 `POST /_sandbox/mailbox` with `{"raw": …}` or `{"from", "subject", "text", "in_reply_to", "headers": {}}`; IMAP shows it.
 
 Faults: a code ("550", "451", "421") answers a command, "cut_before" drops the connection before a message is accepted,
-"cut_after" when it is, "slow" delays the answer, "imap_down" ends IMAP connections. `method` is the SMTP command (MAIL, RCPT or DATA; a code means RCPT
-and the rest DATA unless it is given), `path` a part of the recipient's address (of the sender's for MAIL).
+"cut_after" when it is, "slow" delays the answer, "imap_down" ends IMAP connections. `method` is the SMTP command (MAIL, RCPT or
+DATA; a code means RCPT and the rest DATA unless it is given), for "imap_down" the IMAP command; `path` a part of the recipient's
+address (of the sender's for MAIL).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from typing import Any
 CAPABILITIES = "IMAP4rev1 AUTH=PLAIN"
 _COMMAND = re.compile(r"(\S+) (UID )?([A-Za-z]+) ?(.*)")
 _BODY = re.compile(r"BODY(?:\.PEEK)?\[\](?:<(\d+)\.(\d+)>)?", re.IGNORECASE)
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 LONGEST_LINE = 10_000
 
 

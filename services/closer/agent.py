@@ -1,7 +1,7 @@
 """What Closer listens to and which conversation an event belongs to.
 
 Events: viox.lead.created, com.hubspot.contact.creation, com.hubspot.deal.creation, com.stripe.checkout.session.completed; text
-messages of leads it wrote to.
+messages and mails of leads it wrote to.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from shared.bus.consent import address_key, wish
+from shared.bus.consent import Wish, address_key
 from shared.money import amount_in, as_written, places
 
 # -- terms ---------------------------------------------------------------------------------------------------------------
@@ -243,10 +243,10 @@ PLAIN_NO = re.compile(r"no|nope|no,? thanks?( you)?|not interested|no longer int
 LIMITS = re.compile(r"\?|\b(but|if|how|what|when|why|which|who|later|unless|until|before|first|only)\b")
 
 
-def plain_meaning(text: str) -> Meaning | None:
+def plain_meaning(text: str, wish: Wish | None = None) -> Meaning | None:
     """What an answer means, where rules can say: whole words, and nothing beside them that limits them. Else None."""
     words = text.lower().replace("’", "'").strip()
-    if wish(text) == "stop":
+    if wish == "stop":
         return "stop"
     if PLAIN_NO.fullmatch(words.strip(" .!")):
         return "no"

@@ -17,11 +17,14 @@ from shared.runtime.work import Work
 
 
 def what_came(work: Work) -> str:
+    if said := work.trigger.heard:
+        known = reading.pursuit_of(work) is not None
+        if said.lost:
+            return "note_lost" if known else "leave"
+        return "find_sender" if known or said.channel == "mail" or domain.number(said.sender) else "leave"
     match work.trigger.type:
         case "viox.lead.created":
             return "meet"
-        case "com.twilio.message.received":
-            return "find_sender" if reading.pursuit_of(work) or domain.number(work.trigger.data["From"]) else "leave"
         case "com.stripe.checkout.session.completed":
             return by_payment(work)
         case "com.hubspot.contact.creation":
@@ -242,15 +245,28 @@ def leave(work: Work) -> None:
 
 
 def find_sender(work: Work) -> None:
-    if reading.pursuit_of(work) is None:
-        work.call("contacts", "hubspot_search_contacts", forms.contacts_with(str(work.trigger.data["From"])))
+    if reading.pursuit_of(work) is not None:
+        return
+    said = reading.said(work)
+    if said.channel == "mail":
+        work.call("contact", "hubspot_get_contact_by_email", {"email": said.sender})
+    else:
+        work.call("contacts", "hubspot_search_contacts", forms.contacts_with(said.sender))
+
+
+def note_lost(work: Work) -> None:
+    """A mail of ours did not arrive: what follows goes to the phone, where there is one."""
+    pursuit = reading.a_pursuit(work)
+    writing.note(work, pursuit.contact, reading.said(work).words)
+    if domain.number(pursuit.lead.phone):
+        work.keep("pursuit", pursuit.now(channel="sms"))
 
 
 def by_words(work: Work) -> str:
     pursuit, text = reading.a_pursuit(work), reading.answer_text(work)
     if pursuit.stage == "addressless" and domain.address_in(text):
         return "meet"
-    match domain.plain_meaning(text):
+    match domain.plain_meaning(text, reading.said(work).wish):
         case "stop":
             return "respect_wish"
         case "yes" if pursuit.stage != "won":
@@ -320,7 +336,7 @@ def make_link(work: Work) -> None:
 def reply(work: Work) -> None:
     """Note the answer, reply once, end the cadence; the deal moves by rule."""
     pursuit, meaning, said = reading.offered(work), reading.meaning_of(work), work.answer(ANSWER)
-    writing.note(work, pursuit.contact, f"Answered by text message: {reading.answer_text(work)}")
+    writing.note(work, pursuit.contact, reading.answered(work))
     writing.write(work, pursuit, reading.reply_text(work))
     if meaning == "later":
         writing.set_follow_up(work, domain.days_on(reading.local(work), (said and said.days) or domain.TERMS.later))
@@ -343,7 +359,7 @@ def reply(work: Work) -> None:
 def respect_wish(work: Work) -> None:
     """They want no more messages: nothing is sent, now or later."""
     pursuit = reading.a_pursuit(work)
-    writing.note(work, pursuit.contact, f"Answered by text message: {reading.answer_text(work)}")
+    writing.note(work, pursuit.contact, reading.answered(work))
     writing.cancel_follow_up(work)
     writing.remember(work, pursuit.lead.entity, "Wants no messages from us", "wants_messages", value=False)
     work.keep("pursuit", pursuit.now(stage="stopped", unsent=None))
@@ -370,7 +386,7 @@ def graph() -> Flow:
         flow.add_node(act.__name__, act)
     for act in (pass_on, set_aside, give_up, refuse, look_again, remind, send_unsent, hold_unsent, leave, tell):
         flow.add_node(act.__name__, act)
-    for act in (find_sender, gather, price_offer, make_offer, make_link, reply, respect_wish):
+    for act in (find_sender, note_lost, gather, price_offer, make_offer, make_link, reply, respect_wish):
         flow.add_node(act.__name__, act)
     for act in (payments.find_payer, payments.book_win, payments.ask_for_workspace, payments.hand_over):
         flow.add_node(act.__name__, act)
@@ -380,7 +396,7 @@ def graph() -> Flow:
         flow.add_node(act.__name__, act)
     flow.add_open_loop("improvise")
 
-    begins = ["meet", "refuse", "look_again", "send_unsent", "leave", "find_sender", "find_payer"]
+    begins = ["meet", "refuse", "look_again", "send_unsent", "leave", "find_sender", "note_lost", "find_payer"]
     flow.begin(what_came, [*begins, "read_contact", "read_deal", "count_day", "improvise"])
     # a lead
     flow.add_edge("meet", "look_at_deals")
@@ -413,7 +429,7 @@ def graph() -> Flow:
     flow.add_edge("read_deal", "take_up_deal")
     flow.add_edge("take_up_deal", "tell_news")
     flow.add_edge("count_day", "tell_day")
-    for name in ("ask_for_address", "file_lead", "pass_on", "hold_unsent", "respect_wish", "hand_over"):
+    for name in ("note_lost", "ask_for_address", "file_lead", "pass_on", "hold_unsent", "respect_wish", "hand_over"):
         flow.add_edge(name, "tell")
     for name in ("set_aside", "give_up", "refuse", "leave", "tell_news", "tell_day", "tell"):
         flow.add_edge(name, END)

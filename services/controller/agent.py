@@ -1,7 +1,7 @@
 """What Controller listens to and which conversation an event belongs to.
 
 Events: com.stripe.invoice.paid, com.stripe.invoice.payment_failed, com.stripe.charge.dispute.created,
-com.intuit.qbo.invoice.updated.
+com.intuit.qbo.invoice.updated; mails and text messages of customers whom it reminded or thanked.
 """
 
 from __future__ import annotations

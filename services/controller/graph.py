@@ -1,6 +1,7 @@
 """What Controller does, in the order of the work. The nodes are in work/, the rules they go by in rules/.
 
-A payment failed: reminders by a ladder, until it is paid or a person takes care of it.
+A payment failed: reminders by a ladder, until it is paid or a person takes care of it. Who answers one is heard: reminders rest,
+and what needs an answer goes to Steward.
 An invoice was paid: reminders stop, QuickBooks gets the invoice and its payment. It changed there: compared line by line.
 A refund is ordered: the charge is found and checked by rule; a person agrees before money moves.
 A charge is disputed: evidence is gathered from everywhere, written from its sources, given to the bank behind a person.
@@ -13,7 +14,7 @@ from __future__ import annotations
 from langgraph.graph import END
 
 from services.controller import domain
-from services.controller.prompts import EVIDENCE, MONTH, PHRASING
+from services.controller.prompts import EVIDENCE, HEARD, MONTH, PHRASING
 from services.controller.work import account, books, disputes, dunning, payouts, refunds, views
 from shared.runtime.flow import Flow
 from shared.runtime.work import Work
@@ -37,6 +38,8 @@ BEGINNINGS = [*dict.fromkeys([*EVENTS.values(), *TASKS.values()]), "refuse_order
 
 
 def what_came(work: Work) -> str:
+    if work.trigger.heard:
+        return "look_up_debt" if dunning.kept(work).invoice else "improvise"
     if not work.trigger.is_task:
         return EVENTS.get(work.trigger.type, "improvise")
     kind = domain.kind_of(work.trigger.context, work.trigger.instruction)
@@ -69,6 +72,8 @@ def graph() -> Flow:
 
 def remind_of_debts(flow: Flow) -> None:
     flow.add_node("look_up_debt", dunning.look_up_debt)
+    flow.add_node("hear_customer", dunning.hear_customer, asks=[HEARD])
+    flow.add_node("pass_to_steward", dunning.pass_to_steward)
     flow.add_node("phrase_reminder", dunning.phrase_reminder, asks=[PHRASING])
     flow.add_node("send_reminder", dunning.send_reminder)
     flow.add_node("plan_next_step", dunning.plan_next_step)
@@ -89,9 +94,12 @@ def remind_of_debts(flow: Flow) -> None:
             "ask_about_debt",
             "stop_reminders",
             "postpone_reminder",
+            "hear_customer",
             "close_debt",
         ],
     )
+    flow.add_conditional_edges("hear_customer", dunning.by_meaning, ["pass_to_steward", "hold_reminder", "close_debt"])
+    flow.add_conditional_edges("pass_to_steward", dunning.by_standing, ["hold_reminder", "close_debt"])
     flow.add_edge("phrase_reminder", "send_reminder")
     flow.add_conditional_edges("send_reminder", dunning.by_delivery, ["plan_next_step", "postpone_reminder"])
     flow.add_conditional_edges("ask_about_debt", dunning.by_decision, ["phrase_reminder", "carry_out_decision"])

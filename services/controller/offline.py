@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.controller.prompts import EVIDENCE, MONTH, PHRASING
+from services.controller.prompts import EVIDENCE, HEARD, MONTH, PHRASING
+from services.controller.rules import dunning as rules
 from shared.models.offline import Asked, answer, answers, say
 from shared.models.port import AssistantMessage
 
@@ -10,6 +11,10 @@ from shared.models.port import AssistantMessage
 def _phrasing(asked: Asked) -> AssistantMessage:
     """The reminder as the rules wrote it."""
     return answer(asked.request, **asked.given("letter"))
+
+
+def _heard(asked: Asked) -> AssistantMessage:
+    return answer(asked.request, meaning=rules.meaning_by_words(str(asked.given("answer"))) or "needs_answer")
 
 
 def _evidence(asked: Asked) -> AssistantMessage:
@@ -26,7 +31,7 @@ def _month(asked: Asked) -> AssistantMessage:
 
 
 policy = answers(
-    {PHRASING.name: _phrasing, EVIDENCE.name: _evidence, MONTH.name: _month},
+    {PHRASING.name: _phrasing, HEARD.name: _heard, EVIDENCE.name: _evidence, MONTH.name: _month},
     otherwise="without a model Controller handles the events of Stripe and QuickBooks, and orders such as"
     " 'Refund 12.50 USD of ch_123: returned', 'Reconcile payouts' and 'Month-end of 2026-11'.",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.controller.rules.disputes import Evidence
-from services.controller.rules.dunning import Letter
+from services.controller.rules.dunning import Heard, Letter
 from shared.runtime.questions import Question
 
 SYSTEM = """\
@@ -29,6 +29,17 @@ and clear, firm is serious and still polite. Keep the amount, the invoice's numb
 are. Add no other amount, date, address, threat, discount or promise.""",
     Letter,
     max_output_tokens=800,
+    optional=True,
+)
+
+HEARD = Question(
+    "heard",
+    """\
+A customer answered our mail or text message about an invoice. Say what the answer means for the invoice:
+paid (they say that they have paid), promises (they say that they will), nothing (thanks, or an acknowledgement), needs_answer
+(anything else: a question, an objection, a wish, something wrong).""",
+    Heard,
+    max_output_tokens=200,
     optional=True,
 )
 

@@ -1,6 +1,6 @@
 """What People Ops listens to and which conversation an event belongs to.
 
-Events: viox.candidate.applied, viox.candidate.replied; text messages of candidates.
+Events: viox.candidate.applied, viox.candidate.replied; text messages and mails of candidates.
 """
 
 from __future__ import annotations

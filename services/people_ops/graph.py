@@ -11,7 +11,7 @@ from __future__ import annotations
 from services.people_ops.prompts import CHOICE, MARKS, OFFER_REPLY
 from services.people_ops.rules.candidates import File
 from services.people_ops.work import application, checklist, interview, offer
-from services.people_ops.work.reading import REPLIED, SMS, hire, item_of
+from services.people_ops.work.reading import REPLIED, hire, item_of
 from shared.runtime.flow import Flow
 from shared.runtime.work import Work
 
@@ -29,7 +29,9 @@ def what_came(work: Work) -> str:
     known = work.kept("file", File)
     if work.trigger.type == "viox.candidate.applied":
         return "note_repeat" if known and known.stage not in ("incomplete", "withdrawn") else "receive"
-    if work.trigger.type in (SMS, REPLIED):
+    if work.trigger.heard and work.trigger.heard.lost:
+        return "pass_on" if known else "pass_on_stranger"
+    if work.trigger.heard or work.trigger.type == REPLIED:
         return by_stage(known)
     if not work.trigger.is_task:
         return "improvise"

@@ -1,6 +1,6 @@
 """What Steward listens to and which conversation an event belongs to.
 
-Events: viox.ticket.created, com.hubspot.ticket.creation.
+Events: viox.ticket.created, com.hubspot.ticket.creation; mails and text messages of those it wrote to.
 """
 
 from __future__ import annotations

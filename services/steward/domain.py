@@ -51,6 +51,8 @@ class Ticket(Given):
     body: str = ""
     customer_email: str | None = None
     phone: str | None = None
+    message_id: str | None = None  # of the mail that it came by
+    unproved_sender: bool = False  # anybody may have written that mail
 
     @property
     def text(self) -> str:
@@ -126,7 +128,8 @@ def wish_by_words(text: str) -> Wish:
 def refund_order(ticket: Ticket) -> dict[str, Any]:
     """What Controller is asked for: amount, charge and invoice only where the customer named one and no other."""
     charges, invoices = set(CHARGE.findall(ticket.text)), set(INVOICE.findall(ticket.text))
-    order: dict[str, Any] = {"reason": f"asked for by the customer: {ticket.subject or ticket.body}"[:400]}
+    proved = " by mail, whose sender is not proved" if ticket.unproved_sender else ""
+    order: dict[str, Any] = {"reason": f"asked for by the customer{proved}: {ticket.subject or ticket.body}"[:400]}
     if ticket.customer_email:
         order["customer_email"] = ticket.customer_email
     if len(charges) == 1:

@@ -1,7 +1,8 @@
 """What Steward does, in the order of the work. The nodes are in work/, the rules they go by in domain.py and rules/.
 
-A ticket comes, from the helpdesk, from HubSpot or from Voice: what the business's documents say and what all of us know of this
-customer is looked up at once; it is judged by words and by the model, and entered in HubSpot.
+A ticket comes, from the helpdesk, from HubSpot, from Voice, or as an answer to what was written to a customer: what the business's
+documents say and what all of us know of this customer is looked up at once; it is judged by words and by the model, and
+entered in HubSpot.
 It is answered from the sources that were found, with their names; what no source says is not said: the customer is told so, a
 person is asked with a summary, and the person's answer goes to the customer.
 Who wants money back: Controller is asked, and the customer told what came of it.
@@ -35,6 +36,8 @@ def what_came(work: Work) -> str:
         return "improvise"
     if views.what_is_wrong(work):
         return "refuse_task"
+    if trigger.heard and trigger.heard.lost:
+        return "take_back"
     begins = TASKS[kind] if kind else "look_up"
     return "read_satisfaction" if begins == "look_up" and following.is_awaited(work) else begins
 
@@ -55,6 +58,7 @@ def graph() -> Flow:
             "deliver",
             "ask_person",
             "read_day",
+            "take_back",
             "refuse_task",
             "improvise",
         ],
@@ -103,12 +107,14 @@ def answer(flow: Flow) -> None:
 
 def hand_to_people(flow: Flow) -> None:
     flow.add_node("acknowledge", escalating.acknowledge)
+    flow.add_node("take_back", escalating.take_back)
     flow.add_node("ask_later", escalating.ask_later)
     flow.add_node("ask_person", escalating.ask_person)
     flow.add_node("pass_on", escalating.pass_on)
     flow.add_node("leave_to_people", escalating.leave_to_people)
     flow.add_node("close_ticket", escalating.close_ticket)
 
+    flow.add_edge("take_back", "ask_person")
     flow.add_conditional_edges("acknowledge", escalating.by_asker, ["ask_later", "ask_person"])
     flow.add_conditional_edges("ask_later", escalating.by_timer, ["leave_to_people", "ask_person"])
     flow.add_conditional_edges("ask_person", escalating.by_person, ["pass_on", "leave_to_people"])

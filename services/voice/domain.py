@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from shared.bus.consent import address_key, wish
+from shared.bus.consent import address_key
+from shared.heard import Heard
 
 # -- terms ---------------------------------------------------------------------------------------------------------------
 
@@ -105,6 +106,11 @@ def dialable(given: Any) -> str | None:
     return key if re.fullmatch(r"\+[1-9]\d{6,14}", key) else None
 
 
+def mail_place(said: Heard, event: str) -> str:
+    """The conversation with who writes a mail."""
+    return f"mail:{said.sender}" if said.proved else f"unproved-mail:{event}"
+
+
 def contact_in(found: Any) -> dict[str, Any] | None:
     """The one contact that has the number. Two are none: nobody knows which of them it is."""
     rows = (found or {}).get("results") or []
@@ -130,25 +136,28 @@ def _named(text: str) -> list[Colleague]:
     return found
 
 
-def plain_colleague(text: str) -> Colleague | None:
-    """Whose subject a text is, where its words name one colleague's and no other's; None: a model has to read it."""
-    if wish(text) is not None or not text.strip():
+def plain_colleague(said: Heard) -> Colleague | None:
+    """Whose subject a message is, where its words name one colleague's and no other's; None: a model has to read it."""
+    if said.wish is not None or said.lost or not said.words:
         return "nobody"
-    named = _named(text)
+    named = _named(said.words)
     return named[0] if len(named) == 1 else None
 
 
-def colleague_for(text: str) -> Colleague:
+def colleague_for(text: str, otherwise: Colleague = "nobody") -> Colleague:
     """The most urgent of those whom the words name. For when there is nobody to ask."""
-    return next(iter(_named(text)), "nobody")
+    return next(iter(_named(text)), otherwise)
 
 
-def handed(colleague: Colleague, text: str, subject: str, caller: dict[str, Any], conversation: str) -> dict[str, Any]:
+def handed(
+    colleague: Colleague, text: str, subject: str, caller: dict[str, Any], conversation: str, mail: Heard | None = None
+) -> dict[str, Any]:
     """The context that a colleague goes on with: the facts, by the names that it knows them under."""
     email, number = caller.get("email"), caller.get("phone")
     match colleague:
         case "closer":
-            lead = caller | {"interest": text, "source": "telephone", "source_conversation": conversation}
+            lead = caller | {"interest": text, "source_conversation": conversation}
+            lead["source"] = "mail" if mail else "telephone"
             return {"lead": {name: value for name, value in lead.items() if value}}
         case "controller":
             found = {"customer_email": email, "phone": number, "question": text}
@@ -157,6 +166,9 @@ def handed(colleague: Colleague, text: str, subject: str, caller: dict[str, Any]
             found = {"name": _name(caller), "email": email, "phone": number, "text": text}
             return {"hire": {name: value for name, value in found.items() if value}}
     found = {"subject": subject, "body": text, "customer_email": email, "phone": number}
+    if mail:
+        found |= {"subject": mail.subject or subject, "body": mail.text or text}
+        found |= {"message_id": mail.message_id, "unproved_sender": not mail.proved}
     return {"ticket": {name: value for name, value in found.items() if value}}
 
 
@@ -259,8 +271,9 @@ CONTACT = ["email", "firstname", "lastname", "phone", "company"]
 NOTE = 202  # HubSpot's association type id, to contacts
 
 
-def contacts_with(number: str) -> dict[str, Any]:
-    filters = [{"propertyName": "phone", "operator": "EQ", "value": number}]
+def contacts_with(name: str, value: str) -> dict[str, Any]:
+    """A search for the contacts that have a phone or an email."""
+    filters = [{"propertyName": name, "operator": "EQ", "value": value}]
     return {"filterGroups": [{"filters": filters}], "properties": CONTACT, "limit": 2}
 
 

@@ -1,6 +1,6 @@
 """What Voice does, in the order of the work.
 
-Whoever calls or texts is looked up first. A text message goes to the colleague whose subject it is. A missed call gets a text
+Whoever calls, texts or mails is looked up first. A message goes to the colleague whose subject it is. A missed call gets a text
 message at once and a call back when the business is open; who is not reached is tried again, and not for ever. What was said on the
 phone is summed up, remembered, noted in the CRM and handed on. Messages that did not arrive are noticed. A model is asked what a
 text is about where its words do not say it, and what a conversation came to.
@@ -20,6 +20,8 @@ from shared.runtime.work import Work
 
 def what_came(work: Work) -> str:
     data, context = work.trigger.data, work.trigger.context
+    if (said := work.trigger.heard) and said.channel == "mail":
+        return "tell" if said.lost else "look_up"
     match work.trigger.type:
         case "com.twilio.message.status":
             return "look_up" if data["MessageStatus"] in domain.LOST and reading.number(work) else "tell"
@@ -41,20 +43,24 @@ def what_came(work: Work) -> str:
 
 def look_up(work: Work) -> None:
     """The CRM, what we remember, and for a call whether the number is one. Who texts us takes texts."""
+    if sender := reading.mail_sender(work):
+        work.call("contacts", "hubspot_search_contacts", domain.contacts_with("email", sender))
+        work.call("memory", "memory_recall", {"entity": f"person:{sender}"})
+        return
     number = reading.number(work)
     if work.trigger.type == "com.twilio.message.received" and (line := work.kept("line", Line)) and line.lost:
         writing.remember(work, "Takes text messages", "sms_reachable", value=True)
         work.keep("line", line.now(lost=False))
-    work.call("contacts", "hubspot_search_contacts", domain.contacts_with(str(number)))
+    work.call("contacts", "hubspot_search_contacts", domain.contacts_with("phone", str(number)))
     work.call("memory", "memory_recall", {"entity": f"phone:{number}"})
     if work.trigger.type == "com.twilio.call.completed":
         work.call("number", "twilio_lookup_number", {"PhoneNumber": number})
 
 
 def by_what(work: Work) -> str:
+    if work.trigger.heard:
+        return "read_message"
     match work.trigger.type:
-        case "com.twilio.message.received":
-            return "read_message"
         case "com.twilio.message.status":
             return "note_loss"
         case "com.elevenlabs.post_call_transcription":
@@ -64,13 +70,15 @@ def by_what(work: Work) -> str:
     return "call_back"
 
 
-# -- a text message ------------------------------------------------------------------------------------------------------------
+# -- a message -----------------------------------------------------------------------------------------------------------------
 
 
 def read_message(work: Work) -> None:
     """Whose is it? Plain words say so; where they do not, a model reads."""
-    if domain.plain_colleague(text := reading.body(work)) is None:
-        work.ask(ROUTE, outside={"message": text, "known": reading.known(work)}, business=work.business)
+    said = reading.said(work)
+    if domain.plain_colleague(said) is None:
+        outside = {"message": said.words[:6000], "known": reading.known(work)}
+        work.ask(ROUTE, channel=said.channel, outside=outside, business=work.business)
 
 
 def by_colleague(work: Work) -> str:
@@ -80,8 +88,11 @@ def by_colleague(work: Work) -> str:
 def hand_on(work: Work) -> None:
     """To the colleague, with the facts, in the conversation of this number; and waiting for what comes of it."""
     who: Colleague = reading.colleague(work)
-    told = f"Somebody {'called' if reading.spoken(work) else 'texted'} us and it is yours; the facts are in context."
-    context = domain.handed(who, reading.told(work), reading.subject(work), reading.caller(work), reading.place(work))
+    mail = reading.mail(work)
+    how = "called" if reading.spoken(work) else "wrote a mail to" if mail else "texted"
+    told = f"Somebody {how} us and it is yours; the facts are in context."
+    words, place = reading.told(work), reading.place(work)
+    context = domain.handed(who, words, reading.subject(work), reading.caller(work), place, mail)
     task = {"agent": who, "instruction": told, "context": context, "conversation": reading.place(work)}
     work.call(f"handed on to {domain.NAMES[who]}", "task_delegate", task)
 

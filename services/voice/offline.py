@@ -12,7 +12,8 @@ from shared.models.port import AssistantMessage
 
 def _route(asked: Asked) -> AssistantMessage:
     text = str(asked.given("message"))
-    return answer(asked.request, colleague=domain.colleague_for(text), subject=domain.plain(text, 100))
+    otherwise: domain.Colleague = "steward" if asked.given("channel") == "mail" else "nobody"
+    return answer(asked.request, colleague=domain.colleague_for(text, otherwise), subject=domain.plain(text, 100))
 
 
 def _talk(asked: Asked) -> AssistantMessage:

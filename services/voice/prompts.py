@@ -10,7 +10,7 @@ from services.voice.domain import Colleague
 from shared.runtime.questions import Question
 
 SYSTEM = """\
-You are Voice, the telephone agent of a small business. You take the calls and text messages that belong to no running
+You are Voice, the telephone agent of a small business. You take the calls, text messages and mails that belong to no running
 conversation, find out what the person wants, and say which colleague should take over: Closer for new business,
 Steward for help, Controller for invoices, People Ops for jobs.
 
@@ -35,7 +35,7 @@ class Reading(BaseModel):
 ROUTE = Question(
     "route",
     f"""\
-Somebody texted the business, and no conversation with them is running. Say which colleague takes it.
+Somebody sent the business a text message or a mail, and no conversation with them is running. Say which colleague takes it.
 {_COLLEAGUES}
 subject: what it is about, in a few words of their language.""",
     Reading,

@@ -107,7 +107,9 @@ class MailReceived(EventData):
     sender_name: str = Field(default="", max_length=250)
     recipients: list[str] = Field(default_factory=list, description="addresses of To and Cc")
     subject: str = Field(default="", max_length=1000)
-    text: str = Field(default="", max_length=100_000, description="what is new in it, without the quoted letters before")
+    text: str = Field(
+        default="", max_length=100_000, description="what is new in it, without the quoted letters before"
+    )
     kind: Literal["message", "automatic", "undelivered"] = Field(
         default="message",
         description="automatic: of a machine, nobody waits for an answer; undelivered: a mail of ours did not arrive",

@@ -18,6 +18,7 @@ _KINDS = {
     "viox.automation.requested": "Automation wanted",
     "viox.task.requested": "Task",
     "com.twilio.message.received": "Text message",
+    "viox.mail.received": "Mail",
     "com.twilio.message.status": "Text message on its way",
     "com.twilio.call.completed": "Phone call",
     "com.elevenlabs.post_call_transcription": "Conversation by phone",
@@ -62,6 +63,8 @@ def began(body: Mapping[str, Any], *, content: bool = True) -> str:
             return f"{_person(data) or 'Somebody'} asked for {cut(data.get('interest'), 120) or 'something'}."
         case "com.twilio.message.received":
             return f"{data.get('From')} wrote: “{cut(data.get('Body'), 300)}”"
+        case "viox.mail.received":
+            return _mail(data, 300)
         case "viox.task.requested":
             return f"{_asker(body)} asked: “{cut(data.get('instruction'), 300)}”"
         case "viox.ticket.created":
@@ -79,6 +82,14 @@ def _asker(body: Mapping[str, Any]) -> str:
     return "A timer" if "timer" in source else "Somebody"
 
 
+def _mail(data: Mapping[str, Any], longest: int) -> str:
+    """What a mail says, and whether it is known who wrote it."""
+    if data.get("kind") == "undelivered":
+        return f"A mail of ours did not arrive: {cut('; '.join(map(str, data.get('lost') or ())), longest)}."
+    who = data.get("sender") if data.get("verified") else f"Somebody in the name of {data.get('sender')}"
+    return f"{who} wrote a mail, “{cut(data.get('subject'), 100)}”: “{cut(data.get('text'), longest)}”"
+
+
 def _person(data: Mapping[str, Any]) -> str:
     named = " ".join(str(data[key]) for key in ("first_name", "last_name") if data.get(key))
     return named or str(data.get("name") or data.get("email") or data.get("phone") or "")
@@ -90,6 +101,8 @@ def _about(type_: str, data: Mapping[str, Any]) -> str:
             return cut(data.get("instruction"), 140)
         case "com.twilio.message.received":
             return f"{data.get('From')}, “{cut(data.get('Body'), 100)}”"
+        case "viox.mail.received":
+            return f"{data.get('sender')}, “{cut(data.get('subject') or data.get('text'), 100)}”"
         case "com.twilio.call.completed":
             missed = "missed, from " if data.get("CallStatus") in MISSED else "from "
             return f"{missed}{data.get('From') or 'an unknown number'}"

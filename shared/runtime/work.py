@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from shared.bus.events import TASK_TYPE
 from shared.business import Business
+from shared.heard import Heard, heard
 from shared.runtime.context import RunContext
 from shared.runtime.history import Step, assistant_message
 from shared.runtime.questions import Question, rendered
@@ -72,6 +73,11 @@ class Trigger:
     def instruction(self) -> str:
         """What a task says is to be done; nothing for an event."""
         return str(self.data.get("instruction", "")) if self.is_task else ""
+
+    @property
+    def heard(self) -> Heard | None:
+        """What somebody wrote to us, where that is what came."""
+        return heard(self.type, self.data)
 
     @property
     def context(self) -> dict[str, Any]:

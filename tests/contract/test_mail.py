@@ -144,4 +144,4 @@ def test_the_command_line_gives_mail_three_ports() -> None:
     assert isinstance(emulator, Mail)
     assert (emulator.smtp_port, port) == (8025, 8099)
     with pytest.raises(ValueError, match="one port"):
-        made("twilio", (1, 2))
+        made("twilio", (1, 2, 3))

@@ -50,7 +50,9 @@ def test_a_client_reads_what_came(served: Served, client: imaplib.IMAP4) -> None
     assert client.login(USER, PASSWORD)[0] == "OK"
     assert client.select("INBOX", readonly=True) == ("OK", [b"2"])
     assert client.response("UIDVALIDITY")[1] == [b"1"]
-    assert client.uid("SEARCH", "UID", f"{second + 1}:*")[1] == [b"2"], "the last one in any case, as the protocol has it"
+    assert client.uid("SEARCH", "UID", f"{second + 1}:*")[1] == [b"2"], (
+        "the last one in any case, as the protocol has it"
+    )
     assert client.uid("SEARCH", "SINCE", "01-Jan-2021")[1] == [str(first).encode()]
     (told, part), _ = client.uid("FETCH", str(second), "(UID INTERNALDATE BODY.PEEK[]<0.9>)")[1]
     assert (part, b"BODY[]<0> {9}" in told) == (b"From: bo@", True)
@@ -133,6 +135,6 @@ def test_a_server_that_goes_away_is_read_later(served: Served) -> None:
 
 def test_a_server_that_says_nothing_is_left_in_time(served: Served) -> None:
     began = time.monotonic()
-    with pytest.raises(NotSent, match="imap.unreadable|time"):
+    with pytest.raises(NotSent, match="time"):
         read(served, seconds=0.0)
     assert time.monotonic() - began < 30

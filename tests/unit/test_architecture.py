@@ -62,6 +62,7 @@ def test_domains_are_pure(agent: str) -> None:
         "typing",
         "unicodedata",
         "shared.bus.consent",
+        "shared.heard",
         "shared.bus.topics",
         "hashlib",
         "itertools",

@@ -12,7 +12,7 @@ from sandbox.credentials import EMULATED, GATEWAY, for_gateway, inherited
 from services.tool_gateway.live.tokens import digest_of
 from shared.errors import BadInput
 
-PORTS = dict.fromkeys((*EMULATED, "smtp"), 1)
+PORTS = dict.fromkeys((*EMULATED, "smtp", "imap"), 1)
 OPERATORS = {
     "PATH": "/bin",
     "VIOX_LOG_LEVEL": "DEBUG",

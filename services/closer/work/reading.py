@@ -12,6 +12,7 @@ from services.closer import domain
 from services.closer.domain import Fit, Lead, Meaning, Paid, Pursuit
 from services.closer.prompts import ANSWER, INTEREST
 from services.closer.work import forms
+from shared.heard import Heard
 from shared.runtime.work import Result, Work
 
 CHECKOUT = "com.stripe.checkout.session.completed"
@@ -28,15 +29,28 @@ def pursuit_of(work: Work) -> Pursuit | None:
 def a_pursuit(work: Work) -> Pursuit:
     """The lead of this conversation; or, where it has none, who wrote or paid, as far as the CRM knows them."""
     if known := pursuit_of(work):
-        return known
+        return _reached_by(work, known)
     contact = contact_of(work)
     if paid := payment(work):
         lead = forms.lead_in(contact) or Lead(email=paid.email)
         deal, subject = paid.deal, domain.plain(paid.subject) or "your order"
         channel = domain.channel_for(lead, [], valid=True)
         return Pursuit(lead=lead, contact=contact and contact["id"], deal=deal, subject=subject, channel=channel)
-    lead = Lead(phone=work.trigger.data["From"])
-    return Pursuit(lead=lead, contact=contact and contact["id"], stage="answered")
+    by_mail = said(work).channel == "mail"
+    lead = Lead(email=said(work).sender) if by_mail else Lead(phone=said(work).sender)
+    way: domain.Channel = "mail" if by_mail else "sms"
+    return Pursuit(lead=lead, contact=contact and contact["id"], stage="answered", channel=way)
+
+
+def _reached_by(work: Work, known: Pursuit) -> Pursuit:
+    """Who answers is answered the way they took."""
+    answer = work.trigger.heard
+    if answer is None or answer.lost:
+        return known
+    if answer.channel == "sms":
+        return known.now(channel="sms") if known.lead.phone else known
+    lead = known.lead if known.lead.email else known.lead.model_copy(update={"email": answer.sender})
+    return known.now(channel="mail", lead=lead)
 
 
 def lead_of(work: Work) -> Lead | None:
@@ -57,8 +71,9 @@ def _lead(work: Work) -> Lead | None:
     trigger, known = work.trigger, pursuit_of(work)
     if trigger.type == "viox.lead.created":
         return Lead.model_validate(trigger.data)
-    if trigger.type == "com.twilio.message.received" and known:
-        return known.lead.model_copy(update={"email": domain.address_in(answer_text(work))})
+    if trigger.heard and known:
+        sender = trigger.heard.sender if trigger.heard.channel == "mail" else domain.address_in(answer_text(work))
+        return known.lead.model_copy(update={"email": sender})
     if "lead" in trigger.context:
         return Lead.model_validate(trigger.context["lead"])
     return domain.new_lead(trigger.instruction)
@@ -114,14 +129,28 @@ def reachable(work: Work) -> Pursuit:
     return pursuit.now(channel=domain.channel_for(pursuit.lead, items(work, "memory"), valid=True))
 
 
+def said(work: Work) -> Heard:
+    """The message that came."""
+    found = work.trigger.heard
+    assert found is not None  # noqa: S101  # the way here begins with one
+    return found
+
+
 def answer_text(work: Work) -> str:
-    return str(work.trigger.data.get("Body") or "")
+    found = work.trigger.heard
+    return found.words if found else ""
+
+
+def answered(work: Work) -> str:
+    """What a note in the CRM says of it."""
+    way = "mail" if said(work).channel == "mail" else "text message"
+    return f"Answered by {way}: {answer_text(work)}"
 
 
 def meaning_of(work: Work) -> Meaning:
     """What an answer means: by rule where it is plain, else as the model reads it."""
-    said = work.answer(ANSWER)
-    return domain.plain_meaning(answer_text(work)) or (said.meaning if said else "other")
+    read = work.answer(ANSWER)
+    return domain.plain_meaning(answer_text(work), said(work).wish) or (read.meaning if read else "other")
 
 
 def price_of(work: Work) -> int | None:
@@ -167,5 +196,6 @@ def sent_text(message: Result | None) -> str:
 def name_of(work: Work) -> str:
     if known := pursuit_of(work):
         return known.lead.name
-    lead = None if work.trigger.type == "com.twilio.message.received" else lead_of(work)
-    return lead.name if lead else str(work.trigger.data.get("From") or "The sender")
+    heard = work.trigger.heard
+    lead = None if heard else lead_of(work)
+    return lead.name if lead else (heard.sender if heard else "") or "The sender"

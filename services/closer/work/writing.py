@@ -6,6 +6,7 @@ from services.closer import domain
 from services.closer.domain import Pursuit
 from services.closer.work import forms
 from services.closer.work.reading import sent_text
+from shared.heard import reply_subject
 from shared.runtime.work import Result, Work
 
 
@@ -16,6 +17,9 @@ def write(work: Work, pursuit: Pursuit, text: str) -> None:
         work.call("message", "twilio_send_message", {"To": lead.phone, "Body": text})
     elif lead.email:
         mail = {"to": [lead.email], "subject": f"{pursuit.subject[:1].upper()}{pursuit.subject[1:]}", "text": text}
+        if (said := work.trigger.heard) and said.channel == "mail":
+            mail |= {"subject": reply_subject(said.subject)}
+            mail |= {"in_reply_to": said.message_id} if said.message_id else {}
         work.call("message", "email_send", mail)
 
 

@@ -16,6 +16,7 @@ from services.controller.domain import Invoice
 from shared.money import as_written
 
 Tone = Literal["friendly", "plain", "firm"]
+Meaning = Literal["nothing", "paid", "promises", "needs_answer"]
 Next = Literal["remind", "hold", "ask_person", "settled", "left_to_person"]
 
 
@@ -38,15 +39,40 @@ CHOICES = [REMIND, WAIT, TAKE_OVER]
 class Dunning(BaseModel):
     """Kept of an invoice: how far its reminders went."""
 
+    invoice: str | None = None
     step: int = 0
     sent_at: AwareDatetime | None = None
     left_to: str | None = None  # the person who takes care of it
     over: bool = False
 
 
+class Heard(BaseModel):
+    """What a customer who was written to about an invoice answers."""
+
+    meaning: Meaning
+
+
 class Letter(BaseModel):
     subject: str = Field(min_length=1, max_length=150)
     text: str = Field(min_length=1, max_length=3000)
+
+
+_THANKS = re.compile(r"\W*(thanks?|thank you|ok(ay)?|great|perfect|received|noted)\b[^?]{0,60}")
+_PAID = re.compile(r"\b(i|we)('ve| have)? (just |already )?(paid|transferred|sent the (money|payment))\b")
+_PROMISES = re.compile(r"\b(will|'ll|going to|shall) (be )?(pay|paid|transfer|send the (money|payment))")
+_BUT = re.compile(r"\?|\b(but|refund|wrong|never|not|cancel|dispute|why)\b")
+
+
+def meaning_by_words(text: str) -> Meaning | None:
+    """What an answer means where its words leave no doubt; None where a model has to read it."""
+    words = " ".join(text.lower().replace("’", "'").split())
+    if _BUT.search(words) or len(words) > 200:
+        return None
+    if _PAID.search(words):
+        return "paid"
+    if _PROMISES.search(words):
+        return "promises"
+    return "nothing" if _THANKS.fullmatch(words) else None
 
 
 def next_of(invoice: Invoice, kept: Dunning, now: datetime) -> Next:
@@ -147,13 +173,12 @@ def thanks(invoice: Invoice, business: str) -> Letter:
     return Letter(subject=f"Thank you: invoice {invoice.called} is paid"[:150], text=text)
 
 
-def question(invoice: Invoice, kept: Dunning) -> str:
-    """What a person is asked at the end of the ladder."""
+def question(invoice: Invoice, kept: Dunning, lost: str = "") -> str:
+    """What a person is asked at the end of the ladder, or where our mail did not arrive."""
     who = invoice.customer_name or invoice.customer_email or invoice.customer or "the customer"
     said = (
         f"{kept.step} reminders were sent" if kept.step else "nobody could be reminded: neither mail nor phone is known"
     )
     amount = as_written(invoice.owed, invoice.currency)
-    return f"Invoice {invoice.called} of {who} over {amount} is unpaid. Stripe tried {invoice.attempt_count} times; {said}. What now?"[
-        :2000
-    ]
+    told = f"Invoice {invoice.called} of {who} over {amount} is unpaid. Stripe tried {invoice.attempt_count} times; {said}."
+    return " ".join([told, *([f"{lost}."] if lost else []), "What now?"])[:2000]

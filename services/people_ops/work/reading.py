@@ -18,7 +18,6 @@ from services.people_ops.rules.onboarding import Hire, Onboarding
 from shared.business import Business
 from shared.runtime.work import Result, Work
 
-SMS = "com.twilio.message.received"
 REPLIED = "viox.candidate.replied"
 
 
@@ -60,7 +59,8 @@ def screening(work: Work) -> rubric.Screening:
 
 def words(work: Work) -> str:
     """What the candidate wrote."""
-    return str(work.trigger.data.get("Body" if work.trigger.type == SMS else "text", ""))
+    said = work.trigger.heard
+    return said.words if said else str(work.trigger.data.get("text", ""))
 
 
 def picked(work: Work) -> Picked | None:
@@ -134,12 +134,14 @@ def row_call(work: Work, made: File, into: Pipeline | None) -> None:
 
 def write_to(work: Work, name: str, made: File, subject: str, *paragraphs: str, short: str | None = None) -> None:
     """To the candidate: by text message where it is short and there is a number, else by mail."""
-    if short and made.phone:
+    said = work.trigger.heard
+    by_mail = said is not None and said.channel == "mail" and made.email  # who writes a mail gets one
+    if short and made.phone and not by_mail:
         text = f"{work.business.name}: {short}"
         work.call(name, "twilio_send_message", {"To": made.phone, "Body": text})
     elif made.email:
         letter = candidates.letter(made, subject, *paragraphs, business=work.business.name)
-        work.call(name, "email_send", letter)
+        work.call(name, "email_send", letter | ({"in_reply_to": said.message_id} if said and said.message_id else {}))
 
 
 def checklist(work: Work) -> Onboarding:

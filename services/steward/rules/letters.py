@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from services.steward.domain import ANSWER_WITHIN, Ticket, Urgency
 from services.steward.rules.answers import Source
+from shared.heard import reply_subject
 from shared.money import as_written
 
 NO_REPLY = "no reply"
@@ -20,9 +21,8 @@ class Letter:
 
 def _letter(ticket: Ticket, business: str, *paragraphs: str) -> Letter:
     reference = f"Your reference: {ticket.ticket_id}\n\n" if ticket.ticket_id else ""
-    subject = " ".join((ticket.subject or "your request").split())
     body = "\n\n".join(one for one in paragraphs if one)
-    return Letter(f"Re: {subject}"[:250], f"Hello,\n\n{body}\n\n{reference}{business}\n")
+    return Letter(reply_subject(ticket.subject or "your request"), f"Hello,\n\n{body}\n\n{reference}{business}\n")
 
 
 def answer(ticket: Ticket, business: str, text: str, sources: Sequence[Source]) -> Letter:
@@ -73,6 +73,7 @@ def as_text_message(letter: Letter) -> str:
 def question(ticket: Ticket, urgency: Urgency, summary: str, doubt: str, within: str) -> str:
     """What a person is asked."""
     who = ticket.customer_email or ticket.phone or "a customer whom we cannot reach"
+    who += " (it is not proved that they wrote it)" if ticket.unproved_sender else ""
     head = f"{urgency.capitalize()} urgency, from {who}: {ticket.subject[:150] or 'a request'}. {summary[:500]}"
     wanted = f"Not answered because {doubt[:300]}. What shall the customer be told within {within}? ('{NO_REPLY}' for nothing.)"
     return f"{head}\n{ticket.body[:700]}\n{wanted}"[:2000]

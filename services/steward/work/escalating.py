@@ -25,6 +25,12 @@ def acknowledge(work: Work) -> None:
     views.move(work, WAITING_ON_US)
 
 
+def take_back(work: Work) -> None:
+    """A mail of ours did not arrive: what was answered is not, and a person is asked how to reach them."""
+    views.keep(work, status="escalated")
+    views.move(work, WAITING_ON_US)
+
+
 def by_asker(work: Work) -> str:
     return "ask_later" if views.is_delegated(work) else "ask_person"
 
@@ -69,7 +75,9 @@ def leave_to_people(work: Work) -> None:
 
 def why(work: Work) -> str:
     """Why a person is asked."""
-    case = views.case(work)
+    case, said = views.case(work), work.trigger.heard
+    if said and said.lost:
+        return f"our last mail did not arrive: {'; '.join(said.lost)}"
     if work.results("sorry"):
         return "our answer did not help"
     if work.trigger.is_task and "ticket" not in work.trigger.context:

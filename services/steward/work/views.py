@@ -12,6 +12,7 @@ from services.steward.domain import Case, ReportOrder, Ticket, Triage, Urgency
 from services.steward.prompts import TRIAGE
 from services.steward.rules import letters
 from services.steward.rules.letters import Letter
+from shared.heard import Heard
 from shared.runtime.work import Result, Work
 
 KEPT = "case"
@@ -36,7 +37,10 @@ def what_is_wrong(work: Work) -> str | None:
 
 
 def case(work: Work) -> Case | None:
-    return work.kept(KEPT, Case)
+    """What is kept of the ticket. What a customer writes after it was closed is another one."""
+    kept = work.kept(KEPT, Case)
+    said = work.trigger.heard
+    return None if kept and kept.status == "closed" and said and not said.lost else kept
 
 
 def ticket(work: Work) -> Ticket:
@@ -49,6 +53,8 @@ def ticket(work: Work) -> Ticket:
         return _completed(Ticket.model_validate(given), kept)
     if trigger.type == "viox.ticket.created":
         return _completed(Ticket.model_validate(trigger.data), kept)
+    if trigger.heard:
+        return _completed(_heard(trigger.heard), kept)
     properties = (work.value("ticket") or {}).get("properties") or {}
     person = (work.value("contact") or {}).get("properties") or {}
     return Ticket(
@@ -60,10 +66,22 @@ def ticket(work: Work) -> Ticket:
     )
 
 
+def _heard(said: Heard) -> Ticket:
+    """What the customer wrote, as a ticket. A mail of ours that did not arrive is still about theirs."""
+    if said.lost:
+        return Ticket()
+    if said.channel == "sms":
+        return Ticket(body=said.text, phone=said.sender)
+    told = {"customer_email": said.sender, "message_id": said.message_id, "unproved_sender": not said.proved}
+    return Ticket.model_validate({"subject": said.subject, "body": said.text, **told})
+
+
 def _completed(given: Ticket, kept: Case | None) -> Ticket:
     """A follow-up may leave out what the conversation knows already."""
     if kept is None:
         return given
+    if not given.text:
+        return kept.ticket
     known = kept.ticket.model_dump(include={"ticket_id", "customer_email", "phone"}, exclude_none=True)
     return Ticket.model_validate(known | given.model_dump(exclude_none=True))
 
@@ -109,7 +127,8 @@ def send(work: Work, name: str, letter: Letter) -> None:
     """By mail, else by text message. `name` is one of SENT."""
     to = ticket(work)
     if to.customer_email:
-        work.call(name, "email_send", {"to": [to.customer_email], "subject": letter.subject, "text": letter.text})
+        mail = {"to": [to.customer_email], "subject": letter.subject, "text": letter.text}
+        work.call(name, "email_send", mail | ({"in_reply_to": to.message_id} if to.message_id else {}))
     elif domain.is_sms_number(to.phone):
         work.call(name, "twilio_send_message", {"To": to.phone, "Body": letters.as_text_message(letter)})
 

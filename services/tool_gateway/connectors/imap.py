@@ -25,7 +25,7 @@ from services.tool_gateway.catalogue.tools import Credential, Tool
 from services.tool_gateway.wire.credentials import Secrets, tell_secrets
 from services.tool_gateway.wire.guard import Guard, Refused
 from services.tool_gateway.wire.prepared import Prepared
-from services.tool_gateway.wire.transport import Gate, MaybeSent, NotSent
+from services.tool_gateway.wire.transport import Gate, NotSent
 from shared.errors import BadInput
 from shared.redaction import Redactions
 
@@ -36,7 +36,7 @@ DEFAULT_LIMIT = 25
 LARGEST = 600_000  # bytes of a mail that are read; attachments stand at its end
 ENOUGH = 3_000_000  # bytes of one answer
 RECONNECT_SECONDS = 30.0
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _FETCHED = re.compile(rb"UID (\d+)|RFC822\.SIZE (\d+)|INTERNALDATE (\"[^\"]+\")")
 
 
@@ -125,7 +125,9 @@ class _Client(imaplib.IMAP4):
         self.host, self.port = host, port
         self.sock = self._dial(host, port)
         if self._mode == "implicit":
-            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=host)  # closes it when it fails
+            self.sock = ssl.create_default_context().wrap_socket(
+                self.sock, server_hostname=host
+            )  # closes it when it fails
         self.file = self.sock.makefile("rb")
 
     def _dial(self, host: str, port: int) -> socket.socket:

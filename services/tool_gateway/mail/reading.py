@@ -213,7 +213,9 @@ def _is_report(mail: EmailMessage) -> bool:
 def _undelivered(parts: list[EmailMessage]) -> tuple[list[str], list[str]]:
     """Whom a mail did not reach, each with the reason, and the Message-IDs of what was returned."""
     lost: list[str] = []
-    for group in (one for part in parts if part.get_content_type() == "message/delivery-status" for one in _groups(part)):
+    for group in (
+        one for part in parts if part.get_content_type() == "message/delivery-status" for one in _groups(part)
+    ):
         address = _header(group, "Final-Recipient").rpartition(";")[2].strip()
         if _header(group, "Action").lower() == "failed" and _ADDRESS.fullmatch(address):
             why = f"{_header(group, 'Status')} {_header(group, 'Diagnostic-Code').rpartition(';')[2].strip()}".strip()
@@ -231,7 +233,9 @@ def _returned(parts: list[EmailMessage]) -> Iterator[str]:
         if part.get_content_type() == "message/rfc822":
             yield from (one for inner in _groups(part) for one in _ids(inner, "Message-ID"))
         elif part.get_content_type() == "text/rfc822-headers":
-            inner = BytesParser(EmailMessage, policy=policy.default).parsebytes(_text_of(part).encode(), headersonly=True)
+            inner = BytesParser(EmailMessage, policy=policy.default).parsebytes(
+                _text_of(part).encode(), headersonly=True
+            )
             yield from _ids(inner, "Message-ID")
 
 

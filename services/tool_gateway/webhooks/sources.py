@@ -103,9 +103,7 @@ class Sources:
     """The sources by name. Secrets are read for every delivery, so that a rotated one is used at once."""
 
     def __init__(self, custom: Sequence[Source], secrets: Secrets, redactor: Redactor) -> None:
-        self._by_name: Mapping[str, Source] = {
-            source.name: source for source in (*BUILT_IN, mail(secrets), *custom)
-        }
+        self._by_name: Mapping[str, Source] = {source.name: source for source in (*BUILT_IN, mail(secrets), *custom)}
         self._secrets = secrets
         self._redactor = redactor
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from services.voice import domain
 from services.voice.domain import MISSED, Colleague, Line, Wanted
 from services.voice.prompts import ROUTE, TALK
+from shared.heard import Heard
 from shared.runtime.work import Work
 
 TALKED = "com.elevenlabs.post_call_transcription"
@@ -51,8 +52,28 @@ def line(work: Work) -> Line:
     return work.kept("line", Line) or Line()
 
 
+def mail(work: Work) -> Heard | None:
+    """The mail that came, where one did."""
+    found = work.trigger.heard
+    return found if found and found.channel == "mail" else None
+
+
+def mail_sender(work: Work) -> str | None:
+    found = mail(work)
+    return found.sender if found else None
+
+
+def said(work: Work) -> Heard:
+    """The message that came."""
+    found = work.trigger.heard
+    assert found is not None  # noqa: S101  # the way here begins with one
+    return found
+
+
 def place(work: Work) -> str:
-    """The conversation that colleagues go on in: one for each number."""
+    """The conversation that colleagues go on in: one for each number, and for each mail address."""
+    if letter := mail(work):
+        return domain.mail_place(letter, work.trigger.id)
     found = number(work)
     return f"phone:{found}" if found else f"call:{work.trigger.id}"
 
@@ -62,7 +83,8 @@ def spoken(work: Work) -> bool:
 
 
 def body(work: Work) -> str:
-    return str(work.trigger.data.get("Body") or "")
+    found = work.trigger.heard
+    return found.words if found else ""
 
 
 def contact(work: Work) -> dict[str, Any] | None:
@@ -82,8 +104,10 @@ def caller(work: Work) -> dict[str, Any]:
     """Who it is. An address that they named themselves counts where nobody knew one."""
     found = domain.caller_of(contact(work), memory(work), number(work))
     talk = work.answer(TALK)
-    said = domain.mail_in(talk.email if talk else "" if spoken(work) else body(work))
-    return found if found.get("email") or not said else found | {"email": said}
+    if sender := mail_sender(work):
+        return found | {"email": sender}
+    named = domain.mail_in(talk.email if talk else "" if spoken(work) else body(work))
+    return found if found.get("email") or not named else found | {"email": named}
 
 
 def is_valid(work: Work) -> bool:
@@ -100,8 +124,12 @@ def colleague(work: Work) -> Colleague:
     if spoken(work):
         talk, words = work.answer(TALK), domain.words_of_caller(domain.transcript(work.trigger.data))
         return talk.colleague if talk else domain.colleague_for(words)
-    route = work.answer(ROUTE)
-    return domain.plain_colleague(body(work)) or (route.colleague if route else domain.colleague_for(body(work)))
+    route, message = work.answer(ROUTE), said(work)
+    # Nobody has read it: a mail that names no subject is better looked at than lost.
+    otherwise: Colleague = "steward" if message.channel == "mail" else "nobody"
+    return domain.plain_colleague(message) or (
+        route.colleague if route else domain.colleague_for(message.words, otherwise)
+    )
 
 
 def told(work: Work) -> str:
@@ -120,6 +148,11 @@ def subject(work: Work) -> str:
 def headline(work: Work) -> str:
     """What happened, in a sentence."""
     data, who = work.trigger.data, domain.known_as(caller(work))
+    if (letter := mail(work)) and letter.lost:
+        return f"{letter.words}. No conversation of ours sent it."
+    if letter:
+        proved = "" if letter.proved else " (who wrote it is not proved)"
+        return f"{letter.sender}{proved} wrote a mail, {letter.subject!r}: for {colleague(work)}."
     match work.trigger.type:
         case "com.twilio.message.received":
             return f"{data.get('From')} wrote {body(work)!r}: for {colleague(work)}."

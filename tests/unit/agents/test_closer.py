@@ -12,6 +12,7 @@ import pytest
 from services.closer import domain
 from services.closer.domain import Lead, Pursuit, Terms
 from services.closer.work import forms
+from shared.bus.consent import wish
 from shared.bus.events import ClientSigned
 from shared.models.port import AssistantMessage, ModelToolCall
 from tests.unit.agents.driving import Scripted, trigger
@@ -684,7 +685,7 @@ def test_a_plain_no_is_one(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["STOP", " stop. ", "Unsubscribe", "STOP texting me", "please stop", "opt out", "END"])
 def test_a_wish_to_stop_comes_before_everything(text: str) -> None:
-    assert domain.plain_meaning(text) == "stop"
+    assert domain.plain_meaning(text, wish(text)) == "stop"
 
 
 @pytest.mark.parametrize(

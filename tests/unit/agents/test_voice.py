@@ -13,6 +13,7 @@ from services.voice.agent import conversation
 from services.voice.domain import Terms
 from shared.bus.envelope import Message
 from shared.business import Business
+from shared.heard import Heard
 from shared.models.port import AssistantMessage, ModelToolCall
 from tests.unit.agents.driving import Scripted, trigger
 from tests.unit.agents.front_office import Denied, Desk, Office, closed_by
@@ -461,7 +462,7 @@ def test_all_of_a_number_is_one_conversation(kind: str, data: dict[str, Any], ke
     ],
 )
 def test_messages_are_routed_by_whole_words(text: str, wanted: str | None) -> None:
-    assert domain.plain_colleague(text) == wanted
+    assert domain.plain_colleague(Heard("sms", "+14155550123", text)) == wanted
 
 
 @pytest.mark.parametrize(
