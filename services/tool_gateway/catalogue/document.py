@@ -158,6 +158,7 @@ def read_tool(
         probe=own.get("probe"),
         amount=Amount(**own["amount"]) if "amount" in own else None,
         counterparties=tuple(own.get("counterparties", ())),
+        references=tuple(own.get("references", ())),
         connector=vendor.get("connector", "http"),
         # Who would bring the end of another vendor's call, or put its question to people?
         deferred=bool(own.get("deferred")) and vendor.get("connector") == "office",

@@ -237,7 +237,8 @@ class Tool:
 
     `base_path` follows a host that a setting gives without a path; `query` are the pairs that `path` has after its `?`.
     `credentials` are alternatives, each of which may need several at once. `probe` are the arguments of the vendor's
-    harmless call that `viox doctor` makes. `counterparties` are paths of arguments that name whom the call reaches or pays.
+    harmless call that `viox doctor` makes. `counterparties` are paths of arguments that name whom the call reaches or pays;
+    `references` are arguments that name what the other side sent, and reach nobody, though they may look like addresses.
     `rate` is shared by all tools with its key, `own_rate` comes besides. `redact` are the sensitive places of answers,
     `redact_arguments` those of arguments. `deferred`: an answer of 202 says that the call's end is still to come.
     `question`: a person is asked, and the answer is the call's result. `notes` say where the document could not be taken at
@@ -276,6 +277,7 @@ class Tool:
     probe: Mapping[str, Any] | None = None
     amount: Amount | None = None
     counterparties: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
     connector: str = "http"
     deferred: bool = False
     question: bool = False

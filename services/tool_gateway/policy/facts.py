@@ -135,7 +135,7 @@ def _known(row: Any, call: Call, policies: Policies, reached: Recipient | None) 
     touched = frozenset(row["touched"]) if "touched" in wants else None
     own = _own(row, policies) if wants & {"own_party", "copied"} else frozenset()
     is_own = bool(figures.counterparties) and own.issuperset(figures.counterparties) if "own_party" in wants else None
-    copied = _copied(row, call, figures, own) if "copied" in wants else None
+    copied = _copied(row, policies.tool(call.tool), call, figures, own) if "copied" in wants else None
     until = reached.quiet_until if reached else None
     told = {"quiet": until is not None, "ours": bool(reached and reached.ours), "wrote": bool(row["wrote"])}
     recipient = told if "recipient" in wants else None
@@ -149,8 +149,9 @@ def _own(row: Any, policies: Policies) -> frozenset[str]:
     return frozenset({*(row["chosen"] or ()), *began, *policies.insiders})
 
 
-def _copied(row: Any, call: Call, figures: Figures, own: frozenset[str]) -> bool:
+def _copied(row: Any, tool: Tool, call: Call, figures: Figures, own: frozenset[str]) -> bool:
     """Whether an address in the arguments stands in text from outside, and is not that of whom the conversation is with."""
-    found = addresses_in(call.arguments, figures.counterparties) - set(map(address, own))
+    arguments = {name: value for name, value in call.arguments.items() if name not in tool.references}
+    found = addresses_in(arguments, figures.counterparties) - set(map(address, own))
     outside = row["outside"] or ()
     return bool(found) and (len(outside) > MOST_TEXTS or any_in(found, outside))
