@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.bus.consent import address_key, wish
+from shared.bus.consent import address_key, wish, wish_in_mail
 
 
 @pytest.mark.parametrize("text", ["STOP", "stop.", "Please stop texting me", "Opt out", "unsubscribe", "  Quit!"])
@@ -22,5 +22,36 @@ def test_other_messages_say_nothing_about_it(text: str) -> None:
     assert wish(text) is None
 
 
+@pytest.mark.parametrize(
+    ("subject", "text"),
+    [
+        ("Re: Offer", "STOP"),
+        ("Re: Offer", "Please unsubscribe me from this list.\n\nAna Lopez\nExample Ltd"),
+        ("unsubscribe", ""),
+        ("", "Do not email me any more, thank you"),
+        ("Re: x", "\nRemove me from your mailing list please!"),
+        ("Re: x", "stop mailing me"),
+    ],
+)
+def test_a_mail_that_says_nothing_but_that_is_a_wish_to_stop(subject: str, text: str) -> None:
+    assert wish_in_mail(subject, text) == "stop"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "End of the month suits me.",
+        "Cancel my appointment on Friday, please.",
+        "Stop by whenever you like",
+        "Please stop the machine before you come",
+        "Quit worrying, I will pay",
+        "",
+    ],
+)
+def test_a_letter_that_begins_with_such_a_word_is_about_something(text: str) -> None:
+    assert wish_in_mail("Re: Offer", text) is None
+
+
 def test_an_address_is_the_same_however_it_is_written() -> None:
+    assert address_key(" Ana.Lopez@Example.com ") == "ana.lopez@example.com" != address_key("analopez@example.com")
     assert address_key(" +1 (415) 555-0123 ") == address_key("+14155550123") == "+14155550123"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from email.utils import getaddresses
 from pathlib import Path
 from typing import Any
 
 from services.tool_gateway.call.call import Contact
+from services.tool_gateway.wire import addresses
 from shared.bus.consent import address_key
 from shared.store.sql import Queries
 
@@ -34,5 +34,5 @@ async def opted_out(connection: Any, arguments: list[Mapping[str, Any]]) -> froz
 def _addresses(text: str) -> list[str]:
     """What could be a number or mail addresses in a text."""
     if "@" in text:
-        return [plain for _, plain in getaddresses([text]) if "@" in plain]
+        return addresses.plain([text])
     return [text] if any(c.isdigit() for c in text) else []

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from email.utils import getaddresses
 from typing import Any, Literal
 
 from services.tool_gateway.answers.marks import Marks
 from services.tool_gateway.catalogue.schema import checks
-from services.tool_gateway.wire import keys
-from shared.bus.consent import address_key
+from services.tool_gateway.wire import addresses, keys
 from shared.bus.events import MAIL_CHANNEL
 from shared.bus.topics import MAX_INLINE_BYTES
 
@@ -168,7 +166,7 @@ class Address:
         given = [one for name in names for one in _listed(arguments.get(name))]
         if self.channel != MAIL_CHANNEL:
             return given
-        return list(dict.fromkeys(address_key(plain) for _, plain in getaddresses(given) if plain))
+        return addresses.plain(given)
 
 
 @dataclass(frozen=True, slots=True)

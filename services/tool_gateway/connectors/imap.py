@@ -60,7 +60,7 @@ class Mailbox:
 
     async def send(self, prepared: Prepared, seconds: float, gate: Gate) -> Answer:
         """The mails as JSON: {uid_validity, last_uid, more, messages: [{uid, received_at, size, truncated, rfc822_base64}]},
-        the oldest first; `last_uid` is up to where it was read. Raises NotSent when the server cannot be read now."""
+        the oldest first; `last_uid` is up to where it was read, also where nothing came. Raises NotSent when the server cannot be read now."""
         await gate()
         tell_secrets(LOGIN, self._secrets, self._redactions)
         return await asyncio.to_thread(self._read, prepared, time.monotonic() + seconds)
@@ -148,6 +148,7 @@ class _Client(imaplib.IMAP4):
 def _mails(client: imaplib.IMAP4, mailbox: str, wanted: Mapping[str, Any], ends: float) -> dict[str, Any]:
     _said(*client.select(f'"{mailbox}"', readonly=True))
     validity = int(_said(*client.response("UIDVALIDITY"))[0])
+    following = int(client.response("UIDNEXT")[1][0] or 0)  # as it was before anything is searched
     uids = _uids(client, wanted, validity)
     messages: list[dict[str, Any]] = []
     size = read = 0
@@ -159,8 +160,9 @@ def _mails(client: imaplib.IMAP4, mailbox: str, wanted: Mapping[str, Any], ends:
         read += 1
         if size > ENOUGH:
             break
-    told = {"uid_validity": validity, "last_uid": uids[read - 1] if read else None, "more": read < len(uids)}
-    return told | {"messages": messages}
+    last, more = uids[read - 1] if read else 0, read < len(uids)
+    reached = last if more else max(last, following - 1)
+    return {"uid_validity": validity, "last_uid": reached or None, "more": more, "messages": messages}
 
 
 def _uids(client: imaplib.IMAP4, wanted: Mapping[str, Any], validity: int) -> list[int]:

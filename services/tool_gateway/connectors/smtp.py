@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ import orjson
 from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.catalogue.tools import Credential, Tool
 from services.tool_gateway.mail.references import message_id
+from services.tool_gateway.wire import addresses
 from services.tool_gateway.wire.credentials import Secrets, tell_secrets
 from services.tool_gateway.wire.guard import Guard, Refused
 from services.tool_gateway.wire.prepared import Prepared
@@ -40,7 +40,6 @@ FIRST_WAIT_SECONDS = 60.0
 RECONNECT_SECONDS = 5.0
 LATER, NEVER = range(400, 500), range(500, 600)
 BUSY = frozenset({421, 432})  # said of the connection or the sender: other messages would hear the same
-_SEPARATOR = re.compile(r"""[;,](?=(?:[^"]*"[^"]*")*[^"]*$)(?![^<]*>)""")  # not within quotes or angle brackets
 
 
 def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, key: str) -> Prepared:
@@ -49,8 +48,8 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, key: str
     message = EmailMessage(policy=WIRE_FORMAT)
     message["From"] = sender
     for header, name in (("To", "to"), ("Cc", "cc"), ("Reply-To", "reply_to")):
-        if addresses := _addresses(arguments.get(name), name):
-            message[header] = addresses
+        if given := _addresses(arguments.get(name), name):
+            message[header] = given
     message["Subject"] = " ".join(str(arguments["subject"]).split())
     message["Date"] = datetime.now(UTC)
     if earlier := arguments.get("in_reply_to"):
@@ -264,14 +263,13 @@ def _addresses(given: Any, field: str) -> list[Address]:
     for text in [given] if isinstance(given, str) else given or []:
         if any(c in text for c in "\r\n"):
             raise _no_address(text, field)
-        parts = [part for part in _SEPARATOR.split(text) if part.strip()]
-        found += [_address(part.strip(), field) for part in parts or [text]]
+        found += [_address(part, field) for part in addresses.parts(text) or [text]]
     return found
 
 
 def _address(text: str, field: str) -> Address:
     name, plain = parseaddr(text)
-    if any(c in text for c in "\r\n") or plain.count("@") != 1 or len(_SEPARATOR.split(text)) > 1:
+    if any(c in text for c in "\r\n") or plain.count("@") != 1 or len(addresses.parts(text)) > 1:
         raise _no_address(text, field)
     try:
         return Address(display_name=name, addr_spec=plain)

@@ -33,6 +33,8 @@ from services.tool_gateway.call.sealed import Seals
 from services.tool_gateway.call.settle import Settler
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue import catalogue
+from services.tool_gateway.connectors.imap import VENDOR as MAILBOX
+from services.tool_gateway.connectors.imap import Mailbox
 from services.tool_gateway.connectors.memory import Memory
 from services.tool_gateway.connectors.office import Office
 from services.tool_gateway.connectors.people import Messenger
@@ -126,6 +128,7 @@ class Gateway:
         self.index = Index(pool, self.embeddings)
         others: dict[str, Connector] = {
             "smtp": Mailer(values, Guard(loopback=True), redactor.of(VENDOR)),
+            "imap": Mailbox(values, Guard(loopback=True), redactor.of(MAILBOX)),
             "postgres": Records(pool, values),
             "memory": Memory(pool, self.embeddings),
             "office": Office(pool, business.zone),
