@@ -162,7 +162,7 @@ def _mails(client: imaplib.IMAP4, mailbox: str, wanted: Mapping[str, Any], ends:
             break
     last, more = uids[read - 1] if read else 0, read < len(uids)
     reached = last if more else max(last, following - 1)
-    return {"uid_validity": validity, "last_uid": reached or None, "more": more, "messages": messages}
+    return {"uid_validity": validity, "last_uid": reached if reached >= 0 else None, "more": more, "messages": messages}
 
 
 def _uids(client: imaplib.IMAP4, wanted: Mapping[str, Any], validity: int) -> list[int]:
