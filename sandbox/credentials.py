@@ -197,6 +197,7 @@ def _invented(ports: Mapping[str, int]) -> dict[str, dict[str, str]]:
             "IMAP_TLS": "none",
             "IMAP_PASSWORD": mail.PASSWORD,
             "MAIL_AUTHSERV_ID": mail.HOST,
+            "MAIL_POLL_SECONDS": "2",
         },
         "business": {
             "NORTHWIND_APIKEY": business.API_KEY,

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import sandbox
 import sandbox.scenarios
-from sandbox.scenarios import building, care, clients, hiring, money, owner, sales, telephone, trouble, upkeep
+from sandbox.scenarios import building, care, clients, hiring, letters, money, owner, sales, telephone, trouble, upkeep
 from sandbox.scenarios.story import Part, State, blind
 from services.tool_gateway.catalogue.importer import Wish
 from shared.business import Business, read_business
@@ -42,6 +42,7 @@ def the_day() -> list[Part]:
         telephone.Telephone(),
         money.Money(),
         care.Care(),
+        letters.Letters(),
         owner.Request(),
         hiring.Hiring(),
         building.Building(),

@@ -122,12 +122,15 @@ def by_delivery(work: Work) -> str:
 
 
 def file_answer(work: Work) -> None:
-    """The customer has an answer: note it everywhere, and ask in some days whether it helped."""
+    """The customer has an answer: note it everywhere, and ask in some days whether it helped. Whoever may not have written is
+    not asked."""
     ticket = views.ticket(work)
     views.keep(work, status="answered", surveyed_at=None, rated=None)
     views.move(work, WAITING_ON_CONTACT)
     views.remember(work, f"Asked: {ticket.subject or ticket.question[:150]}. {what_was_answered(work)}")
     views.send_later(work)
+    if ticket.unproved_sender:
+        return
     zone = ZoneInfo(work.business.time_zone)
     day = work.now.astimezone(zone).date() + timedelta(days=domain.FOLLOW_UP_DAYS)
     told = {

@@ -145,6 +145,14 @@ async def test_a_mail_of_ours_that_did_not_arrive_is_a_person_s() -> None:
     assert outcome["status"] == "finished"
 
 
+async def test_who_may_not_have_written_is_not_asked_whether_it_helped() -> None:
+    play = informed()
+    told = {"subject": "Saturday", "body": "When are you open on Saturday? opening hours", "customer_email": ANA}
+    await play.play(task(ticket=told | {"unproved_sender": True}))
+    assert len(play.called("email_send")) == 1
+    assert play.called("timer_set") == []
+
+
 async def test_a_refund_that_anybody_may_have_asked_for_says_so() -> None:
     play = informed(Scripted(judged(wish="refund")), HOURS, task_delegate={"status": "finished", "text": "Refunded."})
     ticket = {"subject": "Refund", "body": "Refund ch_1", "customer_email": ANA, "unproved_sender": True}
