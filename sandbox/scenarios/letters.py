@@ -77,7 +77,7 @@ class Letters(Part):
             Check("in one conversation, with the word that it helped", len(heard), 4),
             Check("and the ticket is closed", self._stages(state).count("4"), 1),
             Check("what anybody may have written is a conversation by itself", len(alone), 2),
-            Check("and the customer's own hears nothing of it", (len(own), sum(FORGED in one for one in own)), (4, 0)),
+            Check("and the customer's own hears nothing of it", (len(own), sum(FORGED in one for one in own)), (3, 0)),
             Check("a lead who says yes by mail gets the offer by mail", len(offers), 1),
         ]
 

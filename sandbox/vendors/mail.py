@@ -12,6 +12,7 @@ address (of the sender's for MAIL).
 from __future__ import annotations
 
 import asyncio
+import base64
 import email.policy
 import hmac
 import uuid
@@ -26,7 +27,7 @@ from aiohttp import web
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from sandbox.vendors.common import Emulator, Fault
-from sandbox.vendors.mailbox import Connection, Mailbox
+from sandbox.vendors.mailbox import Connection, Mailbox, bearer
 
 USER = "office@viox.example"
 PASSWORD = "sandbox-mail-password"
@@ -34,6 +35,12 @@ HOST = "mail.viox.example"
 CODES = {"550": "550 5.1.1 mailbox unavailable", "451": "451 4.3.0 try again later", "421": "421 4.3.2 closing"}
 MOST_BYTES = 10_000_000
 IMAP_DOWN = "imap_down"
+TOKEN_PATH, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN = (
+    "/oauth2/token",
+    "sandbox-mail",
+    "sandbox-mail-client",
+    "1//sandbox-mail",
+)
 
 
 class Mail(Emulator):
@@ -46,9 +53,11 @@ class Mail(Emulator):
     def __init__(self, smtp_port: int = 0, imap_port: int = 0) -> None:
         super().__init__()
         self.smtp_port, self.imap_port = smtp_port, imap_port
+        self.access_token = ""
         self._servers: list[asyncio.Server] = []
         self._connections: weakref.WeakSet[SMTP] = weakref.WeakSet()
         self.app.router.add_post("/_sandbox/mailbox", self._receive)
+        self.app.router.add_post(TOKEN_PATH, self._token)
         self.app.on_startup.append(self._start)
         self.app.on_cleanup.append(self._stop)
         self.reset()
@@ -69,6 +78,8 @@ class Mail(Emulator):
         return web.json_response({"error": message}, status=status)
 
     def unauthorized(self, request: web.Request) -> web.Response | None:
+        if request.path == TOKEN_PATH:
+            return None
         return self.error(404, "mail is sent by SMTP; only /_sandbox/ is here")
 
     # -- what comes in -------------------------------------------------------------------------------------------------------
@@ -78,8 +89,25 @@ class Mail(Emulator):
         at = datetime.fromisoformat(given["received_at"]) if given.get("received_at") else None
         return web.json_response({"uid": self.mailbox.put(given.get("raw") or _written(given), at)}, status=201)
 
+    async def _token(self, request: web.Request) -> web.Response:
+        """An access token for the refresh token (RFC 6749, section 6). The one before is good no more."""
+        given = await request.post()
+        if (given.get("client_secret"), given.get("refresh_token")) != (CLIENT_SECRET, REFRESH_TOKEN):
+            return web.json_response({"error": "invalid_grant"}, status=400)
+        self.access_token = f"ya29.{uuid.uuid4().hex}"
+        return web.json_response({"access_token": self.access_token, "expires_in": 3600, "token_type": "Bearer"})
+
+    def _is_login(self, user: str, secret: str, *, token: bool = False) -> bool:
+        right = self.access_token if token else PASSWORD
+        return bool(right) and hmac.compare_digest(f"{user}\0{secret}".encode(), f"{USER}\0{right}".encode())
+
+    async def auth_XOAUTH2(self, server: SMTP, args: list[str]) -> AuthResult:  # noqa: N802
+        """Called by aiosmtpd for the mechanism of this name."""
+        given = base64.b64decode(args[1]).decode(errors="replace") if len(args) > 1 else ""
+        return AuthResult(success=self._is_login(*bearer(given), token=True), handled=False)
+
     async def _imap(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await Connection(reader, writer, self.mailbox, (USER, PASSWORD), self._imap_is_cut).serve()
+        await Connection(reader, writer, self.mailbox, self._is_login, self._imap_is_cut).serve()
 
     def _imap_is_cut(self, command: str) -> bool:
         self.requests[f"IMAP {command}"] += 1
@@ -115,10 +143,8 @@ class Mail(Emulator):
     def _authenticate(
         self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, given: Any
     ) -> AuthResult:
-        right = (
-            isinstance(given, LoginPassword)
-            and hmac.compare_digest(given.login, USER.encode())
-            and hmac.compare_digest(given.password, PASSWORD.encode())
+        right = isinstance(given, LoginPassword) and self._is_login(
+            given.login.decode(errors="replace"), given.password.decode(errors="replace")
         )
         # not handled: the library answers a failure with 535
         return AuthResult(success=right, handled=False)

@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
-CAPABILITIES = "IMAP4rev1 AUTH=PLAIN"
+CAPABILITIES = "IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2"
 _COMMAND = re.compile(r"(\S+) (UID )?([A-Za-z]+) ?(.*)")
 _BODY = re.compile(r"BODY(?:\.PEEK)?\[\](?:<(\d+)\.(\d+)>)?", re.IGNORECASE)
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
@@ -41,6 +40,12 @@ class Mailbox:
             row["uid"] = place + 1
 
 
+def bearer(given: str) -> tuple[str, str]:
+    """User and access token of an XOAUTH2 answer."""
+    found = re.fullmatch(r"user=([^\x01]*)\x01auth=Bearer ([^\x01]*)\x01\x01", given)
+    return (found[1], found[2]) if found else ("", "")
+
+
 class Connection:
     """One client's."""
 
@@ -49,11 +54,11 @@ class Connection:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         box: Mailbox,
-        login: tuple[str, str],
+        is_login: Callable[..., bool],
         cut: Callable[[str], bool],
     ) -> None:
         self._reader, self._writer = reader, writer
-        self._box, self._login, self._cut = box, login, cut
+        self._box, self._is_login, self._cut = box, is_login, cut
         self._in, self._selected = False, False
 
     async def serve(self) -> None:
@@ -80,8 +85,7 @@ class Connection:
                 self._say(f"{tag} OK done")
                 return False
             case "LOGIN" | "AUTHENTICATE":
-                given = await self._given(name, rest)
-                self._in = hmac.compare_digest("\0".join(given).encode(), "\0".join(self._login).encode())
+                self._in = await self._takes_login(name, rest)
                 if not self._in:
                     self._say(f"{tag} NO [AUTHENTICATIONFAILED] Invalid credentials")
                     return True
@@ -100,15 +104,25 @@ class Connection:
         self._say(f"{tag} OK done")
         return True
 
-    async def _given(self, name: str, rest: str) -> list[str]:
-        """User and password."""
+    async def _takes_login(self, name: str, rest: str) -> bool:
         if name == "LOGIN":
-            return [one.strip('"').replace('\\"', '"').replace("\\\\", "\\") for one in rest.split(" ", 1)]
-        _, _, inline = rest.partition(" ")
+            user, _, password = rest.partition(" ")
+            return self._is_login(
+                *(one.strip('"').replace('\\"', '"').replace("\\\\", "\\") for one in (user, password))
+            )
+        mechanism, _, inline = rest.partition(" ")
         if not inline:
             self._say("+ ")
             inline = await self._line() or ""
-        return base64.b64decode(inline).decode(errors="replace").split("\0")[1:]
+        given = base64.b64decode(inline).decode(errors="replace")
+        if mechanism.upper() != "XOAUTH2":
+            _, user, password = [*given.split("\0"), "", ""][:3]
+            return self._is_login(user, password)
+        taken = self._is_login(*bearer(given), token=True)
+        if not taken:  # the reason comes first, and the client has to answer it
+            self._say("+ " + base64.b64encode(b'{"status":"400","schemes":"Bearer"}').decode())
+            await self._line()
+        return taken
 
     def _select(self, rest: str) -> None:
         self._selected = True

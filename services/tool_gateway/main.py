@@ -217,7 +217,8 @@ class _Gateway:
         process, secrets = self._process, self._secrets
         wire = Wire(self._guard)
         process.on_stop(wire.aclose)
-        mailer = Mailer(secrets, self._guard, process.redactor.of(VENDOR))
+        tokens = Tokens(secrets, tokens_pool, wire)
+        mailer = Mailer(secrets, self._guard, process.redactor.of(VENDOR), tokens)
         model = embeddings.chosen(process.settings.embeddings, secrets, wire, process.redactor)
         if model:
             process.on_stop(model.close)
@@ -227,14 +228,14 @@ class _Gateway:
         process.on_stop(drafts.aclose)
         others: dict[str, Connector] = {
             "smtp": mailer,
-            "imap": Mailbox(secrets, self._guard, process.redactor.of(MAILBOX)),
+            "imap": Mailbox(secrets, self._guard, process.redactor.of(MAILBOX), tokens),
             "postgres": Records(self.pool, secrets),
             "memory": Memory(self.pool, model),
             "office": Office(self.pool, business.zone, process.settings.delegation_depth),
             "people": Messenger(self._store, self._tools, self._people, process.redactor.everywhere),
             "apis": drafts,
         }
-        return Sender(wire, secrets, Tokens(secrets, tokens_pool, wire), others, process.redactor), mailer
+        return Sender(wire, secrets, tokens, others, process.redactor), mailer
 
     def _lay_path(self, sender: Sender, business: Business, budgets: Budgets) -> None:
         """The path of a call, from Kafka to its outcome."""

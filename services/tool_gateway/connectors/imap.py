@@ -1,6 +1,7 @@
 """The business's mailbox over IMAP (RFC 9051, and 3501 before it) with the standard library's client, read only.
 
-Settings: IMAP_HOST, IMAP_PORT (993), IMAP_TLS (implicit, starttls or none), IMAP_USERNAME, IMAP_PASSWORD, IMAP_MAILBOX (INBOX).
+Settings: IMAP_HOST, IMAP_PORT (993), IMAP_TLS (implicit, starttls or none), IMAP_USERNAME, IMAP_PASSWORD or OAuth (mail_login.py),
+IMAP_MAILBOX (INBOX).
 The mailbox is opened with EXAMINE and read with BODY.PEEK: what people see as unread stays unread.
 """
 
@@ -22,8 +23,10 @@ import orjson
 
 from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.catalogue.tools import Credential, Tool
-from services.tool_gateway.wire.credentials import Secrets, tell_secrets
+from services.tool_gateway.connectors.mail_login import Account, credential_of
+from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.guard import Guard, Refused
+from services.tool_gateway.wire.oauth import Tokens
 from services.tool_gateway.wire.prepared import Prepared
 from services.tool_gateway.wire.transport import Gate, NotSent
 from shared.errors import BadInput
@@ -47,28 +50,29 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, key: str
     if any(c in mailbox for c in '"\\\r\n'):
         raise BadInput("settings.invalid", f"{mailbox!r} is no name of a mailbox.", field="IMAP_MAILBOX")
     url = f"imap://{secrets.get(HOST)}:{_port(secrets)}/{mailbox}"
-    return Prepared("READ", url, [], orjson.dumps(dict(arguments)), (LOGIN,))
+    return Prepared("READ", url, [], orjson.dumps(dict(arguments)), (credential_of(LOGIN, secrets),))
 
 
 class Mailbox:
     """Reads in a thread of its own, a connection for each time."""
 
-    def __init__(self, secrets: Secrets, guard: Guard, redactions: Redactions) -> None:
+    def __init__(self, secrets: Secrets, guard: Guard, redactions: Redactions, tokens: Tokens | None = None) -> None:
         self._secrets = secrets
         self._guard = guard
-        self._redactions = redactions
+        self._account = Account(LOGIN, secrets, redactions, tokens)
 
     async def send(self, prepared: Prepared, seconds: float, gate: Gate) -> Answer:
-        """The mails as JSON: {uid_validity, last_uid, more, messages: [{uid, received_at, size, truncated, rfc822_base64}]},
-        the oldest first; `last_uid` is up to where it was read, also where nothing came. Raises NotSent when the server cannot be read now."""
+        """The mails as JSON: {uid_validity, last_uid, more, messages: [{uid, received_at, size, truncated, rfc822_base64}]}, the
+        oldest first; `last_uid` is up to where it was read, also where nothing came. Raises NotSent when the server cannot be
+        read now."""
         await gate()
-        tell_secrets(LOGIN, self._secrets, self._redactions)
-        return await asyncio.to_thread(self._read, prepared, time.monotonic() + seconds)
+        ends = time.monotonic() + seconds
+        return await asyncio.to_thread(self._read, prepared, ends, await self._account.token())
 
-    def _read(self, prepared: Prepared, ends: float) -> Answer:
+    def _read(self, prepared: Prepared, ends: float, token: str | None) -> Answer:
         wanted, mailbox = orjson.loads(prepared.body), prepared.url.split("/", 3)[3]
         try:
-            with self._connected(ends) as client:
+            with self._connected(ends, token) as client:
                 found = _mails(client, mailbox, wanted, ends)
         except Refused as error:
             raise _final(BadInput("outbound.refused", f"{error}.", field=HOST, remedy="See docs/tools.md.")) from error
@@ -79,14 +83,14 @@ class Mailbox:
         return Answer(200, [("content-type", "application/json")], orjson.dumps(found))
 
     @contextlib.contextmanager
-    def _connected(self, ends: float) -> Iterator[imaplib.IMAP4]:
+    def _connected(self, ends: float, token: str | None) -> Iterator[imaplib.IMAP4]:
         secrets = self._secrets
         host, port, mode = secrets.get(HOST), _port(secrets), _mode(secrets)
         client = _Client(host, port, self._guard, mode, ends)
         try:
             if mode == "starttls":
                 client.starttls(ssl.create_default_context())
-            self._log_in(client)
+            self._log_in(client, token)
             yield client
         finally:
             with contextlib.suppress(Exception):
@@ -94,23 +98,36 @@ class Mailbox:
             with contextlib.suppress(Exception):  # a lost connection is not closed by that
                 client.shutdown()
 
-    def _log_in(self, client: imaplib.IMAP4) -> None:
-        user, password = self._secrets.get("IMAP_USERNAME"), self._secrets.get("IMAP_PASSWORD")
+    def _log_in(self, client: imaplib.IMAP4, token: str | None) -> None:
+        user, password = self._account.user, "" if token else self._account.password
         try:
-            if "AUTH=PLAIN" in client.capabilities:
+            if token:
+                # The second answer is to the reason of a refusal, which has to be heard before the refusal itself.
+                said = iter([f"user={user}\1auth=Bearer {token}\1\1".encode(), b""])
+                client.authenticate("XOAUTH2", lambda _: next(said))
+            elif "AUTH=PLAIN" in client.capabilities:
                 client.authenticate("PLAIN", lambda _: f"\0{user}\0{password}".encode())
             else:
                 client.login(user, password)
         except imaplib.IMAP4.abort:
             raise
         except (imaplib.IMAP4.error, UnicodeEncodeError) as error:
-            problem = BadInput(
-                "imap.login_refused",
-                "the server does not take the login.",
-                field="IMAP_PASSWORD",
-                remedy="Check IMAP_USERNAME and IMAP_PASSWORD; most providers want a password made for programs.",
-            )
-            raise _final(problem) from error
+            if self._account.refused(token):
+                raise _unreadable("the server does not take the access token, so another one is fetched") from error
+            raise _final(_not_taken(token)) from error
+
+
+def _not_taken(token: str | None) -> BadInput:
+    if token:
+        remedy = "Give the consent for IMAP anew, and set MAIL_OAUTH_REFRESH_TOKEN (docs/mail.md)."
+        return BadInput(
+            "credential.refused",
+            "the server does not take our tokens.",
+            field="MAIL_OAUTH_REFRESH_TOKEN",
+            remedy=remedy,
+        )
+    remedy = "Check IMAP_USERNAME and IMAP_PASSWORD; some providers want a password made for programs, or OAuth (docs/mail.md)."
+    return BadInput("credential.refused", "the server does not take the login.", field="IMAP_PASSWORD", remedy=remedy)
 
 
 class _Client(imaplib.IMAP4):

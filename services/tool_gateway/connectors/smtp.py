@@ -1,8 +1,8 @@
 """E-mail over SMTP submission (RFC 6409) with aiosmtplib.
 
-Settings: SMTP_HOST, SMTP_PORT (587), SMTP_TLS (starttls, implicit or none), SMTP_USERNAME and SMTP_PASSWORD (neither: no
-authentication), SMTP_FROM (an address, with or without a name). Nothing has been sent until the server is given the
-message; from then on only its answer says whether it took it.
+Settings: SMTP_HOST, SMTP_PORT (587), SMTP_TLS (starttls, implicit or none), SMTP_USERNAME with SMTP_PASSWORD or OAuth
+(mail_login.py; no user: no authentication), SMTP_FROM (an address, with or without a name). Nothing has been sent until the
+server is given the message; from then on only its answer says whether it took it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ import orjson
 
 from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.catalogue.tools import Credential, Tool
+from services.tool_gateway.connectors.mail_login import Account, credential_of
 from services.tool_gateway.mail.references import message_id
 from services.tool_gateway.wire import addresses
-from services.tool_gateway.wire.credentials import Secrets, tell_secrets
+from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.guard import Guard, Refused
+from services.tool_gateway.wire.oauth import Tokens
 from services.tool_gateway.wire.prepared import Prepared
 from services.tool_gateway.wire.transport import Gate, MaybeSent, NotSent
 from shared.errors import BadInput
@@ -64,16 +66,18 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, key: str
     url = f"smtp://{secrets.get('SMTP_HOST')}:{_port(secrets)}"
     headers = [("MAIL FROM", sender.addr_spec), *(("RCPT TO", one) for one in dict.fromkeys(recipients))]
     authenticated = secrets.or_none("SMTP_USERNAME") is not None
-    return Prepared("SEND", url, headers, message.as_bytes(), (LOGIN,) if authenticated else ())
+    auth = (credential_of(LOGIN, secrets),) if authenticated else ()
+    return Prepared("SEND", url, headers, message.as_bytes(), auth)
 
 
 class Mailer:
     """Hands messages to the submission server, a connection for each."""
 
-    def __init__(self, secrets: Secrets, guard: Guard, redactions: Redactions) -> None:
+    def __init__(self, secrets: Secrets, guard: Guard, redactions: Redactions, tokens: Tokens | None = None) -> None:
         self._secrets = secrets
         self._redactions = redactions
         self._guard = guard
+        self._account = Account(LOGIN, secrets, redactions, tokens)
 
     async def send(self, prepared: Prepared, seconds: float, gate: Gate) -> Answer:
         """One submission of at most `seconds`. Raises NotSent or MaybeSent when the server did not say how it ended."""
@@ -111,6 +115,8 @@ class Mailer:
         host, mode = secrets.get("SMTP_HOST"), secrets.or_none("SMTP_TLS") or "starttls"
         if mode not in MODES:
             raise _final(BadInput("settings.invalid", f"{mode!r} is none of {', '.join(MODES)}.", field="SMTP_TLS"))
+        # Logged in below, so that a refused token is told from other refusals.
+        token = await self._account.token() if secrets.or_none("SMTP_USERNAME") else None
         client = aiosmtplib.SMTP(
             hostname=host,
             timeout=seconds,
@@ -120,9 +126,10 @@ class Mailer:
         )
         try:
             await client.connect()
-            if user := secrets.or_none("SMTP_USERNAME"):
-                tell_secrets(LOGIN, secrets, self._redactions)
-                await client.login(user, secrets.get("SMTP_PASSWORD"))
+            if token:
+                await client.auth_xoauth2(self._account.user, token)
+            elif secrets.or_none("SMTP_USERNAME"):
+                await client.login(self._account.user, self._account.password)
         except aiosmtplib.SMTPResponseException as error:
             client.close()
             if error.code in LATER:
@@ -131,12 +138,16 @@ class Mailer:
                 raise _final(
                     BadInput("smtp.refused", f"{host}: {error.code} {_said(error.message)}.", field="SMTP_HOST")
                 ) from error
+            if self._account.refused(token):
+                raise _unreachable(f"{host} does not take the access token, so another one is fetched") from error
             raise _final(
                 BadInput(
                     "credential.refused",
                     f"{host} refuses the login: {error.code} {_said(error.message)}.",
-                    field="SMTP_USERNAME",
-                    remedy="Check SMTP_USERNAME and SMTP_PASSWORD.",
+                    field="MAIL_OAUTH_REFRESH_TOKEN" if token else "SMTP_USERNAME",
+                    remedy="Give the consent anew (docs/mail.md)."
+                    if token
+                    else "Check SMTP_USERNAME and SMTP_PASSWORD.",
                 )
             ) from error
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
