@@ -150,8 +150,9 @@ def _refusal(error: urllib.error.HTTPError) -> dict[str, Any]:
 
 def _emulated() -> set[str]:
     """Vendors of the stack here whose emulators answer, by the names of the catalogue."""
-    names = {"mail": "email", "business": "northwind"}
-    return {names.get(name, name) for name in (deployment.state() or {}).get("emulated", [])}
+    names = {"mail": ("email", "mailbox"), "business": ("northwind",)}
+    emulated = (deployment.state() or {}).get("emulated", [])
+    return {known for name in emulated for known in names.get(name, (name,))}
 
 
 def _vendor(found: dict[str, Any], emulated: set[str]) -> dict[str, Any]:

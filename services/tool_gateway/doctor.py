@@ -27,7 +27,9 @@ from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.library import LeftOut
 from services.tool_gateway.catalogue.tools import Tool
+from services.tool_gateway.connectors.imap import VENDOR as MAILBOX
 from services.tool_gateway.connectors.smtp import Mailer
+from services.tool_gateway.mail.reading import AUTHSERV_ID
 from services.tool_gateway.wire.credentials import Secrets, redacted
 from services.tool_gateway.wire.encode import prepare
 from services.tool_gateway.wire.operator import SETTING, is_operator, tokens
@@ -43,7 +45,9 @@ log = get_logger(__name__)
 SQL = Queries(Path(__file__).with_name("doctor.sql"))
 OF_OURS = frozenset({"people", "apis", "office"})  # connectors that reach nobody's system
 PROBE_SECONDS = 10.0
-OK, FAILED, UNSET, UNTRIED = "ok", "failed", "not configured", "not tried"
+OK, WARNING, FAILED, UNSET, UNTRIED = "ok", "warning", "failed", "not configured", "not tried"
+UNPROVED = "answers; of new mails nothing proves who wrote them."
+NAME_IT = f"Set {AUTHSERV_ID} to the name of the server that receives the mails (docs/mail.md)."
 
 
 class Doctor:
@@ -177,6 +181,8 @@ class Doctor:
             unforeseen = f"its probe failed in a way that nobody foresaw: {type(error).__name__}."
             return _finding(vendor, FAILED, message=unforeseen, remedy="See the gateway's log.", started=started)
         if result.state == "succeeded":
+            if vendor == MAILBOX and self._secrets.or_none(AUTHSERV_ID) is None:
+                return _finding(vendor, WARNING, message=UNPROVED, field=AUTHSERV_ID, remedy=NAME_IT, started=started)
             return _finding(vendor, OK, tool=tool.name, message="answers.", started=started)
         told = result.error or {}
         remedy = told.get("remedy") or _remedy(str(told.get("code")), tool)

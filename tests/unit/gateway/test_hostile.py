@@ -386,6 +386,23 @@ async def test_a_probe_that_fails_unforeseen_hides_no_other_finding() -> None:
     assert found["hubspot"]["tool"] is not None
 
 
+@pytest.mark.parametrize(("named", "state"), [({}, "warning"), ({"MAIL_AUTHSERV_ID": "mx.biz.example"}, "ok")])
+async def test_a_mailbox_whose_senders_nothing_proves_is_warned_of(named: dict[str, str], state: str) -> None:
+    class Sender:
+        async def send(self, ready: Any) -> Answer:
+            return Answer(200, [("content-type", "application/json")], b'{"messages": []}')
+
+        def discreet(self, tool: Tool, result: Any) -> Any:
+            return result
+
+    tools = [TOOLS["mailbox_list_messages"]]
+    secrets = Secrets({"IMAP_HOST": "imap.biz.example", "IMAP_USERNAME": "u", "IMAP_PASSWORD": "p"} | named)
+    doctor = Doctor(catalogue.Catalogue(tools, {}), secrets, cast(Any, Notes()), cast(Any, Sender()), cast(Any, None))
+    (found,) = await doctor.examine()
+    assert found["state"] == state
+    assert found["field"] == (None if named else "MAIL_AUTHSERV_ID")
+
+
 @pytest.mark.parametrize(
     ("headers", "data", "status"),
     [
