@@ -139,3 +139,10 @@ def test_a_server_that_says_nothing_is_left_in_time(served: Served) -> None:
     with pytest.raises(NotSent, match="time"):
         read(served, seconds=0.0)
     assert time.monotonic() - began < 30
+
+
+def test_an_answer_that_makes_no_sense_is_said_and_read_later(served: Served) -> None:
+    box(served).mailbox.validity = "soon"  # type: ignore[assignment]
+    with pytest.raises(NotSent, match="as no IMAP server does") as odd:
+        read(served)
+    assert not odd.value.final

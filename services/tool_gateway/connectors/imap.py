@@ -1,8 +1,7 @@
 """The business's mailbox over IMAP (RFC 9051, and 3501 before it) with the standard library's client, read only.
 
 Settings: IMAP_HOST, IMAP_PORT (993), IMAP_TLS (implicit, starttls or none), IMAP_USERNAME, IMAP_PASSWORD or OAuth (mail_login.py),
-IMAP_MAILBOX (INBOX).
-The mailbox is opened with EXAMINE and read with BODY.PEEK: what people see as unread stays unread.
+IMAP_MAILBOX (INBOX). The mailbox is opened with EXAMINE and read with BODY.PEEK: what people see as unread stays unread.
 """
 
 from __future__ import annotations
@@ -80,6 +79,8 @@ class Mailbox:
             raise _unreadable(f"TLS: {error.reason or error}") from error
         except (imaplib.IMAP4.error, OSError, EOFError) as error:
             raise _unreadable(str(error) or type(error).__name__) from error
+        except (ValueError, TypeError, IndexError) as error:
+            raise _unreadable("the server answers as no IMAP server does") from error
         return Answer(200, [("content-type", "application/json")], orjson.dumps(found))
 
     @contextlib.contextmanager
@@ -104,7 +105,7 @@ class Mailbox:
             if token:
                 # The second answer is to the reason of a refusal, which has to be heard before the refusal itself.
                 said = iter([f"user={user}\1auth=Bearer {token}\1\1".encode(), b""])
-                client.authenticate("XOAUTH2", lambda _: next(said))
+                client.authenticate("XOAUTH2", lambda _: next(said, b""))
             elif "AUTH=PLAIN" in client.capabilities:
                 client.authenticate("PLAIN", lambda _: f"\0{user}\0{password}".encode())
             else:
