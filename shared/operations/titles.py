@@ -31,6 +31,14 @@ _KINDS = {
 }
 
 
+# What colleagues hand over in a task's context, and which of its fields say what it is about.
+_HANDED = {
+    "ticket": ("Ticket", ("subject", "body")),
+    "lead": ("Lead", ("interest", "email", "phone")),
+    "hire": ("Job", ("name", "text")),
+    "payment_question": ("Payment question", ("question",)),
+    "refund": ("Refund", ("reason",)),
+}
 MISSED = frozenset({"no-answer", "busy", "failed", "canceled"})
 
 
@@ -75,11 +83,23 @@ def began(body: Mapping[str, Any], *, content: bool = True) -> str:
 
 def _asker(body: Mapping[str, Any]) -> str:
     source = str(body.get("source") or "")
-    if "/agents/" in source or source.startswith("/viox/agent"):
+    if source.startswith(("/viox/agents/", "/viox/delegations/")):
         return agent_name(source.rstrip("/").rsplit("/", 1)[-1])
     if source == "/viox/cli":  # of the command line or the console: somebody of the business
         return "A person of the business"
     return "A timer" if "timer" in source else "Somebody"
+
+
+def _handed_over(context: Any) -> str:
+    """`Ticket: Locked account`; nothing where a task brings none of these."""
+    for name, (kind_, fields) in _HANDED.items() if isinstance(context, Mapping) else ():
+        about = context.get(name)
+        if isinstance(about, Mapping):
+            told = next(
+                (cut(about[field], 100) for field in fields if isinstance(about.get(field), str) and about[field]), ""
+            )
+            return f"{kind_}: {told}" if told else kind_
+    return ""
 
 
 def _mail(data: Mapping[str, Any], longest: int) -> str:
@@ -98,7 +118,7 @@ def _person(data: Mapping[str, Any]) -> str:
 def _about(type_: str, data: Mapping[str, Any]) -> str:
     match type_:
         case "viox.task.requested":
-            return cut(data.get("instruction"), 140)
+            return _handed_over(data.get("context")) or cut(data.get("instruction"), 140)
         case "com.twilio.message.received":
             return f"{data.get('From')}, “{cut(data.get('Body'), 100)}”"
         case "viox.mail.received":
