@@ -47,7 +47,7 @@ TABLES = (
     "dead_letters, rate_limits, pauses, announcers, documents, oauth_tokens, records, record_writes, notes, contact_wishes, "
     "webhook_events, webhook_deliveries, webhook_sources, webhook_pollers, webhook_trips, approvals, approval_votes, "
     "approval_notices, call_parties, thread_labels, live_calls, live_tokens, standing_approvals, payloads, payload_uses, "
-    "sealed_calls, facts, knowledge, passages, memory_model, forgettings, call_labels, budgets, budget_settings, budget_use, "
+    "sealed_calls, facts, person_links, knowledge, passages, memory_model, forgettings, call_labels, budgets, budget_settings, budget_use, "
     "budget_releases, budget_raises, budget_notices, model_holds, sandbox_clock, waits, delegations, timers, schedule_marks, "
     "audit_acts, audit_leaves, audit_tiles, audit_checkpoints, audit_cosignatures, audit_erased, "
     "console_sessions, console_failures, console_acts, console_views, archives, archive_threads, archived_entries"

@@ -78,10 +78,13 @@ def erase(
     ],
     reason: Annotated[str, typer.Option(help="Why; it is on record for good, so it names nobody.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without it only what there is is counted.")] = False,
+    with_linked: Annotated[
+        bool, typer.Option("--with-linked", help="And of all that are confirmed to be the same person.")
+    ] = False,
     by: Person = None,
     as_json: Json = False,
 ) -> None:
     """Erase what is known of somebody, on record; the audit stays whole."""
     from viox import erasing
 
-    run_async(erasing.erase(entity, reason, by, yes=yes, as_json=as_json))
+    run_async(erasing.erase(entity, reason, by, with_linked=with_linked, yes=yes, as_json=as_json))

@@ -56,20 +56,36 @@ def memory(
     forget: Annotated[
         list[str] | None, typer.Option("--forget", help="Id of a fact or note to forget, repeated for more; or all.")
     ] = None,
+    same_as: Annotated[
+        str | None, typer.Option("--same-as", help="Another entity that is the same person: you confirm it.")
+    ] = None,
+    not_same_as: Annotated[
+        str | None, typer.Option("--not-same-as", help="Another entity that is somebody else, whoever said otherwise.")
+    ] = None,
+    with_linked: Annotated[
+        bool, typer.Option("--with-linked", help="With --forget: of all that are confirmed to be the same person, too.")
+    ] = False,
     reason: Annotated[str | None, typer.Option("--reason", help="Why; it is on record.")] = None,
     by: Person = None,
     limit: Limit = 100,
     cursor: Cursor = None,
     as_json: Json = False,
 ) -> None:
-    """What is remembered about somebody or something, and who says so; --forget removes it for good."""
+    """What is remembered about somebody or something, who says so, and who else it is; --forget removes it for good."""
     from viox import memory as remembered
 
+    if sum(map(bool, (forget, same_as, not_same_as))) > 1:
+        told = "--forget, --same-as and --not-same-as exclude each other."
+        raise BadInput("option.invalid", told, field="--forget", remedy="Do one after the other.")
     if forget:
-        run_async(remembered.forget(entity, forget, by, reason, as_json=as_json))
+        run_async(remembered.forget(entity, forget, by, reason, with_linked=with_linked, as_json=as_json))
+        return
+    if with_linked:
+        raise BadInput("option.invalid", "--with-linked belongs to --forget.", field="--with-linked")
+    if other := same_as or not_same_as:
+        run_async(remembered.say(entity, other, "confirmed" if same_as else "denied", by, reason, as_json=as_json))
         return
     if reason:
-        raise BadInput(
-            "option.invalid", "--reason belongs to --forget.", field="--reason", remedy="Say what to forget."
-        )
+        remedy = "Say what to forget, or who is the same."
+        raise BadInput("option.invalid", "--reason belongs to what is done.", field="--reason", remedy=remedy)
     run_async(remembered.show(entity, limit, cursor, as_json=as_json))

@@ -6,11 +6,14 @@ import json
 from typing import Any
 from urllib.parse import quote
 
+from shared.audit.store import SQL
 from shared.errors import BadInput
+from shared.operations import links
 from viox import deployment, output
+from viox.memory import left_in_words
 
 SHORTEST = 5  # characters of an address: a shorter one would be found in everything
-PLURALS = ("calls", "entries", "payloads", "facts", "notes", "steps", "messages")
+PLURALS = ("calls", "entries", "payloads", "facts", "notes", "links", "steps", "messages")
 
 
 def words_of(entity: str) -> list[str]:
@@ -28,26 +31,53 @@ def words_of(entity: str) -> list[str]:
     )
 
 
-async def erase(entity: str, reason: str, by: str | None, *, yes: bool, as_json: bool) -> None:
-    """Raises BadInput for an entity that is no address, a reason that names it, or somebody who may not."""
-    from shared.audit.store import SQL
-
-    words = words_of(entity)
-    if not reason.strip() or any(word in reason.lower() for word in words):
-        told = "the reason is empty." if not reason.strip() else "the reason names whom it is about, and it stays."
-        raise BadInput("option.invalid", told, field="--reason", remedy="For instance: request of 30 November.")
+async def erase(entity: str, reason: str, by: str | None, *, with_linked: bool, yes: bool, as_json: bool) -> None:
+    """With `with_linked` also what is known of all that are confirmed to be the same person. Raises BadInput for an entity that is
+    no address, a reason that names one of them, or somebody who may not."""
+    words_of(entity)
     person = deployment.people().approver(by)
     pool = await deployment.pool()
     try:
-        bound = SQL.bind("erase", entity=entity, words=words, person=person.name, why=reason, dry=not yes)
-        found: dict[str, Any] = await pool.fetchval(*bound)
+        others = await links.connected(pool, entity)
+        included = [one["entity"] for one in others if with_linked and one["state"] == "confirmed"]
+        _check_reason(reason, [entity, *included])
+        found = await _erased(pool, [entity, *included], person.name, reason, dry=not yes)
     finally:
         await pool.close()
+    left = [one for one in others if one["entity"] not in included]
     if as_json:
-        output.emit({"erased": yes, "by": person.name, "found": found})
+        told = {"erased": yes, "by": person.name, "found": found.pop(entity)}
+        output.emit(told | {"with_linked": found, "left": left})
         return
-    output.say(("erased: " if yes else "there are: ") + ", ".join(f"{found[name]} {name}" for name in PLURALS))
-    if found["open_calls"]:
-        output.say(f"{found['open_calls']} calls are still open and were left: try again when they have ended")
+    for one, counted in found.items():
+        _tell(one, counted, yes=yes)
+    for other in left:
+        output.say(left_in_words(other))
+    if any(other["state"] == "confirmed" for other in left):
+        output.say("--with-linked takes those along that are confirmed")
     if not yes:
         output.say("nothing was changed; --yes erases it")
+
+
+async def _erased(pool: Any, entities: list[str], person: str, reason: str, *, dry: bool) -> dict[str, Any]:
+    """What there is of each; erased, all or none, unless `dry`."""
+    found: dict[str, Any] = {}
+    async with pool.acquire() as connection, connection.transaction():
+        for one in entities:
+            bound = SQL.bind("erase", entity=one, words=words_of(one), person=person, why=reason, dry=dry)
+            found[one] = await connection.fetchval(*bound)
+    return found
+
+
+def _check_reason(reason: str, entities: list[str]) -> None:
+    named = any(word in reason.lower() for one in entities for word in words_of(one))
+    if not reason.strip() or named:
+        told = "the reason names whom it is about, and it stays." if named else "the reason is empty."
+        raise BadInput("option.invalid", told, field="--reason", remedy="For instance: request of 30 November.")
+
+
+def _tell(entity: str, found: dict[str, Any], *, yes: bool) -> None:
+    counted = ", ".join(f"{found[name]} {name}" for name in PLURALS)
+    output.say(f"{entity}: {'erased' if yes else 'there are'}: {counted}")
+    if found["open_calls"]:
+        output.say(f"{found['open_calls']} calls are still open and were left: try again when they have ended")

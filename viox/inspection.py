@@ -338,7 +338,7 @@ async def show_tools(*, as_json: bool) -> None:
             i["vendor"],
             i["effect"] + (", paused" if i["paused"] else ""),
             f"{i['method']} {i['path']}",
-            ", ".join(i["granted_to"]) or "nobody",
+            ", ".join([*i["granted_to"], *(f"rules of {one}" for one in i["ruled_by"])]) or "nobody",
         )
         for i in items
     ]
@@ -356,7 +356,7 @@ async def check_tools(*, as_json: bool) -> int:
     found, left_out, documents = await importing.tools()
     policy = policies.check(found)
     vendors: dict[str, list[str]] = {}
-    for name in sorted(name for name in found.tools if not found.granted_to(name)):
+    for name in sorted(name for name in found.tools if not (found.granted_to(name) or found.ruled_by(name))):
         vendors.setdefault(found.tools[name].vendor, []).append(name)
     if as_json:
         names = None if documents is None else [document.name for document in documents]

@@ -1,4 +1,8 @@
-"""HubSpot CRM: objects, search with index delay, batches, owners, pipelines, OAuth, webhooks. Shapes as its SDK needs them."""
+"""HubSpot CRM: objects, search with index delay, batches, owners, pipelines, OAuth, webhooks. Shapes as its SDK needs them.
+
+Control beyond the common: POST /_sandbox/typed   {"type"?: "contacts", "id"?, "properties"}   somebody who is signed in enters
+an object, or changes one: the object.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from typing import Any
 
 from aiohttp import web
 
+from sandbox.vendors import hubspot_history as history
 from sandbox.vendors import hubspot_merging as merging
 from sandbox.vendors import hubspot_schema as schema
 from sandbox.vendors import hubspot_search as searching
@@ -88,6 +93,7 @@ class HubSpot(Emulator):
                 web.get("/crm/v3/pipelines/{type}/{id}", self.pipeline),
                 web.get("/crm/v3/pipelines/{type}/{id}/stages", self.pipeline),
                 web.get("/crm/v3/properties/{type}", self.properties),
+                web.post("/_sandbox/typed", self.typed),
             ]
         )
         self.app.on_response_prepare.append(self._rate_headers)
@@ -162,6 +168,8 @@ class HubSpot(Emulator):
         except Problem as problem:
             return problem.response
         shown = self._shown(kind, found, _listed(request))
+        if past := _listed(request, "propertiesWithHistory"):
+            shown["propertiesWithHistory"] = history.shown(found, past)
         if asked := request.query.get("associations"):
             shown |= self.links.shown_with(kind, found["id"], asked)
         return web.json_response(shown)
@@ -176,6 +184,19 @@ class HubSpot(Emulator):
         if refused := self._problem(kind, properties, own=found["id"]):
             return refused
         self._change(kind, found, properties)
+        return web.json_response(self._shown(kind, found, [*DEFAULT_SHOWN[kind], *properties]))
+
+    async def typed(self, request: web.Request) -> web.Response:
+        """What somebody at the business types into the CRM."""
+        given = await request.json()
+        kind, properties = kind_of(given.get("type", "contacts")), given["properties"]
+        found = self._find(kind, str(given["id"]), None) if "id" in given else None
+        if refused := self._problem(kind, properties, own=found["id"] if found else None):
+            return refused
+        if found is None:
+            found = self._insert(kind, properties, [], history.PERSON)
+        else:
+            self._change(kind, found, properties, history.PERSON)
         return web.json_response(self._shown(kind, found, [*DEFAULT_SHOWN[kind], *properties]))
 
     async def archive(self, request: web.Request) -> web.Response:
@@ -351,34 +372,40 @@ class HubSpot(Emulator):
                 return self.error(409, f"{SINGULAR[kind].title()} already exists. Existing ID: {other['id']}")
         return None
 
-    def _insert(self, kind: str, properties: dict[str, Any], associations: list[dict[str, Any]]) -> dict[str, Any]:
+    def _insert(
+        self, kind: str, properties: dict[str, Any], associations: list[dict[str, Any]], how: str = history.APP
+    ) -> dict[str, Any]:
         number = str(self._next)
         self._next += 1
         now = _now()
         values = _stored(schema.DEFAULTS.get(kind, {}) | properties)
         made = {"id": number, "properties": values, "createdAt": now, "updatedAt": now, "_at": time.monotonic()}
+        history.note(made, values, how, APP_ID, now)
         self.objects[kind][number] = made
         self.effect("create", type=kind, id=number, properties=values | _texts(properties))
-        self._announce(kind, "creation", [{"objectId": int(number), "changeFlag": "CREATED"}])
+        self._announce(kind, "creation", [{"objectId": int(number), "changeFlag": "CREATED"}], how)
         for item in associations:
             if target := self.links.target(kind, item):
                 numbers = {spec["associationTypeId"] for spec in item["types"]}
                 self.links.link((kind, number, target, str(item["to"]["id"])), numbers)
         return made
 
-    def _change(self, kind: str, found: dict[str, Any], properties: dict[str, Any]) -> None:
+    def _change(self, kind: str, found: dict[str, Any], properties: dict[str, Any], how: str = history.APP) -> None:
         before, values = found["properties"], _stored(properties)
         changed = {name: value for name, value in values.items() if before.get(name) != value}
         found["properties"] = before | values
         found["updatedAt"] = _now()
+        history.note(found, changed, how, APP_ID, found["updatedAt"])
         self.effect("update", type=kind, id=found["id"], properties=properties)
         about = {"objectId": int(found["id"])}
         rows = [about | {"propertyName": name, "propertyValue": value or ""} for name, value in changed.items()]
-        self._announce(kind, "propertyChange", rows)
+        self._announce(kind, "propertyChange", rows, how)
 
     def _merge(self, kind: str, primary: dict[str, Any], other: dict[str, Any]) -> None:
-        primary["properties"] = merging.properties(kind, primary, other)
+        before, primary["properties"] = primary["properties"], merging.properties(kind, primary, other)
         primary["updatedAt"] = _now()
+        taken = {name: value for name, value in primary["properties"].items() if before.get(name) != value}
+        history.note(primary, taken, history.MERGE, APP_ID, primary["updatedAt"])
         self.links.move(kind, other["id"], primary["id"])
         del self.objects[kind][other["id"]]
         self.merged[kind][other["id"]] = primary["id"]
@@ -409,7 +436,7 @@ class HubSpot(Emulator):
         }
         self._announce(source, "associationChange", [about])
 
-    def _announce(self, kind: str, event: str, rows: list[dict[str, Any]]) -> None:
+    def _announce(self, kind: str, event: str, rows: list[dict[str, Any]], how: str = history.APP) -> None:
         """One delivery with all that happened at once, to those who subscribed to it."""
         name = f"{SINGULAR[kind] if kind in OLD_EVENTS else 'object'}.{event}"
         more = {} if kind in OLD_EVENTS else {"objectTypeId": TYPE_IDS[kind]}
@@ -424,8 +451,8 @@ class HubSpot(Emulator):
                     "occurredAt": int(time.time() * 1000),
                     "subscriptionType": name,
                     "attemptNumber": 0,
-                    "changeSource": "INTEGRATION",
-                    "sourceId": str(APP_ID),
+                    "changeSource": how,
+                    "sourceId": str(APP_ID) if how == history.APP else f"userId:{history.USER}",
                     **more,
                     **row,
                 }
@@ -493,8 +520,8 @@ def _stored(properties: dict[str, Any]) -> dict[str, str | None]:
     return values
 
 
-def _listed(request: web.Request) -> list[str] | None:
-    given = [part for value in request.query.getall("properties", []) for part in value.split(",")]
+def _listed(request: web.Request, what: str = "properties") -> list[str] | None:
+    given = [part for value in request.query.getall(what, []) for part in value.split(",")]
     return given or None
 
 

@@ -98,6 +98,11 @@ class Lead(BaseModel):
         return plain(self.first_name, 30) or "there"
 
     @property
+    def entities(self) -> list[str]:
+        """All that memory may know them by."""
+        return [f"{kind}:{one}" for kind, one in (("person", self.email), ("phone", self.phone)) if one]
+
+    @property
     def entity(self) -> str:
         """What memory knows them by."""
         return f"person:{self.email}" if self.email else f"phone:{self.phone}"
@@ -121,6 +126,17 @@ class Pursuit(BaseModel):
     price: int | None = None
     link: str | None = None
     unsent: str | None = None
+    apart: bool | None = None  # address and number are two to memory, unless it is confirmed that they are one person's
+
+    @property
+    def recipient(self) -> str:
+        """Whom we write to, as memory knows them."""
+        return f"phone:{self.lead.phone}" if self.channel == "sms" and self.lead.phone else self.lead.entity
+
+    @property
+    def about(self) -> str:
+        """Whom memory is asked about before we write, and told of: whom we write to. The other may be somebody else's."""
+        return self.recipient if self.apart else self.lead.entity
 
     def now(self, **changes: Any) -> Pursuit:
         return self.model_copy(update=changes)
@@ -220,7 +236,8 @@ def fit(lead: Lead, intent: Intent, country: str | None, open_deals: int, known:
 
 def channel_for(lead: Lead, memory: list[dict[str, Any]], *, valid: bool) -> Channel:
     """A text message when there is a number that takes one, else a mail."""
-    refused = any(one.get("name") == "sms_reachable" and one.get("value") is False for one in memory)
+    own = [one for one in memory if one.get("entity") in (None, f"phone:{lead.phone}")]
+    refused = any(one.get("name") == "sms_reachable" and one.get("value") is False for one in own)
     return "sms" if lead.phone and ((valid and not refused) or not lead.email) else "mail"
 
 

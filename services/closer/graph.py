@@ -12,6 +12,7 @@ from langgraph.graph import END
 from services.closer import domain
 from services.closer.prompts import ANSWER, INTEREST
 from services.closer.work import forms, news, payments, reading, writing
+from shared import persons
 from shared.runtime.flow import Flow
 from shared.runtime.work import Work
 
@@ -72,6 +73,19 @@ def meet(work: Work) -> None:
     work.call("account", "hubspot_get_account", {})
 
 
+def check_contact(work: Work) -> None:
+    """Has the CRM address and number of theirs, and are the two one person? Then all of us know them as that."""
+    persons.check_contact(work, reading.contact_of(work), "memory")
+
+
+def recall_again(work: Work) -> None:
+    persons.recall_again(work, "memory")
+
+
+def by_lead(work: Work) -> str:
+    return "complete_contact" if work.trigger.type == "com.hubspot.contact.creation" else "look_at_deals"
+
+
 def look_at_deals(work: Work) -> None:
     if contact := reading.contact_of(work):
         work.call("deals", "hubspot_search_deals", forms.deals_of(contact["id"]))
@@ -83,7 +97,7 @@ def consider(work: Work) -> None:
     if lead.interest:
         outside = {
             "lead": {"wrote": lead.interest, "company": lead.company, "source": lead.source},
-            "known": reading.texts(work, "memory"),
+            "known": reading.texts_known_of(work, lead.entities),
         }
         work.ask(INTEREST, outside=outside, business=work.business)
 
@@ -279,14 +293,14 @@ def by_words(work: Work) -> str:
 def gather(work: Work) -> None:
     """What the business knows, and what we know of them, before a model reads."""
     work.call("knowledge", "knowledge_search", {"question": reading.answer_text(work)[:1000], "limit": 4})
-    work.call("memory", "memory_recall", {"entity": reading.a_pursuit(work).lead.entity})
+    work.call("memory", "memory_recall", {"entity": reading.a_pursuit(work).about})
 
 
 def understand(work: Work) -> None:
     outside = {
         "answer": reading.answer_text(work),
         "about": reading.a_pursuit(work).subject,
-        "known": reading.texts(work, "memory"),
+        "known": reading.texts_known_of(work, [reading.a_pursuit(work).recipient]),
     }
     work.ask(ANSWER, outside=outside, business=work.business, knowledge=reading.texts(work, "knowledge"))
 
@@ -349,7 +363,7 @@ def reply(work: Work) -> None:
         work.call("task entered", "hubspot_create_task", task)
     if said and said.facts:
         facts = [{"text": fact[:500]} for fact in said.facts]
-        work.call("remembered", "memory_remember", {"entity": pursuit.lead.entity, "facts": facts})
+        work.call("remembered", "memory_remember", {"entity": pursuit.about, "facts": facts})
     stage_now = {"yes": "offered" if pursuit.link else "answered", "no": "lost", "later": "open"}.get(
         meaning, "answered"
     )
@@ -392,14 +406,17 @@ def graph() -> Flow:
         flow.add_node(act.__name__, act)
     for act in (news.read_contact, news.recall_contact, news.complete_contact, news.read_deal, news.take_up_deal):
         flow.add_node(act.__name__, act)
-    for act in (news.tell_news, news.count_day, news.tell_day):
+    for act in (check_contact, persons.link_person, recall_again, news.tell_news, news.count_day, news.tell_day):
         flow.add_node(act.__name__, act)
     flow.add_open_loop("improvise")
 
     begins = ["meet", "refuse", "look_again", "send_unsent", "leave", "find_sender", "note_lost", "find_payer"]
     flow.begin(what_came, [*begins, "read_contact", "read_deal", "count_day", "improvise"])
     # a lead
-    flow.add_edge("meet", "look_at_deals")
+    flow.add_edge("meet", "check_contact")
+    flow.add_edge("check_contact", "link_person")
+    flow.add_edge("link_person", "recall_again")
+    flow.add_conditional_edges("recall_again", by_lead, ["look_at_deals", "complete_contact"])
     flow.add_edge("look_at_deals", "consider")
     flow.add_conditional_edges("consider", by_fit, ["enter_contact", "ask_for_address", "pass_on", "set_aside"])
     flow.add_conditional_edges("enter_contact", by_contact, ["enter_deal", "file_lead", "give_up"])
@@ -424,7 +441,7 @@ def graph() -> Flow:
     flow.add_conditional_edges("ask_for_workspace", payments.by_answer_of_person, ["hand_over", "tell"])
     # news of the CRM, and the day's report
     flow.add_edge("read_contact", "recall_contact")
-    flow.add_edge("recall_contact", "complete_contact")
+    flow.add_edge("recall_contact", "check_contact")
     flow.add_edge("complete_contact", "tell_news")
     flow.add_edge("read_deal", "take_up_deal")
     flow.add_edge("take_up_deal", "tell_news")

@@ -15,6 +15,7 @@ from langgraph.graph import END
 
 from services.steward.prompts import ANSWER, SATISFACTION, TRIAGE
 from services.steward.work import answering, escalating, following, views
+from shared import persons
 from shared.runtime.flow import Flow
 from shared.runtime.work import Work
 
@@ -78,6 +79,9 @@ def take_in(flow: Flow) -> None:
     flow.add_node("close_unread", answering.close_unread)
     flow.add_node("read_contact", answering.read_contact)
     flow.add_node("look_up", answering.look_up)
+    flow.add_node("check_contact", answering.check_contact)
+    flow.add_node("link_person", persons.link_person)
+    flow.add_node("recall_again", answering.recall_again)
     flow.add_node("judge", answering.judge, asks=[TRIAGE])
     flow.add_node("enter_contact", answering.enter_contact)
     flow.add_node("open_ticket", answering.open_ticket)
@@ -85,7 +89,10 @@ def take_in(flow: Flow) -> None:
     flow.add_conditional_edges("read_ticket", answering.by_ticket, ["read_contact", "close_unread"])
     flow.add_edge("close_unread", END)
     flow.add_edge("read_contact", "look_up")
-    flow.add_edge("look_up", "judge")
+    flow.add_edge("look_up", "check_contact")
+    flow.add_edge("check_contact", "link_person")
+    flow.add_edge("link_person", "recall_again")
+    flow.add_edge("recall_again", "judge")
     flow.add_edge("judge", "enter_contact")
     flow.add_edge("enter_contact", "open_ticket")
     flow.add_conditional_edges("open_ticket", answering.by_wish, ["write_answer", "ask_for_refund", "acknowledge"])

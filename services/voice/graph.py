@@ -14,6 +14,7 @@ from services.voice import domain
 from services.voice.domain import MISSED, Colleague, Line
 from services.voice.prompts import ROUTE, TALK
 from services.voice.work import reading, writing
+from shared import persons
 from shared.runtime.flow import Flow
 from shared.runtime.work import Work
 
@@ -55,6 +56,15 @@ def look_up(work: Work) -> None:
     work.call("memory", "memory_recall", {"entity": f"phone:{number}"})
     if work.trigger.type == "com.twilio.call.completed":
         work.call("number", "twilio_lookup_number", {"PhoneNumber": number})
+
+
+def check_contact(work: Work) -> None:
+    """Has the CRM a mail address of theirs, and are the two one person? Then it is remembered as that."""
+    persons.check_contact(work, reading.contact(work), "memory")
+
+
+def recall_again(work: Work) -> None:
+    persons.recall_again(work, "memory")
 
 
 def by_what(work: Work) -> str:
@@ -186,12 +196,15 @@ def put_down(work: Work) -> None:
     """For everybody who meets them again: memory, the CRM; and another call where they asked for one."""
     said, number = work.answer(TALK), reading.number(work)
     facts = [{"text": fact} for fact in (said.facts if said else [])]
-    if email := reading.caller(work).get("email"):
+    email = reading.caller(work).get("email")
+    if email:
         facts.append({"text": f"The number of {email}", "name": "email", "value": email})
     facts.append({"text": f"Said on the phone: {domain.plain(reading.told(work), 450)}"})
     entity = f"phone:{number}" if number else f"person:{email}" if email else None
     if entity:
         work.call("remembered", "memory_remember", {"entity": entity, "facts": facts})
+    if persons.may_claim(work, email, number, "memory"):
+        persons.claim_same(work, str(email), str(number), "said on the phone")
     writing.note(work, f"Phone call: {reading.told(work)}")
     line = reading.line(work).now(tries=0, reason="")
     if said and said.call_back and number:
@@ -247,14 +260,20 @@ def graph() -> Flow:
     flow.add_node("read_talk", read_talk, asks=[TALK])
     for act in (look_up, hand_on, answer_missed, note_visit, call_back, settle_call, note_call, put_down, note_loss):
         flow.add_node(act.__name__, act)
-    for act in (count_day, tell_day, refuse, tell):
+    for act in (check_contact, persons.link_person, recall_again, count_day, tell_day, refuse, tell):
         flow.add_node(act.__name__, act)
     flow.add_open_loop("improvise")
 
     begins = ["look_up", "read_talk", "note_call", "call_back", "count_day", "refuse", "tell"]
     flow.begin(what_came, [*begins, "improvise"])
     whats = ["read_message", "answer_missed", "note_visit", "call_back", "read_talk", "note_loss"]
-    flow.add_conditional_edges("look_up", by_what, whats)
+    for source, target in (
+        ("look_up", "check_contact"),
+        ("check_contact", "link_person"),
+        ("link_person", "recall_again"),
+    ):
+        flow.add_edge(source, target)
+    flow.add_conditional_edges("recall_again", by_what, whats)
     flow.add_conditional_edges("read_message", by_colleague, ["hand_on", "tell"])
     flow.add_conditional_edges("answer_missed", by_call, ["settle_call", "tell"])
     flow.add_conditional_edges("call_back", by_call, ["settle_call", "tell"])

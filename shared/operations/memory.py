@@ -31,13 +31,23 @@ async def remembered(
 
 
 async def forget(
-    pool: Any, entity: str, items: Sequence[str] | None, person: Person, reason: str | None
+    pool: Any,
+    entity: str,
+    items: Sequence[str] | None,
+    person: Person,
+    reason: str | None,
+    *,
+    with_linked: bool = False,
 ) -> list[dict[str, Any]]:
-    """Forget these facts and notes of an entity, or without any everything about it. All or none. Raises BadInput, NotFound."""
+    """Forget these facts, notes and links of an entity, or without any everything about it; `with_linked`: and of all that are
+    confirmed to be the same person. All or none. Raises BadInput, NotFound."""
     check(entity)
-    given = {"entity": entity, "items": None if items is None else list(items), "person": person.name, "reason": reason}
+    given = {"items": None if items is None else list(items), "person": person.name, "reason": reason}
     async with pool.acquire() as connection, connection.transaction():
-        rows = await connection.fetch(*SQL.bind("forget", **given))
+        same = [row["entity"] for row in await connection.fetch(*SQL.bind("same", entity=entity))]
+        rows: list[Any] = []
+        for one in same if with_linked else same[:1]:
+            rows += await connection.fetch(*SQL.bind("forget", entity=one, **given))
         missing = sorted(set(items or ()) - {row["item_id"] for row in rows})
         if missing or not rows:
             told = ", ".join(missing)
@@ -64,11 +74,15 @@ def _item(row: Any) -> dict[str, Any]:
     named = {key: row[key] for key in ("kind", "entity", "text", "name", "value", "confidence", "agent", "replaced_by")}
     times = {key: timestamp(row[key]) for key in ("created_at", "replaced_at")}
     return (
-        {"id": row["item_id"]} | named | {"from_outside": row["tainted"], "source": _source(row["source_call"])} | times
+        {"id": row["item_id"]}
+        | named
+        | {"from_outside": row["tainted"], "source": source_of(row["source_call"])}
+        | times
     )
 
 
-def _source(call: str) -> dict[str, Any]:
+def source_of(call: str) -> dict[str, Any]:
+    """The run and step of a call that wrote something; without them for what is no call of a run."""
     try:
         run, step, _ = parse_call_id(call)
     except ValueError:

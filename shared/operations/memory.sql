@@ -17,3 +17,6 @@ select * from forgettings where about = entity_key(:entity) and kind <> 'documen
 
 -- name: forget
 select kind, item_id from forget_memory(:entity, :items::text[], :person, :reason, null)
+
+-- name: same    The entity and all that are confirmed to be the same person.
+select entity from same_person(:entity) order by far, entity

@@ -64,6 +64,7 @@ _VERBS = {
 _OURS = {
     "memory_recall": ("recall what is known", "recalled what is known"),
     "memory_remember": ("remember something", "remembered something"),
+    "memory_link": ("note who may be the same person", "noted who may be the same person"),
     "memory_forget": ("forget something", "forgot something"),
     "knowledge_search": ("search the business's documents", "searched the business's documents"),
     "notes_find": ("look through the notes", "looked through the notes"),

@@ -391,6 +391,7 @@ async def tools(pool: Any) -> list[dict[str, Any]]:
             "effect": r["effect"],
             "risk": r["risk"],
             "granted_to": r["granted_to"],
+            "ruled_by": r["ruled_by"],
             "paused": r["paused"],
             "description": r["description"],
             "input_schema": r["input_schema"],

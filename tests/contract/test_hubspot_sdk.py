@@ -61,6 +61,26 @@ def test_the_text_of_a_note_is_kept_in_hubspots_own_form(served: Served, written
     assert api.get_by_id(made.id, properties=["hs_note_body"]).properties["hs_note_body"] == kept
 
 
+def test_every_value_of_a_property_is_told_with_how_it_was_set(served: Served) -> None:
+    api = sdk(served).crm.contacts.basic_api
+    typed = served.control("typed", properties={"email": "Ana@X.co", "phone": "+1415"})
+    api.update(typed["id"], contacts_api.SimplePublicObjectInput(properties={"phone": "+1416"}))
+    api.update(typed["id"], contacts_api.SimplePublicObjectInput(properties={"phone": "+1416"}))
+    found = api.get_by_id(typed["id"], properties_with_history=["email", "phone"]).properties_with_history
+    told = {name: [(one.value, one.source_type) for one in values] for name, values in found.items()}
+    assert told == {"email": [("ana@x.co", "CRM_UI")], "phone": [("+1416", "INTEGRATION"), ("+1415", "CRM_UI")]}
+    assert (found["email"][0].updated_by_user_id, found["email"][0].source_id) == (9001, "userId:9001")
+
+
+def test_what_a_merged_contact_brings_was_typed_by_nobody(served: Served) -> None:
+    api = sdk(served).crm.contacts.basic_api
+    kept = served.control("typed", properties={"email": "ana@x.co"})["id"]
+    other = served.control("typed", properties={"email": "other@x.co", "phone": "+1415"})["id"]
+    api.merge(contacts_api.PublicMergeInput(primary_object_id=kept, object_id_to_merge=other))
+    (value,) = api.get_by_id(kept, properties_with_history=["phone"]).properties_with_history["phone"]
+    assert (value.value, value.source_type) == ("+1415", "MERGE_OBJECTS")
+
+
 def test_create_read_update_search_archive(served: Served) -> None:
     api = sdk(served).crm.contacts.basic_api
     made = api.create(new_contact("Ana@X.co", firstname="Ana"))

@@ -242,6 +242,13 @@ def test_our_requests_equal_the_sdks(both: SideBySide, account: Account, tool: s
     assert ours == both.theirs()
 
 
+def test_the_history_of_properties_is_asked_for_as_the_sdk_does(both: SideBySide, account: Account) -> None:
+    api, names = account.sdk.crm.objects.basic_api, ["email", "phone"]
+    ours = both.ours("hubspot_get_contact", contactId=account.contact, properties=names, propertiesWithHistory=names)
+    api.get_by_id("contacts", account.contact, properties=names, properties_with_history=names)
+    assert ours == both.theirs()
+
+
 def test_a_public_app_proves_itself_by_oauth(both: SideBySide) -> None:
     """Without a private app's token the second alternative is taken; with both, the private app's."""
     values: Any = both.secrets._values

@@ -51,6 +51,7 @@ COLUMNS = {
     " request_sha256 response_body response_headers response_sha256 status tool url",
     "K": "attempt call_id detail phase",
     "L": "checked_at complete_to stopped",
+    "N": "ended_at ended_because ended_by",
     "8": "closed_at error not_before result state unknown_since",
 }
 RIGHTS = """
@@ -106,6 +107,7 @@ RIGHTS = """
     oauth_tokens       |            | S I U      |            |         |
     outbox             | s i u(4) d | s i u(4) d | S i        | S       |
     passages           |            | S I U(F) D | S i(G) d   | S       |
+    person_links       |            | S i u(N)   | S          | S       |
     payload_uses       |            | S I        | S          | S       |
     payloads           |            | S I U(U) D | S          | S       |
     pauses             | S          | S          | S I U D    | S       |
@@ -162,6 +164,7 @@ FUNCTIONS = {
         "wait_for_budget": DEFINER,
     },
     "viox_gateways": {
+        "asked_by_rule": DEFINER,
         "audit_field": "",
         "begin_live_calls": DEFINER,
         "budget_day": "",
@@ -171,6 +174,7 @@ FUNCTIONS = {
         "forget_memory": DEFINER,
         "index_passages": DEFINER,
         "nearest_passages": "",
+        "same_person": "",
         "cancel_child": DEFINER,
         "labels_before": "",
         "end_live_runs": DEFINER,
@@ -201,9 +205,11 @@ FUNCTIONS = {
         "give_standing_approval": DEFINER,
         "labels_before": "",
         "leave_archive": DEFINER,
+        "link_person": DEFINER,
         "record_archive": DEFINER,
         "retention_months": DEFINER,
         "retention_plan": DEFINER,
+        "same_person": "",
         "past_of": "",
         "raise_budget": DEFINER,
         "revoke_standing_approval": DEFINER,

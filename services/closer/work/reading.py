@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,6 +13,7 @@ from services.closer import domain
 from services.closer.domain import Fit, Lead, Meaning, Paid, Pursuit
 from services.closer.prompts import ANSWER, INTEREST
 from services.closer.work import forms
+from shared import persons
 from shared.heard import Heard
 from shared.runtime.work import Result, Work
 
@@ -90,8 +92,27 @@ def contact_id(work: Work) -> str:
 
 
 def items(work: Work, name: str) -> list[dict[str, Any]]:
-    """What memory or the business's documents answered to the calls of a name."""
-    return [item for one in work.results(name) if one.ok and one.value for item in one.value.get("items", [])]
+    """What memory or the business's documents answered to the calls of a name, each once."""
+    return _each_once(work.results(name))
+
+
+def texts_known_of(work: Work, entities: Iterable[str]) -> list[str]:
+    """What memory knows of every one of them: of somebody who gave an address and a number, only what is confirmed to be one
+    person's. Each of the two may be another's, and what is said of it could reach whoever has the other."""
+    theirs = [one for one in work.results("memory") if all(_is_known_of(one, entity) for entity in entities)]
+    return [str(item["text"]) for item in _each_once(theirs)]
+
+
+def _is_known_of(recalled: Result, entity: str) -> bool:
+    told = recalled.value or {}
+    if recalled.arguments.get("entity") == entity or persons.SAME_AS not in told:
+        return True
+    return any(one["entity"] == entity and one["state"] == "confirmed" for one in told[persons.SAME_AS])
+
+
+def _each_once(recalled: Iterable[Result]) -> list[dict[str, Any]]:
+    found = [item for one in recalled if one.ok and one.value for item in one.value.get("items", [])]
+    return list({item.get("id", at): item for at, item in enumerate(found)}.values())
 
 
 def texts(work: Work, name: str) -> list[str]:
@@ -117,7 +138,12 @@ def new_pursuit(work: Work) -> Pursuit:
     channel = domain.channel_for(lead, items(work, "memory"), valid=number is None or number.get("valid") is not False)
     currency = str((work.value("account") or {}).get("companyCurrency") or "usd").lower()
     return Pursuit(
-        lead=lead, contact=contact and contact["id"], subject=subject_of(work), channel=channel, currency=currency
+        lead=lead,
+        contact=contact and contact["id"],
+        subject=subject_of(work),
+        channel=channel,
+        currency=currency,
+        apart=persons.knows_links(work, "memory") or None,
     )
 
 

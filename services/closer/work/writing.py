@@ -6,6 +6,7 @@ from services.closer import domain
 from services.closer.domain import Pursuit
 from services.closer.work import forms
 from services.closer.work.reading import sent_text
+from shared import persons
 from shared.heard import reply_subject
 from shared.runtime.work import Result, Work
 
@@ -39,6 +40,8 @@ def know_again(work: Work, pursuit: Pursuit) -> None:
     remember(work, lead.entity, f"Is interested in {pursuit.subject}", "interest", pursuit.subject)
     if lead.phone and lead.email:
         remember(work, f"phone:{lead.phone}", f"The number of {lead.email}", "email", lead.email)
+    if persons.may_claim(work, lead.email, lead.phone, "memory"):
+        persons.claim_same(work, str(lead.email), str(lead.phone), "a lead gave both")
 
 
 def set_follow_up(work: Work, days: int) -> None:
@@ -67,13 +70,17 @@ def asked_to_stop(message: Result | None) -> bool:
 
 def done(work: Work) -> str:
     """What was done, by the names of the calls; looking something up is nothing done."""
-    names = dict.fromkeys(one.name for one in work.results() if one.ok and one.name not in domain.LOOK_UPS)
+    names = dict.fromkeys(
+        one.name for one in work.results() if one.ok and one.name not in domain.LOOK_UPS | persons.NAMES
+    )
     return ", ".join("message sent" if name == "message" else name for name in names)
 
 
 def trouble(work: Work) -> str:
     """What did not work. A timer that was not set need not be cancelled, and memory is no part of the work."""
-    lost = [one for one in work.failures() if one.name not in domain.UNTOLD and not _made_good(work, one)]
+    lost = [
+        one for one in work.failures() if one.name not in domain.UNTOLD | persons.NAMES and not _made_good(work, one)
+    ]
     return f" Did not work: {'; '.join(f'{one.name}: {one.why}' for one in lost)}." if lost else ""
 
 

@@ -49,7 +49,7 @@ async def agent(request: Request) -> Response:
     standing = await overview.standing_at(console.pool, name)
     graph = await console.health.graph(name)
     items, _ = await overview.runs(console.pool, overview.RunFilter(agent=name), None, 12, content=who(request).reads)
-    tools = [one for one in await store.tools(console.pool) if name in one["granted_to"]]
+    tools = [one for one in await store.tools(console.pool) if name in one["granted_to"] or name in one["ruled_by"]]
     return await page(
         request,
         "agent.html",

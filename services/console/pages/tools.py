@@ -28,7 +28,7 @@ async def listing(request: Request) -> Response:
         for one in everything
         if (not text or text in one["tool"].lower())
         and (not vendor or one["vendor"] == vendor)
-        and (unused or one["granted_to"])
+        and (unused or one["granted_to"] or one["ruled_by"])
     ]
     day = datetime.now(UTC) - timedelta(days=1)
     use = await overview.tool_use(console.pool, [one["tool"] for one in shown], day)

@@ -10,6 +10,7 @@ from services.steward.prompts import ANSWER, TRIAGE
 from services.steward.rules import answers, letters
 from services.steward.rules.answers import Source
 from services.steward.work import views
+from shared import persons
 from shared.runtime.work import Work
 
 NEW, WAITING_ON_CONTACT, WAITING_ON_US, CLOSED = "1", "2", "3", "4"  # stages of HubSpot's support pipeline
@@ -46,6 +47,15 @@ def look_up(work: Work) -> None:
         work.call("known", "memory_recall", {"entity": ticket.entity, "limit": 10})
     if ticket.customer_email and work.result("contact") is None:
         work.call("contact", "hubspot_get_contact_by_email", {"email": ticket.customer_email})
+
+
+def check_contact(work: Work) -> None:
+    """Has the CRM a number of theirs, and are the two one person? Then what was said on the phone is known here, too."""
+    persons.check_contact(work, work.value("contact"), "known")
+
+
+def recall_again(work: Work) -> None:
+    persons.recall_again(work, "known")
 
 
 def judge(work: Work) -> None:

@@ -106,7 +106,7 @@ def _checks(
     yield (
         "tool.granted",
         None
-        if catalogue.granted(call.agent, call.tool)
+        if catalogue.may_ask(call.agent, call.tool)
         else _error("tool.not_granted", f"{call.tool} is not granted to {call.agent}.", "Do without it, and say so."),
     )
     yield (

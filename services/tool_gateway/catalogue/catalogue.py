@@ -1,7 +1,8 @@
 """The catalogue: every tool of a deployment, and whom each is granted to.
 
 Tools come from our vendors' documents, from further files (VIOX_CATALOGUE) and from documents that were imported into
-the database. Granted is what an agent's tools.yaml lists, and what a business's own document says of itself.
+the database. Granted is what an agent's tools.yaml lists, and what a business's own document says of itself. What it lists
+under `rules` is for the role's rules alone: its models are not shown it, and are denied it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from shared.errors import BadInput
 
 HERE = Path(__file__).parent / "documents"
 Grants = Mapping[str, frozenset[str]]
+RULES = "rules:"  # before an agent's name: what only its rules ask for
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Catalogue:
                 raise BadInput(
                     "tool.not_found",
                     f"{agent} is granted {name!r}, which no document of the catalogue has.",
-                    field=f"services/{agent.replace('-', '_')}/tools.yaml",
+                    field=f"services/{agent.removeprefix(RULES).replace('-', '_')}/tools.yaml",
                     remedy="Correct the name, or add the tool.",
                 )
         for tool in self.tools.values():
@@ -64,6 +66,7 @@ class Catalogue:
     def _check_answers(self) -> None:
         """Whoever opens a conversation with an address has to hear the answer: it goes to nobody else. Raises BadInput."""
         for agent, names in self._grants.items():
+            agent = agent.removeprefix(RULES)
             for name in sorted(names) if agent in AGENTS else ():
                 address = self.tools[name].address
                 if address and (deaf := unheard_contacts(address.channel, agent)):
@@ -78,10 +81,22 @@ class Catalogue:
         return tool in self.tools_of(agent)
 
     def granted_to(self, tool: str) -> list[str]:
-        return sorted(agent for agent, names in self._grants.items() if tool in names)
+        return sorted(agent for agent, names in self._grants.items() if tool in names and not agent.startswith(RULES))
+
+    def ruled_by(self, tool: str) -> list[str]:
+        """Agents whose rules alone ask for a tool."""
+        found = (agent for agent, names in self._grants.items() if tool in names and agent.startswith(RULES))
+        return sorted(agent.removeprefix(RULES) for agent in found)
+
+    def may_ask(self, agent: str, tool: str) -> bool:
+        """Whether the agent, or its rules alone, may ask for a tool at all; policies say when."""
+        return tool in self.tools_of(agent) or tool in self.rules_of(agent)
 
     def tools_of(self, agent: str) -> frozenset[str]:
         return self._grants.get(agent, frozenset())
+
+    def rules_of(self, agent: str) -> frozenset[str]:
+        return self._grants.get(RULES + agent, frozenset())
 
     def take(self, other: Catalogue) -> None:
         """Become the other one, for everybody who holds this."""
@@ -114,8 +129,11 @@ def read_grants(services: Path | None = None) -> dict[str, frozenset[str]]:
     """Each agent's tools.yaml, read as data. An agent without one is granted nothing."""
     found: dict[str, frozenset[str]] = {}
     for file in sorted((services or Path(__file__).parents[2]).glob("*/tools.yaml")):
-        listed = (reading.read(file.read_bytes()) or {}).get("grants") or []
-        found[topics.service_of(file.parent.name)] = frozenset(listed)
+        listed = reading.read(file.read_bytes()) or {}
+        agent = topics.service_of(file.parent.name)
+        found[agent] = frozenset(listed.get("grants") or [])
+        if rules := listed.get("rules"):
+            found[RULES + agent] = frozenset(rules)
     return found
 
 

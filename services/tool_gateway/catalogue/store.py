@@ -47,4 +47,5 @@ def _published(tool: Tool, catalogue: Catalogue) -> dict[str, Any]:
         "description": tool.description,
         "input_schema": tool.model_schema,
         "granted_to": catalogue.granted_to(tool.name),
+        "ruled_by": catalogue.ruled_by(tool.name),
     }

@@ -3,6 +3,8 @@
 Words and meaning each make a list of the best; what stands high in either comes first (reciprocal rank fusion). Every item says
 where it comes from, how sure its writer was, and whether text from outside had been read by whoever wrote it. An answer
 with such an item marks the conversation: from the next turn on it has read text from outside.
+
+About an entity, what is remembered of all that are confirmed to be the same person is found; who may be is only named.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import orjson
 from services.tool_gateway.answers.answer import Answer
 from services.tool_gateway.catalogue.tools import Tool
 from services.tool_gateway.connectors.own import answered, refused, request_for
+from services.tool_gateway.memory import links
 from services.tool_gateway.memory.embeddings import Embeddings, Vector, as_text
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.prepared import Prepared
@@ -44,7 +47,7 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, key: str
 
 
 class Memory:
-    """Remembers, recalls, forgets."""
+    """Remembers, recalls, links, forgets."""
 
     def __init__(self, pool: Pool, embeddings: Embeddings | None) -> None:
         self._pool = pool
@@ -54,6 +57,7 @@ class Memory:
             "recall": self._recall,
             "search": self._search_documents,
             "forget": self._forget,
+            "link": self._link,
         }
 
     async def send(self, prepared: Prepared, seconds: float, gate: Gate) -> Answer:
@@ -96,18 +100,29 @@ class Memory:
                 remedy="Give one of them, or both.",
             )
         limit = given.get("limit") or DEFAULT_ITEMS
+        same = await links.same_person(self._pool, entity)
+        known_as = await links.known_as(self._pool, entity) if entity else None
         if question is None:
-            rows = await self._pool.fetch(*SQL.bind("about", entity=entity, limit=limit))
-            return await self._told(given["call_id"], rows, None)
-        return await self._found(given["call_id"], question, entity, EVERYTHING, limit)
+            rows = await self._pool.fetch(*SQL.bind("about", entities=same, limit=limit))
+            return await self._told(given["call_id"], rows, None, known_as)
+        return await self._found(given["call_id"], question, same, EVERYTHING, limit, known_as)
 
     async def _search_documents(self, given: Mapping[str, Any]) -> dict[str, Any]:
         return await self._found(
             given["call_id"], given["question"], None, DOCUMENTS, given.get("limit") or DEFAULT_ITEMS
         )
 
+    async def _link(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return await links.link(self._pool, given)
+
     async def _found(
-        self, call: str, question: str, entity: str | None, kinds: list[str], limit: int
+        self,
+        call: str,
+        question: str,
+        entities: list[str] | None,
+        kinds: list[str],
+        limit: int,
+        known_as: list[dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
         (vector,) = await self._vectors([question], asking=True)
         by = (
@@ -120,35 +135,42 @@ class Memory:
                 "search",
                 question=question,
                 vector=as_text(vector),
-                entity=entity,
+                entities=entities,
                 kinds=kinds,
                 depth=DEPTH,
                 limit=limit,
                 **by,
             )
         )
-        return await self._told(call, rows, ["words", "meaning"] if vector else ["words"])
+        return await self._told(call, rows, ["words", "meaning"] if vector else ["words"], known_as)
 
-    async def _told(self, call: str, rows: Sequence[Any], searched: list[str] | None) -> dict[str, Any]:
-        """The items. Where one is tainted, the conversation is marked before it gets them."""
+    async def _told(
+        self, call: str, rows: Sequence[Any], searched: list[str] | None, known_as: list[dict[str, Any]] | None
+    ) -> dict[str, Any]:
+        """The items, and about an entity who else it is. Where one is tainted, the conversation is marked before it gets them."""
         items = [_item(row) for row in rows]
-        tainted = any(item["from_outside"] for item in items)
+        tainted = any(item["from_outside"] for item in (*items, *(known_as or ())))
         if tainted:
             await self._pool.execute(*SQL.bind("mark", call=call))
-        return {"items": items, "from_outside": tainted} | ({"searched_by": searched} if searched else {})
+        told: dict[str, Any] = {"items": items, "from_outside": tainted}
+        told |= {"same_as": known_as} if known_as is not None else {}
+        return told | ({"searched_by": searched} if searched else {})
 
     async def _forget(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Facts and notes of an entity: those that are named, or all."""
+        """Facts, notes and links of an entity: those that are named, or all. Others who are or may be the same person are left, and
+        named."""
         items, everything = given.get("ids") or None, bool(given.get("everything"))
         if (items is None) != everything:
             raise BadInput("memory.what", "say what to forget.", field="ids", remedy="Give ids, or everything: true.")
+        others = await links.known_as(self._pool, given["entity"])
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.fetchval(*SQL.bind("lock", entity=given["entity"]))
             await connection.execute(
                 *SQL.bind("forget", entity=given["entity"], items=items, reason=given["reason"], call=given["call_id"])
             )
             rows = await connection.fetch(*SQL.bind("forgotten", call=given["call_id"]))
-        return {"forgotten": [dict(row) for row in rows]}
+        left = [{name: one[name] for name in ("entity", "state")} for one in others]
+        return {"forgotten": [dict(row) for row in rows]} | ({"left": left} if left else {})
 
     async def _vectors(self, texts: list[str], *, asking: bool = False) -> list[Vector | None]:
         """None for each where no model answers in time: the index gives facts theirs later."""

@@ -43,21 +43,21 @@ coalesce(p.fact_id, p.note_id, p.document_id) as item_id, coalesce(f.entity, n.e
 f.value, f.confidence, coalesce(f.tainted, n.tainted) as tainted, coalesce(f.source_call, n.note_id) as source_call,
 coalesce(f.agent, n.agent) as agent, coalesce(f.created_at, n.created_at) as created_at, k.name as document, k.title, p.place
 
--- name: about    What was remembered last about an entity.
+-- name: about    What was remembered last about entities that are one.
 select kind, item_id, entity, text, name, value, confidence, tainted, source_call, agent, created_at, null::float8 as similarity
 from (
     select 'fact' as kind, fact_id as item_id, entity, text, name, value, confidence, tainted, source_call, agent, created_at
-    from facts where entity = entity_key(:entity) and replaced_at is null
+    from facts where entity = any(:entities::text[]) and replaced_at is null
     union all
     select 'note', note_id, entity, left(text, 2000), null, null, null, tainted, note_id, agent, created_at
-    from notes where entity_key(entity) = entity_key(:entity)
+    from notes where entity_key(entity) = any(:entities::text[])
 ) x order by kind, created_at desc limit :limit
 
 -- name: search    By words and by meaning, each list by itself, then what stands high in either (reciprocal rank fusion). About
 --     an entity, all that is remembered of it takes part, and documents; else everything. Words weigh what they are worth:
 --     Postgres's own ranking takes a word that stands in every passage for as telling as one that stands in one.
 with asked as (
-    select :vector::text::vector as vector, entity_key(:entity::text) as entity, :kinds::text[] as kinds
+    select :vector::text::vector as vector, :entities::text[] as entities, :kinds::text[] as kinds
 ), terms as materialized (
     select q.query, ln(1 + (n.passages - d.passages + 0.5) / (d.passages + 0.5)) as weight
     from unnest(to_tsvector('english', :question)) t,
@@ -65,12 +65,12 @@ with asked as (
     lateral (select count(*) as passages from passages p where p.words @@ q.query) d,
     (select count(*) as passages from passages) n
 ), own as materialized (
-    select p.passage_id from asked a join facts f on f.entity = a.entity join passages p using (fact_id)
+    select p.passage_id from asked a join facts f on f.entity = any(a.entities) join passages p using (fact_id)
     union all
-    select p.passage_id from asked a join notes n on entity_key(n.entity) = a.entity join passages p using (note_id)
+    select p.passage_id from asked a join notes n on entity_key(n.entity) = any(a.entities) join passages p using (note_id)
 ), scores as (
     select s.passage_id, s.similarity from asked a, nearest_passages(
-        a.vector, :model, case when a.entity is null then a.kinds else array['document'] end, :depth) s
+        a.vector, :model, case when a.entities is null then a.kinds else array['document'] end, :depth) s
     where a.vector is not null
     union all
     select p.passage_id, case when p.model = :model then 1 - (p.embedding <=> a.vector) end
@@ -83,7 +83,7 @@ with asked as (
 ), worded as (
     select p.passage_id, row_number() over (order by sum(t.weight) desc, p.passage_id) as place
     from asked a, terms t join passages p on p.words @@ t.query
-    where (a.entity is null or p.document_id is not null or p.passage_id in (select passage_id from own))
+    where (a.entities is null or p.document_id is not null or p.passage_id in (select passage_id from own))
       and (p.fact_id is null or 'fact' = any(a.kinds)) and (p.note_id is null or 'note' = any(a.kinds))
       and (p.document_id is null or 'document' = any(a.kinds))
     group by p.passage_id order by place limit :depth

@@ -20,7 +20,8 @@ class Known:
 
     `history` as the schema has it; `touched`: the labels of what the conversation has done and read before; `own_party`: the
     call reaches nobody but whom the conversation is with; `trigger`: what the run began with; `copied`: an address in
-    the arguments stands in text from outside; `recipient` as the schema has it, with `quiet_until`, the end of quiet hours.
+    the arguments stands in text from outside; `recipient` as the schema has it, with `quiet_until`, the end of quiet hours;
+    `by_rule`: the step that asks is a plan.
     """
 
     history: Mapping[str, Any] | None = None
@@ -30,6 +31,7 @@ class Known:
     copied: bool | None = None
     recipient: Mapping[str, Any] | None = None
     quiet_until: datetime | None = None
+    by_rule: bool | None = None
 
 
 NOTHING = Known()
@@ -60,6 +62,7 @@ def context_of(
         "own_party": known.own_party,
         "history": None if known.history is None else _of(known.history, paths),
         "copied": known.copied,
+        "by_rule": known.by_rule,
         "trigger": None if known.trigger is None else dict(known.trigger),
         "recipient": None if known.recipient is None else dict(known.recipient),
         "touched": None if known.touched is None else {risk: risk in known.touched for risk in RISKS},

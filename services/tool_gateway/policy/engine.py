@@ -75,7 +75,10 @@ class Policies:
         self.version = sha256_bytes("\0".join(f"{name}\0{texts[name]}" for name in sorted(texts)).encode())[:16]
         self._rule = {rule.id: rule for rule in self.rules}
         self._tools = dict(catalogue.tools)
-        self._groups = {name: groups_of(tool, catalogue.granted_to(name)) for name, tool in self._tools.items()}
+        self._groups = {
+            name: groups_of(tool, catalogue.granted_to(name), catalogue.ruled_by(name))
+            for name, tool in self._tools.items()
+        }
         self._about = {name: self._rules_about(name) for name in self._tools}
         self.reads: dict[str, frozenset[Path]] = {
             name: frozenset(path for rule in rules for path in rule.reads.paths) for name, rules in self._about.items()

@@ -22,7 +22,7 @@ from shared.store.sql import Queries
 
 SQL = Queries(Path(__file__).with_suffix(".sql"))
 MOST_TEXTS = 50  # from outside that are compared; in more of them an address may stand
-FROM_TABLES = frozenset({"history", "touched", "own_party", "copied", "trigger", "recipient"})
+FROM_TABLES = frozenset({"history", "touched", "own_party", "copied", "trigger", "recipient", "by_rule"})
 # What tells that a person wrote or called, and where it says who.
 HEARD_FROM = {"com.twilio.message.received": "From", "com.twilio.call.completed": "From"}
 HEARD_SECONDS = 900.0
@@ -124,6 +124,7 @@ def _asked(policies: Policies, tool: Tool, call: Call, reached: Recipient | None
         "history": sorted(policies.history(call.tool)),
         "wants_trigger": "trigger" in wants,
         "wants_copied": "copied" in wants,
+        "wants_by_rule": "by_rule" in wants,
         "recipient": reached.number if reached and reached.quiet_until else None,
     }
 
@@ -139,7 +140,7 @@ def _known(row: Any, call: Call, policies: Policies, reached: Recipient | None) 
     until = reached.quiet_until if reached else None
     told = {"quiet": until is not None, "ours": bool(reached and reached.ours), "wrote": bool(row["wrote"])}
     recipient = told if "recipient" in wants else None
-    return Known(history, touched, is_own, row["trigger"], copied, recipient, until)
+    return Known(history, touched, is_own, row["trigger"], copied, recipient, until, row["by_rule"])
 
 
 def _own(row: Any, policies: Policies) -> frozenset[str]:

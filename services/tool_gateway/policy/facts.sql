@@ -47,7 +47,7 @@ with wanted as (
     from json_to_recordset(:calls::json) as c(
         call_id text, agent text, tool text, run_id uuid, step int, thread_id uuid, conversation_id text, currency text,
         counterparties text[], moment timestamptz, history text[], wants_touched bool,
-        wants_party bool, wants_trigger bool, wants_copied bool, recipient text)
+        wants_party bool, wants_trigger bool, wants_copied bool, wants_by_rule bool, recipient text)
     left join tool_calls own on own.call_id = c.call_id
 )
 select w.call_id, w.agent,
@@ -72,6 +72,7 @@ select w.call_id, w.agent,
             where r.run_id = w.run_id and r.agent = w.agent),
            case when w.agent = 'gateway' then json_build_object('type', 'viox.gateway', 'ours', true) end) end as trigger,
        case when w.recipient is not null then {wrote} end as wrote,
+       case when w.wants_by_rule then asked_by_rule(w.run_id, w.agent, w.step) end as by_rule,
        case when 'count_1h' = any(w.history) then (
            select count(*) from {alike} and t.created_at > w.at - interval '1 hour') end as count_1h,
        d.*,

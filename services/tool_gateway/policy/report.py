@@ -34,7 +34,7 @@ class May:
 def who_may(policies: Policies, catalogue: Catalogue) -> Iterator[May]:
     """Every agent and what it is granted."""
     for agent in CALLERS:
-        for tool in sorted(catalogue.tools_of(agent)):
+        for tool in sorted(catalogue.tools_of(agent) | catalogue.rules_of(agent)):
             about = policies.rules_about(tool, agent)
             permits = tuple(rule for rule in about if rule.effect == "permit")
             yield May(agent, tool, permits, tuple(rule for rule in about if rule.effect == "forbid"))

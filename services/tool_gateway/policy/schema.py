@@ -2,7 +2,7 @@
 
 principal   Agent::"closer"                       an enumerated entity: a typing mistake is an error
 action      Action::"stripe_create_refund"        in Action::"effect:keyed", "vendor:stripe", "risk:moves_money",
-                                              "granted:controller" …
+                                              "granted:controller", "ruled:voice" (only its rules ask for it) …
 resource    Call::"<call id>"
 context     person     a person has agreed to exactly this call
             args       the call's arguments
@@ -14,6 +14,7 @@ context     person     a person has agreed to exactly this call
                        or they are the business's own people (VIOX_PEOPLE)
             copied     an address in its arguments (a counterparty, a number, mail address, URL or IBAN) stands in text from
                        outside that the conversation has read, and is not that of whom the conversation is with
+            by_rule    a rule of the role asks for it, and no model: the step that asks is a plan
             trigger    {type, ours}: what the run began with: the type of the event or task, and whether it is a task of the
                        business's own people and agents. Of the gateway's own calls: viox.gateway, ours
             recipient  {quiet, ours, wrote}: of whom a text message or call reaches: whether it is within the quiet hours of the
@@ -53,6 +54,7 @@ FACTS: Mapping[str, str] = {
     "counterparties": "{count: Long, items: Set<String>}",
     "own_party": "Bool",
     "copied": "Bool",
+    "by_rule": "Bool",
     "trigger": "{type: String, ours: Bool}",
     "recipient": "{quiet: Bool, ours: Bool, wrote: Bool}",
     "history": "",  # what of HISTORY is read
@@ -64,17 +66,19 @@ OPTIONAL = ("amount",)
 CALLERS = (*AGENTS, GATEWAY)
 ALWAYS = (
     *(f"granted:{agent}" for agent in CALLERS),
+    *(f"ruled:{agent}" for agent in AGENTS),
     *(f"risk:{risk}" for risk in RISKS),
     *(f"effect:{effect}" for effect in ("read", "idempotent", "keyed", "once")),
     *(f"channel:{channel}" for channel in CHANNELS),
 )  # groups that may be named though no tool is in them
 
 
-def groups_of(tool: Tool, granted_to: Iterable[str]) -> frozenset[str]:
-    """The groups of actions that a tool is in."""
+def groups_of(tool: Tool, granted_to: Iterable[str], ruled_by: Iterable[str] = ()) -> frozenset[str]:
+    """The groups of actions that a tool is in. `ruled_by`: agents whose rules alone ask for it."""
     labels = {f"effect:{tool.effect}", f"vendor:{tool.vendor}", *(f"risk:{risk}" for risk in tool.risk)}
     labels |= {f"channel:{tool.address.channel}"} if tool.address else set()
-    return frozenset(labels | {f"granted:{agent}" for agent in granted_to})
+    whose = {f"granted:{agent}" for agent in granted_to} | {f"ruled:{agent}" for agent in ruled_by}
+    return frozenset(labels | whose)
 
 
 def schema_text(

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from services.voice import domain
 from services.voice.domain import MISSED, Colleague, Line, Wanted
 from services.voice.prompts import ROUTE, TALK
+from shared import persons
 from shared.heard import Heard
 from shared.runtime.work import Work
 
@@ -101,8 +102,11 @@ def known(work: Work) -> dict[str, Any]:
 
 
 def caller(work: Work) -> dict[str, Any]:
-    """Who it is. An address that they named themselves counts where nobody knew one."""
+    """Who it is. An address that is confirmed to be theirs counts before one that memory has heard of, and one that they named
+    themselves where nobody knew one."""
     found = domain.caller_of(contact(work), memory(work), number(work))
+    if contact(work) is None and (known := domain.mail_in(persons.confirmed(work, "memory", "person") or "")):
+        found |= {"email": known}
     talk = work.answer(TALK)
     if sender := mail_sender(work):
         return found | {"email": sender}

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from services.voice import domain
 from services.voice.domain import Line, Wanted
 from services.voice.work import reading
+from shared import persons
 from shared.runtime.work import Result, Work
 
 CALLED, TIMED = "called back", "call back set"
-LOOK_UPS = frozenset({"contacts", "memory", "number"})
+LOOK_UPS = frozenset({"contacts", "memory", "number", *persons.NAMES})
 UNTOLD = frozenset({*LOOK_UPS, "remembered", "call back cancelled"})
 
 

@@ -16,7 +16,7 @@ from services.tool_gateway.memory.index import Index
 from services.tool_gateway.wire.prepared import Prepared
 from shared.errors import BadInput, NotFound
 from shared.store.pool import Pool
-from viox import knowledge, memory
+from viox import erasing, knowledge, memory
 
 PEOPLE = "people:\n  - {name: Dana, roles: [owner]}\n  - {name: Vic, roles: [viewer]}\n"
 ANA = "person:ana@example.com"
@@ -206,7 +206,13 @@ async def test_a_person_has_a_fact_forgotten(
 ) -> None:
     first, second = await remembered(gateway_pool, "Likes blue", "Has two boilers")
     told = await printed(capsys, memory.forget(ANA, [first], "dana", "wrong", as_json=True))
-    assert told == {"entity": ANA, "forgotten": [{"kind": "fact", "id": first}], "by": "Dana", "reason": "wrong"}
+    assert told == {
+        "entity": ANA,
+        "forgotten": [{"kind": "fact", "id": first}],
+        "by": "Dana",
+        "reason": "wrong",
+        "left": [],
+    }
     shown = await printed(capsys, memory.show(ANA, 9, None, as_json=True))
     assert [item["id"] for item in shown["items"]] == [second]
     assert [(one["id"], one["by"], one["reason"]) for one in shown["forgotten"]] == [(first, "Dana", "wrong")]
@@ -244,6 +250,106 @@ async def test_forgetting_what_cannot_be_says_why_and_forgets_nothing(
     assert await admin.fetchval("select count(*) from facts") == 1
 
 
+NUMBER = "phone:+14155550123"
+
+
+async def of_number(admin: Any) -> None:
+    await admin.execute(
+        "insert into facts (fact_id, entity, text, confidence, tainted, source_call, agent)"
+        " values ('fact_n', $1, 'Rings at noon', 1, false, 'c', 'voice')",
+        NUMBER,
+    )
+
+
+async def test_a_person_says_who_is_the_same_and_who_is_not(
+    capsys: pytest.CaptureFixture[str], gateway_pool: Pool, admin: Any
+) -> None:
+    await remembered(gateway_pool, "Likes blue")
+    await of_number(admin)
+    told = await printed(
+        capsys, memory.say(ANA, "Phone: +1 415 555 0123", "confirmed", "dana", "told me", as_json=True)
+    )
+    assert (told["link"]["state"], told["link"]["said_by"], told["link"]["entity"]) == ("confirmed", "Dana", NUMBER)
+    assert told["same_person"] == [{"entity": NUMBER, "state": "confirmed", "remembered": 1}]
+    await memory.show(ANA, 9, None, as_json=False)
+    shown = capsys.readouterr()
+    assert f"same person: {NUMBER} (1 entry; a person's word, Dana, " in shown.out + shown.err
+    assert "): told me" in shown.out + shown.err
+    told = await printed(capsys, memory.say(ANA, NUMBER, "denied", "dana", "a mistake", as_json=True))
+    assert (told["link"]["state"], told["same_person"]) == ("denied", [])
+    await memory.show(ANA, 9, None, as_json=False)
+    shown = capsys.readouterr()
+    assert f"not the same person: {NUMBER}, by Dana: a mistake" in shown.out + shown.err
+
+
+@pytest.mark.parametrize(
+    ("other", "by", "reason", "field"),
+    [
+        (NUMBER, "Vic", "x", "--by"),
+        (NUMBER, "Dana", " ", "--reason"),
+        ("Person: Ana@Example.com", "Dana", "x", "OTHER"),
+        ("ana", "Dana", "x", "ENTITY"),
+    ],
+)
+async def test_a_word_that_cannot_be_says_why_and_links_nobody(
+    gateway_pool: Pool, admin: Any, other: str, by: str, reason: str, field: str
+) -> None:
+    with pytest.raises(BadInput) as refused:
+        await memory.say(ANA, other, "confirmed", by, reason, as_json=True)
+    assert refused.value.field == field
+    assert await admin.fetchval("select count(*) from person_links") == 0
+
+
+@pytest.mark.parametrize("with_linked", [False, True])
+async def test_forgetting_names_who_else_it_is_and_takes_them_along_when_asked(
+    capsys: pytest.CaptureFixture[str], gateway_pool: Pool, admin: Any, *, with_linked: bool
+) -> None:
+    await remembered(gateway_pool, "Likes blue")
+    await of_number(admin)
+    await memory.say(ANA, NUMBER, "confirmed", "Dana", "told me", as_json=True)
+    await admin.execute(
+        "insert into person_links (entity, other, state, basis, tainted, said_by, is_person, source_call)"
+        " values ($1, 'phone:+14155550666', 'claimed', 'a lead gave both', true, 'closer', false, 'c')",
+        ANA,
+    )
+    capsys.readouterr()
+    told = await printed(capsys, memory.forget(ANA, ["all"], "dana", "asked", with_linked=with_linked, as_json=True))
+    claimed = {"entity": "phone:+14155550666", "state": "claimed", "remembered": 0}
+    confirmed = {"entity": NUMBER, "state": "confirmed", "remembered": 1}
+    assert told["left"] == ([claimed] if with_linked else [confirmed, claimed])
+    assert await admin.fetchval("select count(*) from facts") == (0 if with_linked else 1)
+    assert await admin.fetchval("select count(*) from person_links") == 0
+    assert sorted(one["kind"] for one in told["forgotten"]) == ["fact"] * (1 + with_linked) + ["link"] * 2
+
+
+@pytest.mark.parametrize("with_linked", [False, True])
+async def test_erasing_counts_who_else_it_is_and_takes_them_along_when_asked(
+    capsys: pytest.CaptureFixture[str], gateway_pool: Pool, admin: Any, *, with_linked: bool
+) -> None:
+    await remembered(gateway_pool, "Likes blue")
+    await of_number(admin)
+    await memory.say(ANA, NUMBER, "confirmed", "Dana", "told me", as_json=True)
+    capsys.readouterr()
+    told = await printed(
+        capsys, erasing.erase(ANA, "asked for", "Dana", with_linked=with_linked, yes=False, as_json=True)
+    )
+    assert (told["found"]["facts"], told["found"]["links"]) == (1, 1)
+    assert {name: one["facts"] for name, one in told["with_linked"].items()} == ({NUMBER: 1} if with_linked else {})
+    assert [one["entity"] for one in told["left"]] == ([] if with_linked else [NUMBER])
+    assert await admin.fetchval("select count(*) from facts") == 2, "it was only counted"
+    await erasing.erase(ANA, "asked for", "Dana", with_linked=with_linked, yes=True, as_json=False)
+    shown = capsys.readouterr()
+    assert (f"left: {NUMBER}, confirmed to be the same person (1 entry)" in shown.out + shown.err) is not with_linked
+    assert await admin.fetchval("select count(*) from facts") == (0 if with_linked else 1)
+    assert await admin.fetchval("select count(*) from person_links") == 0
+
+
+async def test_the_reason_of_an_erasure_names_none_of_those_who_are_erased(gateway_pool: Pool) -> None:
+    await memory.say(ANA, NUMBER, "confirmed", "Dana", "told me", as_json=True)
+    with pytest.raises(BadInput, match="names whom"):
+        await erasing.erase(ANA, "the one of +14155550123", "Dana", with_linked=True, yes=True, as_json=True)
+
+
 async def test_an_operator_writes_documents_and_nothing_else(operator_pool: Pool, gateway_pool: Pool) -> None:
     (known,) = await remembered(gateway_pool, "Likes blue")
     for statement in (
@@ -251,6 +357,9 @@ async def test_an_operator_writes_documents_and_nothing_else(operator_pool: Pool
         "delete from facts",
         f"insert into passages (fact_id, text) values ('{known}', 'x')",
         "update passages set text = 'x'",
+        "insert into person_links (entity, other, state, basis, tainted, said_by, is_person) values ('a:b', 'c:d', 'confirmed', '', false, 'Dana', true)",
+        "update person_links set ended_by = 'x'",
+        "delete from person_links",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await operator_pool.execute(statement)

@@ -122,6 +122,11 @@ async def test_a_forged_request_changes_nothing(world: World, headers: dict[str,
         ("Ari", "/agents/closer/ask", {"text": "do it"}),
         ("Vera", "/dead-letters/{letter}/redrive", {}),
         ("Olu", "/memory/forget", {"entity": "person:ines@example.com", "everything": "1"}),
+        (
+            "Olu",
+            "/memory/link",
+            {"entity": "person:ines@example.com", "other": "phone:+14155550123", "word": "confirmed"},
+        ),
     ],
 )
 async def test_the_wrong_role_changes_nothing(world: World, name: str, path: str, form: dict[str, str]) -> None:
@@ -321,6 +326,47 @@ async def test_forgetting_needs_something_ticked(world: World) -> None:
         form = {"entity": "person:ines@example.com", "item": "fact_1", "reason": "asked for it"}
         assert (await client.post("/memory/forget", data=form)).status == 200
     assert await world.admin.fetchval("select count(*) from facts") == 0
+
+
+async def test_a_claim_is_shown_with_its_basis_and_a_person_decides_on_it(world: World) -> None:
+    await world.admin.execute(
+        "insert into person_links (entity, other, state, basis, tainted, said_by, is_person, source_call)"
+        " values ('person:ines@example.com', 'phone:+14155550123', 'claimed', 'a lead gave both', true, 'closer', false, 'c')"
+    )
+    page, form = (
+        "/memory?entity=person:ines@example.com",
+        {"entity": "person:ines@example.com", "other": "phone:+14155550123"},
+    )
+    async with signed_in(world, "Olu") as client:
+        assert "person:ines@example.com · phone:+14155550123" in await text(client, "/memory")
+        shown = await text(client, page)
+        assert "only claimed" in shown
+        assert "It is the same person" not in shown, "Olu decides nothing"
+    async with signed_in(world, "Dana") as client:
+        shown = await text(client, page)
+        for words in (
+            "phone:+14155550123",
+            "a lead gave both",
+            "only claimed",
+            "from outside",
+            "It is the same person",
+        ):
+            assert words in shown
+        assert (await client.post("/memory/link", data=form | {"word": "confirmed"})).status == 400, "it has no reason"
+        answer = await client.post("/memory/link", data=form | {"word": "confirmed", "reason": "she told me"})
+        assert "Whatever is remembered of one is found for the other" in await answer.text()
+        assert "she told me" in await text(client, page)
+        answer = await client.post("/memory/forget", data=form | {"everything": "1", "reason": "asked"})
+        assert "What is remembered of the same person under other names was left" in await answer.text()
+    acts = await world.admin.fetch("select act from console_acts order by act_id")
+    assert [row["act"] for row in acts][-2:] == ["link", "forget"]
+
+
+async def test_a_person_keeps_two_apart(world: World) -> None:
+    form = {"entity": "person:ines@example.com", "other": "phone:+14155550123", "word": "denied", "reason": "his"}
+    async with signed_in(world, "Dana") as client:
+        assert "Kept apart from now on" in await (await client.post("/memory/link", data=form)).text()
+        assert "not the same" in await text(client, "/memory?entity=phone:%2B14155550123")
 
 
 async def test_the_stream_tells_what_changed_since_the_page(world: World) -> None:

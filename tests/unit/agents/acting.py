@@ -57,7 +57,7 @@ class Stage:
         if tool is not None:
             problem = tool.problem_with(call["arguments"])
             assert problem is None, (call["tool"], problem, call["arguments"])
-            assert CATALOGUE.granted(self.agent, call["tool"]), f"{call['tool']} is not granted"
+            assert CATALOGUE.may_ask(self.agent, call["tool"]), f"{call['tool']} is not granted"
         found = self.tools.get(call["tool"])
         try:
             value = found(call["arguments"]) if callable(found) else found

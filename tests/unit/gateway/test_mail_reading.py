@@ -191,6 +191,7 @@ def test_a_recipient_of_a_mail_to_several_is_not_proved_and_stays_in_the_convers
         f"<{CALL}.aaaaaaaaaaaaaaaa@biz.example>",
         sent_to("ana@example.com", secrets=Secrets({"VIOX_SECRET_KEY": OLDER})),
     ],
+    ids=["no code", "a guess", "another key"],
 )
 def test_a_message_id_that_is_made_up_opens_nothing(made_up: str) -> None:
     assert data(written(In_Reply_To=made_up))["verified"] == ""
