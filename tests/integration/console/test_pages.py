@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sandbox.postgres import Postgres
 from services.console import sessions
+from shared.store.pool import open_pool
 from tests.integration.console import world as browsers
 from tests.integration.console.world import REFUND, Browser, World, approval_of, token
 
@@ -336,3 +339,21 @@ async def _event(answer: Any) -> str:
         if line.startswith(b"event: "):
             return str(line[7:].decode().strip())
     raise AssertionError("the stream ended")
+
+
+async def test_the_gauge_of_readiness_is_current_where_nobody_asks_readyz(
+    postgres: Postgres, admin: Any, tmp_path: Path
+) -> None:
+    dsn = postgres.dsn("viox_console")
+    pool = await open_pool(dsn, application="test console", size=2, for_people=True)
+
+    async def gauge(url: str) -> str:
+        async with browsers.browser(url, {}) as client:
+            answer = await client.get("/metrics")
+            told = await answer.text()
+        return next(line for line in told.splitlines() if line.startswith('viox_ready{service="console"}'))
+
+    async with browsers.served(pool, dsn, browsers.people_file(tmp_path), {}) as url:
+        assert (await gauge(url)).endswith(" 1.0")
+        await pool.close()
+        assert (await gauge(url)).endswith(" 0.0")
