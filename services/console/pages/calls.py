@@ -130,7 +130,7 @@ def _attempt(one: dict[str, Any]) -> dict[str, Any]:
         "attempt": one["attempt"],
         "request": request and request | {"content": shown.decoded(request["body_base64"])},
         "response": response and response | {"content": shown.decoded(response["body_base64"])},
-        "curl": curl.of(request) if request else "",
+        "curl": curl.of(request) if request and curl.speaks(request) else "",
         "detail": one.get("detail"),
     }
 
