@@ -79,7 +79,7 @@ archives a join audit_acts k on k.entry_id = a.act
 
 -- name: archived_run    The archive that its steps have gone to: as its calls say, or else its conversation, which may have gone on
 --     and been archived again.
-select a.place, k.at, k.by from runs r join threads t using (thread_id, agent), {on_record}
+select a.place, k.at, k.by from runs r left join threads t using (thread_id, agent), {on_record}
 where r.run_id = $1 and r.agent = $2 and r.finished_at < k.at
   and a.archive = coalesce((select max(c.archived) from tool_calls c where c.run_id = r.run_id and c.agent = r.agent), t.archived)
   and not exists (select from steps s where s.thread_id = r.thread_id and s.agent = r.agent
