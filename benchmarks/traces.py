@@ -24,6 +24,7 @@ from uuid import UUID
 from services.tool_gateway import traces
 from services.tool_gateway.call.call import Requested
 from services.tool_gateway.catalogue import catalogue
+from services.tool_gateway.wire.prepared import Prepared
 from shared.ids import ThreadId, call_id, run_id
 from shared.models.port import AssistantMessage, ChatReply, ChatRequest, Usage, UserMessage
 from shared.redaction import Redactor
@@ -40,6 +41,7 @@ THREAD = ThreadId(UUID(int=7))
 CHECKS = [{"check": f"check.{number}", "passed": True} for number in range(11)]
 REQUEST = ChatRequest("gpt-4o", "You sell.", (UserMessage("Hello"),))
 REPLY = ChatReply(AssistantMessage("Hi"), "end", "gpt-4o", "gpt-4o", Usage(1000, 100))
+SENT = Prepared("GET", "https://api.hubapi.com/x", [], b"")
 ROUNDS = 3
 TOGETHER, PAUSE = 20, 0.1  # 200 calls a second at most
 
@@ -65,7 +67,7 @@ def traced(row: RunRow, claimed: Claimed, call: Requested) -> None:
     if activation:
         spans.emit(genai.chat(activation.asker, "openai", REQUEST, REPLY, (spans.now(), spans.now()), None))
     traces.judged(call, TOOL, "executing", CHECKS, None, time.monotonic())
-    traces.attempted(call, TOOL, 1, "GET", "https://api.hubapi.com/x", 200, "succeeded", None, time.monotonic())
+    traces.attempted(call, TOOL, 1, SENT, 200, "succeeded", None, time.monotonic())
     traces.closed(call, "succeeded", {"id": "1"}, None)
     if activation:
         activation.ended(claimed, None)

@@ -65,8 +65,10 @@ class Infrastructure:
         return found
 
     def document(self) -> dict[str, Any]:
-        """What the state of the stack says of both, for our own command line only: a server of the operator's with its login."""
+        """What the state of the stack says of both, for our own command line only: a server of the operator's with its login.
+        Of a server of ours that has not started yet, nothing."""
         given = self.plan.environment
+        dsn = given.get("VIOX_POSTGRES_DSN")
         return {
             "kafka": self._kafka_settings.get(
                 "VIOX_KAFKA_BOOTSTRAP_SERVERS", given.get("VIOX_KAFKA_BOOTSTRAP_SERVERS")
@@ -74,9 +76,9 @@ class Infrastructure:
             "kafka_settings": self._kafka_settings,
             "broker": self.plan.broker,
             "broker_pid": self._broker.process.pid if self._broker and self._broker.process else None,
-            "postgres": f"127.0.0.1:{self._ports['postgres']}" if self._postgres else "external",
+            "postgres": f"127.0.0.1:{self._ports['postgres']}" if self._postgres else dsn and "external",
             "postgres_pid": self._postgres.process.pid if self._postgres and self._postgres.process else None,
-            "postgres_dsn": None if self._postgres else given.get("VIOX_POSTGRES_DSN"),
+            "postgres_dsn": None if self._postgres else dsn,
             "identity": self.identity,
         }
 

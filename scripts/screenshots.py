@@ -34,6 +34,8 @@ DOCUMENTED: dict[str, tuple[str, Literal["light", "dark"]]] = {
     "run": ("desk", "light"),
     "approval": ("desk", "light"),
     "fork": ("desk", "light"),
+    "unknown-call": ("desk", "light"),
+    "run-live": ("desk", "light"),
     "run-waterfall": ("phone", "dark"),
 }
 PAGES = {
@@ -65,6 +67,7 @@ FOUND = {
         "replay": "/replay",
         "fork": "/fork",
     },
+    "/runs?status=waiting&agent=closer": {"run-live": ""},
     "/calls?failed=1": {"call": "", "audit": "/audit"},
     "/approvals": {"approval": ""},
     "/approvals?tab=decided": {"approval-decided": ""},

@@ -69,9 +69,11 @@ async def status() -> Head:
 
 async def line() -> str | None:
     """For `viox status`. None when Postgres does not say."""
+    from asyncpg import PostgresError
+
     try:
         return said(await status())
-    except (VioxError, OSError):
+    except (VioxError, OSError, PostgresError):
         return None
 
 

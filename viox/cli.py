@@ -136,8 +136,8 @@ def _print_status(found: dict[str, Any]) -> None:
     rows = [(s["name"], s["pid"], s["url"] or "", "ready" if s["ready"] else "not ready") for s in found["services"]]
     output.table(["service", "pid", "url", "state"], rows, empty="no services")
     output.say()
-    output.say(f"kafka     {found['kafka']} ({found['broker']})")
-    output.say(f"postgres  {found['postgres']}")
+    output.say(f"kafka     {found['kafka'] or 'starting'} ({found['broker']})")
+    output.say(f"postgres  {found['postgres'] or 'starting'}")
     output.say(f"gateway   {found['gateway_url']}")
     for line in lifecycle.console_lines(found):
         output.say(line)

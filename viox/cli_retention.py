@@ -33,6 +33,9 @@ def retention(
         typer.Option("--show", metavar="ARCHIVE", help="Print an archive: its manifest, or the rows of --table."),
     ] = None,
     table: Annotated[str | None, typer.Option(help="With --show: steps, tool_calls or ledger_entries.")] = None,
+    of: Annotated[
+        str | None, typer.Option(metavar="ID", help="With --table: only rows of this run, or of this call.")
+    ] = None,
     check: Annotated[
         Path | None,
         typer.Option("--check", metavar="ARCHIVE", help="Hold an archive against what is on record and signed."),
@@ -45,7 +48,7 @@ def retention(
     from viox import retention as work
 
     if show is not None:
-        work.show(show, table)
+        work.show(show, table, of)
         return
     if check is not None:
         raise typer.Exit(run_async(work.check(check.resolve(), as_json=as_json)))

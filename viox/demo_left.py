@@ -1,4 +1,5 @@
-"""What a demo that is kept leaves for whoever looks around: a CRM write that failed, and a refund that waits for a person."""
+"""What a demo that is kept leaves for whoever looks around: a CRM write that failed, a refund that waits for a person, and an
+e-mail of which nobody knows whether it went out."""
 
 from __future__ import annotations
 
@@ -23,20 +24,30 @@ LEAD = {
     "phone": "+14155550188",
     "interest": "a new kitchen",
 }
+# The mail server takes the letter to her, and the connection breaks before it says so.
+WRITTEN_TO = {
+    "email": "noor.haddad@example.com",
+    "first_name": "Noor",
+    "last_name": "Haddad",
+    "interest": "a roof terrace",
+}
 PAID, REFUND = 180_00, 45_00
 PATIENCE_SECONDS = 60.0
 TOUR = "docs/first-look.md"
 
 
 async def leave(stack: Mapping[str, Any]) -> None:
-    """Returns when both are there to be looked at, or after a while."""
+    """Returns when all three are there to be looked at, or after a while."""
     pool = await deployment.pool()
     try:
         (lead,) = await ingress.publish([parse_json(event("viox.lead.created", "website", LEAD))], None)
+        await upstream.fault(stack["vendors"]["mail"], kind="cut_after", method="DATA", path=WRITTEN_TO["email"])
+        (written,) = await ingress.publish([parse_json(event("viox.lead.created", "website", WRITTEN_TO))], None)
         charge = await upstream.charge(stack["vendors"]["stripe"], PAID, "a repaired roof")
         words = f"Refund {REFUND / 100:.2f} USD of {charge}: one tile was missing."
         refund = await tasks.give(pool, "controller", words, None)
-        await asyncio.gather(*(_settled(pool, run) for run in (UUID(lead["run_ids"][0]), refund)))
+        runs = (UUID(lead["run_ids"][0]), UUID(written["run_ids"][0]), refund)
+        await asyncio.gather(*(_settled(pool, run) for run in runs))
     finally:
         await pool.close()
 
@@ -55,9 +66,12 @@ async def _settled(pool: Any, run: Any) -> None:
 
 def tell(stack: Mapping[str, Any]) -> None:
     """Where to go on."""
-    output.say("\nEverything still runs. A lead whose address HubSpot refuses has failed, and a refund waits for you:")
+    output.say(
+        "\nEverything still runs. A lead whose address HubSpot refuses has failed, a refund waits for you, and nobody"
+    )
+    output.say("knows whether an e-mail went out:")
     for line in lifecycle.console_lines(dict(stack)):
         output.say(line)
-    output.say("on foot   source .venv/bin/activate, then viox calls --failed, viox approvals")
+    output.say("on foot   source .venv/bin/activate, then viox calls --failed, viox approvals, viox unknowns")
     output.say(f"tour      {TOUR}")
     output.say("the end   viox down")

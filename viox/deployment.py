@@ -58,7 +58,7 @@ def people() -> People:
 
 
 def dsn(role: str = CLI_ROLE) -> str:
-    """Connection string for the command line. Raises Unavailable when there is no deployment to talk to."""
+    """Connection string for the command line. Raises Unavailable when there is no deployment to talk to, or not yet."""
     if given := os.environ.get("VIOX_POSTGRES_DSN"):
         return given
     running = state()
@@ -71,6 +71,13 @@ def dsn(role: str = CLI_ROLE) -> str:
         )
     if running["postgres_dsn"]:
         return str(running["postgres_dsn"])
+    if running["postgres"] is None:
+        raise Unavailable(
+            "stack.starting",
+            "the stack is starting, and its Postgres is not there yet.",
+            field="VIOX_HOME",
+            remedy="Try again in a moment; see `viox status`.",
+        )
     from sandbox.postgres import Postgres
 
     return Postgres(home(), int(running["postgres"].rsplit(":", 1)[1])).dsn(role)

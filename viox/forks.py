@@ -41,7 +41,7 @@ async def fork(given: str, at: int, wanted: Changes, by: str, *, wait: bool, tim
         agent = (await store.run_row(pool, original))["agent"]
         _check_model(agent, wanted.model)
         forks.check_questions(wanted.questions, questions_of(agent), agent)
-        made = await forks.begin(pool, original, at, wanted, by)
+        made = await forks.begin(pool, original, at, wanted, by, output.warn)
         if wait:
             sys.stderr.write(f"run {made}\n")
             return await ingress.wait_for(pool, made, timeout, as_json=as_json)

@@ -7,9 +7,9 @@ import textwrap
 from datetime import datetime
 from typing import Any
 
-from shared.operations import family, identify, payloads, sentences, store, story, titles, words
+from shared.operations import archived, family, identify, payloads, sentences, store, story, titles, words
 from shared.runs import timestamp
-from viox import deployment, output
+from viox import deployment, output, retention
 from viox.agents import spec_of
 
 
@@ -59,15 +59,18 @@ async def show_run(given: str, *, as_json: bool, by_step: bool = False) -> None:
         steps, calls = await store.story(pool, run_id, document["agent"])
         asked = await pool.fetch(store.SQL["approvals_of_run"], run_id, document["agent"])
         related = await family.family(pool, run_id)
+        gone = await archived.of_run(pool, run_id, document["agent"])
     finally:
         await pool.close()
     if as_json:
-        output.emit(document)
+        output.emit(document | {"archived": gone and gone.document()})
         return
     if by_step:
         _tell(document, steps, {c["call_id"]: c for c in calls}, asked)
     else:
         _tell_story(document, steps, calls, asked)
+    if gone:
+        _tell_archived(gone, "steps", document["run_id"])
     if tree := family.lines(related, document["run_id"]):
         output.say("\ntasks that agents gave each other:\n" + "\n".join(tree))
 
@@ -98,6 +101,12 @@ def _tell_story(run: dict[str, Any], steps: list[Any], calls: list[Any], asked: 
     say(f"\neach step: viox run {run['run_id'][:8]} --steps")
     if run.get("trace_id"):
         say(f"trace: {run['trace_id']}")
+
+
+def _tell_archived(gone: archived.Archived, table: str, of: str) -> None:
+    """Where the contents are that are not shown, and how they are read."""
+    output.say(f"\n{gone.sentence}")
+    output.say(f"read it with: {gone.read_with(table, of, str(retention.folder()))}")
 
 
 def _short(call: str) -> str:
@@ -261,10 +270,11 @@ async def show_call(given: str, *, as_json: bool) -> None:
     pool = await deployment.pool()
     try:
         document = await store.call(pool, await identify.call(pool, given))
+        gone = await archived.of_call(pool, document["call_id"])
     finally:
         await pool.close()
     if as_json:
-        output.emit(document)
+        output.emit(document | {"archived": gone and gone.document()})
         return
     say = output.say
     say(f"call {document['call_id']}  {document['agent']} → {document['tool']}  {words.call_state(document)}")
@@ -284,6 +294,8 @@ async def show_call(given: str, *, as_json: bool) -> None:
         )
     if document["error"]:
         say("\nerror: " + _line(document["error"], 2000))
+    if gone:
+        _tell_archived(gone, "ledger_entries", document["call_id"])
 
 
 def _tell_attempt(attempt: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,24 +19,30 @@ from viox import deployment, output
 NIGHTLY = "retention"  # on record as who archived, where no person did
 
 
+def folder() -> Path:
+    """Where archives are, unless a command says otherwise."""
+    given = os.environ.get("VIOX_ARCHIVES")
+    return Path(given) if given else deployment.home() / "archives"
+
+
 async def retain(months: int, to: Path | None, by: str | None, *, yes: bool, as_json: bool) -> int:
     """Show what would leave; with `yes` archive it and let it go. Raises VioxError; the next time goes on where it was."""
     from shared.retention import work
 
-    folder = to or deployment.home() / "archives"
+    archives = to or folder()
     person = deployment.people().approver(by).name if by else NIGHTLY
     async with _connection() as connection:
         until = await work.cutoff(connection, months)
         if not yes:
             _show_plan(await work.plan(connection, until), until, as_json=as_json)
             return output.OK
-        done = await work.run(connection, folder, until, person, _tell)
+        done = await work.run(connection, archives, until, person, _tell)
     if as_json:
-        output.emit({"until": timestamp(until), "folder": str(folder)} | asdict(done))
+        output.emit({"until": timestamp(until), "folder": str(archives)} | asdict(done))
     else:
         output.say(
             f"{done.conversations:,} conversations that ended before {until:%d %B %Y}: {done.steps:,} steps, {done.entries:,} ledger "
-            f"entries and the contents of {done.calls:,} calls are in {folder}"
+            f"entries and the contents of {done.calls:,} calls are in {archives}"
             + (f"; {done.kept:,} stay, because something has happened" if done.kept else "")
         )
     return output.OK
@@ -64,9 +71,12 @@ def _show_plan(found: list[dict[str, Any]], until: datetime, *, as_json: bool) -
         output.say("nothing was changed; --yes archives it and lets it go")
 
 
-def show(archive: Path, table: str | None) -> None:
-    """Rows of an archive, one line of JSON each. Raises BadInput for what is no archive."""
+def show(archive: Path, table: str | None, of: str | None = None) -> None:
+    """Rows of an archive, one line of JSON each; only those `of` a run or a call. Raises BadInput for what is no archive."""
     from shared.retention import files
+
+    if of and table is None:
+        raise BadInput("option.missing", "say of which table.", field="--table", remedy="For instance --table steps.")
 
     told = files.manifest(archive)
     if table is None:
@@ -81,7 +91,15 @@ def show(archive: Path, table: str | None) -> None:
             remedy=f"One of {', '.join(files.TABLES)}.",
         )
     for row in files.rows_of(archive, found):
+        if of and not _is_of(row, of.encode()):
+            continue
         sys.stdout.write(json.dumps({"table": table} | files.readable(row, found), ensure_ascii=False) + "\n")
+
+
+def _is_of(row: dict[str, bytes | None], of: bytes) -> bool:
+    """Whether a row is of a run, or of a call, by its id."""
+    call = row.get("call_id") or b""
+    return of in (row.get("run_id"), call) or call.startswith(of + b".")
 
 
 async def check(archive: Path, *, as_json: bool) -> int:

@@ -38,6 +38,8 @@ async def give_back(conversation: str, agent: str | None, by: str, *, as_json: b
 
 async def held() -> list[dict[str, Any]] | None:
     """What is held up, by whom, since when: pauses, and conversations that people have. None when Postgres does not say."""
+    from asyncpg import PostgresError
+
     from shared.operations import conversations
 
     try:
@@ -46,6 +48,8 @@ async def held() -> list[dict[str, Any]] | None:
         return None
     try:
         return await conversations.held(pool)
+    except (PostgresError, OSError):  # its tables are being made, or it goes down
+        return None
     finally:
         await pool.close()
 

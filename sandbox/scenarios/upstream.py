@@ -48,6 +48,11 @@ async def charge(url: str, amount: int, what: str, customer: str | None = None) 
     return str(made["id"])
 
 
+async def fault(url: str, **what: Any) -> None:
+    """Something goes wrong at an emulator: `kind`, and what else `/_sandbox/faults` takes."""
+    await asyncio.to_thread(_json, f"{url}/_sandbox/faults", what)
+
+
 def forged_order(agent: str, words: str) -> dict[str, Any]:
     """A task that a stranger's message brings."""
     return event("viox.task.requested", "inbox", {"instruction": words, "context": {}}, subject=agent)

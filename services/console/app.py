@@ -130,19 +130,26 @@ async def _healthz(request: Request) -> Response:
 
 async def _readyz(request: Request) -> Response:
     console: Console = request.app.state.console
-    missing: dict[str, str] = {}
-    try:
-        async with asyncio.timeout(2):
-            await console.pool.fetchval("select 1")
-    except Exception as error:  # noqa: BLE001  # whatever it is, no page can be shown
-        missing["postgres"] = f"{type(error).__name__}: {error}"
-    metrics.READY.labels("console").set(0 if missing else 1)
+    missing = await _missing(console)
     warnings = {} if console.roster.able else {"people": "nobody of VIOX_PEOPLE has a token to sign in with"}
     body = {"service": "console", "ready": not missing, "missing": missing, "warnings": warnings}
     return JSONResponse(body, status_code=503 if missing else 200)
 
 
+async def _missing(console: Console) -> dict[str, str]:
+    """What it cannot do without."""
+    try:
+        async with asyncio.timeout(2):
+            await console.pool.fetchval("select 1")
+    except Exception as error:  # noqa: BLE001  # whatever it is, no page can be shown
+        return {"postgres": f"{type(error).__name__}: {error}"}
+    return {}
+
+
 async def _metrics(request: Request) -> Response:
+    """The gauge says how it is now, also where nobody asks /readyz."""
+    missing = await _missing(request.app.state.console)
+    metrics.READY.labels("console").set(0 if missing else 1)
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -14,6 +14,11 @@ MADE = frozenset({"content-length", "host", "accept-encoding", "connection", "us
 MOST_BYTES = 20_000
 
 
+def speaks(request: dict[str, Any]) -> bool:
+    """Whether it is HTTP: a letter, a statement or a question to people is no request that curl could make."""
+    return (request["url"] or "").startswith(("http://", "https://"))
+
+
 def of(request: dict[str, Any]) -> str:
     """The command. A body that is no text, or a long one, is named instead of written out."""
     parts = ["curl", "-X", request["method"] or "GET", shlex.quote(request["url"] or "")]

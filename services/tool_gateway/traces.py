@@ -44,6 +44,8 @@ class Tool(Protocol):
     """What is needed of its tool."""
 
     @property
+    def name(self) -> str: ...
+    @property
     def vendor(self) -> str: ...
     @property
     def effect(self) -> Any: ...
@@ -53,6 +55,15 @@ class Tool(Protocol):
     def connector(self) -> str: ...
     @property
     def redact_arguments(self) -> Marks: ...
+
+
+class Request(Protocol):
+    """What is needed of a request to a vendor."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def url(self) -> str: ...
 
 
 _tools: Callable[[], Mapping[str, Tool]] = dict
@@ -141,27 +152,52 @@ def judged(
 
 
 def attempted(
-    call: Call, tool: Tool, number: int, method: str, url: str, status: int | None, state: str, error: Any, began: float
+    call: Call, tool: Tool, number: int, sent: Request, status: int | None, state: str, error: Any, began: float
 ) -> None:
     """An attempt has ended. `began` is of the monotonic clock."""
-    own = _below(call)
-    if own is None:
-        return
+    if own := _below(call):
+        more: dict[str, Value | None] = {spans.CALL_STATE: state, spans.HTTP_RESEND: number - 1 or None}
+        code = None if state in ("succeeded", "deferred") else _of_status(status) or _code(error)
+        spans.emit(_exchanged(own, call, tool, sent, status, more, code, began))
+
+
+def looked_up(
+    call: Call, tool: Tool, number: int, sent: Request, status: int | None, code: str | None, began: float
+) -> None:
+    """A look-up of an unknown call, by another tool of its vendor, has ended. `began` is of the monotonic clock."""
+    if own := _below(call):
+        more: dict[str, Value | None] = {spans.LOOK_UP: number}
+        spans.emit(_exchanged(own, call, tool, sent, status, more, _of_status(status) or code, began))
+
+
+def _exchanged(
+    own: tuple[TraceContext, str],
+    call: Call,
+    tool: Tool,
+    sent: Request,
+    status: int | None,
+    more: Mapping[str, Value | None],
+    code: str | None,
+    began: float,
+) -> Span:
+    """A request to a vendor because of a call."""
     attributes: dict[str, Value | None] = {
-        genai.TOOL: call.tool,
+        genai.TOOL: tool.name,
         genai.TOOL_CALL_ID: call.call_id,
         spans.VENDOR: tool.vendor,
-        spans.CALL_STATE: state,
-        spans.HTTP_RESEND: number - 1 or None,
+        **more,
     }
-    is_http = tool.connector == "http"
-    if is_http:
+    name = f"{tool.connector} {tool.vendor}"
+    if tool.connector == "http":
         template = tool.path.partition("?")[0]
-        attributes |= {spans.HTTP_METHOD: method, spans.URL_TEMPLATE: template, spans.HTTP_STATUS: status}
-        attributes |= _server(url)
-    name = f"{method} {template}" if is_http else f"{tool.connector} {tool.vendor}"
-    code = None if state in ("succeeded", "deferred") else str(status) if status and status >= 400 else _code(error)
-    spans.emit(Span(name, *own, _wall(began), spans.now(), attributes, "client", code))
+        attributes |= {spans.HTTP_METHOD: sent.method, spans.URL_TEMPLATE: template, spans.HTTP_STATUS: status}
+        attributes |= _server(sent.url)
+        name = f"{sent.method} {template}"
+    return Span(name, *own, _wall(began), spans.now(), attributes, "client", code)
+
+
+def _of_status(status: int | None) -> str | None:
+    return str(status) if status and status >= 400 else None
 
 
 def closed(call: Call, state: str, result: Any, error: Any) -> None:

@@ -14,6 +14,7 @@ from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     KafkaConnectionError,
+    KafkaError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
     for_code,
@@ -27,6 +28,7 @@ from shared.waiting import within
 
 CONNECT_SECONDS = 5.0
 FORBIDDEN = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
+REFUSED = "kafka.refused"
 PACE = {"request_timeout_ms": 10_000, "retry_backoff_ms": 100, "metadata_max_age_ms": 10_000}
 
 
@@ -134,7 +136,7 @@ async def explained(settings: Settings, error: BaseException) -> Unavailable:
         return unavailable(settings, error)
     protocol, user = settings.kafka_security_protocol, settings.kafka_sasl_plain_username
     return Unavailable(
-        "kafka.refused",
+        REFUSED,
         f"the broker at {settings.kafka_bootstrap_servers} lets nobody in over {protocol} as {user or 'an anonymous client'}: {error}.",
         field="VIOX_KAFKA_SASL_PLAIN_PASSWORD" if user else "VIOX_KAFKA_SECURITY_PROTOCOL",
         remedy="Correct user, password, mechanism and protocol; its log says which of them it refuses.",
@@ -143,11 +145,28 @@ async def explained(settings: Settings, error: BaseException) -> Unavailable:
 
 async def refusal(settings: Settings, error: BaseException) -> str | None:
     """What the broker refuses us, in words for readiness and log; None when it is merely not there."""
+    if isinstance(error, Unavailable) and error.code == REFUSED:
+        return error.message
     if isinstance(error, FORBIDDEN):
         return f"the broker refuses {settings.kafka_sasl_plain_username or 'us'}: {error}"
     if settings.kafka_sasl_mechanism and isinstance(error, KafkaConnectionError):
         found = await explained(settings, error)
-        return found.message if found.code == "kafka.refused" else None
+        return found.message if found.code == REFUSED else None
+    return None
+
+
+async def refused_login(settings: Settings) -> Unavailable | None:
+    """Why the broker does not take our login, by trying it. None when it does, and when it is merely not there."""
+    admin = AIOKafkaAdminClient(**_without_backoff(client_settings(settings)))
+    try:
+        await admin.start()
+    except KafkaConnectionError as error:
+        found = await explained(settings, error)
+        return found if found.code == REFUSED else None
+    except (KafkaError, OSError):
+        return None
+    finally:
+        await admin.close()
     return None
 
 

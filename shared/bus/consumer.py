@@ -22,7 +22,7 @@ from faststream.kafka.subscriber.usecase import BatchSubscriber
 from shared.bus import faststream_internals, topics
 from shared.bus.aiokafka_internals import set_fetch_wait
 from shared.bus.broker import plain_broker
-from shared.bus.cluster import broken, ensure_topics, refusal
+from shared.bus.cluster import broken, ensure_topics, refusal, refused_login
 from shared.bus.delivery import Delivery, Handler, IsTransient, Poison
 from shared.bus.faststream_internals import Batch, parse, raw
 from shared.bus.reading import BATCH_RECORDS, POLL_MS, Reader, Undecodable
@@ -39,7 +39,8 @@ JOIN_SECONDS = 20.0
 LEAVE_SECONDS = 5.0
 COMMIT_EVERY_SECONDS = 0.25
 COMMIT_SECONDS = 3.0
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS, REFUSED_PAUSE_SECONDS = 0.2, 2.0
+LOOK_SECONDS = 5.0
 ROOM_SECONDS = 0.05
 NEVER_MS = 86_400_000  # a batch waits as long as Postgres is away
 
@@ -127,7 +128,7 @@ class Consumer:
             except GOES_AWAY as error:
                 self._refused = await refusal(self._settings, error)
                 log.info("kafka.consumer_starts_over", group=self._group, error=repr(error), refused=self._refused)
-                await asyncio.sleep(PAUSE_SECONDS)
+                await asyncio.sleep(REFUSED_PAUSE_SECONDS if self._refused else PAUSE_SECONDS)
             finally:
                 self.joined = False
                 self._offsets.clear()
@@ -160,6 +161,8 @@ class Consumer:
         assert self._failed is not None  # noqa: S101  # set by `_join`
         watched: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._stop.wait()), self._failed]
         watched.append(asyncio.ensure_future(self._commit_steadily()))
+        if self._settings.kafka_sasl_mechanism:
+            watched.append(asyncio.ensure_future(self._until_refused()))
         if self._settings.kafka_volatile:
             watched.append(asyncio.ensure_future(broken(self._settings)))
         try:
@@ -232,6 +235,21 @@ class Consumer:
         while True:
             await asyncio.sleep(COMMIT_EVERY_SECONDS)
             await self.commit()
+
+    async def _until_refused(self) -> None:
+        """Raises Unavailable when our login is not taken any more, because our password was exchanged: aiokafka tries on for
+        ever with the old one, and says nothing of a place in the group that is long lost."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if not await self._is_answered() and (why := await refused_login(self._settings)):
+                raise why
+
+    async def _is_answered(self) -> bool:
+        consumer = self._subscriber.consumer
+        try:
+            return consumer is not None and bool(await within(COMMIT_SECONDS, consumer.topics()))
+        except (KafkaError, OSError, TimeoutError):
+            return False
 
     async def commit(self) -> None:
         offsets, self._offsets = self._offsets, {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,16 +13,34 @@ from shared.bus.messages import FORKED
 from shared.errors import BadInput, NotFound
 from shared.ids import RunId, run_id, thread_id
 from shared.models.models_file import PROVIDERS
-from shared.operations import store
+from shared.operations import archived, store
 from shared.runtime import forks
-from shared.runtime.forks import Beginning, Changes, Fork, plan
+from shared.runtime.forks import Beginning, Changes, Fork, failed_tools, plan
 from shared.runtime.history import Step
 
+ANSWERS_COMPARED = 5  # of a tool, with what is written in the place of a failure
 
-async def begin(pool: Any, original: UUID, at: int, wanted: Changes, by: str) -> RunId:
-    """Put a fork on record; its agent goes on with it. Returns its run. Raises BadInput naming what does not fit."""
+
+async def begin(
+    pool: Any, original: UUID, at: int, wanted: Changes, by: str, warn: Callable[[str], None] = lambda told: None
+) -> RunId:
+    """Put a fork on record; its agent goes on with it. Returns its run. Raises BadInput naming what does not fit.
+
+    `warn` is told what is on record as a warning besides.
+    """
     agent, of, steps = await _own(pool, original)
-    return await _store(pool, agent, of, plan(steps, at, wanted, by))
+    answered = {tool: await _answers(pool, tool) for tool in failed_tools(steps, wanted)}
+    fork = plan(steps, at, wanted, by, answered)
+    made = await _store(pool, agent, of, fork)
+    for told in fork.body.get("warnings", ()):
+        warn(told)
+    return made
+
+
+async def _answers(pool: Any, tool: str) -> list[Any]:
+    """What a tool answered last."""
+    rows = await pool.fetch(store.SQL["answers"], tool, ANSWERS_COMPARED)
+    return [row["result"] for row in rows]
 
 
 async def beginnings(pool: Any, original: UUID) -> list[Beginning]:
@@ -41,6 +59,7 @@ async def _own(pool: Any, original: UUID) -> tuple[str, UUID, list[Step]]:
     """The agent of a run, the run or the one that it joined, and its steps."""
     facts = await store.run_row(pool, original)
     agent, of = facts["agent"], facts["merged_into"] or original
+    await archived.refuse(pool, of, agent)
     rows = await pool.fetch(store.SQL["steps"], of, agent)
     return agent, of, [Step(of, row["step"], row["kind"], row["body"]) for row in rows]
 

@@ -74,6 +74,23 @@ from approvals a where a.run_id = $1 and a.agent = $2 order by a.asked_at
 -- name: ledger
 select * from ledger_entries where call_id = $1 order by entry_id
 
+-- fragment: on_record    An archive `a`, and the act that says so.
+archives a join audit_acts k on k.entry_id = a.act
+
+-- name: archived_run    The archive that its steps have gone to: as its calls say, or else its conversation, which may have gone on
+--     and been archived again.
+select a.place, k.at, k.by from runs r left join threads t using (thread_id, agent), {on_record}
+where r.run_id = $1 and r.agent = $2 and r.finished_at < k.at
+  and a.archive = coalesce((select max(c.archived) from tool_calls c where c.run_id = r.run_id and c.agent = r.agent), t.archived)
+  and not exists (select from steps s where s.thread_id = r.thread_id and s.agent = r.agent
+                  and s.run_id in (r.run_id, r.merged_into))
+
+-- name: archived_call
+select a.place, k.at, k.by from tool_calls c, {on_record} where c.call_id = $1 and a.archive = c.archived
+
+-- name: answers    What a tool answered last; nothing of calls that are in an archive.
+select result from tool_calls where tool = $1 and state = 'succeeded' and archived is null order by closed_at desc limit $2
+
 -- name: thread_steps
 select run_id, step, kind, body from past_of($1, $2)
 

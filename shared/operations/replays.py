@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from shared.operations import family, store
+from shared.operations import archived, family, store
 from shared.runtime.history import Step
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ async def recorded(pool: Any, run: UUID, *, tree: bool) -> list[Recorded]:
 
 async def _one(pool: Any, run: UUID) -> Recorded:
     facts = await store.run_row(pool, run)
+    await archived.refuse(pool, run, facts["agent"])
     rows = await pool.fetch(store.SQL["thread_steps"], facts["thread_id"], facts["agent"])
     steps = [Step(row["run_id"], row["step"], row["kind"], row["body"]) for row in rows]
     turns = [step.body for step in steps if step.kind == "model"]

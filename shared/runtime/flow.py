@@ -16,7 +16,8 @@ goes on in the open loop, which is shown the whole conversation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,10 +26,12 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command
 from langsmith import configure
 
+from shared.errors import VioxError
 from shared.models.port import sha256_json
 from shared.runtime.asking import ask_model, shorten_history
 from shared.runtime.calls import calls_of, record_results, sendable, wanted_calls
 from shared.runtime.context import AgentState, RunContext
+from shared.runtime.forks import fork_of, rules_failed
 from shared.runtime.history import ENTERING, Step
 from shared.runtime.questions import Question
 from shared.runtime.standing import Standing, standing
@@ -152,11 +155,13 @@ class Flow:
         return Command(update=state, goto=self._after(name, context, steps, at))
 
     def _first(self, context: RunContext, steps: Sequence[Step], at: Standing) -> str:
-        return self._ways[START].next(Work(context, steps, at))
+        with _rules("the beginning", context, steps):
+            return self._ways[START].next(Work(context, steps, at))
 
     def _after(self, name: str, context: RunContext, steps: Sequence[Step], at: Standing) -> str:
         way = self._ways.get(name)
-        return way.next(Work(context, steps, at)) if way else END
+        with _rules(name, context, steps):
+            return way.next(Work(context, steps, at)) if way else END
 
     def _knows(self, at: Standing) -> bool:
         """Whether this graph has the node, and the question, at which the record stands."""
@@ -185,7 +190,8 @@ class Flow:
         if question := self._open_question(name, context, steps, at):
             return await self._asked(context, steps, name, question, at)
         work = Work(context, steps, at, name)
-        act(work)
+        with _rules(name, context, steps):
+            act(work)
         return await self._carried_out(work, context, steps, at)
 
     def _open_question(
@@ -231,6 +237,20 @@ class Flow:
         if question is None:
             return _ended(context, turned.steps, {"status": "finished", "text": turned.text}, at, upto=newest)
         return {"steps": turned.steps}
+
+
+@contextmanager
+def _rules(name: str, context: RunContext, steps: Sequence[Step]) -> Iterator[None]:
+    """A role's rules at work. They are pure: on the record of a fork, which somebody may have edited, they fail for good."""
+    try:
+        yield
+    except VioxError:
+        raise
+    except Exception as error:
+        fork = fork_of([*context.own, *steps])
+        if fork is None:
+            raise  # another version may be on its way
+        raise rules_failed(name, fork, error) from error
 
 
 def _ended(context: RunContext, steps: list[Step], end: dict[str, Any], at: Standing, upto: int) -> AgentState:

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.bus.events import TASK_TYPE
-from shared.errors import BadInput
+from shared.errors import BadInput, VioxError
 from shared.models.models_file import Limits
 from shared.runtime.history import ENTERING, Step
+from shared.runtime.shapes import misfits
+
+LONGEST_TOLD = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Changes:
 class Fork:
     """A fork that can be made: `kept` steps of the original stand at its beginning, `edited` ones of them with other bodies.
 
-    `body` is that of the step that says so.
+    `body` is that of the step that says so, with `warnings` about edits that rules have to bear.
     """
 
     kept: int
@@ -40,19 +43,24 @@ class Fork:
     body: dict[str, Any]
 
 
-def plan(own: Sequence[Step], at: int, changes: Changes, by: str) -> Fork:
+def plan(
+    own: Sequence[Step], at: int, changes: Changes, by: str, answered: Mapping[str, Sequence[Any]] | None = None
+) -> Fork:
     """How a run is forked at a step. `own` are its steps, in order. Raises BadInput naming what does not fit.
 
-    A graph is entered with what came: it begins anew behind the newest results or trigger before the step.
+    A graph is entered with what came: it begins anew behind the newest results or trigger before the step. `answered` are
+    answers on record by tool: what a call that failed would have given has their shape.
     """
     kept = _beginning(own, at)
     came = _came(own, kept)
     edited = _edited_results(came, changes.results)
+    warnings = _check_shapes(_results_by_call(came), changes.results, answered or {})
     if changes.instruction is not None:
         edited |= _edited_task(came, changes.instruction)
     body = {"of": str(own[0].run_id), "at": kept, "by": by}
     body |= {name: value for name in ("model", "prompt") if (value := getattr(changes, name)) is not None}
     body |= {"questions": dict(changes.questions)} if changes.questions else {}
+    body |= {"warnings": warnings} if warnings else {}
     return Fork(kept, edited, body | ({"edited": sorted(edited)} if edited else {}))
 
 
@@ -94,6 +102,17 @@ def _as_beginning(own: Sequence[Step], number: int) -> Beginning:
 def fork_of(own: Sequence[Step]) -> dict[str, Any] | None:
     """What the newest fork among a run's steps says."""
     return next((step.body for step in reversed(own) if step.kind == "fork"), None)
+
+
+def rules_failed(node: str, fork: Mapping[str, Any], error: Exception) -> VioxError:
+    """A node's rules cannot work on the record of a fork: they are given the same at each attempt, so that none can help."""
+    words = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_TOLD]
+    what = "what was edited" if "edited" in fork else "this record"
+    told = f"the rules of {node} cannot work on {what}: {words}."
+    remedy = "Fork again with everything in the edited result that they read."
+    if "edited" not in fork:
+        remedy = "The graph may have changed since: see what `viox replay` says of the original."
+    return VioxError("fork.rules_failed", told, remedy=remedy)
 
 
 def with_model(limits: Callable[[str], Limits], fork: Mapping[str, Any] | None) -> Callable[[str], Limits]:
@@ -142,9 +161,7 @@ def _came(own: Sequence[Step], kept: int) -> list[Step]:
 
 def _edited_results(came: Sequence[Step], given: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
     edited: dict[int, dict[str, Any]] = {}
-    calls = {
-        _short(one["call_id"]): (step, one) for step in came if step.kind == "results" for one in step.body["results"]
-    }
+    calls = _results_by_call(came)
     for call, value in given.items():
         if _short(call) not in calls:
             known = f"Those that came there are {', '.join(calls)}." if calls else "None came there."
@@ -161,6 +178,42 @@ def _edited_results(came: Sequence[Step], given: Mapping[str, Any]) -> dict[int,
             "results": [changed if other["call_id"] == one["call_id"] else other for other in body["results"]]
         }
     return edited
+
+
+def _results_by_call(came: Sequence[Step]) -> dict[str, tuple[Step, dict[str, Any]]]:
+    """The step and the result of each call that came back, by the call's short name."""
+    return {
+        _short(one["call_id"]): (step, one) for step in came if step.kind == "results" for one in step.body["results"]
+    }
+
+
+def _check_shapes(
+    came: Mapping[str, tuple[Step, dict[str, Any]]], given: Mapping[str, Any], answered: Mapping[str, Sequence[Any]]
+) -> list[str]:
+    """What the role's rules have to bear of the edited results. Raises BadInput for what they may read and would not find."""
+    warnings = []
+    for call, value in given.items():
+        result = came[_short(call)][1]
+        succeeded = result["state"] == "succeeded"
+        found = misfits(value, [result["result"]] if succeeded else answered.get(result["tool"], ()))
+        of = f"the result of {result['tool']} (call {_short(call)})"
+        if found.broken:
+            raise BadInput(
+                "fork.result_misfit",
+                f"{of} is not as rules may read it: {'; '.join(found.broken)}.",
+                field="--result",
+                remedy="Write the whole result, as it is on record but for what is to be different. What a vendor leaves "
+                "empty is null.",
+            )
+        warnings += [f"{of}: {told}." for told in found.doubtful]
+    return warnings
+
+
+def failed_tools(own: Sequence[Step], changes: Changes) -> set[str]:
+    """Tools of calls that failed and are given a result."""
+    given = {_short(call) for call in changes.results}
+    results = [one for step in own if step.kind == "results" for one in step.body["results"]]
+    return {one["tool"] for one in results if _short(one["call_id"]) in given and one["state"] != "succeeded"}
 
 
 def _short(call: str) -> str:

@@ -14,9 +14,10 @@ Body of each kind of step (JSON); `at` is when it entered the record:
     note        {text, retry?, concluded?, question?, summary?}          with `retry` what was wrong with the model's turn
                                                              before; with `concluded` the last step of the triggers that are
                                                              done with; with `summary` it stands for all runs before its own
-    fork        {of, at, by, model?, prompt?, questions?, edited?}      the steps before are those of the run `of`; `edited`
-                                                             ones of them with other bodies; from here on with another model,
-                                                             prompt, or (by name) another prompt of a question
+    fork        {of, at, by, model?, prompt?, questions?, edited?, warnings?}      the steps before are those of the run `of`;
+                                                             `edited` ones of them with other bodies, `warnings` what rules
+                                                             have to bear of that; from here on with another model, prompt,
+                                                             or (by name) another prompt of a question
     outcome     {status, text, error?}
 """
 

@@ -11,6 +11,7 @@ import pytest
 from cryptography.fernet import Fernet, InvalidToken
 
 from sandbox.postgres import Postgres
+from sandbox.vendors.hubspot import TOKEN
 from services.tool_gateway.wire.box import KEY_NAME, box_of
 from services.tool_gateway.wire.credentials import Secrets
 from shared.audit.notes import Signer
@@ -19,8 +20,9 @@ from shared.audit.verify import Refused
 from shared.errors import Unavailable
 from shared.store.pool import is_transient, open_pool
 from tests.integration.audit.world import Log, log
+from tests.integration.gateway.world import World, gateway_world, wants
 
-__all__ = ["log"]
+__all__ = ["gateway_world", "log"]
 ROLE = "viox_archivist"
 
 
@@ -52,6 +54,36 @@ async def test_a_refused_password_is_tried_again(postgres: Postgres, admin: Any,
         await asyncpg.connect(changed)
 
     assert is_transient(refused.value)
+
+
+async def test_calls_go_on_while_a_vendors_credential_is_exchanged(world: World, tmp_path: Path) -> None:
+    """A file with the second one, then the first is revoked: no call is refused, and none is made twice."""
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    del world.secrets["HUBSPOT_ACCESS_TOKEN"]
+    world.secrets["HUBSPOT_ACCESS_TOKEN_FILE"] = str(file)
+    gateway = await world.gateway()
+    asked: list[int] = []
+
+    async def some(count: int) -> None:
+        for _ in range(count):
+            asked.append(len(asked) + 1)
+            contact = {"properties": {"email": f"ana{asked[-1]}@example.com"}}
+            await gateway.intake.accept([wants("hubspot_create_contact", contact, asked[-1])])
+
+    await some(5)
+    world.hubspot.tokens.add("the-second")
+    await some(5)
+    file.write_text("the-second")
+    await some(5)
+    for step in asked:
+        await world.state("succeeded", step)
+    world.hubspot.tokens.remove(TOKEN)
+    await some(5)
+    for step in asked:
+        row = await world.state("succeeded", step)
+        assert (row["attempt"], row["http_status"]) == (1, 201)
+    assert len(world.hubspot.objects["contacts"]) == len(asked)
 
 
 async def test_calls_go_on_while_the_key_of_the_audit_is_exchanged(log: Log) -> None:

@@ -161,3 +161,25 @@ async def test_readiness_tells_what_is_missing_from_what_is_only_worth_knowing()
 
     made.loop("work", loop)
     await run(made)
+
+
+async def test_the_gauge_of_readiness_is_current_where_nobody_asks_readyz() -> None:
+    made = process([])
+    missing: list[str | None] = [None]
+    made.check("kafka", lambda: missing[0])
+    seen: list[float] = []
+
+    async def loop() -> None:
+        async with aiohttp.ClientSession() as session:
+            for reason in (None, "not joined", None):
+                missing[0] = reason
+                async with session.get(f"http://127.0.0.1:{made.port}/metrics") as response:
+                    text = await response.text()
+                line = next(one for one in text.splitlines() if one.startswith(f'viox_ready{{service="{made.name}"}}'))
+                seen.append(float(line.split()[-1]))
+        made._end()
+        await asyncio.Event().wait()
+
+    made.loop("work", loop)
+    await run(made)
+    assert seen == [1, 0, 1]

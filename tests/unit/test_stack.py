@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import multiprocessing
+import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -48,6 +51,32 @@ def test_a_full_disk_takes_no_service_down(tmp_path: Path, monkeypatch: pytest.M
     stack._check_ready()
     assert stack._children[0].ready
     assert not stack._ending
+
+
+def test_status_while_the_stack_starts_says_what_is_not_there_yet(tmp_path: Path) -> None:
+    """The state is written before there is a Postgres, and before its tables are."""
+    stack = Stack(Plan(tmp_path, ("closer",)))
+    stack._take_lock()
+    stack._ports = defaultdict(int)
+    stack._write_state(ready=False)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("VIOX_")}
+    environment |= {"VIOX_HOME": str(tmp_path)}
+
+    def viox(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "viox", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    told = viox("status")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "postgres  starting" in told.stdout
+    assert "kafka     starting" in told.stdout
+    assert "Postgres does not say" in told.stdout
+    found = json.loads(viox("status", "--json").stdout)
+    assert (found["postgres"], found["ready"], found["held_up"]) == (None, False, None)
+    refused = viox("runs")
+    assert refused.returncode == 1
+    assert "error[stack.starting] VIOX_HOME" in refused.stderr
+    stack._lock.close()
 
 
 def test_a_service_that_crashed_a_thousand_times_is_started_again(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from viox.deploy import postgres, settings
+from viox.deploy import postgres, settings, sign_in
 from viox.deploy.documents import PART_OF, Object, component, dump, made
 from viox.deploy.facts import LOGINS, MODEL_KEYS, OWNER
 
@@ -21,6 +21,9 @@ def files() -> Iterator[tuple[str, str]]:
     yield "external-secrets/postgres.yaml", dump(*logins)
     yield "external-secrets/services.yaml", dump(*others, vendors())
     yield "external-secrets/kustomization.yaml", component(["postgres.yaml", "services.yaml"])
+    # Apart: not everybody signs in at a provider, and not every console there has a secret. What the store does not have stays an error.
+    yield "oidc-external-secret/secret.yaml", dump(_keys(sign_in.SECRET, (sign_in.KEY,)))
+    yield "oidc-external-secret/kustomization.yaml", component(["secret.yaml"])
 
 
 # Secret → its keys; each is a secret of the same name in the store, below the Secret's.

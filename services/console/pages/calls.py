@@ -17,7 +17,7 @@ from services.console.forms import may_read, who
 from services.console.views import page
 from shared.bus.topics import AGENTS
 from shared.errors import BadInput
-from shared.operations import approvals, identify, overview, paging, payloads, proofs, store, story
+from shared.operations import approvals, archived, identify, overview, paging, payloads, proofs, store, story
 
 ROWS = 100
 _QUOTED = re.compile(r"""['"`“/.]([A-Za-z_]\w*)['"`”]|\b([A-Za-z_]\w*):""")  # how errors name a field
@@ -103,6 +103,7 @@ async def call_values(request: Request, given: str) -> dict[str, Any]:
         "difference": _difference(last["arguments"], document["arguments"]) if last and reads else [],
         "approval": await _approval(pool, document),
         "acts": await console.sessions.acts(call_id),
+        "archived": await archived.of_call(pool, call_id),
         "trace": await tracing.of_run(console, document),
         "sequenced": await proofs.sequenced(pool, call_id),
         "marked_arguments": shown.marked(document["arguments"], _blamed(document)) if reads else "",
@@ -129,7 +130,7 @@ def _attempt(one: dict[str, Any]) -> dict[str, Any]:
         "attempt": one["attempt"],
         "request": request and request | {"content": shown.decoded(request["body_base64"])},
         "response": response and response | {"content": shown.decoded(response["body_base64"])},
-        "curl": curl.of(request) if request else "",
+        "curl": curl.of(request) if request and curl.speaks(request) else "",
         "detail": one.get("detail"),
     }
 

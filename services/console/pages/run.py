@@ -14,7 +14,7 @@ from services.console.forms import back, may_operate, who
 from services.console.pages.calls import call_values
 from services.console.views import page
 from shared.errors import BadInput
-from shared.operations import conversations, family, identify, overview, store, story
+from shared.operations import archived, conversations, family, identify, overview, store, story
 from shared.operations.waterfall import waterfall
 from shared.runtime.forks import fork_of
 from shared.runtime.history import Step
@@ -55,6 +55,7 @@ async def run(request: Request) -> Response:
         bars=waterfall(found, steps, calls, content=person.reads) if view == "waterfall" else None,
         forked=_forked(run_id, steps),
         trace=await tracing.of_run(console, found),
+        archived=await archived.of_run(pool, run_id, found["agent"]),
         parent=next((one for one in related if one["run_id"] == found["parent_run_id"]), None),
         taken=[one for one in held if one["kind"] == "person" and one["id"] == found["conversation_id"]],
         why=overview.why(found, [call for call in calls if call["state"] in ("requested", "approved", "executing")]),

@@ -20,6 +20,7 @@ from services.tool_gateway.call.payloads import Payload
 from services.tool_gateway.catalogue.tools import Rate, Tool
 from services.tool_gateway.mail import references
 from services.tool_gateway.policy.context import NOTHING, Known
+from services.tool_gateway.policy.figures import Money
 from services.tool_gateway.traces import closed
 from services.tool_gateway.wire.prepared import Prepared
 from shared.bus import topics
@@ -273,7 +274,7 @@ class Outcome:
     """How one attempt ended. `state` is succeeded, failed, unknown, or requested when it will be tried again.
 
     `headers` and `body` are the vendor's answer, `detail` is what the ledger keeps besides. `payload` is what `result` only
-    refers to. `deferred`: the call is made, and its end is still to come.
+    refers to. `deferred`: the call is made, and its end is still to come. `moved`: what the answer says of the money.
     """
 
     call_id: CallId
@@ -289,6 +290,7 @@ class Outcome:
     detail: dict[str, Any] | None = None
     payload: Payload | None = None
     deferred: bool = False
+    moved: Money | None = None
 
 
 def lease_seconds(tool: Tool) -> float:

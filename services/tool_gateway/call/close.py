@@ -21,6 +21,7 @@ from services.tool_gateway.call.call import CallRow, Decision, Error, Outcome, R
 from services.tool_gateway.call.outcome import AttemptResult
 from services.tool_gateway.call.payloads import Payload, by_reference, keep
 from services.tool_gateway.call.store import GatewayStore
+from services.tool_gateway.policy.figures import Money, moved
 from shared.batches import next_batch
 from shared.bus.publisher import Publisher
 from shared.store.pool import is_transient
@@ -191,9 +192,10 @@ async def settle(
     error: Error | None,
     detail: dict[str, Any],
     payload: Payload | None = None,
+    moved: Money | None = None,
 ) -> bool:
     """End an unknown call; its agent is to be told after the commit. False when somebody else has settled it."""
-    if not await store.settle(connection, row.call_id, state, result, error):
+    if not await store.settle(connection, row.call_id, state, result, error, moved):
         return False
     await keep(connection, [payload] if payload else [])
     await store.enter(connection, row.call_id, row.attempt, "settled", detail=detail)
@@ -246,6 +248,7 @@ def _outcome(ready: Ready, answer: Answer | None, result: AttemptResult, latency
         body=answer.body if answer else None,
         detail=_detail(result) | ({"redacted": answer.hidden.as_dict()} if answer and answer.hidden else {}),
         payload=payload,
+        moved=moved(ready.tool, result.result) if result.state == "succeeded" else None,
     )
 
 

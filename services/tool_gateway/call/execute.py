@@ -83,9 +83,9 @@ class Executor:
             result = outcome.of_maybe_sent(ready.tool, ready.attempt, unforeseen)
         if ready.in_doubt:
             result = outcome.after_attempt_in_doubt(ready.tool, result)
-        sent, status = ready.prepared, answer.status if answer else None
+        status = answer.status if answer else None
         state = "deferred" if result.deferred else result.state
-        attempted(ready.call, ready.tool, ready.attempt, sent.method, sent.url, status, state, result.error, started)
+        attempted(ready.call, ready.tool, ready.attempt, ready.prepared, status, state, result.error, started)
         self._done(ready, answer, result, time.monotonic() - started)
 
     def _done(self, ready: Ready, answer: Answer | None, result: AttemptResult, seconds: float) -> None:

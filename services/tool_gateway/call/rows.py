@@ -20,7 +20,7 @@ from services.tool_gateway.call.call import (
 )
 from services.tool_gateway.call.sealed import Opened
 from services.tool_gateway.catalogue.tools import Tool
-from services.tool_gateway.policy.figures import readable_figures
+from services.tool_gateway.policy.figures import Money, readable_figures
 from services.tool_gateway.wire.credentials import redacted
 from services.tool_gateway.wire.prepared import Prepared
 from shared.ids import approval_id, is_run_of
@@ -96,8 +96,7 @@ def new_row(decision: Decision) -> dict[str, Any]:
 def _judged_by(tool: Tool, call: Requested) -> dict[str, Any]:
     """What later calls are judged by."""
     figures = readable_figures(tool, call.arguments)
-    amount = {"amount_minor": figures.amount.minor, "currency": figures.amount.currency} if figures.amount else {}
-    return amount | {"counterparties": figures.counterparties or None, "labels": tool.risk}
+    return moved_row(figures.amount) | {"counterparties": figures.counterparties or None, "labels": tool.risk}
 
 
 def was_asked(call: Requested) -> bool:
@@ -171,7 +170,12 @@ def outcome_row(outcome: Outcome) -> dict[str, Any]:
         "sha256": sha256_bytes(body) if body is not None else None,
         "detail": outcome.detail,
         "deferred": outcome.deferred,
-    }
+    } | moved_row(outcome.moved)
+
+
+def moved_row(moved: Money | None) -> dict[str, Any]:
+    """What a call moved as its row has it; nothing where that is as its arguments say."""
+    return {"amount_minor": moved.minor, "currency": moved.currency} if moved else {}
 
 
 def intent_of(row: Any) -> Intent:

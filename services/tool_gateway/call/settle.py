@@ -37,6 +37,8 @@ from services.tool_gateway.call.questions import Found, NoAnswer, Questions, und
 from services.tool_gateway.call.store import GatewayStore
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Settle, Tool
+from services.tool_gateway.policy.figures import moved
+from services.tool_gateway.traces import looked_up
 from services.tool_gateway.wire.credentials import Secrets
 from services.tool_gateway.wire.encode import prepare
 from services.tool_gateway.wire.prepared import Prepared
@@ -160,7 +162,7 @@ class Settler:
             return None
         prepared = prepare(tool, arguments, self._secrets)
         kept = self._may_be_kept(row, tool, template, prepared)
-        answer = await self._exchange(row, tool, prepared, arguments)
+        answer = await self._exchange(row, tool, prepared, arguments, number)
         async with self._store.transaction() as connection:
             await self._store.enter(
                 connection,
@@ -187,13 +189,18 @@ class Settler:
         except VioxError:
             return replace(prepared, url=by.base_url + by.path, headers=[], body=REDACTED.encode())
 
-    async def _exchange(self, row: CallRow, tool: Tool, prepared: Prepared, arguments: dict[str, Any]) -> Answer | None:
+    async def _exchange(
+        self, row: CallRow, tool: Tool, prepared: Prepared, arguments: dict[str, Any], number: int
+    ) -> Answer | None:
         """The answer to one look-up; None when there is none. A vendor that wants to be left alone is."""
+        began = time.monotonic()
         try:
             answer = await self._questions.ask(row, tool, arguments, prepared, row.attempt)
         except NoAnswer as error:
+            looked_up(row, tool, number, prepared, None, error.code, began)
             log.warning("call.look_up_failed", call_id=row.call_id, tool=tool.name, error=error)
             return None
+        looked_up(row, tool, number, prepared, answer.status, None, began)
         if wait := await self._questions.held_back(tool, arguments, answer, LOOK_EVERY_SECONDS):
             self._not_before[tool.vendor] = time.monotonic() + wait
         return answer
@@ -231,7 +238,8 @@ class Settler:
         state, found = ("failed", None) if error else ("succeeded", projected(tool, answer))
         result, payload = by_reference(row.call_id, found)
         detail = {"by": "look-up", "found": item.get(tool.settle.unique), "state": state}
-        ended = await close.settle(self._store, connection, row, state, result, error, detail, payload)
+        money = moved(tool, found) if state == "succeeded" else None
+        ended = await close.settle(self._store, connection, row, state, result, error, detail, payload, money)
         return (state, result, error) if ended else None
 
     async def _absent(self, row: CallRow) -> None:

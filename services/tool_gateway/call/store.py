@@ -42,6 +42,7 @@ from services.tool_gateway.catalogue.tools import Rate, Tool
 from services.tool_gateway.policy.context import Known
 from services.tool_gateway.policy.engine import Policies
 from services.tool_gateway.policy.facts import known_of
+from services.tool_gateway.policy.figures import Money
 from services.tool_gateway.wire.credentials import redacted
 from services.tool_gateway.wire.prepared import Prepared
 from shared.ids import CallId, RunId
@@ -267,9 +268,12 @@ class GatewayStore:
         bound = SQL.bind("taken_items", tool=tool, place=list(place), ids=list(ids), since=since)
         return {row["id"] for row in await connection.fetch(*bound)}
 
-    async def settle(self, connection: Any, call: str, state: str, result: Any, error: Error | None) -> bool:
-        """Whether the call was still unknown, and has this end now."""
-        bound = SQL.bind("settle", call=call, state=state, result=result, error=error)
+    async def settle(
+        self, connection: Any, call: str, state: str, result: Any, error: Error | None, moved: Money | None
+    ) -> bool:
+        """Whether the call was still unknown, and has this end now. `moved`: what is known of the money by its answer."""
+        amount = {"amount_minor": moved and moved.minor, "currency": moved and moved.currency}
+        bound = SQL.bind("settle", call=call, state=state, result=result, error=error, **amount)
         return await connection.fetchval(*bound) is not None
 
     async def end_deferred(self, connection: Any, call: str, state: str, result: Any, error: Error | None) -> bool:

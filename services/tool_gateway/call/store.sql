@@ -113,11 +113,13 @@ on conflict (key) do update set tat = greatest(rate_limits.tat, excluded.tat)
 with given as (
     select * from json_to_recordset(:outcomes::json) as g(
         call_id text, attempt int, state text, http_status int, latency_ms real, result json, error json,
-        not_before timestamptz, headers json, body text, sha256 text, detail json, deferred boolean)
+        not_before timestamptz, headers json, body text, sha256 text, detail json, deferred boolean, amount_minor bigint,
+        currency text)
 ), closed as (
     update tool_calls c
     set state = g.state, http_status = g.http_status, latency_ms = g.latency_ms, result = g.result, error = g.error,
         not_before = g.not_before, rate_slot_reserved = false, lease_owner = null, deferred = g.deferred,
+        amount_minor = coalesce(g.amount_minor, c.amount_minor), currency = coalesce(g.currency, c.currency),
         lease_until = case when g.state = 'unknown' then c.lease_until end,
         unknown_since = case when g.state = 'unknown' then clock_timestamp() end,
         closed_at = case when g.state in ('succeeded', 'failed') then clock_timestamp() end
@@ -295,7 +297,8 @@ where tool = :tool and state = 'succeeded' and closed_at >= :since and result#>>
 
 -- name: settle    An unknown call gets its end. Conditional on it still being unknown: look-up, person and late answer race.
 update tool_calls
-set state = :state, result = :result, error = :error, closed_at = clock_timestamp(), unknown_since = null, not_before = null
+set state = :state, result = :result, error = :error, closed_at = clock_timestamp(), unknown_since = null, not_before = null,
+    amount_minor = coalesce(:amount_minor, amount_minor), currency = coalesce(:currency, currency)
 where call_id = :call and state = 'unknown' returning call_id
 
 -- name: end_deferred    A call that was made gets the end that it waited for. Conditional: its run may have been ended meanwhile.

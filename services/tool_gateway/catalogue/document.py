@@ -8,7 +8,7 @@ flat object; a body that is no plain object, or whose names collide with paramet
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -35,6 +35,7 @@ from services.tool_gateway.catalogue.tools import (
     Absence,
     Address,
     Amount,
+    Answered,
     Effect,
     Idempotency,
     Rate,
@@ -156,7 +157,7 @@ def read_tool(
         settle=_settle({**vendor.get("look_ups", {}), **own["settle"]}) if "settle" in own else None,
         address=_address(own["address"]) if "address" in own else None,
         probe=own.get("probe"),
-        amount=Amount(**own["amount"]) if "amount" in own else None,
+        amount=_amount(own["amount"], own.get("projection", ())) if "amount" in own else None,
         counterparties=tuple(own.get("counterparties", ())),
         references=tuple(own.get("references", ())),
         connector=vendor.get("connector", "http"),
@@ -200,6 +201,10 @@ def _discreet(
     for path in read:
         if made.redact.hides(path_parts(path)):
             raise ValueError(f"redact: {path!r} says whether a call succeeded, and cannot be taken out")
+    if made.amount and (said := made.amount.answered):
+        for path in (said.path, said.currency):
+            if made.redact.hides(path_parts(path)):
+                raise ValueError(f"redact: {path!r} says what was moved, and cannot be taken out")
     return made
 
 
@@ -243,6 +248,17 @@ def _header(given: Any) -> str | tuple[str, str | None]:
 
 def _rate(given: dict[str, Any]) -> Rate | None:
     return limits.rate(given) if given else None
+
+
+def _amount(given: Mapping[str, Any], projection: Sequence[str]) -> Amount:
+    """Raises ValueError where what an answer says was moved is not among what is kept of it."""
+    if "answered" not in given:
+        return Amount(**given)
+    said = Answered(**given["answered"])
+    for path in (said.path, said.currency):
+        if projection and path not in projection:
+            raise ValueError(f"amount.answered: {path!r} is not in the projection, so that it is not kept")
+    return Amount(**{**given, "answered": said})
 
 
 def _check_effect(effect: str, own: Mapping[str, Any], idempotency: Any) -> None:

@@ -170,16 +170,25 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """Where an answer says how much was moved: paths of the number and of the currency's code."""
+
+    path: str
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
 class Amount:
     """Where a call says how much it moves: the sum of the numbers at `path` in its arguments, `*` for each item of a list.
 
     `unit`: they are minor units, or major ones with a fraction. `currency` is the path of the currency's code; None where
-    the call does not say it.
+    the call does not say it. `answered`: where its answer says both, which then holds.
     """
 
     path: str
     currency: str | None = None
     unit: Literal["minor", "major"] = "minor"
+    answered: Answered | None = None
 
 
 @dataclass(frozen=True, slots=True)

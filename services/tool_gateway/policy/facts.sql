@@ -92,7 +92,9 @@ select w.call_id, w.agent,
            order by t.created_at desc limit 1), false) as last_failed
 from wanted w
 left join lateral (
-    select count(*) as count_24h, coalesce(sum(t.amount_minor) filter (where t.currency = w.currency), 0)::bigint as sum_24h,
+    -- A call that does not say its currency may be in any: all that was moved counts, and each known currency is another one.
+    select count(*) as count_24h,
+           coalesce(sum(t.amount_minor) filter (where coalesce(w.currency, '') = '' or t.currency = w.currency), 0)::bigint as sum_24h,
            count(*) filter (where t.currency <> w.currency) as other_currencies_24h
     from {alike} and t.created_at > w.at - interval '24 hours'
       and w.history && array['count_24h', 'sum_24h', 'other_currencies_24h']

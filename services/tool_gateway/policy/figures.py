@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -13,6 +14,8 @@ from services.tool_gateway.policy.types import MOST, NoType
 from shared.bus.consent import address_key
 from shared.money import places
 from shared.telemetry.digest import sha256_bytes
+
+_CODE = re.compile(r"[A-Za-z]{3}")  # ISO 4217
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,21 @@ def readable_figures(tool: Tool, arguments: Mapping[str, Any]) -> Figures:
         return Figures()
 
 
+def moved(tool: Tool, answer: Any) -> Money | None:
+    """What was moved, by the answer of a call that succeeded. None where its document says of no place in it, or where what
+    stands there is no amount: then what the call said of it holds."""
+    said = tool.amount.answered if tool.amount else None
+    if tool.amount is None or said is None:
+        return None
+    amount, currency = at(answer, said.path), at(answer, said.currency)
+    if not isinstance(currency, str) or not _CODE.fullmatch(currency):
+        return None
+    try:
+        return _minor([amount], currency.lower(), tool.amount.unit)
+    except NoType:
+        return None
+
+
 def party(value: Any) -> str:
     """A counterparty as it is compared: mail addresses without case, telephone numbers without spaces and brackets."""
     if not isinstance(value, str | int) or isinstance(value, bool):
@@ -68,8 +86,11 @@ def _amount(said: Amount, arguments: dict[str, Any]) -> Money | None:
     if not found:
         return None
     currency = at(arguments, said.currency) if said.currency else None
-    code = currency.lower() if isinstance(currency, str) else ""
-    scale = 10 ** places(code) if said.unit == "major" else 1
+    return _minor(found, currency.lower() if isinstance(currency, str) else "", said.unit)
+
+
+def _minor(found: Sequence[Any], code: str, unit: str) -> Money:
+    scale = 10 ** places(code) if unit == "major" else 1
     minor = sum((_number(one) for one in found), Decimal(0)) * scale
     if minor != int(minor) or abs(minor) >= MOST:
         raise NoType(f"{minor} is no whole number of minor units")

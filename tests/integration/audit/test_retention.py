@@ -19,11 +19,14 @@ import pytest
 
 from sandbox.postgres import Postgres
 from shared.errors import BadInput, Conflict
+from shared.operations import archived as found_in
+from shared.operations import forks, replays
 from shared.retention import files, leaves, work
 from shared.store.pool import open_pool
 from tests.integration.audit.old_conversations import ended
 from tests.integration.audit.test_export import exported, run
 from tests.integration.audit.world import Log, log
+from viox import inspection, retention
 
 __all__ = ["log"]
 COUNTS = """select (select count(*) from steps) as steps, (select count(*) from ledger_entries) as entries,
@@ -73,6 +76,70 @@ async def test_what_is_old_leaves_and_the_log_is_whole(log: Log, archivist: Any,
         {"steps": 3, "tool_calls": 1, "ledger_entries": 2},
     )
     assert told["manifest_sha256"] == files._digest(archive_in(tmp_path / "a") / files.MANIFEST)[1]
+
+
+@pytest.fixture
+async def operator(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    """The command line's connection, which finds the same database by itself."""
+    monkeypatch.setenv("VIOX_POSTGRES_DSN", postgres.dsn("viox_operator_cli"))
+    pool = await open_pool(postgres.dsn("viox_operator_cli"), application="test operator", size=2)
+    yield pool
+    await pool.close()
+
+
+async def test_an_archived_run_and_its_calls_name_their_archive_and_how_to_read_it(
+    log: Log, archivist: Any, operator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    folder = tmp_path / "a"
+    monkeypatch.setenv("VIOX_ARCHIVES", str(folder))
+    _, call = await ended(log)
+    _, kept = await ended(log, months_ago=0)
+    runs = {
+        name: await log.admin.fetchval("select run_id from tool_calls where call_id = $1", one)
+        for name, one in (("gone", call), ("kept", kept))
+    }
+    await log.tick()
+    await retain(archivist, folder)
+    place = archive_in(folder).name
+    today = await log.admin.fetchval("select to_char(now(), 'FMDD FMMonth YYYY')")
+
+    for look, of, table, rows in (
+        (inspection.show_run(str(runs["gone"]), as_json=False), str(runs["gone"]), "steps", 3),
+        (inspection.show_call(call, as_json=False), call, "ledger_entries", 2),
+    ):
+        await look
+        told = capsys.readouterr().out
+        assert f"archived on {today} by Dana, in archive {place}" in told
+        assert f"viox retention --show {folder}/{place} --table {table} --of {of}" in told
+        retention.show(folder / place, table, of)
+        assert len(capsys.readouterr().out.splitlines()) == rows
+        retention.show(folder / place, table, "0" + of)
+        assert capsys.readouterr().out == ""
+    await inspection.show_run(str(runs["gone"]), as_json=True)
+    assert json.loads(capsys.readouterr().out)["archived"]["archive"] == place
+    await inspection.show_run(str(runs["kept"]), as_json=True)
+    assert json.loads(capsys.readouterr().out)["archived"] is None
+    for reading in (forks.beginnings(operator, runs["gone"]), replays.recorded(operator, runs["gone"], tree=False)):
+        with pytest.raises(Conflict, match=f"in archive {place}") as refused:
+            await reading
+        assert refused.value.code == "run.archived"
+
+
+async def test_a_run_of_a_conversation_that_goes_on_after_it_was_archived_is_not_called_archived(
+    log: Log, archivist: Any, operator: Any, tmp_path: Path
+) -> None:
+    thread, call = await ended(log)
+    await log.tick()
+    await retain(archivist, tmp_path / "a")
+    again = await log.admin.fetchval(
+        "insert into runs (run_id, agent, thread_id, conversation_id, status, trigger_source, trigger_id, trigger_type, finished_at)"
+        " select gen_random_uuid(), agent, thread_id, conversation_id, 'cancelled', '/t', '2', 'x', clock_timestamp()"
+        " from runs where thread_id = $1 returning run_id",
+        thread,
+    )
+    old = await log.admin.fetchval("select run_id from tool_calls where call_id = $1", call)
+    assert await found_in.of_run(operator, again, "closer") is None
+    assert await found_in.of_run(operator, old, "closer") is not None
 
 
 async def test_a_plan_counts_by_month_and_changes_nothing(log: Log, archivist: Any) -> None:

@@ -23,7 +23,6 @@ from tests.integration.bus.desk import foreign_producer
 
 AnyBroker = TypeVar("AnyBroker", bound=Broker)
 EVENTS = topics.Topic(topics.events("sales"), "test", (), (), "events of a test")
-on_apache = pytest.mark.skipif(BROKER != "apache", reason="the embedded broker has no users and no ACLs")
 
 
 class WithoutUsers(ApacheKafka):
@@ -85,7 +84,7 @@ async def send(settings: Settings) -> None:
         await producer.send_and_wait(EVENTS.name, b"{}")
 
 
-@on_apache
+@pytest.mark.apache
 async def test_a_broker_without_acls_enforces_nothing_and_says_so(unsecured: Broker) -> None:
     settings = settings_of(unsecured, ADMIN)
     await ensure_topics(settings, [EVENTS])
@@ -93,7 +92,7 @@ async def test_a_broker_without_acls_enforces_nothing_and_says_so(unsecured: Bro
     assert await authorizer.identity(settings) == ("not enforced", "this broker has no ACLs.")
 
 
-@on_apache
+@pytest.mark.apache
 async def test_data_of_a_broker_that_knew_no_users_gets_them(secured: ApacheKafka) -> None:
     with pytest.raises(Unavailable) as error:
         await ensure_topics(settings_of(secured, ADMIN))
@@ -102,13 +101,13 @@ async def test_data_of_a_broker_that_knew_no_users_gets_them(secured: ApacheKafk
     await send(settings_of(secured, topics.UPSTREAM))  # the topic is there still
 
 
-@on_apache
+@pytest.mark.apache
 async def test_users_and_rights_outlive_a_restart(secured: ApacheKafka) -> None:
     await send(settings_of(secured, topics.UPSTREAM))
     assert await authorizer.identity(settings_of(secured, topics.OPERATOR_CLI)) == ("enforced", "")
 
 
-@on_apache
+@pytest.mark.apache
 async def test_a_password_that_was_lost_is_made_anew_and_the_old_one_ends(secured: ApacheKafka, folder: Path) -> None:
     old = settings_of(secured, topics.UPSTREAM)
     (kafka_users.folder(folder) / "viox-upstream").unlink()
@@ -118,7 +117,7 @@ async def test_a_password_that_was_lost_is_made_anew_and_the_old_one_ends(secure
         await authorizer.difference(old)
 
 
-@on_apache
+@pytest.mark.apache
 def test_no_file_but_its_own_has_a_password_in_it(folder: Path) -> None:
     passwords = {file.name: file.read_bytes() for file in kafka_users.folder(folder).iterdir()}
     assert set(passwords) == {*kafka_users.SUPER_USERS, *(kafka_users.user_of(name) for name in acls.CLIENTS)}

@@ -65,6 +65,13 @@ async def test_a_run_is_forked_with_what_was_changed_in_the_form_and_nothing_els
     assert await world.admin.fetchval("select person from console_acts where act = 'fork'") == "Olu"
 
 
+async def test_what_rules_have_to_bear_of_an_edited_result_stands_on_the_page_of_the_fork(world: World) -> None:
+    run = await recorded(world)
+    async with signed_in(world.url, "Olu") as client:
+        landed = await sent(client, f"/runs/{run}/fork", {"at": "3", "result 1.0": '{"paid": null}'})
+        assert "stripe_get_charge (call 1.0): paid is null, on record it is a truth value." in landed
+
+
 async def test_a_fork_from_the_task_changes_its_instruction(world: World) -> None:
     run = await recorded(world)
     async with signed_in(world.url, "Dana") as client:
@@ -114,6 +121,8 @@ async def test_what_cannot_be_forked_is_refused_and_begins_nothing(world: World)
         for form, told in (
             ({"at": "2"}, "cannot be forked at step 2"),
             ({"at": "3", "result 1.0": "{"}, "no JSON"),
+            ({"at": "3", "result 1.0": "{}"}, "paid is missing"),
+            ({"at": "3", "result 1.0": '{"paid": "no"}'}, "paid is a text, on record it is a truth value"),
             ({"at": "3", "model": "nonsense"}, "is no model"),
         ):
             assert told in await sent(client, f"/runs/{run}/fork", form, status=400)

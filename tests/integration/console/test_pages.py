@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from sandbox.postgres import Postgres
 from services.console import sessions
+from shared.store.pool import open_pool
 from tests.integration.console import world as browsers
 from tests.integration.console.world import REFUND, Browser, World, approval_of, token
 
@@ -382,3 +386,49 @@ async def _event(answer: Any) -> str:
         if line.startswith(b"event: "):
             return str(line[7:].decode().strip())
     raise AssertionError("the stream ended")
+
+
+async def test_the_gauge_of_readiness_is_current_where_nobody_asks_readyz(
+    postgres: Postgres, admin: Any, tmp_path: Path
+) -> None:
+    dsn = postgres.dsn("viox_console")
+    pool = await open_pool(dsn, application="test console", size=2, for_people=True)
+
+    async def gauge(url: str) -> str:
+        async with browsers.browser(url, {}) as client:
+            answer = await client.get("/metrics")
+            told = await answer.text()
+        return next(line for line in told.splitlines() if line.startswith('viox_ready{service="console"}'))
+
+    async with browsers.served(pool, dsn, browsers.people_file(tmp_path), {}) as url:
+        assert (await gauge(url)).endswith(" 1.0")
+        await pool.close()
+        assert (await gauge(url)).endswith(" 0.0")
+
+
+ARCHIVED = """
+with act as (insert into audit_acts (act, by, subject) values ('archived', 'Dana', '2026-05-000001-x') returning entry_id),
+     made as (insert into archives (month, cutoff, place, act) select '2026-05-01', now(), '2026-05-000001-x', entry_id from act
+              returning archive),
+     calls as (update tool_calls set archived = (select archive from made) where run_id = $1 returning call_id)
+update threads set archived = (select archive from made)
+where thread_id = (select thread_id from runs where run_id = $1) and (select count(*) from calls) > 0
+"""
+
+
+async def test_an_archived_run_and_its_call_name_their_archive(world: World) -> None:
+    run = UUID(world.failed.split(".")[0])
+    await world.admin.execute(
+        "update runs set status = 'failed', finished_at = now() - interval '1 day' where run_id = $1", run
+    )
+    await world.admin.execute(ARCHIVED, run)
+    await world.admin.execute("delete from steps where run_id = $1", run)
+    for name, reads in (("Ari", True), ("Vera", False)):
+        async with browsers.signed_in(world.url, name) as client:
+            for path, table in ((f"/runs/{run}", "steps"), (f"/calls/{world.failed}", "ledger_entries")):
+                page = await browsers.got(client, path)
+                assert "by Dana, in archive 2026-05-000001-x: its" in page
+                assert (f"viox retention --show ARCHIVES/2026-05-000001-x --table {table} --of" in page) == reads
+    async with browsers.signed_in(world.url, "Olu") as client:
+        for path in (f"/runs/{run}/fork", f"/runs/{run}/replay"):
+            assert "in archive 2026-05-000001-x: its steps are there" in await browsers.got(client, path, 409)

@@ -21,9 +21,11 @@ from sandbox.vendors.stripe import API_KEY, Stripe
 from services.tool_gateway.call import outcome
 from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Idempotency
+from shared.budgets import Budgets
 from shared.ids import call_id
 from shared.store.pool import Pool
-from tests.integration.gateway.world import RUN, Gateway, World, opened, until, wants
+from tests.integration.gateway.test_budgets import used
+from tests.integration.gateway.world import OPEN, RUN, Gateway, World, opened, until, wants
 
 REFUND = "stripe_create_refund"
 KEY = call_id(RUN, 1, 0)
@@ -265,3 +267,71 @@ async def test_a_model_learns_why_and_what_to_change(bank: Bank) -> None:
     row = await bank.state("failed")
     assert "Refund amount (5001) is greater than unrefunded amount on charge (5000) · amount" in row["error"]
     assert len(row["error"]) < 200
+
+
+TWO_CURRENCIES = Budgets.model_validate(
+    {"budgets": [{"name": "day", "of": "agent", "per": "day", "calls": 9, "money": {"usd": "10.00", "eur": "10.00"}}]}
+)
+ONLY_DOLLARS = Budgets.model_validate(
+    {"budgets": [{"name": "day", "of": "agent", "per": "day", "money": {"usd": "10.00"}}]}
+)
+
+
+async def amount(bank: Bank, step: int = 1) -> tuple[int | None, str | None]:
+    row = await bank.call(step)
+    return row["amount_minor"], row["currency"]
+
+
+async def test_a_refund_counts_in_every_currency_until_its_answer_says_which(bank: Bank) -> None:
+    gateway = await bank.gateway("outcomes", "resumer", budgets=TWO_CURRENCIES)
+    bank.fault(bank.stripe, "cut_after", method="POST")
+    await gateway.intake.accept([bank.wish()])
+    await bank.state("requested")
+    assert await amount(bank) == (700, "")
+    assert await used(bank) == {"calls": 1, "money:usd": 700, "money:eur": 700}
+    await bank.state("succeeded")
+    assert await amount(bank) == (700, "eur")
+    assert await used(bank) == {"calls": 1, "money:usd": 0, "money:eur": 700}
+    kept = json.loads((await bank.call())["reserved"])
+    assert {one[3]: one[4] for one in kept} == {"calls": 1, "money:eur": 700}
+
+
+async def test_a_refund_found_by_its_event_is_counted_as_the_event_says(bank: Bank) -> None:
+    gateway = await bank.gateway("outcomes", budgets=TWO_CURRENCIES)
+    bank.fault(bank.stripe, "cut_after", method="POST", count=99)
+    await gateway.intake.accept([bank.wish()])
+    await bank.state("requested")
+    await bank.admin.execute("update tool_calls set state = 'unknown', unknown_since = now(), not_before = now()")
+    gateway.go_on("settler")
+    await bank.state("succeeded")
+    assert await amount(bank) == (700, "eur")
+    assert await used(bank) == {"calls": 1, "money:usd": 0, "money:eur": 700}
+
+
+async def test_a_refund_in_a_currency_without_a_limit_stays_counted_in_every_one(bank: Bank) -> None:
+    gateway = await bank.gateway(budgets=ONLY_DOLLARS)
+    await gateway.intake.accept([bank.wish()])
+    await bank.state("succeeded")
+    assert await amount(bank) == (700, "eur")
+    assert await used(bank) == {"money:usd": 700}
+    await gateway.intake.accept([wants(REFUND, {"charge": bank.charge, "amount": 400}, 2)])
+    await bank.state("awaiting_approval", 2)
+
+
+async def test_a_refund_of_all_that_is_left_says_afterwards_how_much_it_was(bank: Bank) -> None:
+    gateway = await bank.gateway()
+    await gateway.intake.accept([wants(REFUND, {"charge": bank.charge})])
+    await bank.state("succeeded")
+    assert await amount(bank) == (5000, "eur")
+
+
+async def test_refunds_whose_currency_is_known_still_add_up_for_the_next_one(bank: Bank) -> None:
+    limit = f"""@id("limit") forbid (principal, action == Action::"{REFUND}", resource)
+    unless {{ context has amount && context.history.sum_24h + context.amount.minor <= 1000 }};"""
+    gateway = await bank.gateway(policies=OPEN | {"limit.cedar": limit})
+    await gateway.intake.accept([bank.wish()])
+    await bank.state("succeeded")
+    await gateway.intake.accept([wants(REFUND, {"charge": bank.charge, "amount": 400}, 2)])
+    assert (await bank.state("denied", 2))["error"] is not None
+    await gateway.intake.accept([wants(REFUND, {"charge": bank.charge, "amount": 300}, 3)])
+    await bank.state("succeeded", 3)

@@ -19,7 +19,10 @@ from sandbox.vendors.twilio import ACCOUNT, AUTH_TOKEN
 from services.tool_gateway.catalogue import catalogue
 from shared.ids import thread_id
 from shared.store.pool import Pool
-from tests.integration.gateway.world import RUN, World, wants
+from shared.telemetry import spans
+from shared.telemetry.trace import span_of_call
+from tests.integration.gateway.world import RUN, World, until, wants
+from tests.unit.traces.collecting import collecting
 
 TOOLS = catalogue.load().tools
 LINE = {"name": "Name", "type": "singleLineText"}
@@ -185,6 +188,25 @@ async def test_a_lost_answer_is_found_at_the_vendor(office: Office, tool: str) -
     result = await office.admin.fetchval("select result from tool_calls where call_id = $1", row["call_id"])
     effect = emulator.effects[0]
     assert str(effect["sid"] if "sid" in effect else effect["id"]) in str(result)
+
+
+async def test_look_ups_stand_in_the_trace_of_the_call_with_how_they_went(office: Office) -> None:
+    traceparent = f"00-{'a' * 32}-{'b' * 16}-01"
+    office.fault(office.twilio, "cut_after", method="POST")
+    gateway = await office.gateway("outcomes")
+    record = wants("twilio_send_message", SMS)
+    await gateway.intake.accept([replace(record, headers=(*record.headers, ("traceparent", traceparent.encode())))])
+    await office.state("unknown")
+    office.fault(office.twilio, "503", method="GET", count=1)
+    with collecting() as found:
+        await office.gateway()
+        row = await office.state("succeeded")
+        await until(lambda: any(one.name.startswith("execute_tool") for one in found))
+    looked = [one for one in found if spans.LOOK_UP in one.attributes]
+    assert [one.attributes[spans.LOOK_UP] for one in looked] == list(range(1, row["look_ups"] + 1))
+    assert [one.error for one in looked] == ["503", *[None] * (len(looked) - 1)]
+    assert {one.parent_id for one in looked} == {span_of_call(row["call_id"])}
+    assert {one.attributes["gen_ai.tool.name"] for one in looked} == {TOOLS["twilio_send_message"].settle.tool}  # type: ignore[union-attr]  # it has one
 
 
 @pytest.mark.rule(9)

@@ -167,6 +167,77 @@ async def test_what_cannot_be_forked_is_said_and_leaves_nothing(
     assert await admin.fetchval("select count(*) from runs") == 2
 
 
+async def test_an_edited_result_without_a_field_of_the_recorded_one_is_refused_and_leaves_nothing(
+    agents: Any, admin: Any, operator: Any
+) -> None:
+    agent = await agents(EARLIER, calls("a"), DONE)
+    await finished_run(agent, admin)
+    with pytest.raises(BadInput, match="total is missing"):
+        await forks.begin(operator, RUN, 3, Changes(results={"1.0": {"sum": 99}}), "dana")
+    assert await admin.fetchval("select count(*) from runs") == 2
+    warned: list[str] = []
+    made = await forks.begin(operator, RUN, 3, Changes(results={"1.0": {"total": None}}), "dana", warned.append)
+    (step,) = [row for row in await record_of(operator, made) if row["kind"] == "fork"]
+    assert (
+        step["body"]["warnings"] == warned == ["the result of a (call 1.0): total is null, on record it is a number."]
+    )
+
+
+async def test_what_is_written_for_a_failed_call_is_held_against_what_the_tool_answered_others(
+    agents: Any, admin: Any, operator: Any
+) -> None:
+    agent = await agents(EARLIER, calls("a"), DONE)
+    await finished_run(agent, admin)
+    await admin.execute(
+        "update steps set body = replace(replace(body::text, '\"succeeded\"', '\"failed\"'), '\"error\":null',"
+        ' \'"error":{"message":"gone"}\')::json where kind = \'results\''
+    )
+    with pytest.raises(BadInput, match="total is missing"):
+        await forks.begin(operator, RUN, 3, Changes(results={"1.0": {"sum": 99}}), "dana")
+
+
+def reckoning() -> Flow:
+    """A rule that reads a field of what came back."""
+    flow = Flow()
+    flow.add_node("look", lambda work: work.call("look", "a", {}))
+    flow.add_node("say", lambda work: work.conclude(f"it is {work.value('look')['total'] + 1}"))
+    flow.add_open_loop("improvise")
+    flow.begin("look")
+    flow.add_edge("look", "say")
+    flow.add_edge("say", END)
+    return flow
+
+
+async def test_a_rule_that_fails_on_an_edited_result_ends_the_fork_at_once_and_says_why(
+    agents: Any, admin: Any, operator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world, "CLOSER", replace(CLOSER, graph=reckoning))
+    agent = await agents()
+    await agent.accept(ask("look it up"))
+    await agent.work()
+    await agent.hear(admin, f"{RUN}.1.0", {"total": 10})
+    await agent.work()
+    made = await forks.begin(operator, RUN, 3, Changes(results={"1.0": {"total": None}}), "dana")
+    await work_on(agent, made)
+    told = await store.run(operator, made)
+    assert told["status"] == "failed", "after one attempt"
+    assert told["error"]["code"] == "fork.rules_failed"
+    assert "the rules of say cannot work on what was edited: TypeError" in told["error"]["message"]
+    assert await admin.fetchval("select count(*) from dead_letters") == 0
+
+
+async def test_a_rule_that_fails_in_a_run_that_is_no_fork_is_tried_again(
+    agents: Any, admin: Any, operator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world, "CLOSER", replace(CLOSER, graph=reckoning))
+    agent = await agents()
+    await agent.accept(ask("look it up"))
+    await agent.work()
+    await agent.hear(admin, f"{RUN}.1.0", {"sum": 10})
+    await agent.work()
+    assert (await store.run(operator, RUN))["status"] == "running", "another version may be on its way"
+
+
 async def test_a_blocked_fork_goes_on_when_it_is_redriven(agents: Any, admin: Any, operator: Any) -> None:
     agent = await agents(EARLIER, calls("a"), DONE, RuntimeError("x"), RuntimeError("x"), DONE)
     await finished_run(agent, admin)

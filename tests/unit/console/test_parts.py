@@ -27,6 +27,11 @@ def test_only_requests_of_our_own_pages_write(headers: dict[str, str], same: boo
     assert same_origin(Headers(headers)) is same
 
 
+def test_what_is_no_http_is_offered_as_no_curl_command() -> None:
+    assert curl.speaks({"url": "https://api.example/v1"})
+    assert not any(curl.speaks({"url": one}) for one in ("smtp://127.0.0.1:25", "records_write", None))
+
+
 def test_a_curl_command_has_no_secret_and_runs_nothing_else() -> None:
     request = {
         "method": "POST",

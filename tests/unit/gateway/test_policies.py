@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from services.tool_gateway.catalogue import catalogue
+from services.tool_gateway.catalogue import catalogue, document
 from services.tool_gateway.catalogue.sensitive import path_marks
 from services.tool_gateway.policy import files
 from services.tool_gateway.policy.context import NOTHING, Known
 from services.tool_gateway.policy.engine import Policies, Ruling
-from services.tool_gateway.policy.figures import Figures, Money, figures_of
+from services.tool_gateway.policy.figures import Figures, Money, figures_of, moved
 from services.tool_gateway.policy.types import NoType, projected, record_type
 from shared.bus.topics import AGENTS
 from shared.errors import BadInput
@@ -127,6 +127,32 @@ def test_amounts_and_counterparties_come_from_where_the_tools_document_says() ->
     mail = {"to": ["Ana@X.com", "bo@x.com"], "cc": ["ana@x.com "]}
     assert figures_of(CATALOGUE.tools["email_send"], mail) == Figures(None, ("ana@x.com", "bo@x.com"))
     assert figures_of(CATALOGUE.tools[SEND], {"To": "+1 (415) 555-0123"}).counterparties == ("+14155550123",)
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ({"amount": 700, "currency": "eur"}, Money(700, "eur")),
+        ({"amount": 700, "currency": "EUR"}, Money(700, "eur")),
+        ({"amount": 700}, None),
+        ({"amount": 700, "currency": "money:usd"}, None),
+        ({"amount": "700", "currency": "eur"}, None),
+        ({"amount": 7.5, "currency": "eur"}, None),
+        ({"truncated": True}, None),
+        (None, None),
+    ],
+)
+def test_what_was_moved_is_read_from_an_answer_that_says_it(answer: Any, found: Money | None) -> None:
+    assert moved(CATALOGUE.tools["stripe_create_refund"], answer) == found
+    assert moved(CATALOGUE.tools["stripe_create_payout"], answer) is None, "its arguments say it"
+    assert moved(CATALOGUE.tools[SEND], answer) is None
+
+
+def test_what_an_answer_says_was_moved_has_to_be_kept_of_it() -> None:
+    given = {"path": "amount", "answered": {"path": "amount", "currency": "currency"}}
+    assert document._amount(given, ["id", "amount", "currency"]).answered is not None
+    with pytest.raises(ValueError, match="'currency' is not in the projection"):
+        document._amount(given, ["id", "amount"])
 
 
 def test_groups_of_tools_and_their_arguments() -> None:

@@ -14,7 +14,7 @@ from shared.bus import acls
 from shared.bus.acls import Principals
 from shared.settings import Settings
 from viox.deploy import __main__ as deploy
-from viox.deploy import external_secrets, facts, kafka, postgres, settings
+from viox.deploy import external_secrets, facts, kafka, postgres, settings, sign_in
 from viox.deploy.facts import DEPLOY, SERVICES, every_service
 
 BASE = DEPLOY / "k8s" / "base"
@@ -84,6 +84,16 @@ def test_every_secret_that_is_referred_to_comes_from_somewhere() -> None:
         wanted = {secret for secret, _, _ in settings.secrets(one).values()}
         wanted |= {secret for _, secret, _ in settings.files(one).values()}
         assert wanted <= made | set(external_secrets.names()), one.name
+
+
+def test_the_secret_of_signing_in_comes_from_the_store_where_a_deployment_says_so() -> None:
+    (one,) = read(DEPLOY / "k8s" / "components" / "oidc-external-secret" / "secret.yaml")
+    reference = sign_in.client_secret()["valueFrom"]["secretKeyRef"]
+    assert one["spec"]["target"]["name"] == reference["name"]
+    assert [(each["secretKey"], each["remoteRef"]["key"]) for each in one["spec"]["data"]] == [
+        (reference["key"], f"viox/oidc/{reference['key']}")
+    ]
+    assert sign_in.SECRET not in external_secrets.names(), "a deployment need not have it"
 
 
 def test_a_changed_password_is_read_by_postgres() -> None:

@@ -15,13 +15,16 @@ from services.tool_gateway import traces
 from services.tool_gateway.answers.marks import Marks, Place
 from services.tool_gateway.call.call import Requested, tell_closed
 from services.tool_gateway.catalogue import catalogue
+from services.tool_gateway.wire.prepared import Prepared
 from shared.bus.envelope import Message
 from shared.ids import CallId, ThreadId, run_id
 from shared.telemetry import genai, spans
 from shared.telemetry.export.attributes import Plain
 from shared.telemetry.spans import Span
 from shared.telemetry.trace import derived_trace_id, parse, span_of_call, span_of_run
+from tests.traces.receivers import receiving
 from tests.unit.traces.collecting import Collected, collecting
+from tests.unit.traces.test_background import tracer_to
 
 TOOLS = catalogue.load().tools
 TOOL = TOOLS["hubspot_create_contact"]
@@ -136,7 +139,8 @@ def test_arguments_leave_only_where_contents_may_and_without_what_is_sensitive(f
 def test_an_attempt_says_how_far_it_got_and_not_whom_it_was_about(found: Collected) -> None:
     url = f"https://api.hubapi.com/crm/v3/objects/contacts/{MARKER}?idProperty=email"
     tool = TOOLS["hubspot_get_contact"]
-    traces.attempted(CALL, tool, 2, "GET", url, 503, "requested", {"code": "http.busy"}, monotonic() - 1)
+    sent = Prepared("GET", url, [], b"")
+    traces.attempted(CALL, tool, 2, sent, 503, "requested", {"code": "http.busy"}, monotonic() - 1)
     (span,) = found
     assert (span.kind, span.parent_id, span.error) == ("client", span_of_call(CALL.call_id), "503")
     assert span.ended_ns - span.began_ns >= 10**9
@@ -148,8 +152,28 @@ def test_an_attempt_says_how_far_it_got_and_not_whom_it_was_about(found: Collect
 
 def test_what_is_deferred_did_not_fail(found: Collected) -> None:
     tool = TOOLS["task_delegate"]
-    traces.attempted(CALL, tool, 1, "ASK", "task_delegate", 202, "deferred", None, monotonic())
+    traces.attempted(CALL, tool, 1, Prepared("ASK", "task_delegate", [], b""), 202, "deferred", None, monotonic())
     assert (found[0].name, found[0].error) == ("office office", None)
+
+
+async def test_a_look_up_is_a_span_below_the_call_that_is_unknown_and_names_nobody() -> None:
+    """As a collector gets it."""
+    tool, url = TOOLS["hubspot_search_contacts"], f"https://api.hubapi.com/crm/v3/objects/contacts/search?q={MARKER}"
+    with receiving() as receiver:
+        tracer = tracer_to(receiver)
+        sent = Prepared("POST", url, [], b"")
+        traces.looked_up(CALL, tool, 3, sent, 200, None, monotonic() - 1)
+        traces.looked_up(CALL, tool, 4, sent, None, "vendor.not_answering", monotonic())
+        traces.looked_up(CALL, tool, 5, sent, 502, None, monotonic())
+        await tracer.aclose()
+        found, everything = receiver.wait(3), receiver.everything()
+    assert {(one.name, one.parent_id) for one in found} == {(f"POST {tool.path}", span_of_call(CALL.call_id))}
+    assert [one.attributes["viox.call.look_up"] for one in found] == [3, 4, 5]
+    assert [one.attributes.get("error.type") for one in found] == [None, "vendor.not_answering", "502"]
+    assert found[0].attributes["gen_ai.tool.name"] == tool.name, "not the call's own: it was not sent again"
+    assert found[0].attributes["gen_ai.tool.call.id"] == CALL.call_id
+    assert found[0].ended - found[0].began >= 10**9
+    assert MARKER.encode() not in everything
 
 
 def delivered(number: int) -> Message:
