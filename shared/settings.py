@@ -69,6 +69,11 @@ class Settings(BaseSettings):
     )
     loop_runs_of_all: int = Field(default=500, ge=1, description="`500`; and so many of all things")
     loop_seconds: float = Field(default=600.0, gt=0, description="`600`; in so many seconds")
+    mail_unproved_per_hour: int = Field(
+        default=60,
+        ge=0,
+        description="`60`; mails within an hour that [anybody may have written](../mail.md); more are set aside as dead letters",
+    )
     poll_seconds: float = Field(
         default=300.0,
         ge=0,

@@ -195,7 +195,7 @@ def pass_on(work: Work) -> None:
     """Not a sale: a colleague's."""
     lead, body = reading.a_lead(work), str(reading.a_lead(work).interest)
     if reading.fit_of(work) == "job":
-        context = {"hire": {"name": lead.name, "email": lead.email, "phone": lead.phone, "text": body}}
+        context = {"inquiry": {"name": lead.name, "email": lead.email, "phone": lead.phone, "text": body}}
         told = {"agent": "people-ops", "instruction": "Somebody looks for work; see context.", "context": context}
     else:
         ticket = {"subject": reading.subject_of(work), "body": body, "customer_email": lead.email, "phone": lead.phone}

@@ -35,6 +35,8 @@ def what_came(work: Work) -> str:
         return by_stage(known)
     if not work.trigger.is_task:
         return "improvise"
+    if "inquiry" in work.trigger.context:
+        return "pass_on_stranger"
     if "hire" in work.trigger.context:
         return "begin_onboarding" if hire(work) else "refuse_hire"
     if item_of(work):

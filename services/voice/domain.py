@@ -157,14 +157,15 @@ def handed(
     match colleague:
         case "closer":
             lead = caller | {"interest": text, "source_conversation": conversation}
-            lead["source"] = "mail" if mail else "telephone"
+            lead["source"] = "telephone" if mail is None else "mail" if mail.proved else "mail, sender not proved"
             return {"lead": {name: value for name, value in lead.items() if value}}
         case "controller":
             found = {"customer_email": email, "phone": number, "question": text}
             return {"payment_question": {name: value for name, value in found.items() if value}}
         case "people-ops":
-            found = {"name": _name(caller), "email": email, "phone": number, "text": text}
-            return {"hire": {name: value for name, value in found.items() if value}}
+            proved = "" if mail is None or mail.proved else "It is not proved that they wrote it.\n"
+            found = {"name": _name(caller), "email": email, "phone": number, "text": f"{proved}{text}"}
+            return {"inquiry": {name: value for name, value in found.items() if value}}
     found = {"subject": subject, "body": text, "customer_email": email, "phone": number}
     if mail:
         found |= {"subject": mail.subject or subject, "body": mail.text or text}

@@ -14,10 +14,13 @@ START_WORDS = frozenset({"start", "unstop"})
 Wish = Literal["stop", "start"]
 # A mail that says nothing but this. Its words are a letter's: one that begins with "end" or "cancel" is about something.
 _STOP_MAIL = re.compile(
-    r"(please |kindly )?(stop|unsubscribe|opt ?out|remove me|take me off|do not (mail|email|write to|contact) me)"
+    r"(please |kindly )?(stop|unsubscribe|opt ?out|remove me|take me off|(do not|dont) (mail|email|write to|contact) me)"
     r"( me)?( (from|to|off) (this|your|the) (mailing )?list| (mailing|emailing|writing|contacting)( to)?( me)?)?( any ?more)?"
-    r"(,? ?please)?(,? ?thank(s| you))?"
+    r"(,? ?please)?(,? ?thank(s| you))?|(bitte )?(newsletter )?(abmelden|abbestellen)"
 )
+
+
+_GREETING = re.compile(r"(hi|hello|hey|dear|good (morning|day|evening)|hallo|guten tag)\b.{0,40}")
 
 
 def wish(text: str) -> Wish | None:
@@ -31,8 +34,8 @@ def wish(text: str) -> Wish | None:
 
 def wish_in_mail(subject: str, text: str) -> Wish | None:
     """What a mail asks for about further ones: its first line, or without any its subject, is nothing but the wish."""
-    line = next((one for one in text.splitlines() if one.strip()), subject)
-    plain = re.sub(r"[^\w ,]", "", line.lower().replace("-", " ")).strip(" ,")
+    lines = [re.sub(r"[^\w ,]", "", one.lower().replace("-", " ")).strip(" ,") for one in text.splitlines()]
+    plain = next((one for one in lines if one and not _GREETING.fullmatch(one)), subject.lower().strip(" .!"))
     if len(plain) <= 80 and _STOP_MAIL.fullmatch(plain):
         return "stop"
     return "start" if plain in START_WORDS else None

@@ -35,7 +35,8 @@ _KINDS = {
 _HANDED = {
     "ticket": ("Ticket", ("subject", "body")),
     "lead": ("Lead", ("interest", "email", "phone")),
-    "hire": ("Job", ("name", "text")),
+    "hire": ("New colleague", ("name",)),
+    "inquiry": ("Wants work", ("name", "text")),
     "payment_question": ("Payment question", ("question",)),
     "refund": ("Refund", ("reason",)),
 }

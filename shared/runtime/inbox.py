@@ -145,6 +145,7 @@ class Inbox:
     async def _addressed_to_us(self, understood: Sequence[tuple[Record, Message]]) -> list[Accepted]:
         items: list[Accepted] = []
         addressed: list[tuple[Record, Message, EventType]] = []
+        await self._record_wishes([message for _, message in understood])
         for record, message in understood:
             if message.type in (TASK_TYPE, FORKED):
                 items.append(self._accepted(record, message, "task", message.conversation_id or message.id))
@@ -158,14 +159,20 @@ class Inbox:
             items.extend(await self._owned(addressed))
         return items
 
+    async def _record_wishes(self, messages: Sequence[Message]) -> None:
+        """Before anything else is done with them, whoever they are for, and also of those that begin no run."""
+        entries = [
+            (message, event_type(message.type)) for message in messages if message.type not in (TASK_TYPE, FORKED)
+        ]
+        if found := consent.wishes((message, entry) for message, entry in entries if entry.addressed):
+            async with self._store.transaction() as connection:
+                await consent.record(connection, found)
+
     async def _owned(self, addressed: Sequence[tuple[Record, Message, EventType]]) -> list[Accepted]:
         wanted = [
             (m.source, m.id, entry.addressed or "", str(m.data.get(entry.address_field or "", "")), entry.owners[0])
             for _, m, entry in addressed
         ]
-        if found := consent.wishes((message, entry) for _, message, entry in addressed):
-            async with self._store.transaction() as connection:
-                await consent.record(connection, found)
         routes = await self._store.routes(wanted)
         items = []
         for (record, message, _), (agent, conversation) in zip(addressed, routes, strict=True):

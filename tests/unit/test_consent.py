@@ -31,6 +31,9 @@ def test_other_messages_say_nothing_about_it(text: str) -> None:
         ("", "Do not email me any more, thank you"),
         ("Re: x", "\nRemove me from your mailing list please!"),
         ("Re: x", "stop mailing me"),
+        ("Re: x", "Hi,\nplease unsubscribe me\nAna"),
+        ("Re: x", "Don't email me"),
+        ("Re: x", "Bitte abmelden."),
     ],
 )
 def test_a_mail_that_says_nothing_but_that_is_a_wish_to_stop(subject: str, text: str) -> None:

@@ -59,7 +59,10 @@ def screening(work: Work) -> rubric.Screening:
 
 def words(work: Work) -> str:
     """What the candidate wrote."""
-    said = work.trigger.heard
+    said, asked = work.trigger.heard, work.trigger.context.get("inquiry")
+    if isinstance(asked, dict):
+        who = ", ".join(str(asked[name]) for name in ("name", "email", "phone") if asked.get(name))
+        return f"{who}: {asked.get('text') or ''}"
     return said.words if said else str(work.trigger.data.get("text", ""))
 
 

@@ -18,6 +18,7 @@ from services.tool_gateway.catalogue.catalogue import Catalogue
 from services.tool_gateway.catalogue.tools import Tool
 from services.tool_gateway.policy.engine import Policies, Ruling
 from shared.bus.consent import address_key
+from shared.bus.events import MAIL_CHANNEL
 from shared.bus.topics import GATEWAY
 from shared.ids import CallId
 
@@ -172,7 +173,8 @@ def _decided(preconditions: Preconditions) -> Error | None:
 
 
 def _opted_out(call: Requested, tool: Tool, preconditions: Preconditions) -> Error | None:
-    if not tool.address:
+    # What people of the business have to decide reaches them, whoever asked for no mails in their name.
+    if not tool.address or (call.agent == GATEWAY and tool.address.channel == MAIL_CHANNEL):
         return None
     channel, reached = tool.address.channel, tool.address.everybody(call.arguments)
     address = next((one for one in reached if (channel, address_key(one)) in preconditions.opted_out), None)

@@ -36,6 +36,7 @@ LOGIN = Credential("basic", ("IMAP_USERNAME", "IMAP_PASSWORD"))
 PORTS = {"implicit": 993, "starttls": 143, "none": 143}
 DEFAULT_LIMIT = 25
 LARGEST = 600_000  # bytes of a mail that are read; attachments stand at its end
+SOON_OVER = 20.0  # seconds before the end: what was read by then is handed on
 ENOUGH = 3_000_000  # bytes of one answer
 RECONNECT_SECONDS = 30.0
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
@@ -171,6 +172,8 @@ def _mails(client: imaplib.IMAP4, mailbox: str, wanted: Mapping[str, Any], ends:
     messages: list[dict[str, Any]] = []
     size = read = 0
     for uid in uids[: wanted.get("limit", DEFAULT_LIMIT)]:
+        if messages and ends - time.monotonic() < SOON_OVER:
+            break
         client.sock.settimeout(_left(ends))
         if message := _mail(client, uid):
             messages.append(message)
@@ -179,7 +182,8 @@ def _mails(client: imaplib.IMAP4, mailbox: str, wanted: Mapping[str, Any], ends:
         if size > ENOUGH:
             break
     last, more = uids[read - 1] if read else 0, read < len(uids)
-    reached = last if more else max(last, following - 1)
+    known = (wanted.get("after_uid") or 0) if wanted.get("uid_validity") == validity else 0
+    reached = last if more else max(last, following - 1, known)
     return {"uid_validity": validity, "last_uid": reached if reached >= 0 else None, "more": more, "messages": messages}
 
 

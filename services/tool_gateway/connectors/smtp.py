@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP as WIRE_FORMAT
+from email.policy import SMTP
 from email.utils import parseaddr
 from typing import Any
 
@@ -37,6 +37,7 @@ from shared.waiting import within
 
 VENDOR = "email"
 LOGIN = Credential("basic", ("SMTP_USERNAME", "SMTP_PASSWORD"))
+WIRE_FORMAT = SMTP.clone(max_line_length=998)  # a longer Message-ID than 76 would be encoded as words, and be none
 MODES = ("starttls", "implicit", "none")
 FIRST_WAIT_SECONDS = 60.0
 RECONNECT_SECONDS = 5.0
@@ -56,13 +57,17 @@ def prepare(tool: Tool, arguments: Mapping[str, Any], secrets: Secrets, key: str
     message["Date"] = datetime.now(UTC)
     if earlier := arguments.get("in_reply_to"):
         _check_id(earlier)
-        message["In-Reply-To"] = message["References"] = earlier
+        message["In-Reply-To"] = earlier
+        message["Auto-Submitted"] = "auto-replied"  # RFC 3834: other machines do not answer it
     message.set_content(arguments["text"])
     if html := arguments.get("html"):
         message.add_alternative(html, subtype="html")
     bcc = [one.addr_spec for one in _addresses(arguments.get("bcc"), "bcc")]
     recipients = [a.addr_spec for h in ("To", "Cc") if h in message for a in message[h].addresses] + bcc
-    message["Message-ID"] = message_id(key, list(dict.fromkeys(recipients)), sender.domain, secrets)
+    own = message_id(key, list(dict.fromkeys(recipients)), sender.domain, secrets)
+    message["Message-ID"] = own
+    # Some providers replace Message-IDs, and none what is referred to: an answer refers to it as well.
+    message["References"] = " ".join([*([earlier] if earlier else []), own])
     url = f"smtp://{secrets.get('SMTP_HOST')}:{_port(secrets)}"
     headers = [("MAIL FROM", sender.addr_spec), *(("RCPT TO", one) for one in dict.fromkeys(recipients))]
     authenticated = secrets.or_none("SMTP_USERNAME") is not None

@@ -17,6 +17,7 @@ from services.tool_gateway.policy.copied import address, addresses_in, any_in, t
 from services.tool_gateway.policy.engine import Policies
 from services.tool_gateway.policy.figures import Figures, party, readable_figures
 from services.tool_gateway.policy.recipient import Recipient, recipient_of
+from shared.bus.events import MAIL_TYPE
 from shared.ids import CallId
 from shared.store.sql import Queries
 
@@ -26,6 +27,8 @@ FROM_TABLES = frozenset({"history", "touched", "own_party", "copied", "trigger",
 # What tells that a person wrote or called, and where it says who.
 HEARD_FROM = {"com.twilio.message.received": "From", "com.twilio.call.completed": "From"}
 HEARD_SECONDS = 900.0
+# Of events that name others than whom the conversation is with: where they say who that is.
+PARTY_IN = {MAIL_TYPE: "sender"}
 
 
 class Call(Protocol):
@@ -96,6 +99,7 @@ async def known_of(
             untrusted=untrusted,
             batch=[one["call_id"] for one in asked],
             heard_from=HEARD_FROM,
+            party_in=PARTY_IN,
             heard_seconds=HEARD_SECONDS,
         )
     )

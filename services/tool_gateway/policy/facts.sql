@@ -53,7 +53,8 @@ with wanted as (
 select w.call_id, w.agent,
        case when w.wants_touched then labels_before(w.run_id, w.step, w.at) end as touched,
        case when w.wants_party or w.wants_copied then (
-           select s.body -> 'data' from steps s where s.thread_id = w.thread_id and s.agent = w.agent and s.kind = 'trigger'
+           select coalesce(s.body -> 'data' -> (:party_in::json ->> (s.body ->> 'type')), s.body -> 'data')
+           from steps s where s.thread_id = w.thread_id and s.agent = w.agent and s.kind = 'trigger'
            order by s.seq limit 1) end as began_with,
        case when w.wants_party or w.wants_copied then {chosen} end as chosen,
        case when w.wants_copied then array(

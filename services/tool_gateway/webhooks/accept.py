@@ -140,6 +140,11 @@ class Acceptor:
             if read.problem or any((message.source, message.id) not in known for message in read.messages)
         ]
 
+    async def lately(self, source: str, subject: str, seconds: float) -> int:
+        """How many events of a subject were accepted within so many seconds."""
+        values = {"source": source, "subject": subject, "seconds": seconds}
+        return int(await self._pool.fetchval(*SQL.bind("lately", **values)))
+
     async def run(self) -> None:
         while True:
             batch = await next_batch(self._queue, BATCH, BATCH_BYTES)

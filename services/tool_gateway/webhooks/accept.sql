@@ -46,6 +46,10 @@ join lateral (
 select e.source, e.message_id from unnest(:sources::text[], :ids::text[]) as g(source, message_id)
 join webhook_events e using (source, message_id)
 
+-- name: lately    How many events of a subject were accepted within some time.
+select count(*) from webhook_events
+where source = :source and subject = :subject and accepted_at > now() - :seconds * interval '1 second'
+
 -- name: held_back    A delivery that waits for stopped loops.
 update webhook_trips set held = held + 1, letters = letters || :letter::uuid where trip_id = any(:trips::uuid[])
 

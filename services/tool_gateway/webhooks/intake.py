@@ -26,7 +26,7 @@ from services.tool_gateway.webhooks.answers import success
 from services.tool_gateway.webhooks.causes import Causes
 from services.tool_gateway.webhooks.letters import POLLED, Letters
 from services.tool_gateway.webhooks.messages import Opened, opened
-from services.tool_gateway.webhooks.reading import moment
+from services.tool_gateway.webhooks.reading import UNPROVED, moment
 from services.tool_gateway.webhooks.schemes.proof import Incoming
 from services.tool_gateway.webhooks.sources import JSON, Source, Sources
 from services.tool_gateway.webhooks.tally import UNKNOWN, Tally
@@ -39,6 +39,7 @@ from shared.telemetry.logs import get_logger
 from shared.waiting import within
 
 log = get_logger(__name__)
+HOUR = 3600.0
 MAX_BODY = topics.MAX_RECORD_BYTES
 MOST_AT_A_TIME = 200
 
@@ -65,10 +66,13 @@ class Webhooks:
         public_url: str | None = None,
         trusted: Sequence[Network] = (),
         told: Told = _kept,
+        unproved_per_hour: int = 60,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`told` hears of deliveries before they are kept, and says whether they need not be."""
+        """`told` hears of deliveries before they are kept, and says whether they need not be. `unproved_per_hour`: mails that
+        anybody may have written; more of them are set aside."""
         self._told = told
+        self._unproved = unproved_per_hour
         self._sources = sources
         self._acceptor = acceptor
         self._letters = letters
@@ -129,9 +133,13 @@ class Webhooks:
         source = self._sources.get(name)
         assert source is not None  # noqa: S101  # pollers are of sources that are built in
         headers = {"content-type": [JSON], POLLED: [read_at.isoformat()]}
-        given = [Incoming("POST", "", headers, json.dumps(entry).encode()) for entry in entries]
+        given: list[tuple[Incoming, Opened]] = []
+        for entry in entries:
+            incoming = Incoming("POST", "", headers, json.dumps(entry).encode())
+            given.append((incoming, opened(source, incoming, read_at)))
+            await asyncio.sleep(0)  # reading takes the time of others: a mail of a stranger's, for instance
         fresh = 0
-        for incoming, read in await self._acceptor.unknown([(one, opened(source, one, read_at)) for one in given]):
+        for incoming, read in await self._acceptor.unknown(given):
             accepted, _ = await self._take(source, incoming, read)
             error = _error_in(accepted, read)
             if error and await self._letters.keep(name, incoming, error, accepted.trips):
@@ -189,12 +197,26 @@ class Webhooks:
     async def _take(
         self, source: Source, incoming: Incoming, read: Opened, *, free: bool = False
     ) -> tuple[Accepted, Opened]:
+        if not free:
+            await self._set_flood_aside(read)
         if not read.messages:
             return Accepted(), read
         polled_at = moment(incoming.header(POLLED))
         messages = await self._causes.marked(read.messages, polled=polled_at is not None)
         delivered = Delivered(source.name, sha256_bytes(incoming.body), messages, free, polled_at)
         return await self._acceptor.accept(delivered), read
+
+    async def _set_flood_aside(self, read: Opened) -> None:
+        """Each mail that anybody may have written can cost a model's turns and an answer to whoever is named in it."""
+        unproved = [message for message in read.messages if message.subject == UNPROVED]
+        if unproved and await self._acceptor.lately(unproved[0].source, UNPROVED, HOUR) >= self._unproved:
+            read.messages = [message for message in read.messages if message.subject != UNPROVED]
+            read.problem = read.problem or BadInput(
+                "mail.too_many",
+                f"more than {self._unproved} mails within an hour that nothing proves to be of their senders.",
+                field="VIOX_MAIL_UNPROVED_PER_HOUR",
+                remedy="Look at some, then `viox redrive` those that are worth it.",
+            )
 
     def _count(self, source: Source, accepted: Accepted, read: Opened, error: VioxError | None) -> None:
         if accepted.fresh:

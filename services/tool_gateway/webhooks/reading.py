@@ -22,6 +22,7 @@ from shared.bus.envelope import read_json
 from shared.bus.events import MAIL_TYPE
 from shared.bus.identity import identified
 from shared.errors import BadInput
+from shared.telemetry.digest import sha256_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ Read = Callable[[Incoming], Iterator[Told]]
 """Raises BadInput when the payload is not what the vendor sends."""
 
 CREATION = ".creation"
+UNPROVED = "unproved-mail"  # the subject of mails that anybody may have written
 CALL_ENDS = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 
 
@@ -185,7 +187,9 @@ def mail(secrets: Secrets, request: Incoming) -> Iterator[Told]:
             raise _unfit("rfc822_base64", "not base64", None) from error
     letter = read_mail(raw, secrets, truncated=truncated)
     kind = "viox.mail.own" if letter.is_ours else MAIL_TYPE
-    yield Told(kind, "/mail", letter.id, letter.data, _subject(letter.data["sender"]), arrived)
+    # An address is nobody's to find here for ever, and mails in somebody's name do not hold up that person's own.
+    about = f"mail:{sha256_bytes(letter.data['sender'].encode())[:32]}" if letter.data["verified"] else UNPROVED
+    yield Told(kind, "/mail", letter.id, letter.data, about, arrived)
 
 
 def n8n(request: Incoming) -> Iterator[Told]:

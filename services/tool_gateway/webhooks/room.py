@@ -79,6 +79,7 @@ class Room:
             public_url=self._public_url,
             trusted=trusted(settings.trusted_proxies),
             told=self._hurry,
+            unproved_per_hour=settings.mail_unproved_per_hour,
         )
         self.poller = self._poller(settings, secrets, outward) if outward else None
 

@@ -131,9 +131,11 @@ def colleague(work: Work) -> Colleague:
     route, message = work.answer(ROUTE), said(work)
     # Nobody has read it: a mail that names no subject is better looked at than lost.
     otherwise: Colleague = "steward" if message.channel == "mail" else "nobody"
-    return domain.plain_colleague(message) or (
+    found = domain.plain_colleague(message) or (
         route.colleague if route else domain.colleague_for(message.words, otherwise)
     )
+    # Controller says what is owed to colleagues alone; who asks by mail is answered by who answers customers.
+    return "steward" if found == "controller" and message.channel == "mail" else found
 
 
 def told(work: Work) -> str:

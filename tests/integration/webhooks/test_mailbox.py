@@ -170,6 +170,21 @@ def belongs(event: Message) -> tuple[str, str, str]:
     return event.data["sender"], event.data["verified"], event.data["owner_key"]
 
 
+async def test_of_mails_that_anybody_may_have_written_only_so_many_an_hour_are_worked_on(box: Box) -> None:
+    async with box.replica(only="mail", mail_unproved_per_hour=2) as door:
+        for number in range(4):
+            await box.comes(f"forged {number}", f"ana{number}@victim.example")
+        await box.comes("proved", headers=PROVED)
+        await box.read(door, "mail")
+        assert texts(door) == ["forged 0", "forged 1", "proved"], "those that are proved are not held up"
+        letters = await box.letters()
+        assert [letter["code"] for letter in letters] == ["mail.too_many"] * 2
+        wrong = await door.post(
+            "mail", b"From: x@y.zz\r\n\r\nhi", {"Content-Type": "message/rfc822", "X-Viox-Secret": SECRET}
+        )
+        assert (wrong.status, wrong.json()["set_aside"]["code"]) == (200, "mail.too_many")
+
+
 async def test_a_receiver_of_mails_may_post_them(box: Box) -> None:
     raw = b"From: ana@client.example\r\nSubject: Hi\r\nMessage-ID: <1@client.example>\r\n\r\nHello\r\n"
     headers = {"Content-Type": "message/rfc822", "X-Viox-Secret": SECRET}

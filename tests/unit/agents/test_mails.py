@@ -291,3 +291,21 @@ async def test_a_candidate_who_answers_by_mail_is_confirmed_by_mail() -> None:
     assert "we look forward to meeting you on Tuesday, 24 November" in office.mails[-1]["text"]
     assert office.mails[-1]["in_reply_to"] == "<m1@example.com>"
     assert file(graph).slot is not None
+
+
+async def test_who_asks_for_work_by_mail_is_told_of_to_a_person_and_is_no_new_colleague() -> None:
+    desk = Desk("voice", Office({"email": ANA, "firstname": "Ana", "lastname": "Lopez"}))
+    await desk.comes(MAIL_TYPE, mail("I would like to apply for the job", subject="Work", verified=""))
+    (given,) = desk.office.arguments("task_delegate")
+    assert given["agent"] == "people-ops"
+    office = Hiring()
+    await worked(office, task(**given["context"]))
+    assert "It is not proved that they wrote it." in office.told[0]
+    assert "ana@example.com: " in office.told[0]
+    assert office.timers == {}
+
+
+async def test_who_asks_about_an_invoice_by_mail_is_answered_by_who_answers_customers() -> None:
+    desk = Desk("voice", Office())
+    await desk.comes(MAIL_TYPE, mail("Where is my invoice?", subject="Invoice"))
+    assert desk.office.arguments("task_delegate")[0]["agent"] == "steward"

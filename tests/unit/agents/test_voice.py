@@ -64,7 +64,7 @@ async def missed(office: Office | None = None) -> Desk:
     [
         ("Hi, I have a problem with my order", "steward", "ticket", {"body": "Hi, I have a problem with my order"}),
         ("Where is my invoice?", "controller", "payment_question", {"customer_email": "ana@x.co"}),
-        ("I am applying for the position", "people-ops", "hire", {"name": "Ana Lopez"}),
+        ("I am applying for the position", "people-ops", "inquiry", {"name": "Ana Lopez"}),
         ("What are your prices?", "closer", "lead", {"email": "ana@x.co", "source_conversation": f"phone:{ANA}"}),
     ],
 )

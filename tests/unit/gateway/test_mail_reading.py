@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from services.tool_gateway.catalogue.catalogue import load
 from services.tool_gateway.connectors import smtp
 from services.tool_gateway.mail import references
-from services.tool_gateway.mail.reading import LONGEST_TEXT, read_mail
+from services.tool_gateway.mail.bodies import LONGEST_TEXT
+from services.tool_gateway.mail.reading import read_mail
 from services.tool_gateway.webhooks.messages import opened
 from services.tool_gateway.webhooks.schemes.proof import Incoming
 from services.tool_gateway.webhooks.sources import mail as mail_source
@@ -91,6 +92,24 @@ def test_of_html_the_words_are_read() -> None:
     assert data(made.as_bytes())["text"] == "Hello there\n\nBye"
 
 
+def test_an_attached_mail_is_not_the_sender_s_words() -> None:
+    made = EmailMessage(policy=policy.SMTP)
+    made["From"], made["Subject"] = "ana@example.com", "x"
+    made.set_content("<p>See what he wrote.</p>", subtype="html")
+    made.add_attachment(BytesParser(EmailMessage, policy=policy.default).parsebytes(written("unsubscribe")))
+    found = data(made.as_bytes())
+    assert found["text"] == "See what he wrote."
+    assert [one["content_type"] for one in found["attachments"]] == ["message/rfc822"]
+
+
+def test_all_that_the_sender_wrote_is_read() -> None:
+    raw = b"From: a@b.cc\nContent-Type: multipart/mixed; boundary=B\n\n"
+    raw += b"--B\nContent-Type: text/html\n\n<p>My question</p>\n--B\nContent-Type: text/plain\n\nSent by list\n--B--\n"
+    assert data(raw)["text"] == "My question\n\nSent by list"
+    named = b"From: a@b.cc\nContent-Type: text/plain; name=letter.txt\n\nHello"
+    assert data(named)["text"] == "Hello"
+
+
 def test_attachments_are_named_and_not_read() -> None:
     made = EmailMessage(policy=policy.SMTP)
     made["From"], made["Subject"] = "ana@example.com", "x"
@@ -113,6 +132,9 @@ def test_attachments_are_named_and_not_read() -> None:
         ({"Auto_Submitted": "auto-replied"}, "automatic"),
         ({"Precedence": "bulk"}, "automatic"),
         ({"List_Unsubscribe": "<https://news.example>"}, "automatic"),
+        ({"List_Id": "news <news.shop.example>"}, "automatic"),
+        ({"List_Id": "info <info.biz.example>", "Precedence": "list"}, "message"),
+        ({"X_Auto_Response_Suppress": "All"}, "message"),
         ({"Return_Path": "<>"}, "automatic"),
     ],
 )
@@ -149,6 +171,10 @@ def test_the_receiving_server_proves_a_sender() -> None:
         "(mx.biz.example) mx.evil.example; dmarc=pass header.from=example.com",
         "mx.biz.example; none",
         'mx.biz.example; spf=pass reason="dmarc=pass"; x=y',
+        'mx.biz.example; spf=pass smtp.mailfrom="x; dmarc=pass header.from=example.com; y"@evil.com; dmarc=fail header.from=example.com',
+        "mx.biz.example; spf=pass (x (dmarc=pass header.from=example.com)); dmarc=none",
+        "mx.biz.example; dmarc=pass header.from=evil.example header.from=example.com",
+        "mx.biz.example; dmarc=fail; dmarc=pass header.from=example.com",
     ],
 )
 def test_other_results_prove_nothing(result: str) -> None:
@@ -179,9 +205,67 @@ def test_somebody_else_s_answer_to_the_same_mail_is_somebody_else_s() -> None:
     assert (found["verified"], found["owner_key"]) == ("", "")
 
 
-def test_a_recipient_of_a_mail_to_several_is_not_proved_and_stays_in_the_conversation() -> None:
-    found = data(written(In_Reply_To=sent_to("ana@example.com", "bo@example.com")))
-    assert (found["verified"], found["owner_key"]) == ("", references.reply_key(CALL, "ana@example.com"))
+def test_of_a_mail_to_several_the_answer_alone_proves_nobody() -> None:
+    sent = sent_to("ana@example.com", "bo@example.com")
+    found = data(written(In_Reply_To=sent))
+    assert (found["verified"], found["owner_key"]) == ("", "")
+    found = data(written(In_Reply_To=sent, Authentication_Results=PASSED))
+    assert (found["verified"], found["owner_key"]) == ("dmarc", references.reply_key(CALL, "ana@example.com"))
+
+
+def test_what_the_named_server_refuses_no_answer_proves() -> None:
+    """Whoever was sent our mail on has its Message-ID."""
+    failed = "mx.biz.example; dmarc=fail header.from=example.com"
+    found = data(written(In_Reply_To=sent_to("ana@example.com"), Authentication_Results=failed))
+    assert (found["verified"], found["owner_key"]) == ("", "")
+
+
+def test_a_provider_that_replaces_message_ids_is_answered_by_what_we_refer_to() -> None:
+    kept = f"{sent_to('ana@example.com')} <0100018f@email.amazonses.com>"
+    assert data(written(In_Reply_To="<0100018f@email.amazonses.com>", References=kept))["verified"] == "reply"
+
+
+@pytest.mark.parametrize(
+    ("result", "verified"),
+    [
+        (
+            "spf=pass (sender IP is 1.2.3.4) smtp.mailfrom=example.com; dmarc=pass action=none header.from=example.com",
+            "dmarc",
+        ),
+        ("spf=fail; dmarc=fail action=none header.from=example.com", ""),
+        ("mx.evil.example; dmarc=pass header.from=example.com", ""),
+    ],
+)
+def test_microsoft_s_results_name_no_server(result: str, verified: str) -> None:
+    theirs = Secrets(SETTINGS | {"MAIL_AUTHSERV_ID": "microsoft365"})
+    assert data(written(Authentication_Results=result), theirs)["verified"] == verified
+    below = f"Authentication-Results: {result}\r\n".encode() + written(Authentication_Results="spf=x; dmarc=pass")
+    assert data(below, theirs)["verified"] == verified, "what stands below is the sender's"
+
+
+@pytest.mark.parametrize(
+    ("sender", "read"),
+    [
+        ("ana@gmail.com <mallory@gmail.com>", "mallory@gmail.com"),
+        ('"ana@gmail.com, x" <mallory@gmail.com>', "mallory@gmail.com"),
+        ("Ana @ Home <ana@example.com>", "ana@example.com"),
+        ("ana@example.com", "ana@example.com"),
+        ("<ana@example.com>", "ana@example.com"),
+        ("<ana@gmail.com> <mallory@gmail.com>", None),
+        ("ana@gmail.com, mallory@gmail.com", None),
+        ("ana@gmail.com mallory@gmail.com", None),
+        ("Group: ana@example.com;", None),
+        ("ana@a@example.com", None),
+        ("", None),
+    ],
+)
+def test_from_is_read_as_the_receiving_server_reads_it(sender: str, read: str | None) -> None:
+    raw = f"From: {sender}\r\nSubject: x\r\n\r\nHello".encode()
+    if read is None:
+        with pytest.raises(BadInput, match="one address"):
+            read_mail(raw, SECRETS)
+    else:
+        assert data(raw)["sender"] == read
 
 
 @pytest.mark.parametrize(
@@ -267,6 +351,8 @@ def test_the_same_mail_is_the_same_event_and_another_with_its_message_id_is_not(
     first = read_mail(written("Yes", Message_ID="<1@x>"), SECRETS).id
     assert read_mail(b"Received: by another\r\n" + written("Yes", Message_ID="<1@x>"), SECRETS).id == first
     assert read_mail(written("No", Message_ID="<1@x>"), SECRETS).id != first
+    proved = written("Yes", Message_ID="<1@x>", Authentication_Results=PASSED)
+    assert read_mail(proved, SECRETS).id != first, "one that nobody has proved does not stand for it"
 
 
 def posted(body: bytes, kind: str = "message/rfc822") -> Incoming:
@@ -275,7 +361,10 @@ def posted(body: bytes, kind: str = "message/rfc822") -> Incoming:
 
 def test_a_mail_that_is_posted_becomes_an_event() -> None:
     found = opened(mail_source(SECRETS), posted(written()), NOW)
-    assert [(one.type, one.source, one.subject) for one in found.messages] == [(MAIL_TYPE, "/mail", "ana@example.com")]
+    assert [(one.type, one.source, one.subject) for one in found.messages] == [(MAIL_TYPE, "/mail", "unproved-mail")]
+    (proved,) = opened(mail_source(SECRETS), posted(written(Authentication_Results=PASSED)), NOW).messages
+    assert (proved.subject or "").startswith("mail:")
+    assert "ana" not in f"{proved.subject}{proved.id}", "an address stays in the event's data"
 
 
 def test_what_is_no_mail_is_refused_by_name() -> None:
@@ -319,7 +408,44 @@ def test_hostile_repetition_is_read(unit: str) -> None:
     assert len(data(raw)["text"]) <= LONGEST_TEXT
 
 
+HOSTILE = {
+    "tags": b"<a ",
+    "comments": b"<!--",
+    "sections": b"<![CDATA[",
+    "endings": b"</",
+    "styles": b"<style>",
+    "instructions": b"<?x ",
+    "entities": b"&#x",
+    "quotes": b"<a b='",
+}
+
+
+@pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_html_is_read(unit: bytes) -> None:
+    """Within the time of a test, where the parser by itself takes minutes."""
+    head = b"From: ana@example.com\r\nContent-Type: text/html\r\n\r\n"
+    data(head + unit * (500_000 // len(unit)))
+
+
+@pytest.mark.parametrize("unit", ['"', "(", "<", "a@b.cc, ", "=?utf-8?q?x?= ", "\\", "a@", ";", ":", "=?"])
+@pytest.mark.parametrize(
+    "name", ["From", "To", "Subject", "References", "Authentication-Results", "Content-Type", "List-Id"]
+)
+def test_hostile_headers_are_read_or_refused(name: str, unit: str) -> None:
+    raw = f"{name}: {unit * (90_000 // len(unit))}\r\n".encode()
+    with contextlib.suppress(BadInput):
+        data((b"" if name == "From" else b"From: ana@example.com\r\n") + raw + b"\r\nHello")
+
+
+def test_a_mail_that_is_built_to_be_unreadable_is_refused() -> None:
+    nested = b"".join(b"Content-Type: multipart/mixed; boundary=%d\n\n--%d\n" % (n, n) for n in range(3000))
+    with pytest.raises(BadInput, match="more headers or parts"):
+        read_mail(b"From: a@b.cc\n" + nested, SECRETS)
+    with pytest.raises(BadInput, match="more headers or parts"):
+        read_mail(b"From: a@b.cc\n" + b"X: y\n" * 50_000 + b"\nHello", SECRETS)
+
+
 def test_a_mail_of_very_many_parts_is_read_as_far_as_it_goes() -> None:
-    parts = "".join(f"--B\nContent-Type: text/plain; name=f{n}\n\nx\n" for n in range(1000))
+    parts = "".join("--B\nContent-Disposition: attachment\n\nx\n" for _ in range(1000))
     found = data(f'From: ana@example.com\nContent-Type: multipart/mixed; boundary="B"\n\n{parts}--B--\n'.encode())
     assert len(found["attachments"]) == 50
