@@ -149,7 +149,7 @@ def lead(day: Day, **more: Any) -> dict[str, Any]:
         "first_name": first,
         "last_name": last,
         "phone": phone(day),
-        "company": day.dice.choice(COMPANIES),
+        "company": f"{day.dice.choice(COMPANIES)} {day.tag}",  # two of one name at one company are taken for one person
         "interest": day.dice.choice(WANTS),
         "amount_cents": day.dice.randrange(20_000, 90_000, 2_500),
         "source": "website",

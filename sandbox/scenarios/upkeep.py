@@ -21,7 +21,7 @@ class Contacts(Part):
     async def play(self, day: Day) -> None:
         dice, self.tag = day.dice, day.tag
         (first, second), last = dice.sample(FIRST, 2), dice.choice(LAST)
-        one = {"firstname": first, "lastname": last, "company": "Maple Clinic"}
+        one = {"firstname": first, "lastname": last, "company": f"Maple Clinic {day.tag}"}
         kin = {"firstname": second, "lastname": last, "phone": phone(day)}
         self.addresses = {who: f"{who}.{self.tag}@example.com" for who in ("typed", "mother", "daughter")}
         self.again = f"typed.{self.tag}+newsletter@example.com"
