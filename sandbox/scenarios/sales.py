@@ -15,7 +15,6 @@ from sandbox.scenarios.story import (
     contacts,
     counts,
     lead,
-    mails,
     missed_call,
     named,
     of_contact,
@@ -24,7 +23,6 @@ from sandbox.scenarios.story import (
     texts,
     undelivered,
 )
-from sandbox.vendors.twilio import UNREACHABLE
 
 SMS = "com.twilio.message.received"
 WORKSPACE = "wspSandbox0000001"
@@ -39,7 +37,7 @@ class Sales(Part):
 
     async def play(self, day: Day) -> None:
         self.silent, self.buyer, self.talker, self.leaver, self.lost = (lead(day) for _ in range(5))
-        self.lost["phone"] = UNREACHABLE
+        await day.happen("twilio", "unreachable", {"number": self.lost["phone"]})
         self.everybody = (self.silent, self.buyer, self.talker, self.leaver, self.lost)
         day.answers("Airtable workspace", WORKSPACE)
         day.tell(f"Five people ask on the website; {named(self.silent)} will not answer.")
@@ -56,12 +54,12 @@ class Sales(Part):
         await day.see("Voice tries to text", lambda s: calls(s, "twilio_send_message", To=self.leaver["phone"])[1:])
 
     async def _lose(self, day: Day) -> None:
-        """Twilio tells that a message reached nobody, unless that is known of the number from another day."""
-        if sent := await day.see("a message", lambda s: self._to_lost(s) or mails(s, self.lost["email"])):
-            await day.publish(*(undelivered(one["sid"], UNREACHABLE) for one in sent if "sid" in one))
+        """Twilio tells that a message reached nobody."""
+        sent = await day.see("a message", lambda s: self._to_lost(s))
+        await day.publish(*(undelivered(one["sid"], self.lost["phone"]) for one in sent))
 
     def _to_lost(self, state: State) -> list[dict[str, Any]]:
-        mine = [one for one in state["twilio"]["messages"] if one["to"] == UNREACHABLE]
+        mine = [one for one in state["twilio"]["messages"] if one["to"] == self.lost["phone"]]
         return [one for one in mine if self.lost["first_name"] in one["body"]]
 
     async def _answer(self, day: Day) -> None:

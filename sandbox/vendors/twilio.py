@@ -3,6 +3,7 @@
 Form bodies, Basic auth, RFC 2822 dates, its error codes. Control beyond the common:
 
     POST /_sandbox/inbound    {"from": ..., "body": ..., "media"?: [urls]}   somebody texts the number
+    POST /_sandbox/unreachable {"number": ...}                       its messages are not delivered from now on
     POST /_sandbox/account    {"type": "Trial" | "Full"}             texts of a trial account get a line before them
     POST /_sandbox/webhooks   {"url": ..., "events"?: [...]}   events: inbound, message_status, call_status, voice
 """
@@ -86,12 +87,14 @@ class Twilio(Emulator):
             ("GET", "/v2/PhoneNumbers/{number}", self.lookup),
             ("POST", "/_sandbox/inbound", self._receive),
             ("POST", "/_sandbox/account", self._become),
+            ("POST", "/_sandbox/unreachable", self._lose),
         ):
             self.app.router.add_route(method, path, self._guarded(handler))
 
     def reset(self) -> None:
         self.messages: dict[str, dict[str, Any]] = {}
         self.opted_out: set[str] = set()
+        self.unreachable = {UNREACHABLE}
         self.trial = False
         self._window = Window(limit=200, seconds=1)
         self.voice.reset()
@@ -194,7 +197,7 @@ class Twilio(Emulator):
     def _insert(self, **what: Any) -> dict[str, Any]:
         sid = ("MM" if what["media"] else "SM") + uuid.uuid4().hex
         now = {"_at": self.clock.now(), "_clock": self.clock, "date_created": datetime.now(UTC), "_fixed": None}
-        self.messages[sid] = {"sid": sid} | now | what
+        self.messages[sid] = {"sid": sid, "_lost": what["to"] in self.unreachable} | now | what
         return self.messages[sid]
 
     def _message(self, request: web.Request) -> dict[str, Any]:
@@ -257,6 +260,10 @@ class Twilio(Emulator):
         self.callbacks.send("inbound", form, self.voice.settings["SmsUrl"])
         return web.json_response({"sid": made["sid"]})
 
+    async def _lose(self, request: web.Request) -> web.Response:
+        self.unreachable.add(str((await request.json())["number"]))
+        return web.json_response({"unreachable": sorted(self.unreachable)})
+
     async def _become(self, request: web.Request) -> web.Response:
         self.trial = (await request.json())["type"] == "Trial"
         return web.json_response({"type": "Trial" if self.trial else "Full"})
@@ -295,7 +302,7 @@ def _status(message: dict[str, Any]) -> str:
     age = message["_clock"].now() - message["_at"]
     if age < DELIVERED:
         return "queued" if age < SENT else "sent"
-    return "undelivered" if message["to"] == UNREACHABLE else "delivered"
+    return "undelivered" if message.get("_lost") else "delivered"
 
 
 def _shown(message: dict[str, Any]) -> dict[str, Any]:
