@@ -31,7 +31,13 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-async def page(browser: Browser, world: World) -> AsyncIterator[Page]:
+def foreseen() -> list[str]:
+    """Words of what the browser may complain of in a test that provokes it."""
+    return []
+
+
+@pytest.fixture
+async def page(browser: Browser, world: World, foreseen: list[str]) -> AsyncIterator[Page]:
     """Signed in as Dana, the owner."""
     context = await browser.new_context(base_url=world.url)
     await context.add_init_script(path=AXE)
@@ -44,7 +50,8 @@ async def page(browser: Browser, world: World) -> AsyncIterator[Page]:
     await expect(made.locator("h1")).to_contain_text("Dana")
     yield made
     await context.close()
-    assert not said, said
+    unforeseen = [one for one in said if not any(words in one for words in foreseen)]
+    assert not unforeseen, unforeseen
 
 
 async def test_the_failed_write_is_two_clicks_away_with_its_payload(page: Page, world: World) -> None:
@@ -135,7 +142,8 @@ async def test_a_view_is_saved_and_opened_again(page: Page, world: World) -> Non
     await expect(page).to_have_url(f"{world.url}/runs?failed=1")
 
 
-async def test_an_expired_session_leads_to_the_door_and_back(page: Page, world: World) -> None:
+async def test_an_expired_session_leads_to_the_door_and_back(page: Page, world: World, foreseen: list[str]) -> None:
+    foreseen.append("401")  # the page's live stream may ask once more before it is left
     await world.admin.execute("update console_sessions set expires_at = now() - interval '1 second'")
     await page.goto("/unknowns")
     await page.fill("#token", token("Dana"))
