@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.bus.consent import address_key
 from shared.runtime.work import Result, Work
 
 CHECKED, ALONE, LINKED = "contact checked", "number checked", "same person"
@@ -90,10 +91,7 @@ def _asked(work: Work, memory: str) -> list[Result]:
 def _pair(contact: Mapping[str, Any] | None) -> tuple[str, str] | None:
     """The address and the number of a contact that has both, in their plain forms."""
     known = (contact or {}).get("properties") or {}
-    email, number = (
-        str(known.get("email") or "").strip().lower(),
-        re.sub(r"[\s().-]", "", str(known.get("phone") or "")),
-    )
+    email, number = (address_key(str(known.get(name) or "")) for name in BOTH)
     return (email, number) if "@" in email and re.fullmatch(r"\+[1-9]\d{6,14}", number) else None
 
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shared.bus.consent import address_key
+
 CONTACT_TOOLS = frozenset({"hubspot_get_contact", "hubspot_get_contact_by_email"})
 SEARCH_TOOL = "hubspot_search_contacts"
 # HubSpot's names of the ways in which a property was set: typed by somebody who is signed in, in the browser or on the phone.
@@ -70,7 +72,7 @@ def proof_of(pair: Pair, contact: LookUp | None, number: LookUp | None) -> Proof
     if not isinstance(found, Mapping) or not found.get("id"):
         return Proof(missing="no contact was read")
     values = found.get("properties") or {}
-    if _mail(values.get("email")) != pair.email or _digits(values.get("phone")) != pair.number:
+    if _key(values.get("email")) != pair.email or _key(values.get("phone")) != pair.number:
         return Proof(missing="the contact does not have both")
     own = str(found["id"])
     for name in ("email", "phone"):
@@ -81,9 +83,9 @@ def proof_of(pair: Pair, contact: LookUp | None, number: LookUp | None) -> Proof
 
 def _was_typed(contact: Mapping[str, Any], name: str) -> bool:
     """Whether the present value, the newest of its history, was typed by somebody who was signed in."""
-    history, plain = (contact.get("propertiesWithHistory") or {}).get(name) or [], _mail if name == "email" else _digits
+    history = (contact.get("propertiesWithHistory") or {}).get(name) or []
     newest: Mapping[str, Any] = max(history, key=lambda one: str(one.get("timestamp") or ""), default={})
-    return plain(newest.get("value")) == plain(contact["properties"][name]) and newest.get("sourceType") in TYPED
+    return _key(newest.get("value")) == _key(contact["properties"][name]) and newest.get("sourceType") in TYPED
 
 
 def _shared(pair: Pair, contact: str, number: LookUp | None) -> str:
@@ -102,15 +104,11 @@ def _asks_for(number: str, search: Mapping[str, Any]) -> bool:
     wide = all(
         len(filters) == 1
         and (filters[0].get("propertyName"), filters[0].get("operator")) == ("phone", "EQ")
-        and _digits(filters[0].get("value")) == number
+        and _key(filters[0].get("value")) == number
         for filters in groups
     )
     return bool(groups) and wide and int(search.get("limit") or 10) > 1 and not search.get("after")
 
 
-def _mail(given: Any) -> str:
-    return given.strip().lower() if isinstance(given, str) else ""
-
-
-def _digits(given: Any) -> str:
-    return re.sub(r"[\s().-]", "", given) if isinstance(given, str) else ""
+def _key(given: Any) -> str:
+    return address_key(given) if isinstance(given, str) else ""

@@ -3,12 +3,13 @@ keeps a webhook alive; one that is not read would end after seven days, so looki
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from services.tool_gateway.webhooks.polling.step import Desk, NotNow, Position, Step, items, moment_of
+from services.tool_gateway.webhooks.polling.step import Desk, NotNow, Position, Read, Step, items, moment_of
 from services.tool_gateway.webhooks.reading import moment
 
 BASES, HOOKS, PAYLOADS, REFRESH = (
@@ -70,7 +71,12 @@ def beginning(now: datetime, seconds: float) -> Position:
     return {"cursor": 1, "since": first, "from": first}
 
 
-def reader(part: str, first_seconds: float) -> Any:
+def pointed_at(ping: Mapping[str, Any], now: datetime, first_seconds: float) -> tuple[str, Position]:
+    """The list that a ping is about, and where it begins when it is not known yet."""
+    return f"{ping['base']['id']}/{ping['webhook']['id']}", beginning(now, first_seconds)
+
+
+def reader(part: str, first_seconds: float) -> Read:
     base, slash, hook = part.partition("/")
     return partial(payloads, base, hook) if slash else partial(hooks, first_seconds)
 

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from services.tool_gateway.webhooks.polling import airtable
 from services.tool_gateway.webhooks.polling.asking import Asker
 from services.tool_gateway.webhooks.polling.step import NotNow, Position, Read, Step, first_position
 from services.tool_gateway.webhooks.polling.store import Claimed, PollStore
@@ -88,12 +87,12 @@ class Poller:
     async def told(self, source: str, documents: Sequence[Mapping[str, Any]]) -> bool:
         """A delivery that carries nothing: True when its list is read because of it, and the delivery need not be kept."""
         vendor = VENDORS.get(source)
-        if vendor is None or not vendor.only_says_so or source not in self.pauses():
+        if vendor is None or vendor.points_at is None or source not in self.pauses():
             return False
         now = self._now()
         for ping in documents:
-            part = f"{ping['base']['id']}/{ping['webhook']['id']}"
-            await self._store.hurry(source, part, airtable.beginning(now, self._first), now)
+            part, beginning = vendor.points_at(ping, now, self._first)
+            await self._store.hurry(source, part, beginning, now)
         self._wake.set()
         return True
 
@@ -113,8 +112,8 @@ class Poller:
         found = self.pauses()
         for name in found.keys() - self._on.keys():
             now = self._now()
-            parts = list(VENDORS[name].lists) or [airtable.LOOKING]
-            await self._store.begin(name, {part: first_position(now, self._first) for part in parts}, now)
+            parts = {part: first_position(now, self._first) for part in VENDORS[name].first_parts}
+            await self._store.begin(name, parts, now)
         self._on = found
 
     async def _round(self, one: Claimed) -> None:
@@ -146,7 +145,7 @@ class Poller:
     async def _steps(self, one: Claimed) -> tuple[int, int, bool, bool]:
         """Events found, those that were new, whether the list goes on, whether it is gone."""
         found = caught = 0
-        read, position = self._reader(one), one.position
+        read, position = VENDORS[one.webhook].reader(one.part, self._first), one.position
         for _ in range(STEPS):
             step = await self._step(read, position)
             new = await self._take(one.webhook, step.entries, step.reached) if step.entries else 0
@@ -164,13 +163,6 @@ class Poller:
         if "lost" in step.position and step.position.get("lost") != position.get("lost"):
             log.error("poll.out_of_reach", since=step.position["lost"][0], until=step.position["lost"][1])
         return step
-
-    def _reader(self, one: Claimed) -> Read:
-        listing = VENDORS[one.webhook].lists.get(one.part)
-        if listing is not None:
-            return listing.read
-        found: Read = airtable.reader(one.part, self._first)
-        return found
 
     async def _tell(self) -> None:
         while True:

@@ -111,13 +111,6 @@ class Listing:
         return position | {"lost": [_text(since), _text(first)], "since": _text(first), "at": _text(first)}, first
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """A list whose entries the vendor numbers: the position is the last number, and `since` where there is none."""
-
-    read: Read
-
-
 def first_position(now: datetime, seconds: float) -> Position:
     """Where a list is begun: nothing before that is read."""
     first = _text(now - timedelta(seconds=seconds))
