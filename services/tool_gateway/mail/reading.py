@@ -20,7 +20,9 @@ from services.tool_gateway.wire.credentials import Secrets
 from shared.bus.consent import address_key
 from shared.errors import BadInput
 from shared.telemetry.digest import sha256_bytes
+from shared.telemetry.logs import get_logger
 
+log = get_logger(__name__)
 AUTHSERV_ID, OWN_ADDRESS = "MAIL_AUTHSERV_ID", "SMTP_FROM"
 MOST_BOUNDARIES = 200  # multiparts within each other take the square of their number
 MOST_HEADER_BYTES = 100_000
@@ -37,7 +39,18 @@ class Letter:
 
 
 def read_mail(raw: bytes, secrets: Secrets, *, truncated: bool = False) -> Letter:
-    """Raises BadInput for what is no mail, one without a sender, and one that is built to be unreadable."""
+    """Raises BadInput for what is no mail, one without a sender, and one that cannot be read: it is set aside, and holds up no
+    other."""
+    try:
+        return _letter(raw, secrets, truncated=truncated)
+    except BadInput:
+        raise
+    except Exception as error:  # the standard library's parsers have errors of their own
+        log.warning("mail.unreadable", kind=type(error).__name__)  # what it says may be of the mail
+        raise _unreadable(f"reading it ended in {type(error).__name__}.") from error
+
+
+def _letter(raw: bytes, secrets: Secrets, *, truncated: bool) -> Letter:
     mail = _parsed(raw)
     found = headers.sender(mail)
     if found is None:
@@ -71,13 +84,12 @@ def read_mail(raw: bytes, secrets: Secrets, *, truncated: bool = False) -> Lette
 def _parsed(raw: bytes) -> Message:
     head = raw.replace(b"\r\n", b"\n").partition(b"\n\n")[0]
     if len(head) > MOST_HEADER_BYTES or raw.lower().count(b"boundary") > MOST_BOUNDARIES:
-        raise BadInput(
-            "mail.unreadable", "it has more headers or parts than a mail has.", field="body", remedy="Look at it."
-        )
-    try:
-        return BytesParser(Message, policy=policy.compat32).parsebytes(raw)
-    except (RecursionError, ValueError, LookupError) as error:
-        raise BadInput("mail.unreadable", f"{type(error).__name__}.", field="body", remedy="Look at it.") from error
+        raise _unreadable("it has more headers or parts than a mail has.")
+    return BytesParser(Message, policy=policy.compat32).parsebytes(raw)
+
+
+def _unreadable(why: str) -> BadInput:
+    return BadInput("mail.unreadable", why, field="body", remedy="Read it in the mailbox, and answer it there.")
 
 
 def _own(secrets: Secrets) -> str:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from services.tool_gateway.catalogue.catalogue import load
 from services.tool_gateway.connectors import smtp
-from services.tool_gateway.mail import references
+from services.tool_gateway.mail import bodies, references
 from services.tool_gateway.mail.bodies import LONGEST_TEXT
 from services.tool_gateway.mail.reading import read_mail
 from services.tool_gateway.webhooks.messages import opened
@@ -435,6 +435,16 @@ def test_hostile_headers_are_read_or_refused(name: str, unit: str) -> None:
     raw = f"{name}: {unit * (90_000 // len(unit))}\r\n".encode()
     with contextlib.suppress(BadInput):
         data((b"" if name == "From" else b"From: ana@example.com\r\n") + raw + b"\r\nHello")
+
+
+def test_a_mail_that_breaks_the_parsers_is_set_aside_and_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(mail: object) -> str:
+        raise KeyError("of the library")
+
+    monkeypatch.setattr(bodies, "new_words", breaks)
+    found = opened(mail_source(SECRETS), posted(written()), NOW)
+    assert found.problem is not None
+    assert (found.problem.code, "KeyError" in found.problem.message) == ("mail.unreadable", True)
 
 
 def test_a_mail_that_is_built_to_be_unreadable_is_refused() -> None:
